@@ -1,0 +1,60 @@
+"""Gradient-based meta-learning as an initial value problem.
+
+    task family  x  objective  ->  flow  --solve-->  trajectory
+                                         --euler-->  trajectory
+
+MAML's update rule is forward Euler on the flow w' = -grad F(w) (Xu, Chen and Karbasi,
+"Meta Learning in the Continuous Time Limit", AISTATS 2021). This package writes such flows down,
+integrates them, counts what that costs, and says what theory guarantees about them.
+"""
+
+from typing import TYPE_CHECKING
+
+from maml_ode._lazy import attach
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from maml_ode import experiments as experiments
+    from maml_ode import integrate as integrate
+    from maml_ode import plotting as plotting
+    from maml_ode import tasks as tasks
+    from maml_ode.derivative_check import check_derivatives as check_derivatives
+    from maml_ode.flows import Flow as Flow
+    from maml_ode.flows import Phase as Phase
+    from maml_ode.flows import bimaml_flow as bimaml_flow
+    from maml_ode.flows import fomaml_flow as fomaml_flow
+    from maml_ode.flows import gradient_flow as gradient_flow
+    from maml_ode.flows import maml_flow as maml_flow
+    from maml_ode.flows import modified_flow as modified_flow
+    from maml_ode.flows import reptile_flow as reptile_flow
+    from maml_ode.integrate import euler as euler
+    from maml_ode.integrate import solve as solve
+    from maml_ode.objectives import ExpectedLoss as ExpectedLoss
+    from maml_ode.objectives import MAMLLoss as MAMLLoss
+    from maml_ode.trajectory import Counts as Counts
+    from maml_ode.trajectory import StopReason as StopReason
+    from maml_ode.trajectory import Trajectory as Trajectory
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "Counts": "maml_ode.trajectory",
+        "ExpectedLoss": "maml_ode.objectives",
+        "Flow": "maml_ode.flows",
+        "MAMLLoss": "maml_ode.objectives",
+        "Phase": "maml_ode.flows",
+        "StopReason": "maml_ode.trajectory",
+        "Trajectory": "maml_ode.trajectory",
+        "bimaml_flow": "maml_ode.flows",
+        "check_derivatives": "maml_ode.derivative_check",
+        "euler": "maml_ode.integrate",
+        "fomaml_flow": "maml_ode.flows",
+        "gradient_flow": "maml_ode.flows",
+        "maml_flow": "maml_ode.flows",
+        "modified_flow": "maml_ode.flows",
+        "reptile_flow": "maml_ode.flows",
+        "solve": "maml_ode.integrate",
+    },
+    submodules=("experiments", "integrate", "plotting", "tasks"),
+)

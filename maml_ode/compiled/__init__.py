@@ -1,0 +1,6 @@
+"""The compiled layer: what a family's kernels look like, and the loops built on them once for all.
+
+``contract`` fixes the kernels' signatures and packs a family into one native object;
+``family``, ``maml`` and ``fields`` are the loops. Nothing here knows how a family stores its data.
+Importing this package imports Numba, so it is only imported where something is evaluated.
+"""

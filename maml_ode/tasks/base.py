@@ -1,0 +1,219 @@
+"""What every task family is: M losses f_i on a shared parameter w in R^d, with weights p_i."""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from maml_ode._validation import Array, as_points, as_weights, freeze
+
+if TYPE_CHECKING:
+    from maml_ode.compiled.contract import Kernels
+
+__all__ = ["CompiledFamily", "MissingDerivative", "QuadraticTerms", "Smoothness", "TaskFamily"]
+
+
+class Smoothness(enum.IntEnum):
+    """How many derivatives of each f_i are continuous.
+
+    The MAML loss evaluates f_i after a gradient step, so it loses one: with ``CONTINUOUS`` losses (the
+    plain hinge) F itself jumps, with ``GRADIENT`` (the squared hinge) grad F jumps.
+    """
+
+    CONTINUOUS = 0
+    GRADIENT = 1
+    HESSIAN = 2
+    SMOOTH = 3
+
+
+class MissingDerivative(TypeError):
+    """A family was asked for a derivative that it was not given."""
+
+
+@dataclass(frozen=True, eq=False)
+class QuadraticTerms:
+    """The terms of f_i(w) = w'H_i w/2 - b_i'w + c_i: H (M, d, d), b (M, d), c (M,)."""
+
+    H: Array
+    b: Array
+    c: Array
+
+
+class TaskFamily(ABC):
+    """M task losses f_i on a shared parameter w in R^d with weights p_i >= 0, sum p_i = 1.
+
+    Every public method takes ``w`` of shape ``(d,)`` (all tasks at one point) or ``(M, d)`` (one point per
+    task) and returns a fresh array whose first axis is the task. Concrete families implement the underscored
+    methods, which receive validated ``(1 or M, d)`` arrays.
+
+    Parameters
+    ----------
+    n_tasks, dim : int
+        M and d.
+    weights : array_like of shape (M,), optional
+        p_i; uniform by default. Refused if negative or not summing to 1.
+    smoothness : Smoothness
+        How many derivatives of the losses are continuous.
+    """
+
+    n_tasks: int
+    dim: int
+    weights: Array
+    smoothness: Smoothness
+
+    def __init__(
+        self,
+        n_tasks: int,
+        dim: int,
+        weights: npt.ArrayLike | None = None,
+        smoothness: Smoothness = Smoothness.SMOOTH,
+    ) -> None:
+        self.n_tasks = n_tasks
+        self.dim = dim
+        self.weights = freeze(as_weights(weights, n_tasks))
+        self.smoothness = smoothness
+
+    @property
+    def problem(self) -> Any | None:
+        """The native handle for the compiled layer, or None for a family that runs in Python."""
+        return None
+
+    @property
+    def quadratic(self) -> QuadraticTerms | None:
+        """The terms H, b, c if every f_i is quadratic and they are worth forming, else None."""
+        return None
+
+    @property
+    def has_hvps(self) -> bool:
+        """Whether Hessian-vector products are available (the MAML gradient needs them)."""
+        return True
+
+    @property
+    def has_thirds(self) -> bool:
+        """Whether third derivatives are available (the Hessian of the MAML loss needs them)."""
+        return True
+
+    def losses(self, w: npt.ArrayLike) -> Array:
+        """Return f_i(w), shape (M,)."""
+        return self._losses(self._points(w))
+
+    def gradients(self, w: npt.ArrayLike) -> Array:
+        """Return grad f_i(w), shape (M, d)."""
+        return self._gradients(self._points(w))
+
+    def hessians(self, w: npt.ArrayLike) -> Array:
+        """Return Hess f_i(w), shape (M, d, d)."""
+        return self._hessians(self._points(w))
+
+    def hvps(self, w: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+        """Return Hess f_i(w) v, shape (M, d); ``v`` has shape (d,) or (M, d)."""
+        return self._hvps(self._points(w), self._points(v, "v"))
+
+    def third(self, w: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+        """Return D^3 f_i(w)[v, ., .], shape (M, d, d); ``v`` has shape (d,) or (M, d)."""
+        return self._thirds(self._points(w), self._points(v, "v"))
+
+    def third_vectors(self, w: npt.ArrayLike, v: npt.ArrayLike, q: npt.ArrayLike) -> Array:
+        """Return D^3 f_i(w)[v, q, .], shape (M, d), without forming a d x d matrix where possible."""
+        return self._third_vectors(self._points(w), self._points(v, "v"), self._points(q, "q"))
+
+    def _points(self, w: npt.ArrayLike, name: str = "w") -> Array:
+        return as_points(name, w, self.n_tasks, self.dim)
+
+    @abstractmethod
+    def _losses(self, w: Array) -> Array: ...
+
+    @abstractmethod
+    def _gradients(self, w: Array) -> Array: ...
+
+    @abstractmethod
+    def _hessians(self, w: Array) -> Array: ...
+
+    @abstractmethod
+    def _hvps(self, w: Array, v: Array) -> Array: ...
+
+    @abstractmethod
+    def _thirds(self, w: Array, v: Array) -> Array: ...
+
+    @abstractmethod
+    def _third_vectors(self, w: Array, v: Array, q: Array) -> Array: ...
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(n_tasks={self.n_tasks}, dim={self.dim})"
+
+
+class CompiledFamily(TaskFamily):
+    """A family that is its packed data and six Numba kernels (``maml_ode.compiled.contract``).
+
+    A subclass provides ``_kernels()`` and ``_packed()``; both are called once, at the first evaluation, so
+    that building a family compiles nothing.
+    """
+
+    @abstractmethod
+    def _kernels(self) -> Kernels:
+        """Return the family's kernels (importing their module here keeps construction light)."""
+
+    @abstractmethod
+    def _packed(self) -> tuple[Array, npt.NDArray[np.int64]]:
+        """Return the data in the flat layout that the kernels read."""
+
+    @cached_property
+    def problem(self) -> Any:
+        """The native handle for the compiled layer."""
+        from maml_ode.compiled.contract import pack
+
+        floats, integers = self._packed()
+        return pack(self._kernels(), self.weights, floats, integers)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.pop("problem", None)  # a native handle; rebuilt on the other side
+        return state
+
+    def _losses(self, w: Array) -> Array:
+        from maml_ode.compiled import family
+
+        out = np.empty(self.n_tasks)
+        family.losses(self.problem, w, out)
+        return out
+
+    def _gradients(self, w: Array) -> Array:
+        from maml_ode.compiled import family
+
+        out = np.empty((self.n_tasks, self.dim))
+        family.gradients(self.problem, w, out)
+        return out
+
+    def _hessians(self, w: Array) -> Array:
+        from maml_ode.compiled import family
+
+        out = np.empty((self.n_tasks, self.dim, self.dim))
+        family.hessians(self.problem, w, out)
+        return out
+
+    def _hvps(self, w: Array, v: Array) -> Array:
+        from maml_ode.compiled import family
+
+        out = np.empty((self.n_tasks, self.dim))
+        family.hvps(self.problem, w, v, out)
+        return out
+
+    def _thirds(self, w: Array, v: Array) -> Array:
+        from maml_ode.compiled import family
+
+        out = np.empty((self.n_tasks, self.dim, self.dim))
+        family.thirds(self.problem, w, v, out)
+        return out
+
+    def _third_vectors(self, w: Array, v: Array, q: Array) -> Array:
+        from maml_ode.compiled import family
+
+        out = np.empty((self.n_tasks, self.dim))
+        family.third_vectors(self.problem, w, v, q, out)
+        return out
