@@ -1,0 +1,93 @@
+"""What a computation costs, by kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+__all__ = ["Counts"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Evaluations by kind, each over all M tasks, and the integrator's own work.
+
+    An aggregated quadratic objective counts the passes that its evaluation stands for, so that the
+    counts of a run do not depend on how the family stores its data.
+
+    Attributes
+    ----------
+    losses, gradients, hvps, hessians, thirds : int
+        Passes over all tasks: one pass is M evaluations of f_i, grad f_i, Hess f_i v, Hess f_i, D^3 f_i[v].
+    factorizations : int
+        Matrix factorisations (LU, Cholesky, eigendecompositions).
+    steps, rejected : int
+        Accepted and rejected steps; ``rejected`` stays 0 where the method does not report it.
+    diagnostics : Counts or None
+        What was computed only to fill a trajectory's diagnostic fields, counted apart.
+    """
+
+    losses: int = 0
+    gradients: int = 0
+    hvps: int = 0
+    hessians: int = 0
+    thirds: int = 0
+    factorizations: int = 0
+    steps: int = 0
+    rejected: int = 0
+    diagnostics: Counts | None = None
+
+    def __add__(self, other: Counts) -> Counts:
+        """Add kind by kind; diagnostics add up too."""
+        if not isinstance(other, Counts):
+            return NotImplemented
+        total = {name: getattr(self, name) + getattr(other, name) for name in KINDS}
+        if self.diagnostics is None or other.diagnostics is None:
+            apart = self.diagnostics or other.diagnostics
+        else:
+            apart = self.diagnostics + other.diagnostics
+        return Counts(**total, diagnostics=apart)
+
+    def __mul__(self, times: int) -> Counts:
+        """Scale every kind by ``times`` evaluations."""
+        return replace(self, **{name: times * getattr(self, name) for name in KINDS})
+
+    def gradient_equivalents(self, hvp: float = 1.0, hessian: float | None = None) -> float:
+        """Return the work in gradient passes, given what a Hessian-vector product costs.
+
+        Parameters
+        ----------
+        hvp : float
+            Cost of a Hessian-vector product in gradients. The default 1 makes grad F with one inner
+            step cost 3 gradients.
+        hessian : float, optional
+            Cost of a Hessian or a contracted third derivative in gradients; needed if there are any.
+
+        Raises
+        ------
+        ValueError
+            If Hessians were evaluated and ``hessian`` is not given.
+        """
+        matrices = self.hessians + self.thirds
+        if matrices and hessian is None:
+            raise ValueError(
+                f"{matrices} Hessians or third derivatives were evaluated; pass hessian=, their cost in "
+                "gradients (about d for dense matrices)."
+            )
+        return self.gradients + hvp * self.hvps + matrices * (hessian or 0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain nested dictionaries, for JSON."""
+        plain: dict[str, Any] = {name: getattr(self, name) for name in KINDS}
+        plain["diagnostics"] = None if self.diagnostics is None else self.diagnostics.to_dict()
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Counts:
+        """Rebuild what ``to_dict`` returned."""
+        apart = plain.get("diagnostics")
+        kinds = {name: int(plain[name]) for name in KINDS}
+        return cls(**kinds, diagnostics=None if apart is None else cls.from_dict(apart))
+
+
+KINDS = tuple(field.name for field in fields(Counts) if field.name != "diagnostics")
