@@ -1,0 +1,218 @@
+"""What the linear models share: data X, y and a scalar loss of the predictions x'w."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from maml_ode._validation import Array, as_array, as_labels, check_choice, check_real, freeze
+from maml_ode.tasks.base import CompiledFamily
+from maml_ode.tasks.margin_losses import MarginLoss
+
+if TYPE_CHECKING:
+    from maml_ode.compiled.contract import Kernels
+
+__all__ = ["REDUCTIONS", "LinearModel"]
+
+REDUCTIONS = ("mean", "half_mean", "sum")
+
+
+class LinearModel(CompiledFamily):
+    """Losses f_i(w) = s_i sum_j phi(t_ij) + (l2/2) ||w||^2 of the linear predictions x_ij'w.
+
+    With c_ij = dt_ij/d(x_ij'w), which is -1 in regression and -y_ij in classification, so that
+    c_ij^2 = 1,
+
+        grad f_i = s_i sum_j phi'(t_ij) c_ij x_ij + l2 w,
+        Hess f_i = s_i sum_j phi''(t_ij) x_ij x_ij' + l2 I,
+        D^3 f_i[v] = s_i sum_j phi'''(t_ij) c_ij (x_ij'v) x_ij x_ij'.
+
+    Gradients, Hessian-vector products and D^3 f_i[v, q] cost O(n_i d) time and O(n_i) scratch
+    memory; only ``hessians`` and ``third`` form d x d matrices. The data are held once, in one
+    buffer that the kernels read and of which ``X`` and ``y`` are read-only views.
+
+    Parameters
+    ----------
+    X : array_like of shape (M, n, d), or sequence of M array_like of shape (n_i, d)
+    y : array_like of shape (M, n), or sequence of M array_like of shape (n_i,)
+    loss : MarginLoss
+        Which phi.
+    reduction : {"mean", "half_mean", "sum"}
+        s_i = 1/n_i, 1/(2 n_i) or 1.
+    l2 : float
+        Coefficient of the ridge term; at least 0.
+    smoothing : float
+        s of the smoothed hinges; positive.
+    weights : array_like of shape (M,), optional
+        p_i; uniform by default.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        loss: MarginLoss,
+        *,
+        reduction: str,
+        l2: float = 0.0,
+        smoothing: float = 1.0,
+        weights: npt.ArrayLike | None = None,
+    ) -> None:
+        self._reduction = check_choice("reduction", reduction, REDUCTIONS)
+        self._l2 = check_real("l2", l2, minimum=0.0)
+        self._smoothing = check_real("smoothing", smoothing, minimum=0.0, strict=True)
+        self._margin_loss = loss
+        samples = _split_tasks("X", X, "(M, n, d)", "(n_i, d)", 3)
+        targets = _split_tasks("y", y, "(M, n)", "(n_i,)", 2)
+        sizes, dim = _check_shapes(samples, targets)
+        super().__init__(len(sizes), dim, weights, loss.smoothness)
+
+        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        n_rows = int(starts[-1])
+        self._floats = np.empty(n_rows * dim + n_rows + len(sizes) + 2)
+        for i, (X_i, y_i) in enumerate(zip(samples, targets, strict=True)):
+            rows = slice(starts[i], starts[i + 1])
+            self._all_X(n_rows)[rows] = as_array(f"X[{i}]", X_i, (None, dim))
+            read = as_array if loss is MarginLoss.SQUARED else as_labels
+            self._all_y(n_rows)[rows] = read(f"y[{i}]", y_i, (sizes[i],))
+        self._floats[-len(sizes) - 2 : -2] = _scales(self._reduction, sizes)
+        self._floats[-2:] = self._l2, self._smoothing
+        self._integers = np.concatenate([[len(sizes), dim, n_rows, int(loss)], starts])
+
+    @property
+    def X(self) -> tuple[Array, ...]:
+        """The samples X_i, shape (n_i, d), one read-only view per task."""
+        rows = self._all_X(self._n_rows)
+        return tuple(freeze(rows[start:stop]) for start, stop in self._row_ranges)
+
+    @property
+    def y(self) -> tuple[Array, ...]:
+        """The targets or labels y_i, shape (n_i,), one read-only view per task."""
+        entries = self._all_y(self._n_rows)
+        return tuple(freeze(entries[start:stop]) for start, stop in self._row_ranges)
+
+    @property
+    def n_samples(self) -> tuple[int, ...]:
+        """The sizes n_i."""
+        return tuple(stop - start for start, stop in self._row_ranges)
+
+    @property
+    def reduction(self) -> str:
+        """The name of the rule for s_i: "mean", "half_mean" or "sum"."""
+        return self._reduction
+
+    @property
+    def scales(self) -> Array:
+        """The factors s_i, shape (M,), read-only."""
+        return freeze(self._floats[-self.n_tasks - 2 : -2])
+
+    @property
+    def _n_rows(self) -> int:
+        return int(self._integers[2])
+
+    @property
+    def _row_ranges(self) -> list[tuple[int, int]]:
+        starts = self._integers[4:].tolist()
+        return list(pairwise(starts))
+
+    def _all_X(self, n_rows: int) -> Array:
+        return self._floats[: n_rows * self.dim].reshape(n_rows, self.dim)
+
+    def _all_y(self, n_rows: int) -> Array:
+        return self._floats[n_rows * self.dim : n_rows * (self.dim + 1)]
+
+    def _kernels(self) -> Kernels:
+        from maml_ode.tasks.kernels import linear_model
+
+        return linear_model.KERNELS
+
+    def _packed(self) -> tuple[Array, npt.NDArray[np.int64]]:
+        return self._floats, self._integers
+
+
+def _split_tasks(name: str, value: Any, stacked: str, single: str, ndim: int) -> list[Any]:
+    """Return one entry per task of a stacked array or of a sequence, without copying the data."""
+    expected = (
+        f"{name} must be an array of shape {stacked} or a sequence of arrays of shape {single}"
+    )
+    if isinstance(value, (str, bytes, Mapping)):
+        raise TypeError(f"{expected}, not {type(value).__name__}.")
+    _refuse_sparse(name, value)
+    if hasattr(value, "__array__"):
+        value = np.asarray(value)
+        if value.dtype != object and value.ndim != ndim:
+            hint = f"; write {name}[None] for a single task" if value.ndim == ndim - 1 else ""
+            raise ValueError(f"{expected}, but it has shape {value.shape}{hint}.")
+    try:
+        entries = list(value)
+    except TypeError:
+        raise TypeError(f"{expected}, not {type(value).__name__}.") from None
+    if not entries:
+        raise ValueError(f"{expected}, but it holds no tasks.")
+    for i, entry in enumerate(entries):
+        _refuse_sparse(f"{name}[{i}]", entry)
+    return entries
+
+
+def _refuse_sparse(name: str, value: Any) -> None:
+    # Every scipy.sparse container, and no dense one, converts itself to CSR.
+    if hasattr(value, "tocsr"):
+        raise TypeError(
+            f"{name} is a sparse matrix, and this family needs dense data; use .toarray()."
+        )
+
+
+def _check_shapes(samples: list[Any], targets: list[Any]) -> tuple[list[int], int]:
+    """Return the sizes n_i and the dimension d, or name the shapes that do not match."""
+    if len(samples) != len(targets):
+        raise ValueError(
+            f"X and y must hold the same tasks, but X holds {len(samples)} "
+            f"and y holds {len(targets)}."
+        )
+    sizes: list[int] = []
+    first = _shape("X[0]", samples[0])
+    for i, (X_i, y_i) in enumerate(zip(samples, targets, strict=True)):
+        shape, target = _shape(f"X[{i}]", X_i), _shape(f"y[{i}]", y_i)
+        if len(shape) != 2:
+            raise ValueError(
+                f"X[{i}] must have shape (n_i, d), but it has shape {shape}; "
+                "use reshape(-1, 1) for samples of a single feature."
+            )
+        if 0 in shape:
+            raise ValueError(
+                f"X[{i}] must hold at least one sample and one feature, but it has shape {shape}; "
+                "leave empty tasks out."
+            )
+        if shape[1] != first[1]:
+            raise ValueError(
+                f"all tasks must have the same number of features, but X[0] has shape {first} "
+                f"and X[{i}] has shape {shape}."
+            )
+        if target != shape[:1]:
+            hint = "; use y.ravel()" if target == (shape[0], 1) else ""
+            raise ValueError(
+                f"y[{i}] must have shape ({shape[0]},) to match X[{i}] of shape {shape}, "
+                f"but it has shape {target}{hint}."
+            )
+        sizes.append(shape[0])
+    return sizes, first[1]
+
+
+def _shape(name: str, value: Any) -> tuple[int, ...]:
+    try:
+        return np.shape(value)
+    except ValueError as error:  # nested sequences of unequal lengths
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}.") from None
+
+
+def _scales(reduction: str, sizes: list[int]) -> Array:
+    n = np.array(sizes, dtype=np.float64)
+    if reduction == "mean":
+        return 1.0 / n
+    if reduction == "half_mean":
+        return 0.5 / n
+    return np.ones_like(n)

@@ -1,0 +1,95 @@
+"""Linear regression task losses."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from maml_ode._validation import freeze
+from maml_ode.tasks.base import QuadraticTerms
+from maml_ode.tasks.linear_model import LinearModel
+from maml_ode.tasks.margin_losses import MarginLoss
+
+__all__ = ["QUADRATIC_DIM_LIMIT", "LinearRegression"]
+
+# Above this dimension the d x d matrices 2 s_i X_i'X_i are not worth forming.
+QUADRATIC_DIM_LIMIT = 2048
+
+
+class LinearRegression(LinearModel):
+    """Least-squares losses f_i(w) = s_i sum_j (y_ij - x_ij'w)^2.
+
+    The factor s_i is part of the loss and therefore of the meaning of the inner step size alpha:
+    "mean" and "sum" differ by n_i in every curvature. Xu, Chen and Karbasi (AISTATS 2021), section
+    4, print the sum.
+
+    Parameters
+    ----------
+    X : array_like of shape (M, n, d), or sequence of M array_like of shape (n_i, d)
+        Samples x_ij, one row each. No intercept is added.
+    y : array_like of shape (M, n), or sequence of M array_like of shape (n_i,)
+        Targets.
+    reduction : {"mean", "half_mean", "sum"}, default "mean"
+        s_i = 1/n_i, 1/(2 n_i) or 1.
+    weights : array_like of shape (M,), optional
+        Task weights p_i; uniform by default.
+
+    Attributes
+    ----------
+    X, y : tuple of ndarray
+        The data, one read-only view per task.
+    n_samples : tuple of int
+        The sizes n_i.
+    scales : ndarray of shape (M,)
+        The factors s_i.
+    reduction : str
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not match (both are named), empty tasks, non-finite entries, an unknown
+        reduction, or weights that are negative or do not sum to 1.
+    TypeError
+        For sparse or non-numeric data.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.LinearRegression([[[1.0], [2.0]], [[3.0]]], [[1.0, 0.0], [3.0]])
+    >>> tasks.losses([1.0])
+    array([2., 0.])
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        reduction: str = "mean",
+        weights: npt.ArrayLike | None = None,
+    ) -> None:
+        super().__init__(X, y, MarginLoss.SQUARED, reduction=reduction, weights=weights)
+
+    @cached_property
+    def quadratic(self) -> QuadraticTerms | None:
+        """The terms H_i = 2 s_i X_i'X_i, b_i = 2 s_i X_i'y_i, c_i = s_i y_i'y_i.
+
+        None above ``QUADRATIC_DIM_LIMIT`` dimensions.
+        """
+        if self.dim > QUADRATIC_DIM_LIMIT:
+            return None
+        H = np.empty((self.n_tasks, self.dim, self.dim))
+        b = np.empty((self.n_tasks, self.dim))
+        c = np.empty(self.n_tasks)
+        for i, (X, y, scale) in enumerate(zip(self.X, self.y, self.scales, strict=True)):
+            H[i] = 2.0 * scale * (X.T @ X)
+            b[i] = 2.0 * scale * (X.T @ y)
+            c[i] = scale * (y @ y)
+        return QuadraticTerms(freeze(H), freeze(b), freeze(c))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("quadratic", None)  # follows from the data, which may be much smaller
+        return state
