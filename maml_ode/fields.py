@@ -91,7 +91,7 @@ class GradientField(VectorField):
         """Whether the objective has a Hessian."""
         return self.objective.has_hessian
 
-    @property
+    @cached_property
     def affine(self) -> AffineField | None:
         """G, c of a quadratic objective."""
         form = self.objective.quadratic_form

@@ -57,6 +57,11 @@ class AffineField:
     K: Array
     k: Array
 
+    @cached_property
+    def largest_eigenvalue(self) -> float:
+        """The largest eigenvalue of K, the stiffest rate of the field."""
+        return float(np.linalg.eigvalsh(self.K)[-1])
+
 
 def _inner_maps(
     terms: QuadraticTerms, i: int, alpha: float, inner_steps: int

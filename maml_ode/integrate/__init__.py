@@ -1,0 +1,23 @@
+"""The two verbs: ``solve`` advances a flow in continuous time, ``euler`` in steps of size beta."""
+
+from typing import TYPE_CHECKING
+
+from maml_ode._lazy import attach
+
+if TYPE_CHECKING:
+    from maml_ode.integrate.discrete import euler as euler
+    from maml_ode.integrate.monitor import State as State
+    from maml_ode.integrate.continuous import solve as solve
+    from maml_ode.integrate.warnings import NonSmoothWarning as NonSmoothWarning
+    from maml_ode.integrate.warnings import StepSizeWarning as StepSizeWarning
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "NonSmoothWarning": "maml_ode.integrate.warnings",
+        "State": "maml_ode.integrate.monitor",
+        "StepSizeWarning": "maml_ode.integrate.warnings",
+        "euler": "maml_ode.integrate.discrete",
+        "solve": "maml_ode.integrate.continuous",
+    },
+)

@@ -1,0 +1,151 @@
+"""Counted, guarded evaluation of a phase's field and of its ending rule."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from maml_ode._validation import Array
+from maml_ode.counts import Counts
+from maml_ode.fields import GradientField, VectorField
+from maml_ode.flows import GradientNormBelow, Until
+from maml_ode.trajectory import StopReason
+
+__all__ = ["Abort", "FieldEvaluator", "Ledger", "SwitchingFunction"]
+
+# A method that meets NaN shrinks its step by 5 or 10 at every trial, and a trial has at most about 20
+# evaluations: from any step to the smallest takes fewer evaluations than this.
+MOST_NON_FINITE_EVALUATIONS = 1000
+
+
+class Abort(Exception):
+    """Ends a run from inside an evaluation; carries the stop reason and its sentence."""
+
+    def __init__(self, reason: StopReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Ledger:
+    """The running totals of one solve: evaluation counts, wall clock, and the limit on it."""
+
+    def __init__(self, max_seconds: float | None = None) -> None:
+        self._tally: dict[int, tuple[Counts, int]] = {}
+        self.steps = 0
+        self.rejected = 0
+        self.nfev = 0
+        self.njev = 0
+        self.nlu = 0
+        self.started = time.perf_counter()
+        self.max_seconds = max_seconds
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return time.perf_counter() - self.started
+
+    def add(self, cost: Counts) -> None:
+        """Charge one evaluation."""
+        known, times = self._tally.get(id(cost), (cost, 0))
+        self._tally[id(cost)] = (known, times + 1)
+
+    def total(self, diagnostics: Counts | None) -> Counts:
+        """Return everything charged so far, with the diagnostics beside it."""
+        total = Counts(
+            factorizations=self.nlu,
+            steps=self.steps,
+            rejected=self.rejected,
+            diagnostics=diagnostics,
+        )
+        for cost, times in self._tally.values():
+            total = total + cost * times
+        return total
+
+    def check_clock(self) -> None:
+        """Raise Abort when the wall-clock limit has passed."""
+        if self.max_seconds is not None and self.elapsed > self.max_seconds:
+            raise Abort(
+                StopReason.TIME_LIMIT,
+                f"{StopReason.TIME_LIMIT} max_seconds = {self.max_seconds:g}.",
+            )
+
+
+class FieldEvaluator:
+    """A phase's field as integrators call it, ``(t, w)``, counted.
+
+    The last evaluation is remembered: asking again at the very same state, as a stationarity test at an
+    accepted state does for methods whose last stage is the next step's first, costs nothing and is as fresh.
+    """
+
+    def __init__(self, field: VectorField, ledger: Ledger) -> None:
+        self.field = field
+        self.ledger = ledger
+        self.non_finite = 0
+        self._state: Array | None = None
+        self._value: Array | None = None
+
+    def __call__(self, t: float, w: Array) -> Array:
+        """Return the field at ``w``; a non-finite value is handed on for the method to reject."""
+        if self._state is not None and self._value is not None and np.array_equal(w, self._state):
+            return self._value.copy()
+        self.ledger.check_clock()
+        with np.errstate(all="ignore"):
+            value = self.field(w)
+        self.ledger.nfev += 1
+        self.ledger.add(self.field.cost)
+        if np.isfinite(value).all():
+            self.non_finite = 0
+            self._state, self._value = w.copy(), value.copy()
+        else:
+            self.non_finite += 1
+            if self.non_finite > MOST_NON_FINITE_EVALUATIONS:
+                raise Abort(
+                    StopReason.NON_FINITE,
+                    f"{StopReason.NON_FINITE} The field was not finite in "
+                    f"{MOST_NON_FINITE_EVALUATIONS} successive evaluations near t = {t:.6g}.",
+                )
+        return value
+
+    def jacobian(self, t: float, w: Array) -> Array:
+        """Return the field's Jacobian at ``w``."""
+        self.ledger.check_clock()
+        with np.errstate(all="ignore"):
+            value = self.field.jacobian(w)
+        self.ledger.njev += 1
+        self.ledger.add(self.field.jacobian_cost)
+        if not np.isfinite(value).all():
+            raise Abort(
+                StopReason.NON_FINITE,
+                f"{StopReason.NON_FINITE} The Jacobian was not finite near t = {t:.6g}.",
+            )
+        return value
+
+
+class SwitchingFunction:
+    """A phase's ending rule as a function of (t, w), counted, sharing the field's evaluations if it can."""
+
+    def __init__(self, until: Until, evaluator: FieldEvaluator) -> None:
+        self.until = until
+        self.evaluator = evaluator
+        field = evaluator.field
+        self.shares_field = (
+            isinstance(until, GradientNormBelow)
+            and isinstance(field, GradientField)
+            and field.objective is until.objective
+        )
+
+    def __call__(self, t: float, w: Array) -> float:
+        """Return the rule's value; the phase ends where it falls to 0."""
+        if isinstance(self.until, GradientNormBelow):
+            if self.shares_field:
+                return float(np.linalg.norm(self.evaluator(t, w))) - self.until.threshold
+            self.evaluator.ledger.add(self.until.cost)
+        with np.errstate(all="ignore"):
+            return float(self.until(t, w))
+
+    @property
+    def scale(self) -> float:
+        """The size that the rule's value is compared with when it is called zero."""
+        return self.until.threshold if isinstance(self.until, GradientNormBelow) else 1.0

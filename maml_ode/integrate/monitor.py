@@ -1,0 +1,294 @@
+"""Stop rules, applied at every accepted step of any SciPy-compatible method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.integrate import OdeSolver
+
+from maml_ode._validation import Array
+from maml_ode.integrate.evaluation import Abort, FieldEvaluator, SwitchingFunction
+from maml_ode.integrate.progress import Progress
+from maml_ode.trajectory import StopReason
+
+__all__ = ["Crossing", "Monitor", "State", "monitored"]
+
+STALL_STEPS = 50
+STALL_FLOOR = 1e3
+ARMING_DISTANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class State:
+    """What a callback sees at every accepted step."""
+
+    t: float
+    w: Array
+    phase: int
+    field_norm: float
+    step: int
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A step in which a phase's ending rule was met: its start, a bracket's end, and its interpolant."""
+
+    t_old: float
+    w_old: Array
+    t_new: float
+    interpolant: Callable[[float], Array]
+
+
+Callback = Callable[[State], Any]
+
+
+class Monitor:
+    """Decides after every accepted step whether a phase goes on.
+
+    Parameters
+    ----------
+    evaluator : FieldEvaluator
+        The phase's field.
+    tol : float
+        Stationarity: stop when the norm of the field, evaluated at the accepted state, is at most this.
+        0 switches the test off.
+    switching : SwitchingFunction, optional
+        The phase's ending rule, times ``direction``: the phase ends where the product falls to 0.
+    direction : {1, -1}
+        -1 ends the phase where the rule's value rises to 0.
+    steps_left : int
+        Accepted steps until the step limit.
+    tolerances : (float, float)
+        rtol and atol, from which a stalled norm is recognised.
+    phase : int
+        The phase's number, for the callback.
+    callback, progress
+        As in `solve`.
+    """
+
+    def __init__(
+        self,
+        evaluator: FieldEvaluator,
+        *,
+        tol: float,
+        switching: SwitchingFunction | None,
+        direction: int,
+        steps_left: int,
+        tolerances: tuple[float, float],
+        phase: int,
+        callback: Callback | None,
+        progress: Progress,
+    ) -> None:
+        self.evaluator = evaluator
+        self.tol = tol
+        self.switching = switching
+        self.direction = direction
+        self.steps_left = steps_left
+        self.tolerances = tolerances
+        self.phase = phase
+        self.callback = callback
+        self.progress = progress
+        self.steps = 0
+        self.rejected = 0
+        self.stop: StopReason | None = None
+        self.message = ""
+        self.crossing: Crossing | None = None
+        self.stalled = False
+        self.field_norm = math.nan
+        self._target = tol
+        if tol == 0 and switching is not None and switching.shares_field:
+            self._target = switching.scale
+        self._previous: tuple[float, Array, Array] | None = None
+        self._side = math.nan
+        self._armed = True
+        self._best = math.inf
+        self._steps_since_best = 0
+
+    def begin(self, t: float, w: Array) -> None:
+        """Record the first state of the phase (its field is finite: the phase machine checked)."""
+        value = self.evaluator(t, w)
+        self._previous = (t, w.copy(), value)
+        self.field_norm = float(np.linalg.norm(value))
+        if self.switching is not None:
+            self._side = self.direction * self.switching(t, w)
+            self._armed = self._side > ARMING_DISTANCE * self.switching.scale
+
+    def accepted(self, solver: OdeSolver) -> bool:
+        """Look at an accepted step; return whether the phase ends here."""
+        t, w = float(solver.t), solver.y
+        if not np.isfinite(w).all():
+            return self._end(StopReason.NON_FINITE, f"The state was not finite at t = {t:.6g}.")
+        value = self.evaluator(t, w)
+        if not np.isfinite(value).all():
+            return self._end(StopReason.NON_FINITE, f"The field was not finite at t = {t:.6g}.")
+        self.steps += 1
+        self.field_norm = float(np.linalg.norm(value))
+        if self.switching is not None and self._crossed(solver, t, w):
+            return True
+        if self.tol > 0 and self.field_norm <= self.tol:
+            return self._end(
+                StopReason.STATIONARY,
+                f"{self.field_norm:.3g} <= tol = {self.tol:g} at t = {t:.6g}.",
+            )
+        if self._stalls(t, w, value):
+            self.stalled = True
+            return self._end(
+                StopReason.TOLERANCE_OUT_OF_REACH,
+                f"At rtol = {self.tolerances[0]:.3g}, atol = {self.tolerances[1]:.3g} it hovers near "
+                f"{self._best:.3g}, above the wanted {self._target:g}; lower rtol and atol, or raise it.",
+            )
+        self._previous = (t, w.copy(), value)
+        self.progress.update(t, self.field_norm)
+        if self.callback is not None and self._called_back(t, w):
+            return self._end(StopReason.INTERRUPTED, f"The callback ended it at t = {t:.6g}.")
+        if self.steps >= self.steps_left:
+            return self._end(StopReason.STEP_LIMIT, "Raise max_steps to go on.")
+        return False
+
+    def last_time(self, default: float) -> float:
+        """Return the time of the last state that was accepted as finite."""
+        return default if self._previous is None else self._previous[0]
+
+    def _end(self, reason: StopReason, detail: str) -> bool:
+        self.stop = reason
+        self.message = f"{reason} {detail}"
+        return True
+
+    def _called_back(self, t: float, w: Array) -> bool:
+        state = State(t, w.copy(), self.phase, self.field_norm, self.steps)
+        try:
+            return bool(self.callback is not None and self.callback(state))
+        except StopIteration:
+            return True
+
+    def _crossed(self, solver: OdeSolver, t: float, w: Array) -> bool:
+        """Find whether the ending rule was met inside the step, or at its end."""
+        if self.switching is None or self._previous is None:
+            return False
+        side = self.direction * self.switching(t, w)
+        t_old, w_old, _ = self._previous
+        if not self._armed:
+            # The event that began this phase must not end it: wait until the state has moved away.
+            self._armed = side > ARMING_DISTANCE * self.switching.scale
+            if side > -ARMING_DISTANCE * self.switching.scale:
+                self._side = side
+                return False
+            t, w = t_old, w_old
+        elif side > 0:
+            dip = self._dip(solver, t_old, t, self._side, side)
+            if dip is None:
+                self._side = side
+                return False
+            t = dip
+        self.crossing = Crossing(t_old, w_old, t, solver.dense_output())
+        self.stop = StopReason.SWITCHED
+        return True
+
+    def _dip(
+        self, solver: OdeSolver, t_old: float, t: float, side_old: float, side: float
+    ) -> float | None:
+        """Return a time inside the step at which the rule is met although both ends are on one side.
+
+        Only for rules other than the descent of the phase's own gradient norm, which falls monotonically
+        wherever the objective is convex.
+        """
+        if self.switching is None or self.switching.shares_field:
+            return None
+        dense = solver.dense_output()
+        times = np.linspace(t_old, t, 6)
+        values = [side_old]
+        values += [self.direction * self.switching(s, dense(s)) for s in times[1:-1]]
+        values.append(side)
+        low = int(np.argmin(values))
+        if values[low] <= 0:
+            return float(times[low])
+        if low in (0, len(times) - 1):
+            return None
+        from scipy.optimize import minimize_scalar
+
+        rule = self.switching
+        best = minimize_scalar(
+            lambda s: self.direction * rule(s, dense(s)),
+            bounds=(times[low - 1], times[low + 1]),
+            method="bounded",
+            options={"xatol": 1e-12 * max(1.0, abs(t))},
+        )
+        return float(best.x) if best.fun <= 0 else None
+
+    def _stalls(self, t: float, w: Array, value: Array) -> bool:
+        """Recognise a norm that hovers at the floor set by the error tolerances.
+
+        An explicit method at its stability limit keeps a residual of about lambda (atol + rtol |w|), and
+        an implicit one stops its inner iteration at a similar size; lambda is read off two successive states.
+        """
+        if self._target <= 0 or self._previous is None:
+            return False
+        if self.field_norm < self._best:
+            self._best, self._steps_since_best = self.field_norm, 0
+            return False
+        self._steps_since_best += 1
+        if self._steps_since_best < STALL_STEPS:
+            return False
+        _, w_old, value_old = self._previous
+        moved = float(np.linalg.norm(w - w_old))
+        curvature = float(np.linalg.norm(value - value_old)) / moved if moved > 0 else 0.0
+        rtol, atol = self.tolerances
+        floor = curvature * (atol + rtol * float(np.linalg.norm(w)))
+        return self._best <= STALL_FLOOR * floor or moved == 0
+
+
+def monitored(method: type[OdeSolver], monitor: Monitor) -> type[OdeSolver]:
+    """Return a subclass of ``method`` that reports every accepted step to ``monitor``.
+
+    ``solve_ivp`` ends when a solver's status does, so this is how stop rules that it lacks (fresh
+    stationarity, step, wall-clock and callback limits, non-finite states) reach every method unchanged.
+    """
+
+    class Monitored(method):  # type: ignore[misc]
+        def step(self) -> str | None:
+            before = self.nfev
+            try:
+                with np.errstate(all="ignore"):
+                    message: str | None = super().step()
+            except Abort as stop:
+                return self._fail(stop.reason, stop.message)
+            except KeyboardInterrupt:
+                return self._fail(
+                    StopReason.INTERRUPTED, f"Interrupted from the keyboard at t = {self.t:.6g}."
+                )
+            except (ValueError, np.linalg.LinAlgError) as error:
+                # SciPy's linear algebra refuses NaN with a ValueError; anything else is a real error.
+                if monitor.evaluator.non_finite == 0:
+                    raise
+                return self._fail(StopReason.NON_FINITE, f"{StopReason.NON_FINITE} ({error})")
+            if self.status == "failed":
+                reason = (
+                    StopReason.NON_FINITE
+                    if monitor.evaluator.non_finite
+                    else StopReason.STEP_TOO_SMALL
+                )
+                return self._fail(reason, f"{reason} At t = {self.t:.6g}: {message}")
+            if hasattr(self, "n_stages"):  # a Runge-Kutta method of SciPy: n_stages evaluations a trial
+                monitor.rejected += (self.nfev - before) // self.n_stages - 1
+            try:
+                if monitor.accepted(self):
+                    self.status = "finished"
+            except Abort as stop:
+                return self._fail(stop.reason, stop.message)
+            except KeyboardInterrupt:
+                return self._fail(
+                    StopReason.INTERRUPTED, f"Interrupted from the keyboard at t = {self.t:.6g}."
+                )
+            return message
+
+        def _fail(self, reason: StopReason, message: str) -> str:
+            self.status = "failed"
+            monitor.stop, monitor.message = reason, message
+            return message
+
+    Monitored.__name__ = method.__name__
+    return Monitored
