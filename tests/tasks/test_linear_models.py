@@ -130,14 +130,15 @@ def test_absent_ridge_term_does_not_turn_an_overflow_into_a_nan():
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_nan_in_the_point_is_not_taken_for_a_stationary_point(loss):
-    # Solvers hand unchecked points to the compiled loops and look for NaN in what comes back.
+def test_a_non_finite_point_is_not_taken_for_a_stationary_point(loss):
+    # Solvers hand unchecked points to the compiled loops and look at what comes back.
     tasks = build(loss, [[[1.0]]], [[1.0]])
     value, gradient = np.zeros(1), np.zeros((1, 1))
     loops.losses(tasks.problem, np.full((1, 1), np.nan), value)
-    loops.gradients(tasks.problem, np.full((1, 1), np.nan), gradient)
     assert np.isnan(value).all()
-    assert np.isnan(gradient).all()
+    for w in (np.nan, np.inf, -np.inf):
+        loops.gradients(tasks.problem, np.full((1, 1), w), gradient)
+        assert not np.isfinite(gradient).any()
 
 
 def test_kinks_follow_the_documented_convention():

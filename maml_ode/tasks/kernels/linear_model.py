@@ -179,10 +179,9 @@ def _task(i, data):  # type: ignore[no-untyped-def]
 
 @njit(types.void(VECTOR, REAL, VECTOR), cache=True)
 def _add_multiple(out, factor, v):  # type: ignore[no-untyped-def]
-    """Add factor v to out; nothing for factor 0, so that an overflowing v stays harmless."""
-    if factor != 0.0:
-        for k in range(out.size):
-            out[k] += factor * v[k]
+    """Add factor v to out; with factor 0 an infinite v still makes NaN."""
+    for k in range(out.size):
+        out[k] += factor * v[k]
 
 
 @njit(types.void(MATRIX, VECTOR, MATRIX), cache=True)
