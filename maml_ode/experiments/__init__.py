@@ -1,0 +1,10 @@
+"""The paper's problems: data and constants, nothing else.
+
+``load(name)`` returns an `Experiment`. What the paper states and what it leaves out, so that the
+choice is ours, is said in the docstring of the experiment's module and in ``Experiment.notes``.
+"""
+
+from maml_ode.experiments.experiment import Experiment
+from maml_ode.experiments.registry import load, names, overrides
+
+__all__ = ["Experiment", "load", "names", "overrides"]
