@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from maml_ode import integrate as integrate
     from maml_ode import plotting as plotting
     from maml_ode import tasks as tasks
+    from maml_ode import theory as theory
     from maml_ode.derivative_check import check_derivatives as check_derivatives
     from maml_ode.flows import Flow as Flow
     from maml_ode.flows import Phase as Phase
@@ -56,5 +57,5 @@ __getattr__, __dir__ = attach(
         "reptile_flow": "maml_ode.flows",
         "solve": "maml_ode.integrate",
     },
-    submodules=("experiments", "integrate", "plotting", "tasks"),
+    submodules=("experiments", "integrate", "plotting", "tasks", "theory"),
 )

@@ -1,0 +1,290 @@
+"""The constants of Assumptions 3.2 to 3.5 for a task family, each with its status.
+
+Families know nothing of theory: ``register`` attaches to a family class the function that finds its
+constants.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+
+from maml_ode._validation import Array, freeze
+from maml_ode.tasks.base import TaskFamily
+from maml_ode.theory.landscape import Landscape
+from maml_ode.theory.minimizer import expected_loss_minimizer
+from maml_ode.theory.quantities import Quantity, Status, worst
+from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball
+
+__all__ = ["Constants", "constants", "landscapes", "register"]
+
+
+@dataclass(frozen=True, eq=False)
+class Constants:
+    """Constants of a task family: scalars that know their status, and their per-task values.
+
+    Attributes
+    ----------
+    mu, L : Quantity
+        Smallest and largest eigenvalue (with sign) of the Hess f_i over all tasks and points;
+        E/W^2.
+    kappa : Quantity
+        Lipschitz constant of the Hess f_i; E/W^3. ``inf`` if a Hessian jumps.
+    mu_f, L_f : Quantity
+        The extremes for f = sum p_i f_i.
+    sigma : Quantity
+        sup over w of sd(w) = (sum p_i ||grad f_i - grad f||^2)^(1/2); E/W. ``inf`` if unbounded.
+    sigma0, nu : Quantity
+        sd(w) <= sigma0 + nu ||grad f(w)||, sigma0 = sd(argmin f); E/W and dimensionless. Always
+        available if mu_f > 0: with nu = (L - mu)/(2 mu_f).
+    mu_i, L_i, kappa_i : ndarray of shape (M,)
+        Per task, with the status of mu, L, kappa.
+    weights : ndarray of shape (M,)
+    region : Ball, Interval, Sublevel or None
+        Where they hold; None: everywhere.
+    minimizer : ndarray of shape (d,) or None
+        argmin f, if it was needed and found.
+    """
+
+    mu: Quantity
+    L: Quantity
+    kappa: Quantity
+    mu_f: Quantity
+    L_f: Quantity
+    sigma: Quantity
+    sigma0: Quantity
+    nu: Quantity
+    mu_i: Array
+    L_i: Array
+    kappa_i: Array
+    weights: Array
+    region: Region | None = None
+    minimizer: Array | None = None
+
+    @property
+    def status(self) -> Status:
+        """The worst status of all."""
+        return worst(*(quantity for _, quantity in self.items()))
+
+    def items(self) -> Iterator[tuple[str, Quantity]]:
+        """Yield the scalar constants by name."""
+        for name in ("mu", "L", "kappa", "mu_f", "L_f", "sigma", "sigma0", "nu"):
+            yield name, getattr(self, name)
+
+    def to_markdown(self) -> str:
+        """Return a table of the constants: name, value, status, note."""
+        rows = ["| constant | value | status | note |", "|---|---|---|---|"]
+        rows += [f"| {k} | {float(q):.6g} | {q.status.value} | {q.note} |" for k, q in self.items()]
+        return "\n".join(rows)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{k:7s} {float(q):12.6g}  {q.status.value:9s} {q.note}" for k, q in self.items()
+        )
+
+
+Finder = Callable[[Any, Region | None], Constants]
+
+
+@singledispatch
+def _find(tasks: object, region: Region | None) -> Constants:
+    raise TypeError(f"tasks must be a task family, not {type(tasks).__name__}.")
+
+
+def register(family: type[Any]) -> Callable[[Finder], Finder]:
+    """Decorate the function (tasks, region) -> Constants of a family class."""
+
+    def decorate(finder: Finder) -> Finder:
+        _find.register(family, finder)
+        return finder
+
+    return decorate
+
+
+def constants(tasks: TaskFamily, region: Region | None = None) -> Constants:
+    """Return mu, L, kappa, mu_f, L_f, sigma and the affine pair (sigma0, nu) of a family.
+
+    Quadratic families by eigenvalues; `Sinusoid` in closed form; logistic and smoothed hinge losses
+    by proved bounds; `Symbolic` in one variable by interval arithmetic on ``region``; everything
+    else by sampling on ``region``, inflated by 1.2 and tagged ``estimate``: sampling underestimates
+    L, kappa, sigma and overestimates mu.
+
+    Parameters
+    ----------
+    tasks : TaskFamily
+    region : Ball, Interval or Sublevel, optional
+        Where the constants are to hold; everywhere by default, which sampling cannot offer.
+
+    Returns
+    -------
+    Constants
+
+    Raises
+    ------
+    ValueError
+        For the plain hinge (no Hessian at the kinks), and for a family that needs a ``region`` when
+        none is given.
+    TypeError
+        If ``tasks`` is not a task family.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> figure1 = mo.tasks.Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0])
+    >>> k = mo.theory.constants(figure1)
+    >>> round(k.L, 12), round(k.mu, 12), round(k.kappa, 9), k.kappa.status.value
+    (2.01, 0.01, 100.0, 'exact')
+    """
+    from maml_ode.theory import (  # noqa: F401  (each registers its families)
+        constants_by_sampling,
+        constants_linear_models,
+        constants_quadratic,
+        constants_sinusoid,
+    )
+
+    if region is not None and not isinstance(region, (Ball, Interval, Sublevel)):
+        raise TypeError(
+            "region must be a Ball, an Interval or a Sublevel of maml_ode.theory, "
+            f"not {type(region).__name__}."
+        )
+    dim = getattr(tasks, "dim", None)
+    if isinstance(region, Interval) and dim != 1:
+        raise ValueError(f"region is an Interval, which needs d = 1, but the tasks have d = {dim}.")
+    if isinstance(region, Ball) and region.center.shape != (dim,):
+        raise ValueError(
+            f"region.center must have shape ({dim},), but it has shape {region.center.shape}."
+        )
+    return _find(tasks, region)
+
+
+def assemble(
+    tasks: TaskFamily,
+    region: Region | None,
+    *,
+    mu_i: Array,
+    L_i: Array,
+    kappa_i: Array,
+    status: dict[str, Status],
+    notes: dict[str, str],
+    mu_f: float | None = None,
+    L_f: float | None = None,
+    sigma: float = math.inf,
+    sigma0: float | None = None,
+    nu: float | None = None,
+    minimizer: Array | None = None,
+) -> Constants:
+    """Build `Constants` from per-task values; fill in what follows from the rest.
+
+    mu_f and L_f default to sum p_i mu_i and sum p_i L_i; sigma0 to sd at the minimiser of f,
+    enlarged by what the minimiser's error can hide, (L - mu)/2 ||grad f||/mu_f; nu to (L - mu)/(2
+    mu_f); and sigma is reduced to what it can be on the region. ``status`` gives the status of each
+    constant; missing ones are bounds.
+    """
+    p = tasks.weights
+    low, high = float(mu_i.min()), float(L_i.max())
+
+    def tag(name: str, value: float, default: Status = Status.BOUND) -> Quantity:
+        return Quantity(value, status.get(name, default), notes.get(name, ""))
+
+    inputs = worst(status.get("mu", Status.BOUND), status.get("L", Status.BOUND))
+    default = Status.ESTIMATE if inputs is Status.ESTIMATE else Status.BOUND
+    mean_low = float(p @ mu_i) if mu_f is None else mu_f
+    mean_high = float(p @ L_i) if L_f is None else L_f
+    if mean_low > 0 and minimizer is None:
+        start = region.center if isinstance(region, Ball) else None
+        minimizer = expected_loss_minimizer(tasks, start)
+    if sigma0 is None:
+        sigma0 = math.inf
+        if minimizer is not None and mean_low > 0:
+            gradients = tasks.gradients(minimizer)
+            gradient = float(np.linalg.norm(p @ gradients))
+            slack = 0.5 * (high - low) * gradient / mean_low
+            sigma0 = deviation(gradients, p) + slack
+            notes = {"sigma0": "sd at argmin f", **notes}
+    if nu is None:
+        nu = 0.5 * (high - low) / mean_low if mean_low > 0 else math.inf
+        notes = {"nu": "(L - mu)/(2 mu_f)", **notes}
+    result = Constants(
+        mu=tag("mu", low),
+        L=tag("L", high),
+        kappa=tag("kappa", float(kappa_i.max())),
+        mu_f=tag("mu_f", mean_low, default),
+        L_f=tag("L_f", mean_high, default),
+        sigma=tag("sigma", sigma, default),
+        sigma0=tag("sigma0", sigma0, default),
+        nu=tag("nu", nu, default),
+        mu_i=freeze(np.array(mu_i)),
+        L_i=freeze(np.array(L_i)),
+        kappa_i=freeze(np.array(kappa_i)),
+        weights=p,
+        region=region,
+        minimizer=minimizer,
+    )
+    return _restrict_sigma(tasks, result)
+
+
+def deviation(gradients: Array, weights: Array) -> float:
+    """Return sd = (sum p_i ||g_i - g||^2)^(1/2) of the rows of ``gradients``."""
+    centred = gradients - weights @ gradients
+    return math.sqrt(float(weights @ np.einsum("md,md->m", centred, centred)))
+
+
+def _restrict_sigma(tasks: TaskFamily, k: Constants) -> Constants:
+    """Use sd(w) <= sd(z) + (L - mu)/2 ||w - z||, and sd <= sigma0 + nu sqrt(2 L_f c) on V(c)."""
+    if k.region is None or k.sigma.status is Status.ESTIMATE:
+        return k
+    if isinstance(k.region, Sublevel):
+        local = k.sigma0 + k.nu * math.sqrt(2.0 * k.L_f * k.region.level)
+        source = worst(k.sigma0, k.nu, k.L_f, Status.BOUND)
+        note = "sigma0 + nu sqrt(2 L_f c) on V(c)"
+    else:
+        ball = enclosing_ball(k.region, k.minimizer, k.mu_f)
+        centre = deviation(tasks.gradients(ball.center), tasks.weights)
+        local = centre + 0.5 * (k.L - k.mu) * ball.radius
+        source = worst(k.L, k.mu, Status.BOUND)
+        note = "sd at the centre + (L - mu)/2 radius"
+    if not local < k.sigma:
+        return k
+    return replace(k, sigma=Quantity(local, source, note))
+
+
+def landscapes(k: Constants, alpha: float, *, per_task: bool = True) -> list[Landscape]:
+    """Return a `Landscape` for each finite noise model: sd <= sigma, sd <= sigma0 + nu ||grad f||.
+
+    Parameters
+    ----------
+    k : Constants
+    alpha : float
+        At most 1/L.
+    per_task : bool
+        Also use the tasks' own constants in the Hessian bounds.
+    """
+    extra: dict[str, float] = {}
+    if per_task and float(k.mu) >= 0:
+        p, low, high = k.weights, 1.0 - alpha * k.mu_i, 1.0 - alpha * k.L_i
+        extra = {
+            "kappa_rms": math.sqrt(float(p @ (k.kappa_i * low) ** 2)),
+            "mu_mean": float(p @ (k.mu_i * high**2)),
+            "L_mean": float(p @ (k.L_i * low**2)),
+        }
+    shared = {
+        "alpha": alpha,
+        "mu": k.mu.value,
+        "L": k.L.value,
+        "kappa": k.kappa.value,
+        "mu_f": k.mu_f.value,
+        "L_f": k.L_f.value,
+        **extra,
+    }
+    models = []
+    if math.isfinite(k.sigma):
+        models.append(Landscape(sigma=k.sigma.value, **shared))
+    if math.isfinite(k.sigma0) and math.isfinite(k.nu) and k.nu > 0:
+        cap = k.sigma.value
+        models.append(Landscape(sigma=k.sigma0.value, nu=k.nu.value, sigma_cap=cap, **shared))
+    return models
