@@ -1,0 +1,72 @@
+"""Files written whole or not at all, and the same bytes from the same content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["sha256", "to_json", "write_atomically", "write_figure"]
+
+DPI = 150
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write beside the target and rename, so that no reader meets half a file."""
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        # mkstemp makes files that only their owner can read.
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def write_figure(folder: Path, stem: str, figure: Figure) -> list[Path]:
+    """Write ``stem.png`` and ``stem.svg``, without dates and with fixed element ids."""
+    import io
+
+    import matplotlib
+
+    written = []
+    for ending, options in (
+        ("png", {"dpi": DPI, "metadata": {"Software": None}}),
+        ("svg", {"metadata": {"Date": None, "Creator": None}}),
+    ):
+        buffer = io.BytesIO()
+        with matplotlib.rc_context({"svg.hashsalt": stem}):
+            figure.savefig(buffer, format=ending, **options)
+        path = folder / f"{stem}.{ending}"
+        write_atomically(path, buffer.getvalue())
+        written.append(path)
+    return written
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def to_json(content: Any) -> str:
+    """Return indented JSON; NumPy's scalars and arrays become plain numbers and lists."""
+    return json.dumps(content, indent=2, ensure_ascii=False, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{value!r} has no JSON form; put plain numbers, strings and lists instead.")
