@@ -119,7 +119,9 @@ def as_labels(name: str, value: Any, shape: tuple[int | None, ...]) -> Array:
     wrong = y[(y != 1.0) & (y != -1.0)]
     if wrong.size:
         hint = "use 2*y - 1 for labels 0/1" if set(np.unique(y)) <= {0.0, 1.0} else "recode them"
-        raise ValueError(f"{name} must hold the labels -1 and +1, but it holds {wrong[0]:g}; {hint}.")
+        raise ValueError(
+            f"{name} must hold the labels -1 and +1, but it holds {wrong[0]:g}; {hint}."
+        )
     return y
 
 

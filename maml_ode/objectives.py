@@ -48,11 +48,13 @@ class Objective(ABC):
 
     @property
     @abstractmethod
-    def smoothness(self) -> int: ...
+    def smoothness(self) -> int:
+        """How many derivatives are continuous."""
 
     @property
     @abstractmethod
-    def quadratic_form(self) -> QuadraticForm | None: ...
+    def quadratic_form(self) -> QuadraticForm | None:
+        """The aggregated quadratic, or None."""
 
     @property
     def has_hessian(self) -> bool:
@@ -152,9 +154,11 @@ class ExpectedLoss(Objective):
 
     @cached_property
     def quadratic_form(self) -> QuadraticForm | None:
-        """f aggregated to one quadratic, or None."""
+        """F aggregated to one quadratic, or None."""
         terms = self.tasks.quadratic
-        return None if terms is None else maml_quadratic_form(terms, terms, self.tasks.weights, 0.0, 0)
+        return (
+            None if terms is None else maml_quadratic_form(terms, terms, self.tasks.weights, 0.0, 0)
+        )
 
     def _value(self, w: Array) -> float:
         if self.tasks.problem is None:
@@ -258,7 +262,9 @@ class MAMLLoss(Objective):
 
     def __repr__(self) -> str:
         extra = "" if self.query is self.tasks else f", query={self.query!r}"
-        return f"MAMLLoss({self.tasks!r}, alpha={self.alpha:g}, inner_steps={self.inner_steps}{extra})"
+        return (
+            f"MAMLLoss({self.tasks!r}, alpha={self.alpha:g}, inner_steps={self.inner_steps}{extra})"
+        )
 
     @property
     def smoothness(self) -> int:
@@ -320,9 +326,7 @@ class MAMLLoss(Objective):
         from maml_ode.compiled import maml
 
         out = np.empty(self.dim)
-        maml.gradient(
-            self.tasks.problem, self.query.problem, w, self.alpha, self.inner_steps, out
-        )
+        maml.gradient(self.tasks.problem, self.query.problem, w, self.alpha, self.inner_steps, out)
         return out
 
     def _hvp(self, w: Array, v: Array) -> Array:
@@ -331,9 +335,7 @@ class MAMLLoss(Objective):
         from maml_ode.compiled import maml
 
         out = np.empty(self.dim)
-        maml.hvp(
-            self.tasks.problem, self.query.problem, w, v, self.alpha, self.inner_steps, out
-        )
+        maml.hvp(self.tasks.problem, self.query.problem, w, v, self.alpha, self.inner_steps, out)
         return out
 
     def _python_hvp(self, w: Array, v: Array) -> Array:
@@ -359,9 +361,7 @@ class MAMLLoss(Objective):
         from maml_ode.compiled import maml
 
         out = np.empty((self.dim, self.dim))
-        maml.hessian(
-            self.tasks.problem, self.query.problem, w, self.alpha, self.inner_steps, out
-        )
+        maml.hessian(self.tasks.problem, self.query.problem, w, self.alpha, self.inner_steps, out)
         return out
 
     def _python_hessian(self, w: Array) -> Array:

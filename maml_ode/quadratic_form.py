@@ -33,7 +33,7 @@ class QuadraticForm:
     @cached_property
     def eigenvalues(self) -> Array:
         """Eigenvalues of G, ascending."""
-        return np.linalg.eigvalsh(self.G)
+        return np.asarray(np.linalg.eigvalsh(self.G), dtype=np.float64)
 
     def value(self, w: Array) -> float:
         """Return w'Gw/2 - c'w + k."""

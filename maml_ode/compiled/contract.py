@@ -60,6 +60,7 @@ class Problem(structref.StructRefProxy):
     """A packed family as Python sees it: an opaque handle."""
 
     def __new__(cls, *args: Any) -> Problem:
+        """Refuse: a handle is made by `pack`."""
         raise TypeError("build a Problem with pack().")
 
 
@@ -80,7 +81,11 @@ PROBLEM = _ProblemType(
 
 
 @njit(
-    PROBLEM(*(types.FunctionType(s) for s in (LOSS, GRADIENT, HVP, HESSIAN, THIRD, THIRD_VECTOR)), VECTOR, DATA),
+    PROBLEM(
+        *(types.FunctionType(s) for s in (LOSS, GRADIENT, HVP, HESSIAN, THIRD, THIRD_VECTOR)),
+        VECTOR,
+        DATA,
+    ),
     cache=True,
 )
 def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):  # type: ignore[no-untyped-def]

@@ -55,7 +55,7 @@ def value(problem, query, w, alpha, inner_steps):  # type: ignore[no-untyped-def
 
 @njit(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR), cache=True)
 def gradient(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
-    """out = grad F(w), by inner_steps Hessian-vector products per task and no Hessian."""
+    """Out = grad F(w), by inner_steps Hessian-vector products per task and no Hessian."""
     d = w.size
     path = np.empty((inner_steps + 1, d))
     product = np.empty(d)
@@ -76,7 +76,7 @@ def gradient(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-unt
 
 @njit(types.void(PROBLEM, PROBLEM, VECTOR, VECTOR, REAL, INDEX, VECTOR), cache=True)
 def hvp(problem, query, w, v, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
-    """out = Hess F(w) v, without forming a d x d matrix."""
+    """Out = Hess F(w) v, without forming a d x d matrix."""
     d = w.size
     path = np.empty((inner_steps + 1, d))
     tangent = np.empty((inner_steps + 1, d))
@@ -112,7 +112,7 @@ def hvp(problem, query, w, v, alpha, inner_steps, out):  # type: ignore[no-untyp
 
 @njit(types.void(PROBLEM, INDEX, VECTOR, REAL, MATRIX), cache=True)
 def _contraction(problem, i, u, alpha, out):  # type: ignore[no-untyped-def]
-    """out = A = I - alpha Hess f_i(u)."""
+    """Out = A = I - alpha Hess f_i(u)."""
     problem.hessian(i, u, problem.data, out)
     for r in range(u.size):
         for c in range(u.size):
@@ -122,7 +122,7 @@ def _contraction(problem, i, u, alpha, out):  # type: ignore[no-untyped-def]
 
 @njit(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, MATRIX), cache=True)
 def hessian(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
-    """out = Hess F(w), symmetric to rounding and then symmetrised."""
+    """Out = Hess F(w), symmetric to rounding and then symmetrised."""
     d = w.size
     path = np.empty((inner_steps + 1, d))
     product = np.empty(d)
@@ -153,7 +153,7 @@ def hessian(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-unty
 
 @njit(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR), cache=True)
 def first_order_gradient(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
-    """out = sum_i p_i grad g_i(u_k): FO-MAML, the gradient with every A_j replaced by I."""
+    """Out = sum_i p_i grad g_i(u_k): FO-MAML, the gradient with every A_j replaced by I."""
     d = w.size
     path = np.empty((inner_steps + 1, d))
     scratch = np.empty(d)
@@ -169,7 +169,7 @@ def first_order_gradient(problem, query, w, alpha, inner_steps, out):  # type: i
 
 @njit(types.void(PROBLEM, VECTOR, REAL, INDEX, VECTOR), cache=True)
 def reptile_gradient(problem, w, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
-    """out = sum_i p_i (w - u_k) / alpha, the sum of the inner gradients (Nichol et al. 2018)."""
+    """Out = sum_i p_i (w - u_k) / alpha, the sum of the inner gradients (Nichol et al. 2018)."""
     d = w.size
     point = np.empty(d)
     gradient = np.empty(d)
@@ -230,7 +230,7 @@ def expected_value(problem, w):  # type: ignore[no-untyped-def]
 
 @njit(types.void(PROBLEM, VECTOR, VECTOR), cache=True)
 def expected_gradient(problem, w, out):  # type: ignore[no-untyped-def]
-    """out = grad f(w)."""
+    """Out = grad f(w)."""
     scratch = np.empty(w.size)
     out[:] = 0.0
     for i in range(problem.weights.size):
@@ -242,7 +242,7 @@ def expected_gradient(problem, w, out):  # type: ignore[no-untyped-def]
 
 @njit(types.void(PROBLEM, VECTOR, VECTOR, VECTOR), cache=True)
 def expected_hvp(problem, w, v, out):  # type: ignore[no-untyped-def]
-    """out = Hess f(w) v."""
+    """Out = Hess f(w) v."""
     scratch = np.empty(w.size)
     out[:] = 0.0
     for i in range(problem.weights.size):
@@ -254,7 +254,7 @@ def expected_hvp(problem, w, v, out):  # type: ignore[no-untyped-def]
 
 @njit(types.void(PROBLEM, VECTOR, MATRIX), cache=True)
 def expected_hessian(problem, w, out):  # type: ignore[no-untyped-def]
-    """out = Hess f(w)."""
+    """Out = Hess f(w)."""
     scratch = np.empty((w.size, w.size))
     out[:, :] = 0.0
     for i in range(problem.weights.size):

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from maml_ode._lazy import attach
 
 if TYPE_CHECKING:
+    from maml_ode.integrate.continuous import solve as solve
     from maml_ode.integrate.discrete import euler as euler
     from maml_ode.integrate.monitor import State as State
-    from maml_ode.integrate.continuous import solve as solve
     from maml_ode.integrate.warnings import NonSmoothWarning as NonSmoothWarning
     from maml_ode.integrate.warnings import StepSizeWarning as StepSizeWarning
 

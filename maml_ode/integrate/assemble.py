@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.flows import Flow
 from maml_ode.integrate.evaluation import Ledger
-from maml_ode.trajectory import StopReason, Trajectory
+from maml_ode.trajectory import SERIES, StopReason, Trajectory
 
 __all__ = ["Path", "assemble", "check_t_eval"]
 
@@ -99,12 +98,9 @@ def assemble(
             np.clip(np.searchsorted(starts, t, side="right") - 1, 0, None)
         ]
     apart: Counts | None = None
-    series = dict.fromkeys(("loss", "grad_norm", "task_loss", "task_grad_norm"))
+    series = {name: np.full(t.size, np.nan) for name in SERIES}
     if diagnostics and t.size:
-        filled, apart = _diagnostics(flow, states)
-        series.update(filled)  # type: ignore[arg-type]
-    else:
-        series = {name: np.full(t.size, np.nan) for name in series}  # type: ignore[misc]
+        series, apart = _diagnostics(flow, states)
     events: list[tuple[Array, Array]] = []
     for number in range(path.n_phases):
         if flow.phases[number].until is not None or flow.rule != "one_way":
@@ -115,15 +111,12 @@ def assemble(
                     np.array([state for _, state in left]).reshape(len(left), flow.dim),
                 )
             )
-    if path.asked_for:
-        status = 0 if path.stop in (StopReason.HORIZON, StopReason.STEP_LIMIT) else 1
-    else:
-        status = -1
-    arrays: dict[str, Any] = series
+    by_limit = path.stop in (StopReason.HORIZON, StopReason.STEP_LIMIT)
+    status = (0 if by_limit else 1) if path.asked_for else -1
     return Trajectory(
         t=t,
         y=np.ascontiguousarray(states.T),
-        **arrays,
+        **series,
         phase=phase,
         switch_times=switch_times,
         switch_states=np.array([w for _, w, _ in path.switches]).reshape(-1, flow.dim),

@@ -14,7 +14,7 @@ from maml_ode._validation import Array, as_point, check_count, check_real
 from maml_ode.counts import Counts
 from maml_ode.flows import Flow, GradientNormBelow
 from maml_ode.integrate.assemble import Path, assemble, check_t_eval
-from maml_ode.integrate.evaluation import Ledger
+from maml_ode.integrate.evaluation import Ledger, vector_norm
 from maml_ode.integrate.exact import ExactPhase, ExactSolution, why_not_exact
 from maml_ode.integrate.methods import choose, is_explicit, resolve
 from maml_ode.integrate.monitor import Callback
@@ -114,7 +114,9 @@ def solve(
     ('STATIONARY', 0.421053)
     """
     if not isinstance(flow, Flow):
-        raise TypeError(f"flow must be a Flow such as mo.maml_flow(...), not {type(flow).__name__}.")
+        raise TypeError(
+            f"flow must be a Flow such as mo.maml_flow(...), not {type(flow).__name__}."
+        )
     start = as_point("w0", w0, flow.dim)
     tol = check_real("tol", tol, minimum=0.0)
     t_max = _check_horizon(t_max)
@@ -218,7 +220,7 @@ def _solve_exact(
         if not last:
             path.switch(t, w, number)
             continue
-        norm = float(np.linalg.norm(phase.field(w)))
+        norm = vector_norm(phase.field(w))
         ledger.nfev += 1
         ledger.add(phase.field.cost)
         _end_exact(path, t, w, norm, threshold)
@@ -242,9 +244,8 @@ def _end_exact(path: Path, t: float, w: Array, norm: float, threshold: float) ->
         path.end(t, w, StopReason.STATIONARY, message, True)
         return
     if norm <= threshold * (1 + 1e-3):
-        message = (
-            f"{StopReason.STATIONARY} {norm:.6g} at tol = {threshold:g}, t = {t:.6g}; the excess is rounding."
-        )
+        message = f"{StopReason.STATIONARY} {norm:.6g} at tol = {threshold:g}, t = {t:.6g}; "
+            "the excess is rounding."
         path.end(t, w, StopReason.STATIONARY, message, True)
         return
     message = (

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from maml_ode._validation import Array, as_point, check_count, check_real
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
 from maml_ode.integrate.assemble import Path, assemble
-from maml_ode.integrate.evaluation import FieldEvaluator, Ledger, SwitchingFunction
+from maml_ode.integrate.evaluation import FieldEvaluator, Ledger, SwitchingFunction, vector_norm
 from maml_ode.integrate.monitor import Callback, State
 from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.warnings import StepSizeWarning
@@ -81,7 +81,9 @@ def euler(
     ('STATIONARY', 119)
     """
     if not isinstance(flow, Flow):
-        raise TypeError(f"flow must be a Flow such as mo.maml_flow(...), not {type(flow).__name__}.")
+        raise TypeError(
+            f"flow must be a Flow such as mo.maml_flow(...), not {type(flow).__name__}."
+        )
     if rule is not None:
         flow = flow.with_rule(rule)
     w = as_point("w0", w0, flow.dim)
@@ -122,7 +124,7 @@ def _iterate(
                 path.end(t, w, StopReason.SWITCHED, str(StopReason.SWITCHED), True)
                 return
             velocity = selector.evaluators[number](t, w)
-            norm = float(np.linalg.norm(velocity))
+            norm = vector_norm(velocity)
             if k % record_every == 0:
                 path.append(t, w, number)
             if not np.isfinite(norm):
@@ -213,7 +215,7 @@ class _PhaseSelector:
             return norm
         if self.flow.rule is SwitchRule.ONE_WAY:
             return float("inf")
-        return float(np.linalg.norm(self.evaluators[last](t, w)))
+        return vector_norm(self.evaluators[last](t, w))
 
     def remark(self, path: Path) -> str:
         """Return a sentence on repeated switching."""

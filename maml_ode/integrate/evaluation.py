@@ -12,11 +12,21 @@ from maml_ode.fields import GradientField, VectorField
 from maml_ode.flows import GradientNormBelow, Until
 from maml_ode.trajectory import StopReason
 
-__all__ = ["Abort", "FieldEvaluator", "Ledger", "SwitchingFunction"]
+__all__ = ["Abort", "FieldEvaluator", "Ledger", "SwitchingFunction", "vector_norm"]
 
 # A method that meets NaN shrinks its step by 5 or 10 at every trial, and a trial has at most about 20
 # evaluations: from any step to the smallest takes fewer evaluations than this.
 MOST_NON_FINITE_EVALUATIONS = 1000
+
+
+def vector_norm(v: Array) -> float:
+    """Return the Euclidean norm, finite for finite vectors up to the largest float."""
+    with np.errstate(all="ignore"):
+        plain = float(np.linalg.norm(v))
+        if np.isfinite(plain) or not np.isfinite(v).all():
+            return plain
+        largest = float(np.abs(v).max())
+        return largest * float(np.linalg.norm(v / largest))
 
 
 class Abort(Exception):
@@ -46,10 +56,10 @@ class Ledger:
         """Seconds since the run began."""
         return time.perf_counter() - self.started
 
-    def add(self, cost: Counts) -> None:
-        """Charge one evaluation."""
-        known, times = self._tally.get(id(cost), (cost, 0))
-        self._tally[id(cost)] = (known, times + 1)
+    def add(self, cost: Counts, times: int = 1) -> None:
+        """Charge ``times`` evaluations."""
+        known, before = self._tally.get(id(cost), (cost, 0))
+        self._tally[id(cost)] = (known, before + times)
 
     def total(self, diagnostics: Counts | None) -> Counts:
         """Return everything charged so far, with the diagnostics beside it."""
@@ -82,6 +92,7 @@ class FieldEvaluator:
     def __init__(self, field: VectorField, ledger: Ledger) -> None:
         self.field = field
         self.ledger = ledger
+        self.native = getattr(field, "native", None)
         self.non_finite = 0
         self._state: Array | None = None
         self._value: Array | None = None
@@ -107,6 +118,12 @@ class FieldEvaluator:
                     f"{MOST_NON_FINITE_EVALUATIONS} successive evaluations near t = {t:.6g}.",
                 )
         return value
+
+    def charge(self, evaluations: int) -> None:
+        """Count evaluations that a compiled method made through ``native``."""
+        self.ledger.check_clock()
+        self.ledger.nfev += evaluations
+        self.ledger.add(self.field.cost, evaluations)
 
     def jacobian(self, t: float, w: Array) -> Array:
         """Return the field's Jacobian at ``w``."""
@@ -140,7 +157,7 @@ class SwitchingFunction:
         """Return the rule's value; the phase ends where it falls to 0."""
         if isinstance(self.until, GradientNormBelow):
             if self.shares_field:
-                return float(np.linalg.norm(self.evaluator(t, w))) - self.until.threshold
+                return vector_norm(self.evaluator(t, w)) - self.until.threshold
             self.evaluator.ledger.add(self.until.cost)
         with np.errstate(all="ignore"):
             return float(self.until(t, w))

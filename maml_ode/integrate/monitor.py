@@ -11,7 +11,7 @@ import numpy as np
 from scipy.integrate import OdeSolver
 
 from maml_ode._validation import Array
-from maml_ode.integrate.evaluation import Abort, FieldEvaluator, SwitchingFunction
+from maml_ode.integrate.evaluation import Abort, FieldEvaluator, SwitchingFunction, vector_norm
 from maml_ode.integrate.progress import Progress
 from maml_ode.trajectory import StopReason
 
@@ -112,7 +112,7 @@ class Monitor:
         """Record the first state of the phase (its field is finite: the phase machine checked)."""
         value = self.evaluator(t, w)
         self._previous = (t, w.copy(), value)
-        self.field_norm = float(np.linalg.norm(value))
+        self.field_norm = vector_norm(value)
         if self.switching is not None:
             self._side = self.direction * self.switching(t, w)
             self._armed = self._side > ARMING_DISTANCE * self.switching.scale
@@ -126,7 +126,7 @@ class Monitor:
         if not np.isfinite(value).all():
             return self._end(StopReason.NON_FINITE, f"The field was not finite at t = {t:.6g}.")
         self.steps += 1
-        self.field_norm = float(np.linalg.norm(value))
+        self.field_norm = vector_norm(value)
         if self.switching is not None and self._crossed(solver, t, w):
             return True
         if self.tol > 0 and self.field_norm <= self.tol:
@@ -234,10 +234,10 @@ class Monitor:
         if self._steps_since_best < STALL_STEPS:
             return False
         _, w_old, value_old = self._previous
-        moved = float(np.linalg.norm(w - w_old))
-        curvature = float(np.linalg.norm(value - value_old)) / moved if moved > 0 else 0.0
+        moved = vector_norm(w - w_old)
+        curvature = vector_norm(value - value_old) / moved if moved > 0 else 0.0
         rtol, atol = self.tolerances
-        floor = curvature * (atol + rtol * float(np.linalg.norm(w)))
+        floor = curvature * (atol + rtol * vector_norm(w))
         return self._best <= STALL_FLOOR * floor or moved == 0
 
 
@@ -249,6 +249,8 @@ def monitored(method: type[OdeSolver], monitor: Monitor) -> type[OdeSolver]:
     """
 
     class Monitored(method):  # type: ignore[misc]
+        status: str
+
         def step(self) -> str | None:
             before = self.nfev
             try:
@@ -272,7 +274,9 @@ def monitored(method: type[OdeSolver], monitor: Monitor) -> type[OdeSolver]:
                     else StopReason.STEP_TOO_SMALL
                 )
                 return self._fail(reason, f"{reason} At t = {self.t:.6g}: {message}")
-            if hasattr(self, "n_stages"):  # a Runge-Kutta method of SciPy: n_stages evaluations a trial
+            if hasattr(self, "n_rejected"):
+                monitor.rejected = self.n_rejected
+            elif hasattr(self, "n_stages"):  # SciPy's Runge-Kutta: n_stages evaluations a trial
                 monitor.rejected += (self.nfev - before) // self.n_stages - 1
             try:
                 if monitor.accepted(self):

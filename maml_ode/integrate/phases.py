@@ -14,7 +14,13 @@ from scipy.integrate import OdeSolution, OdeSolver, solve_ivp
 from maml_ode._validation import Array, check_real
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
 from maml_ode.integrate.assemble import Path
-from maml_ode.integrate.evaluation import Abort, FieldEvaluator, Ledger, SwitchingFunction
+from maml_ode.integrate.evaluation import (
+    Abort,
+    FieldEvaluator,
+    Ledger,
+    SwitchingFunction,
+    vector_norm,
+)
 from maml_ode.integrate.locate import locate
 from maml_ode.integrate.methods import solver_options
 from maml_ode.integrate.monitor import Callback, Monitor, monitored
@@ -37,9 +43,7 @@ class Tolerances:
     fixed_atol: bool
 
     @classmethod
-    def choose(
-        cls, flow: Flow, tol: float, rtol: float | None, atol: float | None
-    ) -> Tolerances:
+    def choose(cls, flow: Flow, tol: float, rtol: float | None, atol: float | None) -> Tolerances:
         """Take what the user gave; derive the rest from ``tol`` (loosely where the field jumps)."""
         rough = any(phase.field.smoothness < 0 for phase in flow.phases)
         default = 1e-4 if rough else min(max(tol if tol > 0 else 1e-8, 1e-12), 1e-6)
@@ -185,7 +189,7 @@ class PhaseMachine:
                 False,
             )
             return None
-        norm = float(np.linalg.norm(evaluator(t, w)))
+        norm = vector_norm(evaluator(t, w))
         if tol > 0 and norm <= tol:
             message = f"{StopReason.STATIONARY} {norm:.3g} <= tol = {tol:g} at t = {t:.6g}."
             self._end(t, w, StopReason.STATIONARY, message, self._reached(number))
@@ -215,7 +219,7 @@ class PhaseMachine:
             first_step_failed = monitor.stop is StopReason.NON_FINITE and monitor.steps == 0
             if first_step_failed and "first_step" not in options:
                 # The method's own guess of a first step ran out of the field's domain.
-                options["first_step"] = 1e-8 * (1.0 + float(np.linalg.norm(w))) / max(norm, 1e-300)
+                options["first_step"] = 1e-8 * (1.0 + vector_norm(w)) / max(norm, 1e-300)
                 continue
             break
         stop = monitor.stop or StopReason.HORIZON
@@ -312,19 +316,17 @@ class PhaseMachine:
         velocity = self._evaluators[following](t, w)
         return direction * self._surface_speed(rule, t, w, velocity) < 0
 
-    def _surface_speed(
-        self, rule: SwitchingFunction, t: float, w: Array, velocity: Array
-    ) -> float:
+    def _surface_speed(self, rule: SwitchingFunction, t: float, w: Array, velocity: Array) -> float:
         """Return ds/dt along ``velocity``: grad||g|| . v = g'Hv/||g||, or a difference quotient."""
         if isinstance(rule.until, GradientNormBelow):
             objective = rule.until.objective
             gradient = objective.gradient(w)
             self.ledger.add(objective.gradient_cost)
             self.ledger.add(objective.hvp_cost)
-            norm = float(np.linalg.norm(gradient))
+            norm = vector_norm(gradient)
             return float(gradient @ objective.hvp(w, velocity)) / norm if norm > 0 else 0.0
-        speed = float(np.linalg.norm(velocity))
+        speed = vector_norm(velocity)
         if speed == 0 or not math.isfinite(speed):
             return 0.0
-        h = 1e-6 * (1.0 + float(np.linalg.norm(w))) / speed
+        h = 1e-6 * (1.0 + vector_norm(w)) / speed
         return (rule(t, w + h * velocity) - rule(t, w)) / h

@@ -1,0 +1,53 @@
+"""Problems that several test files share."""
+
+import matplotlib
+import numpy as np
+import pytest
+
+import maml_ode as mo
+
+matplotlib.use("Agg")
+
+
+def quadratic_tasks(M=3, d=4, seed=0, condition=20.0):
+    """Random quadratic tasks with eigenvalues in [1/condition, 1]."""
+    rng = np.random.default_rng(seed)
+    H = []
+    for _ in range(M):
+        Q, _ = np.linalg.qr(rng.normal(size=(d, d)))
+        H.append(Q @ np.diag(np.geomspace(1 / condition, 1.0, d)) @ Q.T)
+    H = np.array(H)
+    return mo.tasks.Quadratic(0.5 * (H + H.transpose(0, 2, 1)), rng.normal(size=(M, d)))
+
+
+def logistic_tasks(M=3, sizes=(7, 4, 9), d=3, seed=0, l2=0.1):
+    rng = np.random.default_rng(seed)
+    X = [rng.normal(size=(n, d)) for n in sizes[:M]]
+    y = [np.where(rng.random(n) < 0.5, -1.0, 1.0) for n in sizes[:M]]
+    return mo.tasks.LogisticRegression(X, y, l2=l2)
+
+
+@pytest.fixture
+def quadratic():
+    return quadratic_tasks()
+
+
+@pytest.fixture
+def logistic():
+    return logistic_tasks()
+
+
+@pytest.fixture
+def make_quadratic():
+    return quadratic_tasks
+
+
+@pytest.fixture
+def make_logistic():
+    return logistic_tasks
+
+
+@pytest.fixture
+def tug_of_war():
+    """Two 1-d quadratics: argmin f = 0, w_F = 0.42105, |f'(w_F)| = 0.842 at alpha = 0.1."""
+    return mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
