@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["BIMAML", "CYCLE", "HOUSE_STYLE", "MAML", "house_style"]
+import numpy as np
 
-HOUSE_STYLE: dict[str, Any] = {
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["BIMAML", "CYCLE", "HOUSE_STYLE", "MAML", "house_style", "log_scale"]
+
+HOUSE_STYLE: Any = {
     "font.size": 9.0,
     "axes.titlesize": 9.0,
     "axes.labelsize": 9.0,
@@ -54,3 +59,18 @@ def house_style() -> Iterator[None]:
 
     with matplotlib.rc_context(HOUSE_STYLE):
         yield
+
+
+def log_scale(axis: Axes) -> None:
+    """Make the vertical axis logarithmic, with plain numbers at its ticks if it spans little."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    decades = np.log10(high / low)
+    if decades > 2.5:
+        return
+    steps = (1.0, 2.0, 5.0) if decades > 0.7 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+    axis.yaxis.set_major_locator(LogLocator(subs=steps))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,241 @@
+"""Draw trajectories: the loss and the gradient norm, flows and iterates over each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from maml_ode._validation import check_choice, check_real
+from maml_ode.plotting.series import Curve, axis_label, curve, is_norm
+from maml_ode.plotting.style import BIMAML, CYCLE, MAML, house_style, log_scale
+from maml_ode.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["plot_trajectories", "plot_trajectory"]
+
+MOST_MARKERS = 60
+OWN_STYLES = {"MAML": MAML, "BI-MAML": BIMAML}
+
+
+def plot_trajectory(
+    trajectory: Trajectory,
+    ax: Axes | Sequence[Axes] | None = None,
+    *,
+    label: str | None = None,
+    **kw: Any,
+) -> tuple[Axes, ...]:
+    """Draw the loss and the gradient norm of one trajectory; `Trajectory.plot` calls this.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+    ax : Axes or sequence of Axes, optional
+        See `plot_trajectories`. Give one trajectory's axes to the next to lay it over.
+    label : str, optional
+        Name in the legend.
+    **kw
+        ``show``, ``x``, ``step_size`` of `plot_trajectories`; anything else is a property of the
+        lines, such as ``color`` or ``linestyle``.
+
+    Returns
+    -------
+    tuple of Axes
+    """
+    own = {key: kw.pop(key) for key in ("show", "x", "step_size") if key in kw}
+    labels = None if label is None else [label]
+    return plot_trajectories([trajectory], ax, labels=labels, styles=[kw], **own)
+
+
+def plot_trajectories(
+    trajectories: Sequence[Trajectory],
+    ax: Axes | Sequence[Axes] | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    show: str | Sequence[str] | None = None,
+    x: str = "time",
+    step_size: float | None = None,
+    styles: Sequence[Mapping[str, Any]] | None = None,
+) -> tuple[Axes, ...]:
+    """Lay trajectories over each other: continuous ones as lines, iterates as markers.
+
+    Runs of the same flow share a colour. An open ring marks where a run changed its phase.
+
+    Parameters
+    ----------
+    trajectories : sequence of Trajectory
+    ax : Axes or sequence of Axes, optional
+        One per quantity in ``show``. By default a new figure is made with ``matplotlib.pyplot``.
+    labels : sequence of str, optional
+        Names in the legend; by default the flow's name, with the step size for iterates.
+    show : str or sequence of str, optional
+        What the panels show, from left to right: "loss" (the flow's objective F), "task_loss" (f),
+        "grad_norm" (||grad F||), "task_grad_norm" (||grad f||), or "phase_norm", which is
+        ||grad f|| in the first phase of BI-MAML and ||grad F|| elsewhere, as in the figures of Xu,
+        Chen and Karbasi (AISTATS 2021). By default loss and grad_norm, and only the loss if ``ax``
+        is a single Axes.
+    x : {"time", "iteration"}
+        "iteration" divides the time by the step size.
+    step_size : float, optional
+        For ``x="iteration"``; by default that of the first discrete trajectory.
+    styles : sequence of mapping, optional
+        Line properties, one mapping per trajectory, over the default ones.
+
+    Returns
+    -------
+    tuple of Axes
+        One per quantity; ``axes[0].figure`` is the figure.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For no trajectories, a number of labels, styles or axes that does not fit, an unknown
+        quantity, or a trajectory without diagnostics.
+    """
+    runs = _check_runs(trajectories)
+    shown = _check_shown(show, ax)
+    scale = _check_scale(runs, x, step_size)
+    names = [_name(run) for run in runs] if labels is None else list(labels)
+    own = [{}] * len(runs) if styles is None else list(styles)
+    for what, given in (("labels", names), ("styles", own)):
+        if len(given) != len(runs):
+            raise ValueError(
+                f"{what} must have one entry per trajectory: {len(runs)}, not {len(given)}."
+            )
+    curves = [[curve(run, quantity, scale) for run in runs] for quantity in shown]
+    with house_style():
+        axes = _new_axes(len(shown)) if ax is None else _check_axes(ax, len(shown))
+        for axis, quantity, row in zip(axes, shown, curves, strict=True):
+            taken = _taken(axis)
+            for run, line, name, extra in zip(runs, row, names, own, strict=True):
+                style = _style(run, taken) | dict(extra)
+                _draw(axis, run, line, name, style)
+            axis.set_xlabel("time $t$" if scale is None else "iteration $k$")
+            axis.set_ylabel(axis_label(quantity, runs))
+            if is_norm(quantity) and any((line.y > 0).any() for line in row):
+                log_scale(axis)
+            _legend(axis)
+    return axes
+
+
+def _draw(axis: Axes, run: Trajectory, line: Curve, name: str, style: dict[str, Any]) -> None:
+    (drawn,) = axis.plot(line.x, line.y, label=name, **style)
+    # The flow's name on the artist lets a later call on the same axes find its colour again.
+    drawn.set_gid(f"{_kind(run)}:{run.flow_name}")
+    if line.switch_x.size:
+        first = all(text != "switch" for text in axis.get_legend_handles_labels()[1])
+        axis.plot(
+            line.switch_x,
+            line.switch_y,
+            linestyle="none",
+            marker="o",
+            markersize=8,
+            markerfacecolor="none",
+            markeredgecolor="0.15",
+            markeredgewidth=1.0,
+            label="switch" if first else "_switch",
+            zorder=4,
+        )
+
+
+def _legend(axis: Axes) -> None:
+    """Show the legend with the ring that marks switches last."""
+    handles, texts = axis.get_legend_handles_labels()
+    order = sorted(range(len(texts)), key=lambda k: texts[k] == "switch")
+    axis.legend([handles[k] for k in order], [texts[k] for k in order])
+
+
+def _kind(run: Trajectory) -> str:
+    return "flow" if run.step_size is None else "iterates"
+
+
+def _taken(axis: Axes) -> list[str]:
+    return [str(line.get_gid()) for line in axis.get_lines() if line.get_gid()]
+
+
+def _style(run: Trajectory, taken: list[str]) -> dict[str, Any]:
+    """Return colour by flow, line or marker by kind; ``taken`` grows by this run."""
+    flows = list(dict.fromkeys(entry.partition(":")[2] for entry in taken))
+    if run.flow_name not in flows:
+        flows.append(run.flow_name)
+    others = [name for name in flows if name not in OWN_STYLES]
+    if run.flow_name in OWN_STYLES:
+        base = OWN_STYLES[run.flow_name]
+    else:
+        base = CYCLE[len(OWN_STYLES) :][others.index(run.flow_name) % (len(CYCLE) - 2)]
+    entry = f"{_kind(run)}:{run.flow_name}"
+    repeated = taken.count(entry)
+    taken.append(entry)
+    varied = base if repeated == 0 else CYCLE[(CYCLE.index(base) + repeated) % len(CYCLE)]
+    if _kind(run) == "flow":
+        return {"color": base["color"], "linestyle": varied["linestyle"], "linewidth": 1.5}
+    return {
+        "color": base["color"],
+        "linestyle": "none",
+        "marker": varied["marker"],
+        "markersize": 3.5,
+        "markerfacecolor": base["color"] if repeated == 0 else "white",
+        "markevery": max(1, len(run) // MOST_MARKERS),
+    }
+
+
+def _name(run: Trajectory) -> str:
+    if run.step_size is not None:
+        return f"{run.flow_name}, step {run.step_size:g}"
+    return run.flow_name if run.flow_name.endswith("flow") else f"{run.flow_name} flow"
+
+
+def _check_runs(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    if isinstance(trajectories, Trajectory):
+        raise TypeError("trajectories must be a sequence; use plot_trajectory for one Trajectory.")
+    runs = list(trajectories)
+    if not runs:
+        raise ValueError("trajectories is empty; pass at least one Trajectory.")
+    for k, run in enumerate(runs):
+        if not isinstance(run, Trajectory):
+            raise TypeError(f"trajectories[{k}] must be a Trajectory, not {type(run).__name__}.")
+    return runs
+
+
+def _check_shown(show: str | Sequence[str] | None, ax: Any) -> list[str]:
+    if show is None:
+        single = ax is not None and not isinstance(ax, (Sequence, np.ndarray))
+        return ["loss"] if single else ["loss", "grad_norm"]
+    return [show] if isinstance(show, str) else list(show)
+
+
+def _check_scale(runs: list[Trajectory], x: str, step_size: float | None) -> float | None:
+    if check_choice("x", x, ["time", "iteration"]) == "time":
+        if step_size is not None:
+            raise ValueError('step_size has a use only with x="iteration"; leave it out.')
+        return None
+    if step_size is not None:
+        return check_real("step_size", step_size, minimum=0.0, strict=True)
+    known = next((run.step_size for run in runs if run.step_size is not None), None)
+    if known is None:
+        raise ValueError('x="iteration" needs step_size= when no trajectory is discrete.')
+    return known
+
+
+def _check_axes(ax: Any, n_panels: int) -> tuple[Axes, ...]:
+    from matplotlib.axes import Axes
+
+    axes = tuple(np.ravel(np.array(ax, dtype=object)))
+    for axis in axes:
+        if not isinstance(axis, Axes):
+            raise TypeError(f"ax must hold matplotlib Axes, not {type(axis).__name__}.")
+    if len(axes) != n_panels:
+        raise ValueError(
+            f"{n_panels} panels are shown, so ax must hold as many Axes, not {len(axes)}."
+        )
+    return axes
+
+
+def _new_axes(n_panels: int) -> tuple[Axes, ...]:
+    import matplotlib.pyplot as plt
+
+    _, axes = plt.subplots(1, n_panels, figsize=(4.2 * n_panels, 3.2), squeeze=False)
+    return tuple(axes[0])
