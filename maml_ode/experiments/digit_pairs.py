@@ -5,7 +5,7 @@ hinge loss; alpha = 0.3, beta = 0.01; 50 iterations as in the other panels.
 
 Ours, for both: the pairs 1-2, 3-4, 5-6, 7-8, 9-0 with the first digit as +1 and 100 images of each;
 pixels divided by 255 and the mean of the thousand images subtracted (without it alpha times the
-largest curvature of a task is 25 to 35, instead of 4 to 6, and the iterates overflow); w0 is
+largest curvature of a task is 25 to 35, instead of 4 to 6, and the iterates diverge); w0 is
 N(0, I/d); the mean squared hinge; eps0 = 0.59, fitted so that the switch comes where the quoted
 saving of 37% puts it if grad F costs three times what grad f costs.
 """

@@ -4,11 +4,11 @@ The paper's: f_1(w) = 0.505 w^2 - sin w, f_2(w) = 0.505 w^2 - 1e-4 sin(100 w) wi
 alpha = 0.4; mu = 0.01, L = 2.01. The figure shows F' and F'' and no run.
 
 Ours: everything about a run. w0 = -5; beta = 0.01, at which Euler is stable wherever F'' < 200
-(|F''| stays below 70 on [-5, 1]); 2000 iterations, enough for ||grad F|| <= 1e-8 from w0; and
-eps0 = 0.1, with which BI-MAML ends at the global minimiser of F, 0.34487, while MAML ends at the
-local one at 0.28809. F has seven critical points at this alpha, so where BI-MAML ends depends on eps0:
-with 0.3 at 0.28809, with 0.03 at 0.40274. alpha = 0.4 lies above 1/(2L) = 0.2488 and thus outside
-the paper's theorems.
+(|F''| stays below 61 on [-5, 1]); 2000 iterations, enough for ||grad F|| <= 1e-8 from w0; eps0 =
+0.1, with which BI-MAML ends at the global minimiser of F, 0.34487, while MAML ends at the local one
+at 0.28809. F has seven critical points at this alpha, so where BI-MAML ends depends on eps0: with
+0.3 at 0.28809, with 0.03 at 0.40274. alpha = 0.4 lies above 1/(2L) = 0.2488 and thus outside the
+paper's theorems.
 """
 
 from __future__ import annotations

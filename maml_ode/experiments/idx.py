@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 __all__ = ["find_training_files", "read_idx"]
 
+_PIECE = 2**22
 _KINDS = {"images": "idx3", "labels": "idx1"}
 
 
@@ -91,7 +92,10 @@ def _read(file: Path, stream: BinaryIO | gzip.GzipFile, n_axes: int) -> npt.NDAr
         raise ValueError(f"{str(file)!r} is cut off inside its header; fetch it again.")
     shape = struct.unpack(f">{n_axes}I", header[4:])
     wanted = math.prod(shape)
-    body = stream.read(wanted)
+    body = bytearray()
+    # In pieces, because a damaged header may promise more than memory holds.
+    while len(body) < wanted and (piece := stream.read(min(wanted - len(body), _PIECE))):
+        body += piece
     excess = stream.read(1)  # for gzip this also reaches the checksum at the end
     if len(body) != wanted or excess:
         relation = "more" if excess else f"only {len(body)}"

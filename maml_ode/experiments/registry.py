@@ -41,7 +41,7 @@ def overrides(name: str) -> tuple[str, ...]:
     return tuple(key for key in inspect.signature(builder).parameters if key != "seed")
 
 
-def load(name: str, seed: int = 0, **overrides: Any) -> Experiment:
+def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
     """Return one of the paper's experiments, or a variation of it.
 
     ===================== ======================================================================
@@ -62,7 +62,7 @@ def load(name: str, seed: int = 0, **overrides: Any) -> Experiment:
         One of `names`.
     seed : int
         What data, where synthetic, and w0 are drawn from.
-    **overrides
+    **changes
         See the table, and the function ``build`` of the experiment's module.
 
     Returns
@@ -83,17 +83,12 @@ def load(name: str, seed: int = 0, **overrides: Any) -> Experiment:
     >>> problem.alpha, problem.beta, problem.switch_tol, problem.tasks.n_samples
     (0.5, 0.1, 80.0, (125, 110, 77, 130))
     """
-    known = _known_overrides(name)
-    for key in overrides:
+    known = overrides(name)
+    for key in changes:
         if key not in known:
             raise TypeError(unknown_name(f"override for {name!r}", key, known))
-    experiment = _BUILDERS[name](check_count("seed", seed, minimum=0), **overrides)
-    if not overrides:
+    experiment = _BUILDERS[name](check_count("seed", seed, minimum=0), **changes)
+    if not changes:
         return experiment
-    changed = ", ".join(sorted(overrides))
-    return replace(
-        experiment, notes=(*experiment.notes, f"Ours: given by the caller of load: {changed}.")
-    )
-
-
-_known_overrides = overrides
+    note = f"Ours: given by the caller of load: {', '.join(sorted(changes))}."
+    return replace(experiment, notes=(*experiment.notes, note))

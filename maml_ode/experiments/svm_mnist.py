@@ -114,7 +114,7 @@ def _from_files(
 ) -> tuple[Pixels, Pixels]:
     # ``stamps`` (time and size) make a replaced file a new entry of the cache.
     images, labels = read_idx(images_file, 3), read_idx(labels_file, 1)
-    verify(images, labels)
+    _verify(images, labels)
     return images, labels
 
 
@@ -132,11 +132,11 @@ def _from_openml() -> tuple[Pixels, Pixels]:
         raise ValueError("OpenML's mnist_784 must hold whole grey levels from 0 to 255.")
     images = levels.astype(np.uint8).reshape(-1, 28, 28)
     labels = np.asarray(bunch.target).astype(np.uint8)
-    verify(images, labels)
+    _verify(images, labels)
     return images, labels
 
 
-def verify(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> None:
+def _verify(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> None:
     """Refuse images and labels that cannot be MNIST.
 
     Raises
