@@ -125,7 +125,8 @@ def solve(
         max_seconds = check_real("max_seconds", max_seconds, minimum=0.0, strict=True)
     times = check_t_eval(t_eval, t_max)
     _check_has_an_end(flow, tol, t_max)
-    chosen, reason = choose(flow, method)
+    stepping = rtol is not None or atol is not None or callback is not None or bool(options)
+    chosen, reason = choose(flow, method, stepping=stepping)
     ledger = Ledger(max_seconds)
     label = f"{chosen if isinstance(chosen, str) else chosen.__name__}"
     if reason:
@@ -201,7 +202,7 @@ def _solve_exact(
         if isinstance(phase.until, GradientNormBelow):
             threshold = max(threshold, phase.until.threshold)
         duration = exact.time_to_norm(threshold) if threshold > 0 else math.inf
-        ends_here = t + duration <= t_max
+        ends_here = math.isfinite(duration) and t + duration <= t_max
         if not ends_here:
             if math.isinf(t_max):
                 raise ValueError(
@@ -220,10 +221,10 @@ def _solve_exact(
         if not last:
             path.switch(t, w, number)
             continue
-        norm = vector_norm(phase.field(w))
+        size = vector_norm(phase.field(w))
         ledger.nfev += 1
         ledger.add(phase.field.cost)
-        _end_exact(path, t, w, norm, threshold)
+        _end_exact(path, t, w, size, threshold)
     sol = ExactSolution(phases, path.final_time)
     return assemble(
         flow,
@@ -237,20 +238,17 @@ def _solve_exact(
     )
 
 
-def _end_exact(path: Path, t: float, w: Array, norm: float, threshold: float) -> None:
+def _end_exact(path: Path, t: float, w: Array, size: float, threshold: float) -> None:
     """End in stationarity if the field evaluated at the end, not the formula for its norm, says so."""
-    if norm <= threshold * (1 + 1e-9) + np.finfo(float).tiny:
-        message = f"{StopReason.STATIONARY} {norm:.3g} at tol = {threshold:g}, t = {t:.6g}."
-        path.end(t, w, StopReason.STATIONARY, message, True)
-        return
-    if norm <= threshold * (1 + 1e-3):
-        message = f"{StopReason.STATIONARY} {norm:.6g} at tol = {threshold:g}, t = {t:.6g}; "
-            "the excess is rounding."
+    numbers = f"{size:.6g} at tol = {threshold:g}, t = {t:.6g}"
+    if size <= threshold * (1 + 1e-3):
+        excess = "" if size <= threshold else "; the excess is rounding"
+        message = f"{StopReason.STATIONARY} {numbers}{excess}."
         path.end(t, w, StopReason.STATIONARY, message, True)
         return
     message = (
-        f"{StopReason.TOLERANCE_OUT_OF_REACH} Rounding leaves {norm:.3g} at the time at which the exact "
-        f"norm is {threshold:g}; raise tol."
+        f"{StopReason.TOLERANCE_OUT_OF_REACH} Rounding leaves {numbers}, the time at which the exact "
+        "norm is tol; raise tol."
     )
     path.end(t, w, StopReason.TOLERANCE_OUT_OF_REACH, message, False)
 

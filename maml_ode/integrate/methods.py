@@ -20,23 +20,26 @@ SCIPY_METHODS: dict[str, type[OdeSolver]] = {
     for name in ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
 }
 _EXPLICIT = ("RK23", "RK45", "DOP853")
-_STIFF_RATIO = 1e3
 
 
-def choose(flow: Flow, method: str | type[OdeSolver]) -> tuple[str | type[OdeSolver], str]:
+def choose(
+    flow: Flow, method: str | type[OdeSolver], *, stepping: bool
+) -> tuple[str | type[OdeSolver], str]:
     """Resolve ``"auto"`` to "exact" or a SciPy method; return the choice and the reason.
 
-    "exact" wherever every phase is affine with a closed form; RK45 for a discontinuous field, where a
-    high order buys nothing; Radau where a first look at the Jacobian shows a wide spectrum; else DOP853.
+    "exact" wherever every phase is affine with a closed form, unless the call asks for steps (a
+    callback, tolerances or options of a stepping method); RK45 for a discontinuous field, where a high
+    order buys nothing; else DOP853.
     """
     if method != "auto":
         return method, ""
-    reason = why_not_exact(flow)
+    reason = "tolerances, options or a callback ask for steps" if stepping else None
+    reason = reason or why_not_exact(flow)
     if reason is None:
         return "exact", "every phase is affine with a symmetric matrix"
     if any(phase.field.smoothness < 0 for phase in flow.phases):
         return "RK45", "the field is discontinuous"
-    return "DOP853", f"no closed form: {reason}"
+    return "DOP853", f"not exact: {reason}"
 
 
 def resolve(method: str | type[OdeSolver]) -> type[OdeSolver]:

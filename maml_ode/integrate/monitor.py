@@ -103,6 +103,7 @@ class Monitor:
         if tol == 0 and switching is not None and switching.shares_field:
             self._target = switching.scale
         self._previous: tuple[float, Array, Array] | None = None
+        self._last_step = 0.0
         self._side = math.nan
         self._armed = True
         self._best = math.inf
@@ -126,6 +127,9 @@ class Monitor:
         if not np.isfinite(value).all():
             return self._end(StopReason.NON_FINITE, f"The field was not finite at t = {t:.6g}.")
         self.steps += 1
+        if self._previous is not None and t == self._previous[0]:
+            # LSODA goes on reporting steps when its step no longer changes t.
+            return self._end(StopReason.STEP_TOO_SMALL, f"At t = {t:.6g}.")
         self.field_norm = vector_norm(value)
         if self.switching is not None and self._crossed(solver, t, w):
             return True
@@ -141,6 +145,8 @@ class Monitor:
                 f"At rtol = {self.tolerances[0]:.3g}, atol = {self.tolerances[1]:.3g} it hovers near "
                 f"{self._best:.3g}, above the wanted {self._target:g}; lower rtol and atol, or raise it.",
             )
+        if self._previous is not None:
+            self._last_step = t - self._previous[0]
         self._previous = (t, w.copy(), value)
         self.progress.update(t, self.field_norm)
         if self.callback is not None and self._called_back(t, w):
@@ -148,6 +154,11 @@ class Monitor:
         if self.steps >= self.steps_left:
             return self._end(StopReason.STEP_LIMIT, "Raise max_steps to go on.")
         return False
+
+    @property
+    def last_step(self) -> float:
+        """The length of the last step that was accepted as finite; 0 if there was none."""
+        return self._last_step
 
     def last_time(self, default: float) -> float:
         """Return the time of the last state that was accepted as finite."""
@@ -259,12 +270,11 @@ def monitored(method: type[OdeSolver], monitor: Monitor) -> type[OdeSolver]:
             except Abort as stop:
                 return self._fail(stop.reason, stop.message)
             except KeyboardInterrupt:
-                return self._fail(
-                    StopReason.INTERRUPTED, f"Interrupted from the keyboard at t = {self.t:.6g}."
-                )
+                detail = f"From the keyboard at t = {self.t:.6g}."
+                return self._fail(StopReason.INTERRUPTED, f"{StopReason.INTERRUPTED} {detail}")
             except (ValueError, np.linalg.LinAlgError) as error:
                 # SciPy's linear algebra refuses NaN with a ValueError; anything else is a real error.
-                if monitor.evaluator.non_finite == 0:
+                if monitor.evaluator.non_finite == 0 and "infs or NaNs" not in str(error):
                     raise
                 return self._fail(StopReason.NON_FINITE, f"{StopReason.NON_FINITE} ({error})")
             if self.status == "failed":
@@ -282,11 +292,12 @@ def monitored(method: type[OdeSolver], monitor: Monitor) -> type[OdeSolver]:
                 if monitor.accepted(self):
                     self.status = "finished"
             except Abort as stop:
-                return self._fail(stop.reason, stop.message)
+                self._fail(stop.reason, stop.message)
+                self.status = "finished"  # the step itself is good and is kept
             except KeyboardInterrupt:
-                return self._fail(
-                    StopReason.INTERRUPTED, f"Interrupted from the keyboard at t = {self.t:.6g}."
-                )
+                detail = f"From the keyboard at t = {self.t:.6g}."
+                self._fail(StopReason.INTERRUPTED, f"{StopReason.INTERRUPTED} {detail}")
+                self.status = "finished"
             return message
 
         def _fail(self, reason: StopReason, message: str) -> str:

@@ -31,6 +31,7 @@ __all__ = ["PhaseMachine", "Tolerances"]
 
 SMALLEST_RTOL = 1e-13
 MOST_SWITCHES = 1000
+SHORTEST_BOUND = 1e-4
 
 
 @dataclass(frozen=True)
@@ -216,10 +217,7 @@ class PhaseMachine:
                 if tighter is not None:
                     self.tolerances = tighter
                     continue
-            first_step_failed = monitor.stop is StopReason.NON_FINITE and monitor.steps == 0
-            if first_step_failed and "first_step" not in options:
-                # The method's own guess of a first step ran out of the field's domain.
-                options["first_step"] = 1e-8 * (1.0 + vector_norm(w)) / max(norm, 1e-300)
+            if monitor.stop is StopReason.NON_FINITE and self._shorten(options, monitor, t, w, norm):
                 continue
             break
         stop = monitor.stop or StopReason.HORIZON
@@ -229,6 +227,28 @@ class PhaseMachine:
         )
         self._end(t, w, stop, message, reached)
         return None
+
+    def _shorten(
+        self, options: dict[str, Any], monitor: Monitor, t: float, w: Array, norm: float
+    ) -> bool:
+        """Shorten the steps after a non-finite one; return whether there is a point in going on.
+
+        SciPy's explicit methods shrink such a step themselves. Its implicit ones and LSODA give up, or
+        return NaN, so they are started again from the last good state with a bound on the step.
+        """
+        if monitor.steps == 0 and "max_step" not in options:
+            if "first_step" in options:
+                return False
+            # The method's own guess of a first step ran out of the field's domain.
+            options["first_step"] = 1e-8 * (1.0 + vector_norm(w)) / max(norm, 1e-300)
+            return True
+        bound = options.get("max_step", math.inf)
+        bound = 10.0 * monitor.last_step if math.isinf(bound) else 0.1 * bound
+        if bound < SHORTEST_BOUND * t:
+            return False
+        options["max_step"] = bound
+        options["first_step"] = 0.1 * bound
+        return True
 
     def _reached(self, number: int) -> bool:
         """Whether stationarity in this phase is what the flow is for, not a point where it is stuck."""
