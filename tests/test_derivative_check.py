@@ -1,0 +1,113 @@
+"""The checker passes every family and catches every wrong derivative."""
+
+import numpy as np
+import pytest
+
+import maml_ode as mo
+
+
+RNG = np.random.default_rng(0)
+X = [RNG.normal(size=(n, 3)) for n in (1, 5, 8)]
+Y = [np.where(RNG.random(len(x)) < 0.5, -1.0, 1.0) for x in X]
+A = RNG.normal(size=(2, 3, 3))
+FAMILIES = {
+    "quadratic": lambda: mo.tasks.Quadratic(A @ A.transpose(0, 2, 1), A[:, 0]),
+    "regression": lambda: mo.tasks.LinearRegression(X, [x[:, 0] ** 2 for x in X]),
+    "logistic": lambda: mo.tasks.LogisticRegression(X, Y, l2=0.1, weights=[0.5, 0.2, 0.3]),
+    "hinge": lambda: mo.tasks.SVM(X, Y, loss="hinge"),
+    "squared hinge": lambda: mo.tasks.SVM(X, Y, loss="squared_hinge"),
+    "smooth hinge": lambda: mo.tasks.SVM(X, Y, loss="smooth_hinge"),
+    "smooth squared hinge": lambda: mo.tasks.SVM(X, Y, loss="smooth_squared_hinge"),
+    "sinusoid": lambda: mo.tasks.Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0]),
+    "symbolic": lambda: mo.tasks.Symbolic(
+        "a*x**2 + y**2 + sin(a*x*y)", ["x", "y"], {"a": [0.5, 1.0, 2.0]}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_and_its_objectives_pass(name):
+    family = FAMILIES[name]()
+    for subject in (
+        family,
+        mo.ExpectedLoss(family),
+        mo.MAMLLoss(family, 0.2),
+        mo.MAMLLoss(family, 0.1, inner_steps=3),
+    ):
+        report = mo.check_derivatives(subject, rng=4)
+        assert report.ok, str(report)
+        assert report.slopes["gradient"] > 1.75
+        assert report.errors["gradient"] < 1e-5
+
+
+def broken(**wrong):
+    """w -> exp(w1) + w1 w2^2 with one derivative replaced."""
+    right = {
+        "losses": lambda w: np.exp(w[0]) + w[0] * w[1] ** 2,
+        "gradients": lambda w: np.array([np.exp(w[0]) + w[1] ** 2, 2 * w[0] * w[1]]),
+        "hessians": lambda w: np.array([[np.exp(w[0]), 2 * w[1]], [2 * w[1], 2 * w[0]]]),
+        "hvps": lambda w, v: right["hessians"](w) @ v,
+        "thirds": lambda w, v: np.array([[np.exp(w[0]) * v[0], 2 * v[1]], [2 * v[1], 2 * v[0]]]),
+    }
+    used = right | wrong
+    return mo.tasks.from_callables(
+        [used["losses"]],
+        [used["gradients"]],
+        [used["hessians"]],
+        [used["hvps"]],
+        thirds=[used["thirds"]],
+        n_tasks=1,
+        dim=2,
+    )
+
+
+W = np.array([0.3, 0.7])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "caught"),
+    [
+        ({}, set()),
+        (
+            {"gradients": lambda w: np.array([np.exp(w[0]) + w[1] ** 2 + 1e-4, 2 * w[0] * w[1]])},
+            {"gradient", "Hessian"},
+        ),
+        ({"hvps": lambda w, v: 1.001 * np.array([[np.exp(w[0]), 2 * w[1]],
+                                                 [2 * w[1], 2 * w[0]]]) @ v},
+         {"Hessian", "Hessian times v = HVP", "third derivative"}),  # fmt: skip
+        (
+            {"hessians": lambda w: np.array([[np.exp(w[0]), 2 * w[1]], [1.9 * w[1], 2 * w[0]]])},
+            {"Hessian symmetric", "Hessian times v = HVP"},
+        ),
+        (
+            {"thirds": lambda w, v: np.array([[np.exp(w[0]) * v[0], 2 * v[1]],
+                                              [2 * v[1], 2.01 * v[0]]])},
+            {"third derivative", "third derivative symmetric"},
+        ),
+    ],
+    ids=["right", "gradient", "hvp", "hessian", "third"],
+)  # fmt: skip
+def test_wrong_derivatives_are_caught(wrong, caught):
+    report = mo.check_derivatives(broken(**wrong), W)
+    failed = {check.name for check in report.checks if not check.ok}
+    assert failed == caught
+    assert report.ok == (not caught)
+    assert ("WRONG" in str(report)) == bool(caught)
+
+
+def test_layer_by_layer_finite_differences_do_not_pass():
+    """A one-sided difference quotient with too large a step, as some code bases use for HVPs."""
+
+    def hvp(w, v):
+        h = 1e-2
+        g = broken().gradients
+        return ((g(w + h * v) - g(w)) / h)[0]
+
+    assert not mo.check_derivatives(broken(hvps=hvp), W).ok
+
+
+def test_report_draws_itself_and_refuses_other_things():
+    report = mo.check_derivatives(broken(), W)
+    assert report.plot().get_xlabel() == "step h"
+    with pytest.raises(TypeError, match="family or an objective"):
+        mo.check_derivatives(lambda w: w)
