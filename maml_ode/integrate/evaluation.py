@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,6 @@ class FieldEvaluator:
     def __init__(self, field: VectorField, ledger: Ledger) -> None:
         self.field = field
         self.ledger = ledger
-        self.native = getattr(field, "native", None)
         self.non_finite = 0
         self._state: Array | None = None
         self._value: Array | None = None
@@ -118,6 +118,11 @@ class FieldEvaluator:
                     f"{MOST_NON_FINITE_EVALUATIONS} successive evaluations near t = {t:.6g}.",
                 )
         return value
+
+    @property
+    def native(self) -> Any | None:
+        """The field's handle for compiled methods; asked for late, because packing imports Numba."""
+        return getattr(self.field, "native", None)
 
     def charge(self, evaluations: int) -> None:
         """Count evaluations that a compiled method made through ``native``."""
