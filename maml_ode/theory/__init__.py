@@ -11,26 +11,46 @@ from typing import TYPE_CHECKING
 from maml_ode._lazy import attach
 
 if TYPE_CHECKING:
+    from maml_ode.theory.certificate import Certificate as Certificate
+    from maml_ode.theory.certificate import Certificates as Certificates
+    from maml_ode.theory.certificate import Hypothesis as Hypothesis
+    from maml_ode.theory.certification import certify as certify
     from maml_ode.theory.family_constants import Constants as Constants
     from maml_ode.theory.family_constants import constants as constants
     from maml_ode.theory.landscape import Landscape as Landscape
+    from maml_ode.theory.limits import AlphaLimits as AlphaLimits
+    from maml_ode.theory.limits import alpha_limits as alpha_limits
+    from maml_ode.theory.limits import step_size_limit as step_size_limit
     from maml_ode.theory.quantities import Quantity as Quantity
     from maml_ode.theory.quantities import Status as Status
     from maml_ode.theory.regions import Ball as Ball
     from maml_ode.theory.regions import Interval as Interval
     from maml_ode.theory.regions import Sublevel as Sublevel
+    from maml_ode.theory.switching import OnlineSwitch as OnlineSwitch
+    from maml_ode.theory.switching import SwitchAdvice as SwitchAdvice
+    from maml_ode.theory.switching import switch_advice as switch_advice
 
 __getattr__, __dir__ = attach(
     __name__,
     {
+        "AlphaLimits": "maml_ode.theory.limits",
         "Ball": "maml_ode.theory.regions",
+        "Certificate": "maml_ode.theory.certificate",
+        "Certificates": "maml_ode.theory.certificate",
         "Constants": "maml_ode.theory.family_constants",
+        "Hypothesis": "maml_ode.theory.certificate",
         "Interval": "maml_ode.theory.regions",
         "Landscape": "maml_ode.theory.landscape",
+        "OnlineSwitch": "maml_ode.theory.switching",
         "Quantity": "maml_ode.theory.quantities",
         "Status": "maml_ode.theory.quantities",
         "Sublevel": "maml_ode.theory.regions",
+        "SwitchAdvice": "maml_ode.theory.switching",
+        "alpha_limits": "maml_ode.theory.limits",
+        "certify": "maml_ode.theory.certification",
         "constants": "maml_ode.theory.family_constants",
+        "step_size_limit": "maml_ode.theory.limits",
+        "switch_advice": "maml_ode.theory.switching",
     },
     submodules=(
         "convergence",

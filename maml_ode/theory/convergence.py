@@ -173,7 +173,7 @@ def time_bound(
     starts = np.array([landscape.gradient_bound(landscape.gradient_radius(c)) for c in levels])
     starts[0] = min(starts[0], math.inf if gradient_F_norm is None else gradient_F_norm)
     times = (
-        -np.log(offsets / offsets[0]) / landscape.decay_rate if excess > smallest else np.zeros(1)
+        np.log(offsets[0] / offsets) / landscape.decay_rate if excess > smallest else np.zeros(1)
     )
     gains = np.concatenate([[0.0], np.cumsum(rates[:-1] * np.diff(times))])
     best = _NONE

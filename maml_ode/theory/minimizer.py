@@ -1,13 +1,14 @@
-"""The minimiser of the expected loss, for constants that live there."""
+"""Minimisers of f and F, for constants and certificates that live there."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from maml_ode._validation import Array
+from maml_ode.objectives import Objective
 from maml_ode.tasks.base import TaskFamily
 
-__all__ = ["expected_loss_minimizer"]
+__all__ = ["expected_loss_minimizer", "objective_minimizer"]
 
 _DENSE_LIMIT = 500
 
@@ -58,3 +59,27 @@ def _newton_step(tasks: TaskFamily, w: Array, gradient: Array) -> Array:
     operator = LinearOperator((tasks.dim, tasks.dim), matvec=lambda v: p @ tasks.hvps(w, v.ravel()))
     step, _ = cg(operator, gradient, rtol=1e-6, maxiter=200)
     return np.asarray(step)
+
+
+def objective_minimizer(objective: Objective, start: Array) -> Array:
+    """Return the local minimiser of an objective that a damped Newton method reaches from ``start``."""
+    w = start
+    for _ in range(100):
+        gradient = objective.gradient(w)
+        hessian = objective.hessian(w)
+        values, vectors = np.linalg.eigh(hessian)
+        # |H| in place of H makes every step a descent direction, also where F is not convex
+        size = np.maximum(np.abs(values), 1e-12 * max(float(np.abs(values).max()), 1e-300))
+        direction = vectors @ ((vectors.T @ gradient) / size)
+        value, scale = objective.value(w), 1.0
+        slope = float(gradient @ direction)
+        if not slope > 0:
+            return w
+        while (
+            scale > 1e-8 and objective.value(w - scale * direction) > value - 1e-4 * scale * slope
+        ):
+            scale *= 0.5
+        if scale <= 1e-8:
+            return w
+        w = w - scale * direction
+    return w
