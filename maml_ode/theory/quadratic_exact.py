@@ -46,9 +46,8 @@ class QuadraticFacts:
     def singular(self) -> bool:
         """Whether G is singular to rounding, so that its definiteness cannot be decided."""
         d = self.form.c.size
-        return abs(self.rate) <= 10.0 * d * np.finfo(float).eps * max(
-            abs(self.smoothness), abs(self.rate)
-        )
+        scale = max(abs(self.smoothness), abs(self.rate))
+        return bool(abs(self.rate) <= 10.0 * d * np.finfo(float).eps * scale)
 
     @property
     def unique(self) -> bool:
