@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
+from maml_ode.energy import EnergyLedger
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,7 @@ class StopReason(enum.Enum):
     SWITCHED = "The last phase's own ending rule was met."
     HORIZON = "The time horizon was reached."
     STEP_LIMIT = "The number of steps reached its limit."
+    EVALUATION_LIMIT = "The number of evaluations of the field reached its limit."
     TIME_LIMIT = "The wall-clock time reached its limit."
     NON_FINITE = "A state or a derivative was not finite."
     STEP_TOO_SMALL = "The step size fell to the spacing of floating-point numbers."
@@ -76,6 +78,8 @@ class Trajectory:
     method : str
         The integrator, with the reason where ``method="auto"`` chose it.
     flow_name : str
+    energy : EnergyLedger or None
+        Rises of each gradient phase's own objective, and what was dissipated if it was asked for.
     step_size : float or None
         For the discrete algorithms.
     t_events, y_events : list of ndarray
@@ -109,6 +113,7 @@ class Trajectory:
     flow_name: str
     final_state: Array
     final_time: float
+    energy: EnergyLedger | None = None
     step_size: float | None = None
     t_events: list[Array] = field(default_factory=list)
     y_events: list[Array] = field(default_factory=list)
@@ -140,6 +145,7 @@ class Trajectory:
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "sol"}
         plain["stop"] = self.stop.name
         plain["counts"] = self.counts.to_dict()
+        plain["energy"] = None if self.energy is None else self.energy.to_dict()
         return plain
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -202,6 +208,8 @@ class Trajectory:
             y_events = [archive[f"y_events_{k}"] for k in range(n_events)]
         plain["stop"] = StopReason[plain["stop"]]
         plain["counts"] = Counts.from_dict(plain["counts"])
+        if plain["energy"] is not None:
+            plain["energy"] = EnergyLedger(**plain["energy"])
         return cls(**plain, **arrays, t_events=t_events, y_events=y_events)
 
 

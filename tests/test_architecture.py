@@ -17,7 +17,7 @@ FLOORS = [
     {"compiled.contract"},
     {"compiled"},
     {"tasks"},
-    {"counts"},
+    {"counts", "energy"},
     {"quadratic_form"},
     {"objectives"},
     {"derivative_check", "fields"},

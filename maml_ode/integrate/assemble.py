@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
+from maml_ode.energy import EnergyLedger, count_rises, dissipation
+from maml_ode.fields import GradientField
 from maml_ode.flows import Flow
 from maml_ode.integrate.evaluation import Ledger
 from maml_ode.trajectory import SERIES, StopReason, Trajectory
 
-__all__ = ["Path", "assemble", "check_t_eval"]
+__all__ = ["Path", "assemble", "check_t_eval", "join"]
 
 
 @dataclass
@@ -52,8 +55,8 @@ class Path:
         self.stop, self.message, self.asked_for = stop, message, asked_for
 
 
-def check_t_eval(t_eval: npt.ArrayLike | None, t_max: float) -> Array | None:
-    """Return ``t_eval`` as sorted float64 times within [0, t_max]."""
+def check_t_eval(t_eval: npt.ArrayLike | None, t_start: float, t_max: float) -> Array | None:
+    """Return ``t_eval`` as sorted float64 times within [t_start, t_max]."""
     if t_eval is None:
         return None
     times = np.array(t_eval, dtype=np.float64)
@@ -61,8 +64,8 @@ def check_t_eval(t_eval: npt.ArrayLike | None, t_max: float) -> Array | None:
         raise ValueError(f"t_eval must be a non-empty 1-d array, but it has shape {times.shape}.")
     if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise ValueError("t_eval must be finite and strictly increasing.")
-    if times[0] < 0 or times[-1] > t_max:
-        raise ValueError(f"t_eval must lie within [0, t_max] = [0, {t_max:g}].")
+    if times[0] < t_start or times[-1] > t_max:
+        raise ValueError(f"t_eval must lie within [{t_start:g}, t_max] = [{t_start:g}, {t_max:g}].")
     return times
 
 
@@ -77,6 +80,7 @@ def assemble(
     sol: Callable[[npt.ArrayLike], Array] | None = None,
     keep_sol: bool = False,
     step_size: float | None = None,
+    integrate_energy: bool = False,
 ) -> Trajectory:
     """Build the trajectory of a finished run."""
     switch_times = np.array([t for t, _, _ in path.switches])
@@ -99,8 +103,12 @@ def assemble(
         ]
     apart: Counts | None = None
     series = {name: np.full(t.size, np.nan) for name in SERIES}
+    energy = None
     if diagnostics and t.size:
         series, apart = _diagnostics(flow, states)
+        if t_eval is None:
+            energy, more = _energy(flow, path, series, sol if integrate_energy else None)
+            apart = apart + more
     events: list[tuple[Array, Array]] = []
     for number in range(path.n_phases):
         if flow.phases[number].until is not None or flow.rule != "one_way":
@@ -133,11 +141,35 @@ def assemble(
         flow_name=flow.name,
         final_state=path.final_state,
         final_time=path.final_time,
+        energy=energy,
         step_size=step_size,
         t_events=[times for times, _ in events],
         y_events=[points for _, points in events],
         sol=sol if keep_sol else None,
     )
+
+
+def join(first: Trajectory, second: Trajectory) -> Trajectory:
+    """Return one trajectory of a run and its continuation from where it ended."""
+    # The state at the seam stands once, with the phase in which the continuation found it.
+    seam = bool(first.t.size and second.t.size and first.t[-1] == second.t[0])
+    kept = slice(None, -1) if seam else slice(None)
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(first, name)[..., kept], getattr(second, name)], axis=-1)
+        for name in ("t", "y", *SERIES, "phase")
+    }
+    for name in ("switch_times", "switch_states"):
+        joined[name] = np.concatenate([getattr(first, name), getattr(second, name)])
+    for name in ("t_events", "y_events"):
+        pairs = zip(getattr(first, name), getattr(second, name), strict=True)
+        joined[name] = [np.concatenate(pair) for pair in pairs]
+    for name in ("nfev", "njev", "nlu", "elapsed", "counts"):
+        joined[name] = getattr(first, name) + getattr(second, name)
+    if first.energy is not None and second.energy is not None:
+        joined["energy"] = first.energy + second.energy
+    else:
+        joined["energy"] = None
+    return replace(second, **joined, sol=None)
 
 
 def _diagnostics(flow: Flow, states: Array) -> tuple[dict[str, Array], Counts]:
@@ -154,3 +186,38 @@ def _diagnostics(flow: Flow, states: Array) -> tuple[dict[str, Array], Counts]:
         "task_grad_norm": task_grad_norm,
     }
     return series, each * len(states)
+
+
+def _energy(
+    flow: Flow,
+    path: Path,
+    series: dict[str, Array],
+    sol: Callable[[npt.ArrayLike], Array] | None,
+) -> tuple[EnergyLedger, Counts]:
+    """Return the energy ledger over the gradient phases, and what its integral cost."""
+    times, phases = np.array(path.times), np.array(path.phases, dtype=np.int64)
+    rises, largest, drop = 0, 0.0, 0.0
+    dissipated = 0.0
+    cost = Counts()
+    for number, phase in enumerate(flow.phases):
+        if not isinstance(phase.field, GradientField):
+            continue
+        objective = phase.field.objective
+        known = series["loss"] if objective is flow.objective else series["task_loss"]
+        for run in _consecutive(phases == number):
+            # The point at which the phase ended carries the next phase's number.
+            stop = min(run.stop + 1, times.size)
+            values = known[run.start : stop]
+            found, size = count_rises(values)
+            rises, largest, drop = rises + found, max(largest, size), drop + values[0] - values[-1]
+            if sol is not None:
+                part = [float(t) for t in times[run.start : stop]]
+                dissipated += dissipation(objective.gradient, sol, part)
+                cost = cost + objective.gradient_cost * (4 * (len(part) - 1))
+    return EnergyLedger(rises, largest, float(drop), None if sol is None else dissipated), cost
+
+
+def _consecutive(mask: npt.NDArray[np.bool_]) -> list[slice]:
+    """Return the runs of True in ``mask``."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(int)))
+    return [slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.integrate import OdeSolver
 
-from maml_ode._validation import Array, as_point, check_count, check_real
-from maml_ode.counts import Counts
-from maml_ode.flows import Flow, GradientNormBelow
-from maml_ode.integrate.assemble import Path, assemble, check_t_eval
-from maml_ode.integrate.evaluation import Ledger, vector_norm
-from maml_ode.integrate.exact import ExactPhase, ExactSolution, why_not_exact
+from maml_ode._validation import Array, as_point, check_choice, check_count, check_real
+from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
+from maml_ode.integrate.assemble import assemble, check_t_eval, join
+from maml_ode.integrate.evaluation import Ledger
+from maml_ode.integrate.exact_run import solve_exact
 from maml_ode.integrate.methods import choose, is_explicit, resolve
 from maml_ode.integrate.monitor import Callback
-from maml_ode.integrate.phases import PhaseMachine, Tolerances
+from maml_ode.integrate.phases import PhaseMachine
 from maml_ode.integrate.progress import Progress
+from maml_ode.integrate.segment import Settings, Tolerances
 from maml_ode.integrate.warnings import NonSmoothWarning
-from maml_ode.trajectory import StopReason, Trajectory
+from maml_ode.trajectory import Trajectory
 
 __all__ = ["solve"]
 
@@ -32,7 +33,7 @@ NON_SMOOTH_FLOOR = 1e-3
 
 def solve(
     flow: Flow,
-    w0: npt.ArrayLike,
+    w0: npt.ArrayLike | None = None,
     *,
     tol: float = 1e-8,
     t_max: float = math.inf,
@@ -43,9 +44,13 @@ def solve(
     dense_output: bool = False,
     max_steps: int = 100_000,
     max_seconds: float | None = None,
+    max_evaluations: int | None = None,
     progress: bool = False,
     callback: Callback | None = None,
     diagnostics: bool = True,
+    energy: str = "count",
+    sliding: str = "stop",
+    resume: Trajectory | None = None,
     **options: Any,
 ) -> Trajectory:
     """Advance a flow in continuous time until it is stationary or a limit is met.
@@ -57,7 +62,7 @@ def solve(
     ----------
     flow : Flow
     w0 : array_like of shape (d,)
-        The initial value.
+        The initial value; left out with ``resume``.
     tol : float
         Stationarity: stop when the norm of the last phase's field, evaluated at the accepted state, is at
         most ``tol``, in the units of the gradient. 0 switches the test off; ``t_max`` must then be finite.
@@ -77,6 +82,8 @@ def solve(
         Limit on accepted steps over all phases.
     max_seconds : float, optional
         Limit on wall-clock time.
+    max_evaluations : int, optional
+        Limit on evaluations of the fields.
     progress : bool
         Whether to show a progress bar.
     callback : callable, optional
@@ -84,6 +91,16 @@ def solve(
         true or raising StopIteration ends the run. Not called by "exact", which takes no steps.
     diagnostics : bool
         Whether to fill ``loss``, ``grad_norm``, ``task_loss`` and ``task_grad_norm``.
+    energy : {"count", "integrate", "enforce"}
+        The energy ledger of gradient phases: count the steps over which the phase's objective rises;
+        also integrate the squared gradient norm along the path, whose difference from the drop of the
+        objective estimates the path's error (four gradients a step, counted as diagnostics); also undo
+        every step that raises the objective beyond rounding and take it again with a quarter of its length.
+    sliding : {"stop", "follow"}
+        What to do where two phases of ``rule="retest"`` or ``"as_printed"`` push at each other: stop and say
+        so, or follow the Filippov motion along the switching surface, as phase 2.
+    resume : Trajectory, optional
+        Go on from where this run of the same flow ended; the result holds both parts.
     **options
         Handed to the method (``first_step``, ``max_step``, ...).
 
@@ -117,45 +134,54 @@ def solve(
         raise TypeError(
             f"flow must be a Flow such as mo.maml_flow(...), not {type(flow).__name__}."
         )
-    start = as_point("w0", w0, flow.dim)
+    start, t_start, number = _check_start(flow, w0, resume)
     tol = check_real("tol", tol, minimum=0.0)
-    t_max = _check_horizon(t_max)
+    t_max = _check_horizon(t_max, t_start)
     max_steps = check_count("max_steps", max_steps)
+    energy = check_choice("energy", energy, ("count", "integrate", "enforce"))
+    sliding = check_choice("sliding", sliding, ("stop", "follow"))
     if max_seconds is not None:
         max_seconds = check_real("max_seconds", max_seconds, minimum=0.0, strict=True)
-    times = check_t_eval(t_eval, t_max)
+    if max_evaluations is not None:
+        max_evaluations = check_count("max_evaluations", max_evaluations)
+    times = check_t_eval(t_eval, t_start, t_max)
     _check_has_an_end(flow, tol, t_max)
     stepping = rtol is not None or atol is not None or callback is not None or bool(options)
+    stepping = stepping or energy == "enforce"
     chosen, reason = choose(flow, method, stepping=stepping)
-    ledger = Ledger(max_seconds)
-    label = f"{chosen if isinstance(chosen, str) else chosen.__name__}"
+    ledger = Ledger(max_seconds, max_evaluations)
+    label = chosen if isinstance(chosen, str) else chosen.__name__
     if reason:
         label += f" (auto: {reason})"
     if chosen == "exact":
         _refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
-        return _solve_exact(
-            flow, start, tol, t_max, times, dense_output, ledger, label, diagnostics
+        sol: Callable[[npt.ArrayLike], Array] | None
+        path, sol = solve_exact(
+            flow, start, t_start, number or 0, tol=tol, t_max=t_max, ledger=ledger
         )
-    solver = resolve(chosen)
-    _check_smoothness(flow, tol, t_max)
-    tolerances = Tolerances.choose(flow, tol, rtol, atol)
-    _check_reachable(flow, solver, tol, tolerances)
-    with Progress(progress, f"{flow.name} by {solver.__name__}", t_max, tol) as bar:
-        machine = PhaseMachine(
-            flow,
-            solver,
-            ledger,
-            tol=tol,
-            t_max=t_max,
-            tolerances=tolerances,
-            max_steps=max_steps,
-            callback=callback,
-            progress=bar,
-            options=options,
-            dense=dense_output or times is not None,
-        )
-        path, sol = machine.run(start)
-    return assemble(
+    else:
+        solver = resolve(chosen)
+        _check_smoothness(flow, tol, t_max)
+        tolerances = Tolerances.choose(flow, tol, rtol, atol)
+        _check_reachable(flow, solver, tol, tolerances)
+        with Progress(progress, f"{flow.name} by {solver.__name__}", t_max, tol) as bar:
+            settings = Settings(
+                solver,
+                t_max,
+                tolerances,
+                max_steps,
+                callback,
+                bar,
+                options,
+                dense=dense_output or times is not None or energy != "count",
+                enforce_energy=energy == "enforce",
+            )
+            machine = PhaseMachine(
+                flow, ledger, settings, tol=tol, follow_sliding=sliding == "follow"
+            )
+            path = machine.run(t_start, start, number)
+            sol = machine.tape.solution()
+    run = assemble(
         flow,
         path,
         ledger,
@@ -164,99 +190,35 @@ def solve(
         t_eval=times,
         sol=sol,
         keep_sol=dense_output,
+        integrate_energy=energy != "count",
     )
+    return run if resume is None else join(resume, run)
 
 
-def _solve_exact(
-    flow: Flow,
-    start: Array,
-    tol: float,
-    t_max: float,
-    t_eval: Array | None,
-    dense_output: bool,
-    ledger: Ledger,
-    label: str,
-    diagnostics: bool,
-) -> Trajectory:
-    problem = why_not_exact(flow)
-    if problem is not None:
+def _check_start(
+    flow: Flow, w0: npt.ArrayLike | None, resume: Trajectory | None
+) -> tuple[Array, float, int | None]:
+    """Return the state, time and phase to begin with."""
+    if resume is None:
+        if w0 is None:
+            raise TypeError("solve needs w0, or resume= with the trajectory to go on from.")
+        return as_point("w0", w0, flow.dim), 0.0, None
+    if w0 is not None:
+        raise TypeError("with resume= the start is the trajectory's end; leave w0 out.")
+    if resume.flow_name != flow.name or resume.final_state.size != flow.dim:
         raise ValueError(
-            f'method="exact" needs affine phases with a closed form, but {problem}; use "auto" or DOP853.'
+            f"resume holds a run of {resume.flow_name!r} with d = {resume.final_state.size}, but the flow is "
+            f"{flow.name!r} with d = {flow.dim}; pass the same flow."
         )
-    path = Path(len(flow.phases))
-    phases: list[ExactPhase] = []
-    t, w = 0.0, start
-    for number, phase in enumerate(flow.phases):
-        field = phase.field.affine
-        if field is None:  # why_not_exact has seen to it; this is for the type checker
-            raise RuntimeError("an affine field lost its matrix; this is a defect of maml_ode.")
-        exact = ExactPhase.begin(field, t, w)
-        phases.append(exact)
-        ledger.nfev += 1
-        ledger.njev += 1
-        ledger.nlu += 1
-        ledger.add(phase.field.cost)
-        ledger.add(Counts(hessians=1))
-        last = number == len(flow.phases) - 1
-        threshold = tol if last else -1.0
-        if isinstance(phase.until, GradientNormBelow):
-            threshold = max(threshold, phase.until.threshold)
-        duration = exact.time_to_norm(threshold) if threshold > 0 else math.inf
-        ends_here = math.isfinite(duration) and t + duration <= t_max
-        if not ends_here:
-            if math.isinf(t_max):
-                raise ValueError(
-                    f"phase {number} never reaches a field norm of {threshold:g}: a part of the field lies "
-                    "in the null space or in a growing direction of its matrix; pass t_max."
-                )
-            duration = t_max - t
-        samples = exact.sample_times(duration) if duration > 0 else np.array([t])
-        states = exact.states(samples)
-        for s, column in zip(samples, states.T, strict=True):
-            path.append(float(s), column, number)
-        t, w = float(samples[-1]), states[:, -1].copy()
-        if not ends_here:
-            path.end(t, w, StopReason.HORIZON, f"{StopReason.HORIZON} t = {t:.6g}.", True)
-            break
-        if not last:
-            path.switch(t, w, number)
-            continue
-        size = vector_norm(phase.field(w))
-        ledger.nfev += 1
-        ledger.add(phase.field.cost)
-        _end_exact(path, t, w, size, threshold)
-    sol = ExactSolution(phases, path.final_time)
-    return assemble(
-        flow,
-        path,
-        ledger,
-        method=label,
-        diagnostics=diagnostics,
-        t_eval=t_eval,
-        sol=sol,
-        keep_sol=dense_output,
-    )
+    number = int(resume.phase[-1]) if resume.phase.size else 0
+    known = flow.rule is SwitchRule.ONE_WAY and number < len(flow.phases)
+    return resume.final_state.copy(), resume.final_time, number if known else None
 
 
-def _end_exact(path: Path, t: float, w: Array, size: float, threshold: float) -> None:
-    """End in stationarity if the field evaluated at the end, not the formula for its norm, says so."""
-    numbers = f"{size:.6g} at tol = {threshold:g}, t = {t:.6g}"
-    if size <= threshold * (1 + 1e-3):
-        excess = "" if size <= threshold else "; the excess is rounding"
-        message = f"{StopReason.STATIONARY} {numbers}{excess}."
-        path.end(t, w, StopReason.STATIONARY, message, True)
-        return
-    message = (
-        f"{StopReason.TOLERANCE_OUT_OF_REACH} Rounding leaves {numbers}, the time at which the exact "
-        "norm is tol; raise tol."
-    )
-    path.end(t, w, StopReason.TOLERANCE_OUT_OF_REACH, message, False)
-
-
-def _check_horizon(t_max: float) -> float:
+def _check_horizon(t_max: float, t_start: float) -> float:
     if isinstance(t_max, (int, float, np.integer, np.floating)) and t_max == math.inf:
         return math.inf
-    return check_real("t_max", t_max, minimum=0.0, strict=True)
+    return check_real("t_max", t_max, minimum=t_start, strict=True)
 
 
 def _check_has_an_end(flow: Flow, tol: float, t_max: float) -> None:

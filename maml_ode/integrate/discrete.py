@@ -123,6 +123,13 @@ def _iterate(
                 path.append(t, w, number - 1)
                 path.end(t, w, StopReason.SWITCHED, str(StopReason.SWITCHED), True)
                 return
+            if (
+                k == max_iter and tol == 0
+            ):  # nothing is left to decide: no evaluation at the last point
+                path.append(t, w, number)
+                message = f"{StopReason.STEP_LIMIT} max_iter = {max_iter}.{selector.remark(path)}"
+                path.end(t, w, StopReason.STEP_LIMIT, message, True)
+                return
             velocity = selector.evaluators[number](t, w)
             norm = vector_norm(velocity)
             if k % record_every == 0:
@@ -143,7 +150,7 @@ def _iterate(
             if k == max_iter:
                 path.append(t, w, number)
                 message = f"{StopReason.STEP_LIMIT} max_iter = {max_iter}.{selector.remark(path)}"
-                path.end(t, w, StopReason.STEP_LIMIT, message, tol == 0)
+                path.end(t, w, StopReason.STEP_LIMIT, message, False)
                 return
             with np.errstate(all="ignore"):
                 following = w + step_size * velocity

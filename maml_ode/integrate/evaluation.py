@@ -42,7 +42,9 @@ class Abort(Exception):
 class Ledger:
     """The running totals of one solve: evaluation counts, wall clock, and the limit on it."""
 
-    def __init__(self, max_seconds: float | None = None) -> None:
+    def __init__(
+        self, max_seconds: float | None = None, max_evaluations: int | None = None
+    ) -> None:
         self._tally: dict[int, tuple[Counts, int]] = {}
         self.steps = 0
         self.rejected = 0
@@ -51,6 +53,7 @@ class Ledger:
         self.nlu = 0
         self.started = time.perf_counter()
         self.max_seconds = max_seconds
+        self.max_evaluations = max_evaluations
 
     @property
     def elapsed(self) -> float:
@@ -74,8 +77,13 @@ class Ledger:
             total = total + cost * times
         return total
 
-    def check_clock(self) -> None:
-        """Raise Abort when the wall-clock limit has passed."""
+    def check_limits(self) -> None:
+        """Raise Abort when the wall-clock or the evaluation limit has passed."""
+        if self.max_evaluations is not None and self.nfev >= self.max_evaluations:
+            raise Abort(
+                StopReason.EVALUATION_LIMIT,
+                f"{StopReason.EVALUATION_LIMIT} max_evaluations = {self.max_evaluations}.",
+            )
         if self.max_seconds is not None and self.elapsed > self.max_seconds:
             raise Abort(
                 StopReason.TIME_LIMIT,
@@ -101,7 +109,7 @@ class FieldEvaluator:
         """Return the field at ``w``; a non-finite value is handed on for the method to reject."""
         if self._state is not None and self._value is not None and np.array_equal(w, self._state):
             return self._value.copy()
-        self.ledger.check_clock()
+        self.ledger.check_limits()
         with np.errstate(all="ignore"):
             value = self.field(w)
         self.ledger.nfev += 1
@@ -126,13 +134,13 @@ class FieldEvaluator:
 
     def charge(self, evaluations: int) -> None:
         """Count evaluations that a compiled method made through ``native``."""
-        self.ledger.check_clock()
+        self.ledger.check_limits()
         self.ledger.nfev += evaluations
         self.ledger.add(self.field.cost, evaluations)
 
     def jacobian(self, t: float, w: Array) -> Array:
         """Return the field's Jacobian at ``w``."""
-        self.ledger.check_clock()
+        self.ledger.check_limits()
         with np.errstate(all="ignore"):
             value = self.field.jacobian(w)
         self.ledger.njev += 1
@@ -148,8 +156,9 @@ class FieldEvaluator:
 class SwitchingFunction:
     """A phase's ending rule as a function of (t, w), counted, sharing the field's evaluations if it can."""
 
-    def __init__(self, until: Until, evaluator: FieldEvaluator) -> None:
+    def __init__(self, until: Until, evaluator: FieldEvaluator, cost: Counts | None = None) -> None:
         self.until = until
+        self.cost = until.cost if isinstance(until, GradientNormBelow) else cost
         self.evaluator = evaluator
         field = evaluator.field
         self.shares_field = (
@@ -160,10 +169,10 @@ class SwitchingFunction:
 
     def __call__(self, t: float, w: Array) -> float:
         """Return the rule's value; the phase ends where it falls to 0."""
-        if isinstance(self.until, GradientNormBelow):
-            if self.shares_field:
-                return vector_norm(self.evaluator(t, w)) - self.until.threshold
-            self.evaluator.ledger.add(self.until.cost)
+        if isinstance(self.until, GradientNormBelow) and self.shares_field:
+            return vector_norm(self.evaluator(t, w)) - self.until.threshold
+        if self.cost is not None:
+            self.evaluator.ledger.add(self.cost)
         with np.errstate(all="ignore"):
             return float(self.until(t, w))
 

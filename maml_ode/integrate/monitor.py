@@ -20,6 +20,7 @@ __all__ = ["Crossing", "Monitor", "State", "monitored"]
 STALL_STEPS = 50
 STALL_FLOOR = 1e3
 ARMING_DISTANCE = 1e-9
+ROUNDING = 8 * np.finfo(float).eps
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Monitor:
         The phase's number, for the callback.
     callback, progress
         As in `solve`.
+    energy : callable, optional
+        The objective that the phase descends; a step over which it rises beyond rounding is undone.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Monitor:
         phase: int,
         callback: Callback | None,
         progress: Progress,
+        energy: Callable[[Array], float] | None = None,
     ) -> None:
         self.evaluator = evaluator
         self.tol = tol
@@ -92,6 +96,9 @@ class Monitor:
         self.phase = phase
         self.callback = callback
         self.progress = progress
+        self.energy = energy
+        self.rose = False
+        self.rejected_step = 0.0
         self.steps = 0
         self.rejected = 0
         self.stop: StopReason | None = None
@@ -104,6 +111,7 @@ class Monitor:
             self._target = switching.scale
         self._previous: tuple[float, Array, Array] | None = None
         self._last_step = 0.0
+        self._energy = math.inf
         self._side = math.nan
         self._armed = True
         self._best = math.inf
@@ -114,6 +122,8 @@ class Monitor:
         value = self.evaluator(t, w)
         self._previous = (t, w.copy(), value)
         self.field_norm = vector_norm(value)
+        if self.energy is not None:
+            self._energy = self.energy(w)
         if self.switching is not None:
             self._side = self.direction * self.switching(t, w)
             self._armed = self._side > ARMING_DISTANCE * self.switching.scale
@@ -131,6 +141,8 @@ class Monitor:
             # LSODA goes on reporting steps when its step no longer changes t.
             return self._end(StopReason.STEP_TOO_SMALL, f"At t = {t:.6g}.")
         self.field_norm = vector_norm(value)
+        if self.energy is not None and self._rises(t, w):
+            return True
         if self.switching is not None and self._crossed(solver, t, w):
             return True
         if self.tol > 0 and self.field_norm <= self.tol:
@@ -160,14 +172,30 @@ class Monitor:
         """The length of the last step that was accepted as finite; 0 if there was none."""
         return self._last_step
 
-    def last_time(self, default: float) -> float:
-        """Return the time of the last state that was accepted as finite."""
-        return default if self._previous is None else self._previous[0]
+    def last_good(self, start: float) -> float | None:
+        """Return the time up to which the steps are kept; None if all of them are."""
+        if self.crossing is not None:
+            return self.crossing.t_old
+        if self.rose or self.stop is StopReason.NON_FINITE:
+            return start if self._previous is None else self._previous[0]
+        return None
 
     def _end(self, reason: StopReason, detail: str) -> bool:
         self.stop = reason
         self.message = f"{reason} {detail}"
         return True
+
+    def _rises(self, t: float, w: Array) -> bool:
+        if self.energy is None or self._previous is None:
+            return False
+        value = self.energy(w)
+        if value > self._energy + ROUNDING * abs(self._energy):
+            self.rose = True
+            self.rejected_step = t - self._previous[0]
+            self.steps -= 1
+            return self._end(StopReason.STEP_TOO_SMALL, f"The objective rose at t = {t:.6g}.")
+        self._energy = value
+        return False
 
     def _called_back(self, t: float, w: Array) -> bool:
         state = State(t, w.copy(), self.phase, self.field_norm, self.steps)

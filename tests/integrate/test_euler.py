@@ -203,9 +203,9 @@ def test_counts_equal_an_outside_counter(make_quadratic):
         assert getattr(run.counts, name) + getattr(apart, name) == n / 3
     k = round(float(run.switch_times[0]) / 0.5)
     assert run.counts.steps == 30
-    # k + 1 gradients of f decide the switch; 31 - k of F follow, the last to look at w_30.
-    assert run.counts.gradients == (k + 1) + 2 * (31 - k)
-    assert run.counts.hvps == 31 - k
+    # k + 1 gradients of f, the last of which shows the switch; then one grad F for each of 30 - k steps.
+    assert run.counts.gradients == (k + 1) + 2 * (30 - k)
+    assert run.counts.hvps == 30 - k
     run = mo.euler(mo.bimaml_flow(tasks, 0.3, eps0), w0, 0.5, max_iter=30, diagnostics=False)
     assert run.counts.diagnostics is None
     assert np.isnan(run.loss).all()
