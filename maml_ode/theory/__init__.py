@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from maml_ode.theory.limits import AlphaLimits as AlphaLimits
     from maml_ode.theory.limits import alpha_limits as alpha_limits
     from maml_ode.theory.limits import step_size_limit as step_size_limit
+    from maml_ode.theory.monitoring import Monitor as Monitor
+    from maml_ode.theory.monitoring import monitor as monitor
     from maml_ode.theory.quantities import Quantity as Quantity
     from maml_ode.theory.quantities import Status as Status
     from maml_ode.theory.regions import Ball as Ball
@@ -41,6 +43,7 @@ __getattr__, __dir__ = attach(
         "Hypothesis": "maml_ode.theory.certificate",
         "Interval": "maml_ode.theory.regions",
         "Landscape": "maml_ode.theory.landscape",
+        "Monitor": "maml_ode.theory.monitoring",
         "OnlineSwitch": "maml_ode.theory.switching",
         "Quantity": "maml_ode.theory.quantities",
         "Status": "maml_ode.theory.quantities",
@@ -49,6 +52,7 @@ __getattr__, __dir__ = attach(
         "alpha_limits": "maml_ode.theory.limits",
         "certify": "maml_ode.theory.certification",
         "constants": "maml_ode.theory.family_constants",
+        "monitor": "maml_ode.theory.monitoring",
         "step_size_limit": "maml_ode.theory.limits",
         "switch_advice": "maml_ode.theory.switching",
     },

@@ -33,7 +33,7 @@ __all__ = [
     "unique_minimum_level",
 ]
 
-_STAGES = 400
+_STAGES = 250
 
 
 @dataclass(frozen=True)

@@ -191,6 +191,11 @@ def assemble(
     def tag(name: str, value: float, default: Status = Status.BOUND) -> Quantity:
         return Quantity(value, status.get(name, default), notes.get(name, ""))
 
+    if float(p.max()) == 1.0:  # a single task deviates from nothing
+        sigma = sigma0 = nu = 0.0
+        single = dict.fromkeys(("sigma", "sigma0", "nu"), Status.EXACT)
+        status, notes = {**status, **single}, {**notes, "sigma": "a single task"}
+
     inputs = worst(status.get("mu", Status.BOUND), status.get("L", Status.BOUND))
     default = Status.ESTIMATE if inputs is Status.ESTIMATE else Status.BOUND
     mean_low = float(p @ mu_i) if mu_f is None else mu_f

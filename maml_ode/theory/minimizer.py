@@ -27,6 +27,8 @@ def expected_loss_minimizer(tasks: TaskFamily, start: Array | None = None) -> Ar
     gradient = p @ tasks.gradients(w)
     for _ in range(200):
         norm = float(np.linalg.norm(gradient))
+        if norm == 0.0:
+            return w
         step = _newton_step(tasks, w, gradient)
         slope = float(gradient @ step)
         if not np.isfinite(step).all() or slope <= 0:

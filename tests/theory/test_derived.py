@@ -77,7 +77,9 @@ def test_h_extremes_against_a_scan():
         assert derived.h_max(alpha, mu, L) >= values.max() - 1e-13
 
 
-@pytest.mark.parametrize(("mu", "L"), [(0.01, 2.01), (1.0, 3.0), (1.0, 1.25), (1.0, 1.1), (1.0, 1.0)])
+@pytest.mark.parametrize(
+    ("mu", "L"), [(0.01, 2.01), (1.0, 3.0), (1.0, 1.25), (1.0, 1.1), (1.0, 1.0)]
+)
 def test_limits_are_roots(mu, L):
     """zeta_1 and psi change sign at their limits, in 30-digit arithmetic for zeta_1's closed form."""
     limit = derived.zeta_corrected_limit(mu, L)
@@ -96,7 +98,9 @@ def test_the_simple_zeta_limit_fails_for_nearly_equal_curvatures():
     q = np.sqrt(0.1 / 2.1)
     simple = (1 - q) / (1.1 - q)
     assert derived.zeta_corrected_limit(1.0, 1.1) < simple
-    assert derived.zeta_corrected(0.5 * (simple + derived.zeta_corrected_limit(1.0, 1.1)), 1, 1.1) < 0
+    assert (
+        derived.zeta_corrected(0.5 * (simple + derived.zeta_corrected_limit(1.0, 1.1)), 1, 1.1) < 0
+    )
 
 
 def test_zeta_is_a_true_lower_bound_and_attained():

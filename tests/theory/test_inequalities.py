@@ -40,19 +40,12 @@ def corrected(batch, L=None, kappa_i=None):
     scale_g, scale_h = B.norms.max(1), L + B.alpha * B.kappa * gamma
     return {
         "mean gradient": (root - gamma) / scale_g,
-        "transfer upper": (
-            inequalities.gradient_of_F_upper(B.norm_f, B.sd, *arguments) - B.norm_F
-        )
+        "transfer upper": (inequalities.gradient_of_F_upper(B.norm_f, B.sd, *arguments) - B.norm_F)
         / scale_g,
-        "transfer lower": (
-            B.norm_F + rho * B.sd - derived.psi(*arguments) * B.norm_f
-        )
-        / scale_g,
+        "transfer lower": (B.norm_F + rho * B.sd - derived.psi(*arguments) * B.norm_f) / scale_g,
         "descent": (inner - inequalities.descent_lower(B.norm_f, B.sd, *arguments)) / scale_g**2,
         "gradient decay": (
-            -derived.zeta_corrected(*arguments) * B.norm_f**2
-            + L * rho * B.sd * B.norm_f
-            - drift
+            -derived.zeta_corrected(*arguments) * B.norm_f**2 + L * rho * B.sd * B.norm_f - drift
         )
         / (L * scale_g**2),
         "curvature lower": (
@@ -63,13 +56,9 @@ def corrected(batch, L=None, kappa_i=None):
             inequalities.curvature_upper(gamma, *arguments, kappa_i.max(1)) - B.spectrum_F[:, -1]
         )
         / scale_h,
-        "task curvature lower": (
-            B.spectrum_F[:, 0] - inequalities.task_curvature_lower(*task)
-        )
+        "task curvature lower": (B.spectrum_F[:, 0] - inequalities.task_curvature_lower(*task))
         / scale_h,
-        "task curvature upper": (
-            inequalities.task_curvature_upper(*task) - B.spectrum_F[:, -1]
-        )
+        "task curvature upper": (inequalities.task_curvature_upper(*task) - B.spectrum_F[:, -1])
         / scale_h,
     }
 
@@ -94,9 +83,9 @@ def test_each_inequality_fails_where_its_hypothesis_does():
         slacks = corrected(batch, L=wrong_L)
         flatter = corrected(batch, kappa_i=np.zeros_like(batch.kappa_i))
         for key in ("curvature lower", "curvature upper", "task curvature lower"):
-            failed[key + ", kappa = 0"] = failed.get(key + ", kappa = 0", 0) + (
-                flatter[key] < -1e-6
-            ).sum()
+            failed[key + ", kappa = 0"] = (
+                failed.get(key + ", kappa = 0", 0) + (flatter[key] < -1e-6).sum()
+            )
         for key, slack in slacks.items():
             failed[key] = failed.get(key, 0) + (slack < -1e-6).sum()
     # sqrt(E||g_i||^2) >= E||g_i|| needs no hypothesis
@@ -142,6 +131,8 @@ def test_corrected_forms_keep_their_meaning_when_units_change():
         assert derived.zeta_corrected_limit(s * mu, s * L) * s == pytest.approx(
             derived.zeta_corrected_limit(mu, L), rel=1e-12
         )
-        assert derived.psi(0.1 / s, s * mu, s * L) == pytest.approx(derived.psi(0.1, mu, L), rel=1e-12)
+        assert derived.psi(0.1 / s, s * mu, s * L) == pytest.approx(
+            derived.psi(0.1, mu, L), rel=1e-12
+        )
         limit = min(printed.printed_alpha_b2(mu, L).values())
         assert min(printed.printed_alpha_b2(s * mu, s * L).values()) * s < 0.5 * limit

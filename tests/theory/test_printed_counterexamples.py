@@ -34,9 +34,7 @@ def test_proposition_3_1_has_no_single_point():
     alpha = sp.Rational(1, 3)
     gradient = [sp.diff(f, v).subs(at) for v in (x, y)]
     assert [at[v] - alpha * g for v, g in zip((x, y), gradient, strict=True)] == [0, 0]
-    wanted = [
-        sp.solve(1 - alpha * sp.diff(f, v, 2).subs(v, (1 - s) * at[v]), s)[0] for v in (x, y)
-    ]
+    wanted = [sp.solve(1 - alpha * sp.diff(f, v, 2).subs(v, (1 - s) * at[v]), s)[0] for v in (x, y)]
     assert wanted[0] == sp.Rational(1, 2)
     assert float(wanted[1]) == pytest.approx(1 - 1 / math.sqrt(3))
     # the average over the segment does it, exactly
@@ -65,7 +63,9 @@ def test_proposition_3_1_fails_within_the_assumptions():
 
 def test_theorem_b2_constant():
     """L = mu = 1, alpha = 1/4 respects the printed limit, but zeta < mu/2 and gamma/zeta > sigma^2/mu."""
-    assert 0.25 < min(printed.printed_alpha_b2(1.0, 1.0).values()) == pytest.approx(0.2582, abs=5e-5)
+    assert (
+        0.25 < min(printed.printed_alpha_b2(1.0, 1.0).values()) == pytest.approx(0.2582, abs=5e-5)
+    )
     zeta = float(printed.printed_zeta(0.25, 1.0, 1.0))
     assert zeta == pytest.approx(0.19922, abs=5e-6)
     assert 0.5 / zeta == pytest.approx(2.51, abs=5e-3)
