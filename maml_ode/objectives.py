@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, check_count, check_real
+from maml_ode._validation import Array
 from maml_ode.counts import Counts
+from maml_ode.inner_loop import InnerLoop, checked_family
 from maml_ode.quadratic_form import QuadraticForm, maml_quadratic_form
 from maml_ode.tasks.base import MissingDerivative, TaskFamily
 
@@ -133,7 +134,7 @@ class ExpectedLoss(Objective):
     """
 
     def __init__(self, tasks: TaskFamily) -> None:
-        self.tasks = _checked_family(tasks)
+        self.tasks = checked_family(tasks)
         self.value_cost = Counts(losses=1)
         self.gradient_cost = Counts(gradients=1)
         self.hvp_cost = Counts(hvps=1)
@@ -243,10 +244,9 @@ class MAMLLoss(Objective):
         inner_steps: int = 1,
         query: TaskFamily | None = None,
     ) -> None:
-        self.tasks = _checked_family(tasks)
-        self.alpha = check_real("alpha", alpha, minimum=0.0)
-        self.inner_steps = check_count("inner_steps", inner_steps)
-        self.query = tasks if query is None else _checked_query(tasks, query)
+        self._loop = InnerLoop(tasks, alpha, inner_steps, query)
+        self.tasks, self.query = self._loop.tasks, self._loop.query
+        self.alpha, self.inner_steps = self._loop.alpha, self._loop.inner_steps
         if not tasks.has_hvps:
             raise MissingDerivative(
                 "grad F needs Hessian-vector products of the task losses; give the family hvps= or "
@@ -287,116 +287,20 @@ class MAMLLoss(Objective):
 
     def adapt(self, w: npt.ArrayLike) -> Array:
         """Return the adapted points u_i, shape (M, d)."""
-        point = self._point(w)
-        if self.tasks.problem is None:
-            return self._inner_path(point)[-1]
-        from maml_ode.compiled import maml
-
-        out = np.empty((self.tasks.n_tasks, self.dim))
-        maml.adapt(self.tasks.problem, point, self.alpha, self.inner_steps, out)
-        return out
+        return self._loop.adapt(self._point(w))
 
     @property
     def _compiled(self) -> bool:
-        return self.tasks.problem is not None and self.query.problem is not None
-
-    def _inner_path(self, w: Array) -> list[Array]:
-        """Return u_0, ..., u_k, each (M, d), by the family's Python-level methods."""
-        path = [np.tile(w, (self.tasks.n_tasks, 1))]
-        for _ in range(self.inner_steps):
-            path.append(path[-1] - self.alpha * self.tasks._gradients(path[-1]))
-        return path
+        return self._loop.compiled
 
     def _value(self, w: Array) -> float:
-        if not self._compiled:
-            return float(self.tasks.weights @ self.query._losses(self._inner_path(w)[-1]))
-        from maml_ode.compiled import maml
-
-        return float(
-            maml.value(self.tasks.problem, self.query.problem, w, self.alpha, self.inner_steps)
-        )
+        return self._loop.value(w)
 
     def _gradient(self, w: Array) -> Array:
-        if not self._compiled:
-            path = self._inner_path(w)
-            adjoint = self.query._gradients(path[-1])
-            for u in reversed(path[:-1]):
-                adjoint = adjoint - self.alpha * self.tasks._hvps(u, adjoint)
-            return np.asarray(self.tasks.weights @ adjoint)
-        from maml_ode.compiled import maml
-
-        out = np.empty(self.dim)
-        maml.gradient(self.tasks.problem, self.query.problem, w, self.alpha, self.inner_steps, out)
-        return out
+        return self._loop.gradient(w)
 
     def _hvp(self, w: Array, v: Array) -> Array:
-        if not self._compiled:
-            return self._python_hvp(w, v)
-        from maml_ode.compiled import maml
-
-        out = np.empty(self.dim)
-        maml.hvp(self.tasks.problem, self.query.problem, w, v, self.alpha, self.inner_steps, out)
-        return out
-
-    def _python_hvp(self, w: Array, v: Array) -> Array:
-        path = self._inner_path(w)
-        tangents = [np.tile(v, (self.tasks.n_tasks, 1))]
-        for u in path[:-1]:
-            tangents.append(tangents[-1] - self.alpha * self.tasks._hvps(u, tangents[-1]))
-        adjoint = self.query._gradients(path[-1])
-        adjoint_tangent = self.query._hvps(path[-1], tangents[-1])
-        for j in range(self.inner_steps - 1, -1, -1):
-            u = path[j]
-            third = self.tasks._third_vectors(u, tangents[j], adjoint)
-            adjoint_tangent = adjoint_tangent - self.alpha * (
-                self.tasks._hvps(u, adjoint_tangent) + third
-            )
-            if j > 0:
-                adjoint = adjoint - self.alpha * self.tasks._hvps(u, adjoint)
-        return np.asarray(self.tasks.weights @ adjoint_tangent)
+        return self._loop.hvp(w, v)
 
     def _hessian(self, w: Array) -> Array:
-        if not self._compiled:
-            return self._python_hessian(w)
-        from maml_ode.compiled import maml
-
-        out = np.empty((self.dim, self.dim))
-        maml.hessian(self.tasks.problem, self.query.problem, w, self.alpha, self.inner_steps, out)
-        return out
-
-    def _python_hessian(self, w: Array) -> Array:
-        path = self._inner_path(w)
-        adjoint = self.query._gradients(path[-1])
-        curvature = self.query._hessians(path[-1])
-        identity = np.eye(self.dim)
-        for u in reversed(path[:-1]):
-            contraction = identity - self.alpha * self.tasks._hessians(u)
-            third = self.tasks._thirds(u, adjoint)
-            curvature = contraction @ curvature @ contraction - self.alpha * third
-            adjoint = np.einsum("mij,mj->mi", contraction, adjoint)
-        total = np.tensordot(self.tasks.weights, curvature, 1)
-        return np.asarray(0.5 * (total + total.T))
-
-
-def _checked_family(tasks: TaskFamily) -> TaskFamily:
-    if not isinstance(tasks, TaskFamily):
-        raise TypeError(
-            f"tasks must be a task family such as mo.tasks.Quadratic(...), not {type(tasks).__name__}; "
-            "wrap your own functions with mo.tasks.from_callables."
-        )
-    return tasks
-
-
-def _checked_query(tasks: TaskFamily, query: TaskFamily) -> TaskFamily:
-    _checked_family(query)
-    if (query.n_tasks, query.dim) != (tasks.n_tasks, tasks.dim):
-        raise ValueError(
-            f"query must have the tasks' size (M, d) = ({tasks.n_tasks}, {tasks.dim}), but it has "
-            f"({query.n_tasks}, {query.dim})."
-        )
-    if not np.allclose(query.weights, tasks.weights, rtol=0.0, atol=1e-12):
-        raise ValueError(
-            "query must have the same weights as tasks, since F has one p_i per task; pass the same "
-            "weights= to both families."
-        )
-    return query
+        return self._loop.hessian(w)

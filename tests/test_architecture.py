@@ -18,7 +18,7 @@ FLOORS = [
     {"compiled"},
     {"tasks"},
     {"counts", "energy"},
-    {"quadratic_form"},
+    {"quadratic_form", "inner_loop"},
     {"objectives"},
     {"derivative_check", "fields"},
     {"flows"},
