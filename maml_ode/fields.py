@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from maml_ode._validation import Array, check_count, check_real
 from maml_ode.counts import Counts
-from maml_ode.objectives import MAMLLoss, Objective, _checked_family, _checked_query
+from maml_ode.inner_loop import InnerLoop
+from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
 from maml_ode.quadratic_form import AffineField, fomaml_field, reptile_field
 from maml_ode.tasks.base import TaskFamily
 
@@ -58,6 +60,27 @@ class VectorField(ABC):
         """Whether ``jacobian`` can be evaluated."""
         return True
 
+    @cached_property
+    def native(self) -> Any | None:
+        """The field's handle for compiled steppers, or None where it can only be called from Python.
+
+        See ``maml_ode.compiled.fields``; native and Python evaluation agree to rounding.
+        """
+        if self.affine is None:
+            return self._family_handle()
+        from maml_ode.compiled.fields import affine_field
+
+        return affine_field(self.affine.K, self.affine.k)
+
+    def _family_handle(self) -> Any | None:
+        """Return the handle of a field made of compiled families, else None."""
+        return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.pop("native", None)  # rebuilt on the other side
+        return state
+
     @abstractmethod
     def __call__(self, w: Array) -> Array:
         """Return v(w), shape (d,)."""
@@ -97,6 +120,24 @@ class GradientField(VectorField):
         form = self.objective.quadratic_form
         return None if form is None else AffineField(form.G, form.c)
 
+    def _family_handle(self) -> Any | None:
+        objective = self.objective
+        if type(objective) is ExpectedLoss and objective.tasks.problem is not None:
+            from maml_ode.compiled.fields import EXPECTED_LOSS, family_field
+
+            return family_field(EXPECTED_LOSS, objective.tasks.problem)
+        if type(objective) is MAMLLoss and objective._compiled:
+            from maml_ode.compiled.fields import MAML, family_field
+
+            return family_field(
+                MAML,
+                objective.tasks.problem,
+                objective.query.problem,
+                objective.alpha,
+                objective.inner_steps,
+            )
+        return None
+
     def __call__(self, w: Array) -> Array:
         """Return -grad F(w)."""
         return -self.objective.gradient(w)
@@ -116,11 +157,10 @@ class _InnerStepField(VectorField):
     def __init__(
         self, tasks: TaskFamily, alpha: float, inner_steps: int, query: TaskFamily | None
     ) -> None:
-        self.tasks = _checked_family(tasks)
+        self._loop = InnerLoop(tasks, alpha, inner_steps, query)
+        self.tasks, self.query = self._loop.tasks, self._loop.query
+        self.alpha, self.inner_steps = self._loop.alpha, self._loop.inner_steps
         self.dim = tasks.dim
-        self.alpha = check_real("alpha", alpha, minimum=0.0)
-        self.inner_steps = check_count("inner_steps", inner_steps)
-        self.query = tasks if query is None else _checked_query(tasks, query)
 
     @property
     def smoothness(self) -> int:
@@ -131,39 +171,6 @@ class _InnerStepField(VectorField):
     def has_jacobian(self) -> bool:
         """Whether the families have Hessian-vector products."""
         return self.tasks.has_hvps and self.query.has_hvps
-
-    @property
-    def _compiled(self) -> bool:
-        return self.tasks.problem is not None and self.query.problem is not None
-
-    def _path(self, w: Array) -> list[Array]:
-        path = [np.tile(w, (self.tasks.n_tasks, 1))]
-        for _ in range(self.inner_steps):
-            path.append(path[-1] - self.alpha * self.tasks._gradients(path[-1]))
-        return path
-
-    def _jacobians(self, w: Array) -> tuple[Array, Array]:
-        """Return the Jacobians of sum p_i grad g_i(u_i) and of sum p_i (w - u_i)/alpha."""
-        d = self.dim
-        if self._compiled:
-            from maml_ode.compiled import maml
-
-            fomaml, reptile = np.empty((d, d)), np.empty((d, d))
-            maml.first_order_jacobians(
-                self.tasks.problem, self.query.problem, np.array(w), self.alpha, self.inner_steps,
-                fomaml, reptile,
-            )  # fmt: skip
-            return fomaml, reptile
-        path = self._path(w)
-        inner = np.tile(np.eye(d), (self.tasks.n_tasks, 1, 1))
-        slopes = np.zeros_like(inner)
-        for u in path[:-1]:
-            product = self.tasks._hessians(u) @ inner
-            slopes += product
-            inner = inner - self.alpha * product
-        p = self.tasks.weights
-        fomaml = np.tensordot(p, self.query._hessians(path[-1]) @ inner, 1)
-        return fomaml, np.tensordot(p, slopes, 1)
 
 
 class FirstOrderField(_InnerStepField):
@@ -193,23 +200,24 @@ class FirstOrderField(_InnerStepField):
             return None
         return fomaml_field(terms, query, self.tasks.weights, self.alpha, self.inner_steps)
 
+    def _family_handle(self) -> Any | None:
+        if not self._loop.compiled:
+            return None
+        from maml_ode.compiled.fields import FIRST_ORDER, family_field
+
+        return family_field(
+            FIRST_ORDER, self.tasks.problem, self.query.problem, self.alpha, self.inner_steps
+        )
+
     def __call__(self, w: Array) -> Array:
         """Return -sum_i p_i grad g_i(u_i)."""
         if self.affine is not None:
             return np.asarray(self.affine.k - self.affine.K @ w)
-        if not self._compiled:
-            return -np.asarray(self.tasks.weights @ self.query._gradients(self._path(w)[-1]))
-        from maml_ode.compiled import maml
-
-        out = np.empty(self.dim)
-        maml.first_order_gradient(
-            self.tasks.problem, self.query.problem, np.array(w), self.alpha, self.inner_steps, out
-        )
-        return -out
+        return -self._loop.first_order_gradient(np.array(w))
 
     def jacobian(self, w: Array) -> Array:
         """Return -sum_i p_i Hess g_i(u_i) du_i/dw; in general not symmetric."""
-        return -self._jacobians(w)[0]
+        return -self._loop.first_order_jacobians(np.array(w))[0]
 
 
 class ReptileField(_InnerStepField):
@@ -233,22 +241,22 @@ class ReptileField(_InnerStepField):
             return None
         return reptile_field(terms, self.tasks.weights, self.alpha, self.inner_steps)
 
+    def _family_handle(self) -> Any | None:
+        if not self._loop.compiled:
+            return None
+        from maml_ode.compiled.fields import REPTILE, family_field
+
+        return family_field(REPTILE, self.tasks.problem, None, self.alpha, self.inner_steps)
+
     def __call__(self, w: Array) -> Array:
         """Return sum_i p_i (u_i - w)/alpha."""
         if self.affine is not None:
             return np.asarray(self.affine.k - self.affine.K @ w)
-        if not self._compiled:
-            inner = [self.tasks._gradients(u) for u in self._path(w)[:-1]]
-            return -np.asarray(self.tasks.weights @ np.sum(inner, axis=0))
-        from maml_ode.compiled import maml
-
-        out = np.empty(self.dim)
-        maml.reptile_gradient(self.tasks.problem, np.array(w), self.alpha, self.inner_steps, out)
-        return -out
+        return -self._loop.reptile_gradient(np.array(w))
 
     def jacobian(self, w: Array) -> Array:
         """Return sum_i p_i (du_i/dw - I)/alpha; in general not symmetric."""
-        return -self._jacobians(w)[1]
+        return -self._loop.first_order_jacobians(np.array(w))[1]
 
 
 class ModifiedField(VectorField):
