@@ -1,0 +1,114 @@
+"""Native fields: a phase's right-hand side as one handle that compiled steppers evaluate themselves.
+
+A stepper that asks Python for every stage pays a few microseconds a stage; one that holds the field's handle
+runs all stages of a step in one call. The handle says what the field is and holds what it needs: the packed
+families, the inner step size, or the matrix and vector of an affine field.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.experimental import structref
+
+from maml_ode._validation import Array
+from maml_ode.compiled import maml
+from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
+
+AFFINE, EXPECTED_LOSS, MAML, FIRST_ORDER, REPTILE = range(5)
+
+
+@structref.register
+class _FieldType(types.StructRef):
+    """Numba type of a native field."""
+
+
+class Field(structref.StructRefProxy):
+    """A native field as Python sees it: an opaque handle."""
+
+    def __new__(cls, *args: Any) -> Field:
+        """Refuse: Numba makes the handles."""
+        raise TypeError("build a Field with affine_field() or family_field().")
+
+
+structref.define_boxing(_FieldType, Field)
+
+FIELD = _FieldType(
+    [
+        ("kind", INDEX),
+        ("problem", PROBLEM),
+        ("query", PROBLEM),
+        ("alpha", REAL),
+        ("inner_steps", INDEX),
+        ("matrix", MATRIX),
+        ("vector", VECTOR),
+    ]
+)
+
+
+@njit(FIELD(MATRIX, VECTOR), cache=True)
+def _affine(matrix, vector):  # type: ignore[no-untyped-def]
+    field = structref.new(FIELD)
+    field.kind = AFFINE
+    field.matrix = matrix
+    field.vector = vector
+    return field
+
+
+@njit(FIELD(INDEX, PROBLEM, PROBLEM, REAL, INDEX), cache=True)
+def _of_families(kind, problem, query, alpha, inner_steps):  # type: ignore[no-untyped-def]
+    field = structref.new(FIELD)
+    field.kind = kind
+    field.problem = problem
+    field.query = query
+    field.alpha = alpha
+    field.inner_steps = inner_steps
+    return field
+
+
+def affine_field(K: Array, k: Array) -> Any:
+    """Return the handle of w' = -(K w - k)."""
+    return _affine(np.array(K, order="C"), np.array(k))
+
+
+def family_field(
+    kind: int, problem: Any, query: Any = None, alpha: float = 0.0, inner_steps: int = 1
+) -> Any:
+    """Return the handle of a field made of packed families.
+
+    Parameters
+    ----------
+    kind : int
+        ``EXPECTED_LOSS``, ``MAML``, ``FIRST_ORDER`` or ``REPTILE``.
+    problem, query : Problem
+        The support and query families, which the caller keeps alive; ``query`` is the support if None.
+    alpha : float
+        Inner step size.
+    inner_steps : int
+        Number of inner steps.
+    """
+    return _of_families(kind, problem, problem if query is None else query, alpha, inner_steps)
+
+
+@njit(types.void(FIELD, VECTOR, VECTOR), cache=True)
+def evaluate(field, w, out):  # type: ignore[no-untyped-def]
+    """Fill out = v(w), the right-hand side: minus the gradient of gradient flows."""
+    if field.kind == AFFINE:
+        np.dot(field.matrix, w, out)
+        for k in range(w.size):
+            out[k] = field.vector[k] - out[k]
+        return
+    if field.kind == EXPECTED_LOSS:
+        maml.expected_gradient(field.problem, w, out)
+    elif field.kind == MAML:
+        maml.gradient(field.problem, field.query, w, field.alpha, field.inner_steps, out)
+    elif field.kind == FIRST_ORDER:
+        maml.first_order_gradient(
+            field.problem, field.query, w, field.alpha, field.inner_steps, out
+        )
+    else:
+        maml.reptile_gradient(field.problem, w, field.alpha, field.inner_steps, out)
+    for k in range(w.size):
+        out[k] = -out[k]

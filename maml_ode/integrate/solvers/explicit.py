@@ -1,0 +1,110 @@
+"""Explicit Runge-Kutta pairs that run on a tableau."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.integrate import DenseOutput
+
+from maml_ode._validation import Array
+from maml_ode.compiled import runge_kutta
+from maml_ode.integrate.solvers.adaptive import AdaptiveSolver, RightHandSide
+from maml_ode.integrate.solvers.dense import NestedDenseOutput
+from maml_ode.integrate.solvers.tableaux import ExplicitTableau
+
+__all__ = ["ExplicitRungeKutta"]
+
+
+class ExplicitRungeKutta(AdaptiveSolver):
+    """A pair of explicit Runge-Kutta formulas; the last stage of a step is the first of the next."""
+
+    tableau: ExplicitTableau
+
+    def __init__(
+        self,
+        fun: RightHandSide,
+        t0: float,
+        y0: npt.ArrayLike,
+        t_bound: float,
+        max_step: float = math.inf,
+        rtol: npt.ArrayLike = 1e-3,
+        atol: npt.ArrayLike = 1e-6,
+        vectorized: bool = False,
+        first_step: float | None = None,
+        **extraneous: Any,
+    ) -> None:
+        super().__init__(
+            fun,
+            t0,
+            y0,
+            t_bound,
+            vectorized,
+            rtol=rtol,
+            atol=atol,
+            max_step=max_step,
+            first_step=first_step,
+            extraneous=extraneous,
+        )
+        self._K = np.zeros((len(self.tableau.c), self.n))
+        self._f_old = self.f
+
+    def _stages(self, first: int, last: int, t: float, h: float, y: Array, out: Array) -> Array:
+        """Evaluate stages first, ..., last - 1 from ``y``; return the state of the last one."""
+        A, K = self.tableau.A, self._K
+        if self.native is not None:
+            self._charge(last - first)
+            runge_kutta.native_stages(self.native, first, last, A, y, h, K, out)
+            return out
+        for stage in range(first, last):
+            out = np.empty(self.n)
+            runge_kutta.stage_state(stage, A, y, h, K, out)
+            K[stage] = self.fun(t + self.tableau.c[stage] * h, out)
+        return out
+
+    def _attempt(self, t: float, h: float, t_new: float) -> tuple[float, Array]:
+        self._K[0] = self.f
+        y_new = self._stages(1, self.tableau.n_stages, t, h, self.y, np.empty(self.n))
+        return self._error(h, y_new), y_new
+
+    def _error(self, h: float, y_new: Array) -> float:
+        return float(self._norm(self.tableau.error, h, y_new))
+
+    def _norm(self, coefficients: Array, h: float, y_new: Array) -> float:
+        return float(
+            runge_kutta.error_norm(
+                coefficients,
+                h,
+                self._K,
+                self.tableau.n_stages - 1,
+                self.y,
+                y_new,
+                self.rtol,
+                self.atol,
+            )
+        )
+
+    def _accept(self, y_new: Array) -> None:
+        self._f_old = self.f
+        self.f = self._K[self.tableau.n_stages - 1].copy()
+
+    def _interpolate(self) -> DenseOutput:
+        if self.y_old is None:
+            raise RuntimeError("dense output needs an accepted step.")
+        h = self.t - self.t_old
+        if len(self.tableau.c) > self.tableau.n_stages:
+            self._K[0] = self._f_old
+            self._stages(
+                self.tableau.n_stages,
+                len(self.tableau.c),
+                self.t_old,
+                h,
+                self.y_old,
+                np.empty(self.n),
+            )
+        rows = np.empty((1 + len(self.tableau.dense), self.n))
+        rows[0] = self.y - self.y_old
+        rows[1:] = h * (self.tableau.dense @ self._K)
+        return NestedDenseOutput(self.t_old, self.t, self.y_old, rows)
