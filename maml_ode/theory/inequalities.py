@@ -33,6 +33,14 @@ def _f(value: Numbers) -> Array:
     return np.asarray(value, dtype=np.float64)
 
 
+def _third_derivative_term(gamma: Numbers, alpha: Numbers, kappa: Numbers, b: Array) -> Array:
+    """Return alpha kappa b Gamma, infinite where kappa is (a Hessian jumps) and alpha > 0."""
+    bend, step = _f(kappa), _f(alpha)
+    finite = np.isfinite(bend)
+    term = step * np.where(finite, bend, 0.0) * b * _f(gamma)
+    return np.where(finite | (step == 0), term, np.inf)
+
+
 def mean_gradient_norm_upper(gradient_norm: Numbers, sigma: Numbers) -> Array:
     """Return Gamma = sqrt(||g||^2 + sigma^2) >= (sum p_i ||g_i||^2)^(1/2) >= sum p_i ||g_i||.
 
@@ -94,7 +102,7 @@ def curvature_lower(
     statement holds almost everywhere and for differences of grad F.
     """
     a, b = contraction_range(alpha, mu, L)
-    noise = _f(alpha) * _f(kappa) * b * _f(gamma)
+    noise = _third_derivative_term(gamma, alpha, kappa, b)
     convex = _f(mu) * np.where(_f(mu) >= 0, a * a, b * b)
     return np.maximum(convex - noise, h_min(alpha, mu, L) - (1.0 + b) * noise)
 
@@ -108,7 +116,7 @@ def curvature_upper(
     globally smooth if kappa > 0: M grows with Gamma.
     """
     _, b = contraction_range(alpha, mu, L)
-    noise = _f(alpha) * _f(kappa) * b * _f(gamma)
+    noise = _third_derivative_term(gamma, alpha, kappa, b)
     return np.minimum(_f(L) * b * b + noise, h_max(alpha, mu, L) + (1.0 + b) * noise)
 
 

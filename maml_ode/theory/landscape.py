@@ -120,6 +120,8 @@ class Landscape:
 
     def strong_convexity(self, c: float) -> float:
         """Return m(c) <= lambda_min(Hess F) on V(c); it decreases in c and may be negative."""
+        if not math.isfinite(self.kappa):
+            return -math.inf
         gamma = self.mean_gradient_norm(c)
         m = float(curvature_lower(gamma, self.alpha, self.mu, self.L, self.kappa))
         if self.kappa_rms is not None and self.mu_mean is not None:
@@ -128,6 +130,8 @@ class Landscape:
 
     def smoothness(self, c: float) -> float:
         """Return M(c) >= lambda_max(Hess F) on V(c)."""
+        if not math.isfinite(self.kappa):
+            return math.inf
         gamma = self.mean_gradient_norm(c)
         big = float(curvature_upper(gamma, self.alpha, self.mu, self.L, self.kappa))
         if self.kappa_rms is not None and self.L_mean is not None:

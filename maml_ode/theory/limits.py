@@ -188,7 +188,7 @@ def _b2_corrected(mu: float, L: float) -> dict[str, float]:
 
 def _first_failure(holds: Callable[[float], bool], ceiling: float) -> float:
     """Return the first alpha in (0, ceiling) at which ``holds`` fails, by a scan and bisection; or ceiling."""
-    grid = np.geomspace(1e-14 * ceiling, ceiling * (1.0 - 1e-12), 400)
+    grid = np.geomspace(1e-14 * ceiling, ceiling * (1.0 - 1e-12), 120)
     low = 0.0
     for alpha in grid:
         if not holds(float(alpha)):

@@ -72,7 +72,7 @@ def run(right_hand_side, w0, residual, t_max, t0=0.0):
 
 def test_time_bounds_and_curves_hold_on_every_run():
     ratios, gaps = [], 0
-    for tasks, w0, constants, alpha in problems(36):
+    for tasks, w0, constants, alpha in problems(24):
         f, F = mo.ExpectedLoss(tasks), mo.MAMLLoss(tasks, alpha)
         start = np.linalg.norm(f.gradient(w0))
         models = landscapes(constants, alpha)
@@ -116,7 +116,7 @@ def test_the_printed_time_is_an_order_of_magnitude_larger():
 
 
 def test_bimaml_time_bounds_hold_on_every_run():
-    for tasks, w0, constants, alpha in problems(18):
+    for tasks, w0, constants, alpha in problems(12):
         f, F = mo.ExpectedLoss(tasks), mo.MAMLLoss(tasks, alpha)
         start = np.linalg.norm(f.gradient(w0))
         for share in (0.3, 1.5):

@@ -1,0 +1,80 @@
+"""The monitor: no slack is negative on true constants, and wrong constants are found out."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import maml_ode as mo
+from maml_ode.theory import Ball, Quantity, monitor
+
+TASKS = mo.tasks.Sinusoid([1.0, 1.0], [0.5, 0.3], [1.0, 2.0])
+ALPHA = 0.05
+
+
+@pytest.mark.parametrize("verb", ["solve", "euler"])
+@pytest.mark.parametrize("name", ["maml", "bimaml", "fomaml"])
+def test_true_constants_are_never_contradicted(verb, name):
+    flows = {
+        "maml": mo.maml_flow(TASKS, ALPHA),
+        "bimaml": mo.bimaml_flow(TASKS, ALPHA, 0.3),
+        "fomaml": mo.fomaml_flow(TASKS, ALPHA),
+    }
+    if verb == "solve":
+        run = mo.solve(flows[name], [6.0], tol=1e-7)
+    else:
+        run = mo.euler(flows[name], [6.0], 0.05, tol=1e-7, max_iter=2000, record_every=3)
+    report = monitor(run, TASKS, ALPHA)
+    assert report.ok, report.violations
+    assert report.descent_slack.min() > -1e-9
+    assert report.transfer_slack.min() > -1e-9
+    assert report.hessian_slack.min() > 0
+    assert (np.isfinite(report.grad_bound).sum() > len(run) / 4) == (name != "fomaml")
+    np.testing.assert_allclose(report.grad_norm, run.grad_norm, atol=1e-12)
+    if name == "maml" and verb == "solve":
+        both = np.isfinite(report.task_grad_bound)
+        assert both.all()
+        assert report.gap_bound[-1] < 1e-3 * report.gap_bound[0]
+
+
+def test_wrong_constants_are_found_out():
+    run = mo.solve(mo.maml_flow(TASKS, ALPHA), [6.0], tol=1e-7)
+    true = mo.theory.constants(TASKS)
+    wrong = dataclasses.replace(
+        true, mu=Quantity(2.9), mu_f=Quantity(2.9), L=Quantity(2.95), L_f=Quantity(2.95),
+        mu_i=np.array([2.9, 2.9]), L_i=np.array([2.95, 2.95]),
+    )  # fmt: skip
+    report = monitor(run, TASKS, ALPHA, wrong)
+    assert not report.ok
+    assert any("Hessian bounds violated first at t = " in text for text in report.violations)
+    assert any("gap curve" in text for text in report.violations)
+
+
+def test_leaving_the_region_is_noticed():
+    run = mo.solve(mo.maml_flow(TASKS, ALPHA), [6.0], tol=1e-7)
+    report = monitor(run, TASKS, ALPHA, mo.theory.constants(TASKS, Ball([0.0], 5.0)))
+    assert not report.inside[0]
+    assert report.inside[-1]
+    assert not report.ok
+
+
+def test_the_bound_is_drawn_over_the_run():
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    run = mo.euler(mo.maml_flow(TASKS, ALPHA), [6.0], 0.05, tol=1e-6, max_iter=500)
+    ax = monitor(run, TASKS, ALPHA).plot()
+    assert "bound" in ax.get_legend_handles_labels()[1]
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    assert len(lines["bound"].get_xdata()) == len(run)
+    pyplot.close(ax.figure)
+
+
+def test_what_it_refuses():
+    run = mo.euler(mo.maml_flow(TASKS, ALPHA), [6.0], 0.05, max_iter=5)
+    with pytest.raises(ValueError, match="d = 1, but tasks has d = 2"):
+        monitor(run, mo.tasks.Quadratic([np.eye(2)], [[0.0, 0.0]]), ALPHA)
+    with pytest.raises(ValueError, match="alpha < 1/L"):
+        monitor(run, TASKS, 5.0)
