@@ -136,9 +136,13 @@ class AdaptiveSolver(OdeSolver):  # type: ignore[misc]
     def _interpolate(self) -> DenseOutput:
         """Build the interpolant of the last accepted step."""
 
-    def _prepare(self, h_abs: float) -> float:
-        """Do what a step needs once however many trials it takes; return the largest step allowed."""
-        return self.max_step
+    def _prepare(self, h_abs: float) -> str:
+        """Do what a step needs once however many trials it takes; return why it is impossible, or ''."""
+        return ""
+
+    def _largest_step(self) -> float:
+        """Return a bound on the step size, asked for after ``_prepare``."""
+        return math.inf
 
     def _step_impl(self) -> tuple[bool, str | None]:
         if self._defect:
@@ -146,7 +150,10 @@ class AdaptiveSolver(OdeSolver):  # type: ignore[misc]
         t = self.t
         smallest = 10 * abs(np.nextafter(t, self.direction * math.inf) - t)
         h_abs = min(max(self.h_abs, smallest), self.max_step, LARGEST_STEP)
-        h_abs = min(h_abs, self._prepare(h_abs))
+        problem = self._prepare(h_abs)
+        if problem:
+            return False, problem
+        h_abs = min(h_abs, self._largest_step())
         rejected = False
         finite = True
         while True:

@@ -58,10 +58,9 @@ class StepController:
 
     def after_acceptance(self, error: float, h: float, rejected_before: bool) -> float:
         """Return the factor after an accepted step of size ``h`` > 0."""
-        if error == 0.0:
-            factor = self.largest
-        else:
-            factor: float = self.safety * error**-self.integral
+        factor: float = self.largest
+        if error > 0.0:
+            factor = self.safety * error**-self.integral
             if self.proportional:
                 factor *= self._error**self.proportional
             if self.predictive and self._h > 0 and self._error > 0:
@@ -75,7 +74,7 @@ class StepController:
         """Return the factor after a rejected trial, whose error is infinite if it was not finite."""
         if not math.isfinite(error):
             return self.smallest
-        return max(self.smallest, self.safety * error ** (-1.0 / self.order))
+        return float(max(self.smallest, self.safety * error ** (-1.0 / self.order)))
 
 
 def first_step_size(
