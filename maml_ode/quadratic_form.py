@@ -60,7 +60,16 @@ class AffineField:
     @cached_property
     def largest_eigenvalue(self) -> float:
         """The largest eigenvalue of K, the stiffest rate of the field."""
-        return float(np.linalg.eigvalsh(self.K)[-1])
+        return float(self._eigenvalues[-1])
+
+    @cached_property
+    def spectral_radius(self) -> float:
+        """The largest absolute eigenvalue of K."""
+        return float(np.abs(self._eigenvalues).max())
+
+    @cached_property
+    def _eigenvalues(self) -> Array:
+        return np.asarray(np.linalg.eigvalsh(self.K), dtype=np.float64)
 
 
 def _inner_maps(

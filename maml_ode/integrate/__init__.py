@@ -8,12 +8,14 @@ if TYPE_CHECKING:
     from maml_ode.integrate.continuous import solve as solve
     from maml_ode.integrate.discrete import euler as euler
     from maml_ode.integrate.monitor import State as State
+    from maml_ode.integrate.solvers import METHODS as METHODS
     from maml_ode.integrate.warnings import NonSmoothWarning as NonSmoothWarning
     from maml_ode.integrate.warnings import StepSizeWarning as StepSizeWarning
 
 __getattr__, __dir__ = attach(
     __name__,
     {
+        "METHODS": "maml_ode.integrate.solvers",
         "NonSmoothWarning": "maml_ode.integrate.warnings",
         "State": "maml_ode.integrate.monitor",
         "StepSizeWarning": "maml_ode.integrate.warnings",

@@ -16,7 +16,7 @@ from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
 from maml_ode.integrate.assemble import assemble, check_t_eval, join
 from maml_ode.integrate.evaluation import Ledger
 from maml_ode.integrate.exact_run import solve_exact
-from maml_ode.integrate.methods import choose, is_explicit, resolve
+from maml_ode.integrate.methods import choose, is_explicit, resolve, stiff_method
 from maml_ode.integrate.monitor import Callback
 from maml_ode.integrate.phases import PhaseMachine
 from maml_ode.integrate.progress import Progress
@@ -69,8 +69,10 @@ def solve(
     t_max : float
         The horizon.
     method : str or type
-        "auto"; "exact"; RK23, RK45, DOP853, Radau, BDF, LSODA; or any ``scipy.integrate.OdeSolver`` class.
-        The implicit ones receive the analytic Jacobian.
+        "auto"; "exact"; a name in ``mo.integrate.METHODS`` (Tsit5, DOP853, RKC2, ...); SciPy's RK23, RK45,
+        Radau, BDF, LSODA; or any ``scipy.integrate.OdeSolver`` class. The implicit ones receive the analytic
+        Jacobian. The result's ``method`` says what "auto" chose and why; it may change to a stiff method
+        on the way.
     rtol, atol : float, optional
         Error tolerances of the step control. By default rtol = tol within [1e-12, 1e-6], atol = rtol/100,
         and both are lowered when the norm stalls above ``tol`` because of them.
@@ -148,11 +150,11 @@ def solve(
     _check_has_an_end(flow, tol, t_max)
     stepping = rtol is not None or atol is not None or callback is not None or bool(options)
     stepping = stepping or energy == "enforce"
-    chosen, reason = choose(flow, method, stepping=stepping)
     ledger = Ledger(max_seconds, max_evaluations)
-    label = chosen if isinstance(chosen, str) else chosen.__name__
-    if reason:
-        label += f" (auto: {reason})"
+    choice = choose(
+        flow, method, start, tol=tol, horizon=t_max - t_start, stepping=stepping, ledger=ledger
+    )
+    chosen, label = choice.method, choice.label
     if chosen == "exact":
         _refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
         sol: Callable[[npt.ArrayLike], Array] | None
@@ -163,6 +165,7 @@ def solve(
         solver = resolve(chosen)
         _check_smoothness(flow, tol, t_max)
         tolerances = Tolerances.choose(flow, tol, rtol, atol)
+        watch = method == "auto" and is_explicit(solver) and not options
         _check_reachable(flow, solver, tol, tolerances)
         with Progress(progress, f"{flow.name} by {solver.__name__}", t_max, tol) as bar:
             settings = Settings(
@@ -175,12 +178,14 @@ def solve(
                 options,
                 dense=dense_output or times is not None or energy != "count",
                 enforce_energy=energy == "enforce",
+                stiff_method=resolve(stiff_method(flow)) if watch else None,
             )
             machine = PhaseMachine(
                 flow, ledger, settings, tol=tol, follow_sliding=sliding == "follow"
             )
             path = machine.run(t_start, start, number)
             sol = machine.tape.solution()
+            label += settings.changed_method
     run = assemble(
         flow,
         path,

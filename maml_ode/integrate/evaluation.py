@@ -132,6 +132,17 @@ class FieldEvaluator:
         """The field's handle for compiled methods; asked for late, because packing imports Numba."""
         return getattr(self.field, "native", None)
 
+    @property
+    def autonomous(self) -> bool:
+        """Fields do not depend on time."""
+        return True
+
+    def remember(self, w: Array, value: Array) -> None:
+        """Take the value at an accepted state from a method that has just computed it."""
+        if np.isfinite(value).all():
+            self.non_finite = 0
+            self._state, self._value = w.copy(), value.copy()
+
     def charge(self, evaluations: int) -> None:
         """Count evaluations that a compiled method made through ``native``."""
         self.ledger.check_limits()
@@ -151,6 +162,16 @@ class FieldEvaluator:
                 f"{StopReason.NON_FINITE} The Jacobian was not finite near t = {t:.6g}.",
             )
         return value
+
+    def jacobian_vector(self, t: float, w: Array, v: Array) -> Array:
+        """Return the field's Jacobian at ``w`` times ``v``."""
+        self.ledger.check_limits()
+        if isinstance(self.field, GradientField):
+            self.ledger.add(self.field.objective.hvp_cost)
+        else:
+            self.ledger.add(self.field.jacobian_cost)
+        with np.errstate(all="ignore"):
+            return self.field.jacobian_vector(w, v)
 
 
 class SwitchingFunction:

@@ -13,6 +13,7 @@ from scipy.integrate import OdeSolver
 from maml_ode._validation import Array
 from maml_ode.integrate.evaluation import Abort, FieldEvaluator, SwitchingFunction, vector_norm
 from maml_ode.integrate.progress import Progress
+from maml_ode.integrate.stiffness import largest_rate
 from maml_ode.trajectory import StopReason
 
 __all__ = ["Crossing", "Monitor", "State", "monitored"]
@@ -20,6 +21,8 @@ __all__ = ["Crossing", "Monitor", "State", "monitored"]
 STALL_STEPS = 50
 STALL_FLOOR = 1e3
 ARMING_DISTANCE = 1e-9
+STIFF_STEPS = 50
+STABILITY_LIMIT = 2.5
 ROUNDING = 8 * np.finfo(float).eps
 
 
@@ -69,6 +72,8 @@ class Monitor:
         The phase's number, for the callback.
     callback, progress
         As in `solve`.
+    watch_stiffness : bool
+        Whether to end the segment when steps stay at the stability limit of an explicit method.
     energy : callable, optional
         The objective that the phase descends; a step over which it rises beyond rounding is undone.
     """
@@ -86,6 +91,7 @@ class Monitor:
         callback: Callback | None,
         progress: Progress,
         energy: Callable[[Array], float] | None = None,
+        watch_stiffness: bool = False,
     ) -> None:
         self.evaluator = evaluator
         self.tol = tol
@@ -97,6 +103,8 @@ class Monitor:
         self.callback = callback
         self.progress = progress
         self.energy = energy
+        self.watch_stiffness = watch_stiffness
+        self.stiff: float | None = None
         self.rose = False
         self.rejected_step = 0.0
         self.steps = 0
@@ -112,6 +120,7 @@ class Monitor:
         self._previous: tuple[float, Array, Array] | None = None
         self._last_step = 0.0
         self._energy = math.inf
+        self._window_start = 0.0
         self._side = math.nan
         self._armed = True
         self._best = math.inf
@@ -121,6 +130,7 @@ class Monitor:
         """Record the first state of the phase (its field is finite: the phase machine checked)."""
         value = self.evaluator(t, w)
         self._previous = (t, w.copy(), value)
+        self._window_start = t
         self.field_norm = vector_norm(value)
         if self.energy is not None:
             self._energy = self.energy(w)
@@ -150,6 +160,8 @@ class Monitor:
                 StopReason.STATIONARY,
                 f"{self.field_norm:.3g} <= tol = {self.tol:g} at t = {t:.6g}.",
             )
+        if self.watch_stiffness and self._shows_stiffness(w):
+            return True
         if self._stalls(t, w, value):
             self.stalled = True
             return self._end(
@@ -257,6 +269,23 @@ class Monitor:
             options={"xatol": 1e-12 * max(1.0, abs(t))},
         )
         return float(best.x) if best.fun <= 0 else None
+
+    def _shows_stiffness(self, w: Array) -> bool:
+        """Whether the last steps, times the largest rate of the field, kept to the stability limit.
+
+        A look at the spectrum costs about as much as a step or two, so it is taken once in a while.
+        """
+        if self.steps < STIFF_STEPS or self.steps % STIFF_STEPS:
+            return False
+        rate = largest_rate(self.evaluator.field, w, self.evaluator.ledger)
+        if rate is None or self._previous is None:
+            return False
+        span = self._previous[0] - self._window_start
+        self._window_start = self._previous[0]
+        if span * rate <= STABILITY_LIMIT * (STIFF_STEPS - 1):
+            return False
+        self.stiff = rate
+        return self._end(StopReason.STEP_LIMIT, "Stiffness shows.")
 
     def _stalls(self, t: float, w: Array, value: Array) -> bool:
         """Recognise a norm that hovers at the floor set by the error tolerances.

@@ -66,7 +66,11 @@ class Tolerances:
 
 @dataclass
 class Settings:
-    """What a run was asked for; ``tolerances`` is lowered when a norm stalls because of it."""
+    """What a run was asked for, and what was changed on the way.
+
+    ``tolerances`` are lowered when a norm stalls because of them; ``method`` becomes ``stiff_method``, if there
+    is one, when stiffness shows, and ``changed_method`` says so.
+    """
 
     method: type[OdeSolver]
     t_max: float
@@ -77,6 +81,8 @@ class Settings:
     options: Mapping[str, Any]
     dense: bool
     enforce_energy: bool
+    stiff_method: type[OdeSolver] | None = None
+    changed_method: str = ""
 
 
 @dataclass
@@ -188,16 +194,30 @@ class Segment:
             callback=self.settings.callback,
             progress=self.settings.progress,
             energy=energy if self._energy_retries < MOST_ENERGY_RETRIES else None,
+            watch_stiffness=self.settings.stiff_method is not None,
         )
 
     def _solver_settings(self) -> dict[str, Any]:
-        jacobian = self.evaluator.jacobian if self.evaluator.field.has_jacobian else None
-        chosen = solver_options(self.settings.method, self._options, jacobian)
+        field, offers = self.evaluator.field, dict[str, Any]()
+        if field.has_jacobian:
+            offers = {"jac": self.evaluator.jacobian, "jvp": self.evaluator.jacobian_vector}
+        if field.affine is not None:
+            offers["spectral_radius"] = field.affine.spectral_radius
+        chosen = solver_options(self.settings.method, self._options, offers)
         tolerances = self.settings.tolerances
         return {**chosen, "rtol": tolerances.rtol, "atol": tolerances.atol}
 
     def _remedy(self, monitor: Monitor, t: float, w: Array, size: float) -> bool:
         """Change what stopped the run before its time; return whether to go on."""
+        if monitor.stiff is not None and self.settings.stiff_method is not None:
+            before, after = self.settings.method, self.settings.stiff_method
+            self.settings.method, self.settings.stiff_method = after, None
+            self.settings.changed_method = (
+                f"; {after.__name__} from t = {t:.4g} on, where {before.__name__}'s steps times lambda_max = "
+                f"{monitor.stiff:.3g} stayed at its stability limit"
+            )
+            self._options.pop("first_step", None)
+            return True
         if monitor.stalled:
             tighter = self.settings.tolerances.tightened()
             if tighter is None:

@@ -101,7 +101,7 @@ def test_evaluation_limit_and_resume(logistic):
     flow = mo.maml_flow(logistic, 0.5)
     part = mo.solve(flow, np.ones(3), max_evaluations=100)
     assert part.stop is mo.StopReason.EVALUATION_LIMIT
-    assert part.nfev == 100
+    assert 100 <= part.nfev < 115  # looked at between the steps of a compiled method
     assert len(part) > 2
     whole = mo.solve(flow, resume=part)
     assert whole.success

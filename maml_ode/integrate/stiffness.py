@@ -1,0 +1,72 @@
+"""How stiff a field is at a state: its largest rate, exactly where that is cheap, else by Lanczos."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+from maml_ode._validation import Array
+from maml_ode.fields import GradientField, VectorField
+from maml_ode.integrate.evaluation import Ledger
+
+__all__ = ["DENSE_LIMIT", "largest_rate"]
+
+# Up to this dimension one dense symmetric eigenvalue problem costs less than the products of a Lanczos run.
+DENSE_LIMIT = 200
+LANCZOS_PRODUCTS = 30
+
+
+def largest_rate(field: VectorField, w: Array, ledger: Ledger | None = None) -> float | None:
+    """Return the largest eigenvalue of minus the field's symmetrised Jacobian at ``w``.
+
+    For a gradient field it is the largest eigenvalue of the Hessian, whose product with the step size bounds
+    what an explicit method can do. Exact for affine fields and for d <= 200; otherwise a Lanczos estimate from
+    Hessian-vector products, which approaches it from below.
+
+    Parameters
+    ----------
+    field : VectorField
+    w : ndarray of shape (d,)
+    ledger : Ledger, optional
+        Charged with the evaluations.
+
+    Returns
+    -------
+    float or None
+        None where the field has no Jacobian, or it is not finite at ``w``.
+    """
+    if field.affine is not None:
+        return field.affine.largest_eigenvalue
+    if not field.has_jacobian:
+        return None
+    if field.dim <= DENSE_LIMIT:
+        if ledger is not None:
+            ledger.add(field.jacobian_cost)
+            ledger.njev += 1
+        jacobian = field.jacobian(w)
+        if not np.isfinite(jacobian).all():
+            return None
+        return float(np.linalg.eigvalsh(-0.5 * (jacobian + jacobian.T))[-1])
+    return _lanczos(field, w, ledger)
+
+
+def _lanczos(field: VectorField, w: Array, ledger: Ledger | None) -> float | None:
+    if not isinstance(field, GradientField):
+        return None  # a Jacobian that is not symmetric is not for Lanczos
+    cost = field.objective.hvp_cost
+
+    def product(v: Array) -> Array:
+        if ledger is not None:
+            ledger.add(cost)
+        return -field.jacobian_vector(w, np.ascontiguousarray(v).reshape(-1))
+
+    operator = LinearOperator((field.dim, field.dim), matvec=product, dtype=np.float64)
+    start = np.ones(field.dim)
+    try:
+        values = eigsh(
+            operator, k=1, which="LA", v0=start, tol=1e-2, ncv=8, maxiter=LANCZOS_PRODUCTS,
+            return_eigenvectors=False,
+        )  # fmt: skip
+    except ArpackNoConvergence as partial:
+        values = partial.eigenvalues
+    return float(values[-1]) if len(values) and np.isfinite(values).all() else None
