@@ -73,27 +73,26 @@ class LinearModel(CompiledFamily):
 
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         n_rows = int(starts[-1])
-        self._floats = np.empty(n_rows * dim + n_rows + len(sizes) + 2)
+        head = n_rows + len(sizes) + 2
+        self._floats = np.empty(head + n_rows * dim)
+        self._integers = np.concatenate([[len(sizes), dim, n_rows, int(loss)], starts])
+        self._floats[n_rows:head] = *_scales(self._reduction, sizes), self._l2, self._smoothing
         for i, (X_i, y_i) in enumerate(zip(samples, targets, strict=True)):
             rows = slice(starts[i], starts[i + 1])
-            self._all_X(n_rows)[rows] = as_array(f"X[{i}]", X_i, (None, dim))
+            self._all_X()[rows] = as_array(f"X[{i}]", X_i, (None, dim))
             read = as_array if loss is MarginLoss.SQUARED else as_labels
-            self._all_y(n_rows)[rows] = read(f"y[{i}]", y_i, (sizes[i],))
-        self._floats[-len(sizes) - 2 : -2] = _scales(self._reduction, sizes)
-        self._floats[-2:] = self._l2, self._smoothing
-        self._integers = np.concatenate([[len(sizes), dim, n_rows, int(loss)], starts])
+            self._floats[rows] = read(f"y[{i}]", y_i, (sizes[i],))
 
     @property
     def X(self) -> tuple[Array, ...]:
         """The samples X_i, shape (n_i, d), one read-only view per task."""
-        rows = self._all_X(self._n_rows)
+        rows = self._all_X()
         return tuple(freeze(rows[start:stop]) for start, stop in self._row_ranges)
 
     @property
     def y(self) -> tuple[Array, ...]:
         """The targets or labels y_i, shape (n_i,), one read-only view per task."""
-        entries = self._all_y(self._n_rows)
-        return tuple(freeze(entries[start:stop]) for start, stop in self._row_ranges)
+        return tuple(freeze(self._floats[start:stop]) for start, stop in self._row_ranges)
 
     @property
     def n_samples(self) -> tuple[int, ...]:
@@ -108,7 +107,7 @@ class LinearModel(CompiledFamily):
     @property
     def scales(self) -> Array:
         """The factors s_i, shape (M,), read-only."""
-        return freeze(self._floats[-self.n_tasks - 2 : -2])
+        return freeze(self._floats[self._n_rows : self._n_rows + self.n_tasks])
 
     @property
     def _n_rows(self) -> int:
@@ -119,11 +118,8 @@ class LinearModel(CompiledFamily):
         starts = self._integers[4:].tolist()
         return list(pairwise(starts))
 
-    def _all_X(self, n_rows: int) -> Array:
-        return self._floats[: n_rows * self.dim].reshape(n_rows, self.dim)
-
-    def _all_y(self, n_rows: int) -> Array:
-        return self._floats[n_rows * self.dim : n_rows * (self.dim + 1)]
+    def _all_X(self) -> Array:
+        return self._floats[self._n_rows + self.n_tasks + 2 :].reshape(self._n_rows, self.dim)
 
     def _kernels(self) -> Kernels:
         from maml_ode.tasks.kernels import linear_model

@@ -1,14 +1,15 @@
-"""Kernels of f_i(w) = s_i sum_j phi(t_ij) + (l2/2) ||w||^2, for every phi of ``MarginLoss``.
+"""Kernels of f_i(w) = s_i sum_j phi(t_ij) + (l2/2) ||w||^2 for dense X, for every phi.
 
-Layout: floats = [X (N d), y (N), s (M), l2, smoothing], integers = [M, d, N, kind, first row of
-each task (M), N]. The scalar functions come first, then the six kernels. Where a branch tests the
-sign of a margin, NaN takes the branch that returns it: a NaN that became 0 would look like a
-stationary point.
+Layout: floats = [y (N), s (M), l2, smoothing, X (N d)], integers = [M, d, N, kind, first row of
+each task (M), N].
+
+A sample enters a product only through inner products with its own row. Every product therefore
+reads X once, a block of rows at a time: first for their inner products, then, while they are in the
+cache, for their share of the result. Through BLAS it would be two to four passes over X, and in
+high dimension the memory sets the pace.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numba import njit, types
@@ -27,141 +28,21 @@ from maml_ode.compiled.contract import (
     VECTOR,
     Kernels,
 )
-from maml_ode.tasks.margin_losses import MarginLoss
+from maml_ode.tasks.kernels.margin_losses import (
+    HINGE,
+    SQUARED,
+    SQUARED_HINGE,
+    sample_bend,
+    sample_curvature,
+    sample_loss,
+    sample_slope,
+)
 
-SQUARED = int(MarginLoss.SQUARED)
-LOGISTIC = int(MarginLoss.LOGISTIC)
-HINGE = int(MarginLoss.HINGE)
-SQUARED_HINGE = int(MarginLoss.SQUARED_HINGE)
-SMOOTH_HINGE = int(MarginLoss.SMOOTH_HINGE)
+# The numbers in a block of rows: 256 kB, a part of the second-level cache.
+BLOCK_SIZE = 32768
 
-SCALAR = REAL(INDEX, REAL, REAL)  # (kind, t, smoothing)
-
-# exp(-SATURATION) is 0 in float64, so that beyond it every derivative of softplus is constant.
-# Arguments are cut off there before softplus is multiplied with its vanishing derivatives:
-# inf * 0 would be NaN.
-SATURATION = 1e4
-
-
-@njit(REAL(REAL), cache=True)
-def _softplus(t):  # type: ignore[no-untyped-def]
-    """Return log(1 + exp(t))."""
-    tail = math.log1p(math.exp(-abs(t)))
-    return tail if t <= 0.0 else t + tail
-
-
-@njit(REAL(REAL), cache=True)
-def _sigmoid(t):  # type: ignore[no-untyped-def]
-    """Return softplus'(t) = 1/(1 + exp(-t))."""
-    e = math.exp(-abs(t))
-    return e / (1.0 + e) if t <= 0.0 else 1.0 / (1.0 + e)
-
-
-@njit(REAL(REAL), cache=True)
-def _sigmoid_slope(t):  # type: ignore[no-untyped-def]
-    """Return softplus''(t) = sigmoid(t) sigmoid(-t)."""
-    e = math.exp(-abs(t))
-    return e / ((1.0 + e) * (1.0 + e))
-
-
-@njit(REAL(REAL, REAL), cache=True)
-def _scaled(t, smoothing):  # type: ignore[no-untyped-def]
-    """Return t/smoothing within [-SATURATION, SATURATION]."""
-    u = t / smoothing
-    if u > SATURATION:
-        return SATURATION
-    if u < -SATURATION:
-        return -SATURATION
-    return u
-
-
-@njit(REAL(REAL, REAL), cache=True)
-def _smooth_hinge(t, smoothing):  # type: ignore[no-untyped-def]
-    """Return smoothing * softplus(t/smoothing), also where t/smoothing overflows."""
-    tail = smoothing * math.log1p(math.exp(-abs(t) / smoothing))
-    return tail if t <= 0.0 else t + tail
-
-
-@njit(REAL(INDEX, REAL, REAL), cache=True)
-def _margin(kind, prediction, y):  # type: ignore[no-untyped-def]
-    """Return t for the prediction x'w."""
-    if kind == SQUARED:
-        return y - prediction
-    if kind == LOGISTIC:
-        return -y * prediction
-    return 1.0 - y * prediction
-
-
-@njit(REAL(INDEX, REAL), cache=True)
-def _direction(kind, y):  # type: ignore[no-untyped-def]
-    """Return dt/d(x'w)."""
-    return -1.0 if kind == SQUARED else -y
-
-
-@njit(SCALAR, cache=True)
-def _value(kind, t, smoothing):  # type: ignore[no-untyped-def]
-    """Return phi(t)."""
-    if kind == SQUARED:
-        return t * t
-    if kind == LOGISTIC:
-        return _softplus(t)
-    if kind == HINGE:
-        return 0.0 if t <= 0.0 else t
-    if kind == SQUARED_HINGE:
-        return 0.0 if t <= 0.0 else t * t
-    h = _smooth_hinge(t, smoothing)
-    return h if kind == SMOOTH_HINGE else h * h
-
-
-@njit(SCALAR, cache=True)
-def _first(kind, t, smoothing):  # type: ignore[no-untyped-def]
-    """Return phi'(t)."""
-    if kind == SQUARED:
-        return 2.0 * t
-    if kind == LOGISTIC:
-        return _sigmoid(t)
-    if kind == HINGE:
-        if t <= 0.0:
-            return 0.0
-        return 1.0 if t > 0.0 else t
-    if kind == SQUARED_HINGE:
-        return 0.0 if t <= 0.0 else 2.0 * t
-    p = _sigmoid(_scaled(t, smoothing))
-    return p if kind == SMOOTH_HINGE else 2.0 * _smooth_hinge(t, smoothing) * p
-
-
-@njit(SCALAR, cache=True)
-def _second(kind, t, smoothing):  # type: ignore[no-untyped-def]
-    """Return phi''(t)."""
-    if kind == SQUARED:
-        return 2.0
-    if kind == LOGISTIC:
-        return _sigmoid_slope(t)
-    if kind == HINGE:
-        return 0.0
-    if kind == SQUARED_HINGE:
-        if t <= 0.0:
-            return 0.0
-        return 2.0 if t > 0.0 else t
-    u = _scaled(t, smoothing)
-    if kind == SMOOTH_HINGE:
-        return _sigmoid_slope(u) / smoothing
-    p = _sigmoid(u)
-    return 2.0 * (p * p + _softplus(u) * _sigmoid_slope(u))
-
-
-@njit(SCALAR, cache=True)
-def _third(kind, t, smoothing):  # type: ignore[no-untyped-def]
-    """Return phi'''(t), with softplus''' = -softplus'' tanh(t/2)."""
-    if kind == LOGISTIC:
-        return -_sigmoid_slope(t) * math.tanh(0.5 * t)
-    if kind in (SQUARED, HINGE, SQUARED_HINGE):
-        return 0.0
-    u = _scaled(t, smoothing)
-    skew = math.tanh(0.5 * u)
-    if kind == SMOOTH_HINGE:
-        return -_sigmoid_slope(u) * skew / smoothing / smoothing
-    return 2.0 * _sigmoid_slope(u) * (3.0 * _sigmoid(u) - _softplus(u) * skew) / smoothing
+# Sums may be reordered, so that they are vectorised; NaN and infinity keep their meaning.
+REORDER = {"reassoc", "contract"}
 
 
 @njit(types.Tuple((MATRIX, VECTOR, REAL, REAL, REAL, INDEX))(INDEX, DATA), cache=True)
@@ -170,18 +51,132 @@ def _task(i, data):  # type: ignore[no-untyped-def]
     floats, integers = data
     n_tasks, d, n_rows, kind = integers[0], integers[1], integers[2], integers[3]
     start, stop = integers[4 + i], integers[5 + i]
-    X = floats[start * d : stop * d].reshape((stop - start, d))
-    labels = n_rows * d
-    y = floats[labels + start : labels + stop]
-    tail = labels + n_rows
-    return X, y, floats[tail + i], floats[tail + n_tasks], floats[tail + n_tasks + 1], kind
+    tail = n_rows + n_tasks
+    first = tail + 2
+    X = floats[first + start * d : first + stop * d].reshape((stop - start, d))
+    return X, floats[start:stop], floats[n_rows + i], floats[tail], floats[tail + 1], kind
 
 
-@njit(types.void(VECTOR, REAL, VECTOR), cache=True)
-def _add_multiple(out, factor, v):  # type: ignore[no-untyped-def]
-    """Add factor v to out; with factor 0 an infinite v still makes NaN."""
+@njit(INDEX(MATRIX), cache=True)
+def _block_rows(X):  # type: ignore[no-untyped-def]
+    """Return the number of rows in a block, a multiple of 4 if there are as many."""
+    n, d = X.shape
+    return min(n, max(4, BLOCK_SIZE // d // 4 * 4))
+
+
+@njit(types.void(MATRIX, VECTOR, VECTOR), fastmath=REORDER, cache=True)
+def _products(rows, w, out):  # type: ignore[no-untyped-def]
+    """Set out[r] = x_r'w for every row x_r, four at a time, so that w is read a fourth as often."""
+    n = rows.shape[0]
+    fours = n - n % 4
+    for r in range(0, fours, 4):
+        x0, x1, x2, x3 = rows[r], rows[r + 1], rows[r + 2], rows[r + 3]
+        s0 = s1 = s2 = s3 = 0.0
+        for k in range(w.size):
+            s0 += x0[k] * w[k]
+            s1 += x1[k] * w[k]
+            s2 += x2[k] * w[k]
+            s3 += x3[k] * w[k]
+        out[r], out[r + 1], out[r + 2], out[r + 3] = s0, s1, s2, s3
+    for r in range(fours, n):
+        x = rows[r]
+        s = 0.0
+        for k in range(w.size):
+            s += x[k] * w[k]
+        out[r] = s
+
+
+@njit(types.void(VECTOR, MATRIX, VECTOR), fastmath=REORDER, cache=True)
+def _add_rows(c, rows, out):  # type: ignore[no-untyped-def]
+    """Add sum_r c[r] x_r to out, four rows at a time, so that out is read a fourth as often."""
+    n = rows.shape[0]
+    fours = n - n % 4
+    for r in range(0, fours, 4):
+        x0, x1, x2, x3 = rows[r], rows[r + 1], rows[r + 2], rows[r + 3]
+        c0, c1, c2, c3 = c[r], c[r + 1], c[r + 2], c[r + 3]
+        for k in range(out.size):
+            out[k] += (c0 * x0[k] + c1 * x1[k]) + (c2 * x2[k] + c3 * x3[k])
+    for r in range(fours, n):
+        x = rows[r]
+        for k in range(out.size):
+            out[k] += c[r] * x[k]
+
+
+@njit(types.void(REAL, VECTOR, VECTOR), cache=True)
+def _set_multiple(factor, v, out):  # type: ignore[no-untyped-def]
+    """Set out = factor v; with factor 0 an infinite v still makes NaN."""
     for k in range(out.size):
-        out[k] += factor * v[k]
+        out[k] = factor * v[k]
+
+
+@njit(LOSS, cache=True)
+def loss(i, w, data):  # type: ignore[no-untyped-def]
+    """Return s sum_j phi(t_j) + (l2/2) ||w||^2."""
+    X, y, scale, l2, smoothing, kind = _task(i, data)
+    predictions = np.empty(y.size)
+    _products(X, w, predictions)
+    total = 0.0
+    for j in range(y.size):
+        total += sample_loss(kind, predictions[j], y[j], smoothing)
+    total *= scale
+    if l2 != 0.0:
+        total += 0.5 * l2 * np.dot(w, w)
+    return total
+
+
+@njit(GRADIENT, cache=True)
+def gradient(i, w, data, out):  # type: ignore[no-untyped-def]
+    """Set out = s sum_j phi'(t_j) c_j x_j + l2 w."""
+    X, y, scale, l2, smoothing, kind = _task(i, data)
+    _set_multiple(l2, w, out)
+    block = _block_rows(X)
+    c = np.empty(block)
+    for j in range(0, y.size, block):
+        rows = X[j : j + block]
+        _products(rows, w, c)
+        for r in range(rows.shape[0]):
+            c[r] = scale * sample_slope(kind, c[r], y[j + r], smoothing)
+        _add_rows(c, rows, out)
+
+
+@njit(HVP, cache=True)
+def hvp(i, w, v, data, out):  # type: ignore[no-untyped-def]
+    """Set out = s sum_j phi''(t_j) (x_j'v) x_j + l2 v."""
+    X, y, scale, l2, smoothing, kind = _task(i, data)
+    _set_multiple(l2, v, out)
+    if kind == HINGE:
+        return
+    block = _block_rows(X)
+    predictions = np.zeros(block)
+    c = np.empty(block)
+    for j in range(0, y.size, block):
+        rows = X[j : j + block]
+        if kind != SQUARED:
+            _products(rows, w, predictions)
+        _products(rows, v, c)
+        for r in range(rows.shape[0]):
+            c[r] *= scale * sample_curvature(kind, predictions[r], y[j + r], smoothing)
+        _add_rows(c, rows, out)
+
+
+@njit(THIRD_VECTOR, cache=True)
+def third_vector(i, w, v, q, data, out):  # type: ignore[no-untyped-def]
+    """Set out = s sum_j phi'''(t_j) c_j (x_j'v) (x_j'q) x_j, without a d x d matrix."""
+    X, y, scale, _, smoothing, kind = _task(i, data)
+    out[:] = 0.0
+    if kind in (SQUARED, HINGE, SQUARED_HINGE):
+        return
+    block = _block_rows(X)
+    predictions, along, c = np.empty(block), np.empty(block), np.empty(block)
+    for j in range(0, y.size, block):
+        rows = X[j : j + block]
+        _products(rows, w, predictions)
+        _products(rows, v, along)
+        _products(rows, q, c)
+        for r in range(rows.shape[0]):
+            bend = scale * sample_bend(kind, predictions[r], y[j + r], smoothing)
+            c[r] *= bend * along[r]
+        _add_rows(c, rows, out)
 
 
 @njit(types.void(MATRIX, VECTOR, MATRIX), cache=True)
@@ -200,51 +195,6 @@ def _weighted_gram(X, c, out):  # type: ignore[no-untyped-def]
             out[k, r] = mean
 
 
-@njit(LOSS, cache=True)
-def loss(i, w, data):  # type: ignore[no-untyped-def]
-    """Return s sum_j phi(t_j) + (l2/2) ||w||^2."""
-    X, y, scale, l2, smoothing, kind = _task(i, data)
-    predictions = np.dot(X, w)
-    total = 0.0
-    for j in range(y.size):
-        total += _value(kind, _margin(kind, predictions[j], y[j]), smoothing)
-    total *= scale
-    if l2 != 0.0:
-        total += 0.5 * l2 * np.dot(w, w)
-    return total
-
-
-@njit(GRADIENT, cache=True)
-def gradient(i, w, data, out):  # type: ignore[no-untyped-def]
-    """Set out = s sum_j phi'(t_j) c_j x_j + l2 w."""
-    X, y, scale, l2, smoothing, kind = _task(i, data)
-    c = np.dot(X, w)
-    for j in range(y.size):
-        slope = _first(kind, _margin(kind, c[j], y[j]), smoothing)
-        c[j] = scale * _direction(kind, y[j]) * slope
-    np.dot(c, X, out)
-    _add_multiple(out, l2, w)
-
-
-@njit(HVP, cache=True)
-def hvp(i, w, v, data, out):  # type: ignore[no-untyped-def]
-    """Set out = s sum_j phi''(t_j) (x_j'v) x_j + l2 v."""
-    X, y, scale, l2, smoothing, kind = _task(i, data)
-    if kind == HINGE:
-        out[:] = 0.0
-    else:
-        c = np.dot(X, v)
-        if kind == SQUARED:
-            for j in range(y.size):
-                c[j] *= 2.0 * scale
-        else:
-            predictions = np.dot(X, w)
-            for j in range(y.size):
-                c[j] *= scale * _second(kind, _margin(kind, predictions[j], y[j]), smoothing)
-        np.dot(c, X, out)
-    _add_multiple(out, l2, v)
-
-
 @njit(HESSIAN, cache=True)
 def hessian(i, w, data, out):  # type: ignore[no-untyped-def]
     """Set out = s sum_j phi''(t_j) x_j x_j' + l2 I."""
@@ -254,7 +204,7 @@ def hessian(i, w, data, out):  # type: ignore[no-untyped-def]
     else:
         c = np.dot(X, w)
         for j in range(y.size):
-            c[j] = scale * _second(kind, _margin(kind, c[j], y[j]), smoothing)
+            c[j] = scale * sample_curvature(kind, c[j], y[j], smoothing)
         _weighted_gram(X, c, out)
     for k in range(w.size):
         out[k, k] += l2
@@ -270,25 +220,8 @@ def third(i, w, v, data, out):  # type: ignore[no-untyped-def]
     c = np.dot(X, w)
     along = np.dot(X, v)
     for j in range(y.size):
-        bend = _third(kind, _margin(kind, c[j], y[j]), smoothing)
-        c[j] = scale * _direction(kind, y[j]) * bend * along[j]
+        c[j] = scale * sample_bend(kind, c[j], y[j], smoothing) * along[j]
     _weighted_gram(X, c, out)
-
-
-@njit(THIRD_VECTOR, cache=True)
-def third_vector(i, w, v, q, data, out):  # type: ignore[no-untyped-def]
-    """Set out = s sum_j phi'''(t_j) c_j (x_j'v) (x_j'q) x_j, without a d x d matrix."""
-    X, y, scale, _, smoothing, kind = _task(i, data)
-    if kind in (SQUARED, HINGE, SQUARED_HINGE):
-        out[:] = 0.0
-        return
-    c = np.dot(X, w)
-    along = np.dot(X, v)
-    across = np.dot(X, q)
-    for j in range(y.size):
-        bend = _third(kind, _margin(kind, c[j], y[j]), smoothing)
-        c[j] = scale * _direction(kind, y[j]) * bend * along[j] * across[j]
-    np.dot(c, X, out)
 
 
 KERNELS = Kernels(loss, gradient, hvp, hessian, third, third_vector)

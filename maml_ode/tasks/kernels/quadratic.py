@@ -37,7 +37,7 @@ def loss(i, w, data):  # type: ignore[no-untyped-def]
 
 @njit(HVP, cache=True)
 def hvp(i, w, v, data, out):  # type: ignore[no-untyped-def]
-    """out = H v."""
+    """Set out = H v."""
     floats, integers = data
     d = integers[1]
     matrix = floats[i * d * d : (i + 1) * d * d].reshape((d, d))
@@ -46,7 +46,7 @@ def hvp(i, w, v, data, out):  # type: ignore[no-untyped-def]
 
 @njit(GRADIENT, cache=True)
 def gradient(i, w, data, out):  # type: ignore[no-untyped-def]
-    """out = H w - b."""
+    """Set out = H w - b."""
     floats, integers = data
     n_tasks, d = integers[0], integers[1]
     hvp(i, w, w, data, out)
@@ -57,7 +57,7 @@ def gradient(i, w, data, out):  # type: ignore[no-untyped-def]
 
 @njit(HESSIAN, cache=True)
 def hessian(i, w, data, out):  # type: ignore[no-untyped-def]
-    """out = H."""
+    """Set out = H."""
     floats, integers = data
     d = integers[1]
     out[:, :] = floats[i * d * d : (i + 1) * d * d].reshape((d, d))
@@ -65,13 +65,13 @@ def hessian(i, w, data, out):  # type: ignore[no-untyped-def]
 
 @njit(THIRD, cache=True)
 def third(i, w, v, data, out):  # type: ignore[no-untyped-def]
-    """out = 0."""
+    """Set out = 0."""
     out[:, :] = 0.0
 
 
 @njit(THIRD_VECTOR, cache=True)
 def third_vector(i, w, v, q, data, out):  # type: ignore[no-untyped-def]
-    """out = 0."""
+    """Set out = 0."""
     out[:] = 0.0
 
 
