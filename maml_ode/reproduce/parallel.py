@@ -1,63 +1,49 @@
-"""Independent pieces of a computation, one after another or in several processes."""
+"""Run independent jobs, in this process or in several."""
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from typing import Any, TypeVar
 
-__all__ = ["run_pieces"]
+__all__ = ["run_jobs"]
 
 Result = TypeVar("Result")
 
 
-def run_pieces(
+def run_jobs(
     function: Callable[..., Result],
-    pieces: Sequence[tuple[Any, ...]],
-    jobs: int = 1,
-    progress: Callable[[float, str], None] | None = None,
-    share: tuple[float, float] = (0.0, 1.0),
+    arguments: Sequence[tuple[Any, ...]],
+    jobs: int,
+    progress: Callable[[float, str], None],
 ) -> list[Result]:
-    """Return ``[function(*piece) for piece in pieces]``, in this order whatever ``jobs`` is.
+    """Return ``[function(*a) for a in arguments]``, computed by ``jobs`` processes.
 
-    Parameters
-    ----------
-    function : callable
-        Module-level, as other processes have to find it.
-    pieces : sequence of tuple
-        The arguments of every call. Put the longest first.
-    jobs : int
-        Number of processes; with 1 everything runs in this one.
-    progress : callable, optional
-        ``progress(fraction, note)`` after every piece.
-    share : (float, float)
-        The part of the progress bar that these pieces fill.
+    ``function`` must be defined at the top of a module. The order of the results does not depend on
+    ``jobs``.
     """
-    low, high = share
-    done = 0
-
-    def report(piece: tuple[Any, ...]) -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(low + (high - low) * done / len(pieces), " ".join(map(str, piece[:2])))
-
-    if jobs == 1 or len(pieces) < 2:
+    total = len(arguments)
+    if jobs == 1 or total <= 1:
         results = []
-        for piece in pieces:
-            results.append(function(*piece))
-            report(piece)
+        for done, one in enumerate(arguments):
+            progress(done / total, _note(one))
+            results.append(function(*one))
         return results
-    # A forked copy of a process with threads (BLAS, Numba) may hang, so each process starts afresh.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(pieces)), mp_context=context) as pool:
-        futures = {pool.submit(function, *piece): piece for piece in pieces}
+    # A fresh interpreter per process: forking one whose threads hold locks may hang.
+    context = get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, total), mp_context=context) as executor:
+        futures = [executor.submit(function, *one) for one in arguments]
+        place = {future: k for k, future in enumerate(futures)}
         try:
-            for future in as_completed(futures):
+            for done, future in enumerate(as_completed(futures), start=1):
+                progress(done / total, _note(arguments[place[future]]))
                 future.result()
-                report(futures[future])
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            executor.shutdown(cancel_futures=True)
             raise
-        return [future.result() for future in futures]
+    return [future.result() for future in futures]
+
+
+def _note(argument: tuple[Any, ...]) -> str:
+    return ", ".join(str(part) for part in argument if isinstance(part, (str, int)))
