@@ -18,12 +18,15 @@ from maml_ode.theory.certify_landscape import (
     step_size_certificate,
     unique_minimum,
 )
-from maml_ode.theory.certify_run import (
-    bimaml_certificate,
+from maml_ode.theory.certify_point import (
     fallback_certificate,
-    iteration_certificate,
+    gradient_identity,
     local_minimum,
     point_certificates,
+)
+from maml_ode.theory.certify_run import (
+    bimaml_certificate,
+    iteration_certificate,
     time_certificate,
 )
 from maml_ode.theory.family_constants import Constants
@@ -93,7 +96,7 @@ def certify(
     known = _constants_for(tasks, step, start) if constants is None else constants
     problem = Problem(tasks, step, known, start, eps0, eps)
 
-    exact = quadratic_exact(problem)
+    exact, identity = quadratic_exact(problem), gradient_identity(problem)
     certificates = [
         *assumption_certificates(problem),
         alpha_certificate(problem),
@@ -107,7 +110,7 @@ def certify(
         fallback_certificate(problem),
         *point_certificates(problem),
         *_variants(problem),
-        *([] if exact is None else [exact]),
+        *(item for item in (identity, exact) if item is not None),
     ]
     guarantee = _which_guarantee(problem, Certificates(certificates))
     return Certificates([*certificates, guarantee], summary=guarantee.statement)

@@ -145,6 +145,7 @@ def constants(tasks: TaskFamily, region: Region | None = None) -> Constants:
         constants_linear_models,
         constants_quadratic,
         constants_sinusoid,
+        constants_symbolic,
     )
 
     if region is not None and not isinstance(region, (Ball, Interval, Sublevel)):

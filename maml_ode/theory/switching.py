@@ -27,8 +27,18 @@ from maml_ode.counts import Counts
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.theory.minimizer import expected_loss_minimizer, objective_minimizer
+from maml_ode.trajectory import Trajectory
 
-__all__ = ["OnlineSwitch", "SwitchAdvice", "switch_advice"]
+__all__ = ["OnlineSwitch", "SwitchAdvice", "switch_advice", "switched_once"]
+
+
+def switched_once(trajectory: Trajectory) -> bool:
+    """Whether a run left its first phase at most once and for good (Algorithm 1 with the one-way reading).
+
+    Printed, the test of Algorithm 1 is inverted and repeated; un-inverted and repeated it chatters
+    for ever if eps0 < ||grad f(argmin F)||.
+    """
+    return bool((np.diff(trajectory.phase) >= 0).all()) and trajectory.switch_times.size <= 1
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def fomaml_factors(alpha: Numbers, mu: Numbers, L: Numbers) -> tuple[Array, Arra
 def fomaml_floor(alpha: Numbers, mu: Numbers, L: Numbers, mean_query_norm: Numbers) -> Array:
     """Return alpha (L - mu)/2 E||grad f_i(u_i)|| >= ||grad F|| where FO-MAML is stationary.
 
-    It vanishes iff all curvature is common: grad F = E(A_i - c0) grad f_i(u_i) there.
+    It is 0 if L = mu. There E grad f_i(u_i) = 0, hence grad F = E(A_i - c0) grad f_i(u_i).
     """
     return fomaml_factors(alpha, mu, L)[1] * np.asarray(mean_query_norm, dtype=np.float64)
 

@@ -1,4 +1,4 @@
-"""Random tasks in plain NumPy, many at a time: the oracle of the inequality tests, sharing no code with the library."""
+"""Random tasks in plain NumPy, many at a time; no code is shared with the library."""
 
 from dataclasses import dataclass
 

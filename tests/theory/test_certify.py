@@ -51,7 +51,7 @@ def test_figure_1_table():
     assert "unique minimum" not in limits.passed(2e-4)
     for text in (limits.table(), limits.to_markdown()):
         assert "Theorem 3.10" in text
-    with pytest.raises(KeyError, match="Did you mean 'Theorem 3.9'"):
+    with pytest.raises(KeyError, match=r"Did you mean 'Theorem 3\.9'"):
         limits["Theorem 3.8"]
 
 
@@ -158,14 +158,14 @@ def test_no_certificate_outside_the_hypotheses(tasks, alpha, name):
     assert failed or tasks.quadratic is not None
 
 
-def critical_points(F, low, high, count=20_001):
+def critical_points(F, low, high, count=8_001):
     grid = np.linspace(low, high, count)[:, None]
     slopes = np.array([F.gradient(w)[0] for w in grid])
     return int((np.diff(np.sign(slopes)) != 0).sum())
 
 
 def test_adversarial_search_does_not_make_uniqueness_lie():
-    """Hill-climb over sinusoidal tasks to the largest certified alpha sigma kappa/mu; then count critical points."""
+    """Climb to the least F'' at the largest certified alpha; then count critical points."""
     rng = np.random.default_rng(7)
 
     def build(x):
@@ -194,7 +194,7 @@ def test_adversarial_search_does_not_make_uniqueness_lie():
         report = certify(tasks, alpha)
         if report["unique_minimum"].holds is True:
             certified += 1
-            assert critical_points(mo.MAMLLoss(tasks, alpha), -20, 20) == 1
+            assert critical_points(mo.MAMLLoss(tasks, alpha), -10, 10) == 1
     assert certified >= 4
 
 
@@ -202,7 +202,7 @@ def test_adversarial_search_does_not_make_times_lie():
     """Random tasks, starts and alphas up to the certified limit: no run is later than its certificate."""
     rng = np.random.default_rng(13)
     worst = np.inf
-    for _ in range(25):
+    for _ in range(15):
         omega = rng.uniform(0.3, 4.0, 2)
         a = rng.uniform(0.5, 2.0, 2)
         b = 2 * a * rng.uniform(0, 0.999, 2) / omega**2 * rng.choice([-1, 1], 2)

@@ -201,6 +201,29 @@ def test_scalar_loss_constants_by_a_scan():
     assert 0.9999 * module.SQUARED_SOFTPLUS_THIRD < slope <= module.SQUARED_SOFTPLUS_THIRD
 
 
+def test_symbolic_families_in_one_variable_are_enclosed():
+    """Interval bounds of Figure 1's tasks from their formula: the closed forms, within 1e-4."""
+    formula = "a*w**2 - b*sin(omega*w)"
+    values = {"a": [0.505, 0.505], "b": [1.0, 1e-4], "omega": [1.0, 100.0]}
+    tasks = mo.tasks.Symbolic(formula, "w", values)
+    k = constants(tasks, Interval(-8.0, 8.0))
+    closed = constants(FIGURE_1)
+    assert k.status is Status.BOUND
+    assert 2.01 <= k.L <= 2.01 + 1e-5
+    assert 0.01 - 1e-5 <= k.mu <= 0.01
+    assert 100.0 <= k.kappa <= 100.001
+    assert 0.505 * (1 - 1e-12) <= k.sigma <= 0.5052
+    assert closed.L_f * (1 - 1e-10) <= k.L_f <= closed.L_f + 1e-4
+    assert closed.mu_f - 1e-4 <= k.mu_f <= closed.mu_f * (1 + 1e-10)
+
+
+def test_symbolic_families_that_cannot_be_enclosed_are_estimated():
+    several = mo.tasks.Symbolic("x**2 + y**2 + sin(x)*cos(y)/4", "x y")
+    assert constants(several, Ball([0.0, 0.0], 2.0)).status is Status.ESTIMATE
+    special = mo.tasks.Symbolic("w**2 + w*erf(w)/10", "w")
+    assert constants(special, Interval(-1.0, 1.0)).status is Status.ESTIMATE
+
+
 def test_the_plain_hinge_is_refused():
     tasks = mo.tasks.SVM([[[1.0], [2.0]]], [[1, -1]], loss="hinge")
     with pytest.raises(ValueError, match="no theorem applies; use loss='smooth_hinge'"):

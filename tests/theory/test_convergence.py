@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pytest
 from scipy.integrate import solve_ivp
 
 import maml_ode as mo
@@ -101,13 +100,14 @@ def test_time_bounds_and_curves_hold_on_every_run():
                 gap = f.value(result.sol(t)) - least
                 assert not math.sqrt(2 * model.mu_f * max(gap, 0.0)) > s + 1e-6 * (1 + s0)
                 gaps += 1
-    print(f"seed {SEED}, {len(ratios)} runs, bound/actual: median {np.median(ratios):.3f}, max "
-          f"{max(ratios):.3f}; {gaps} points of gap curves")  # fmt: skip
+    median, most = np.median(ratios), max(ratios)
+    print(f"seed {SEED}, {len(ratios)} runs: median {median:.3f}, max {most:.3f}")  # noqa: T201
+    assert gaps >= 500
     assert np.median(ratios) <= 2.0
 
 
 def test_the_printed_time_is_an_order_of_magnitude_larger():
-    """On Figure 1's tasks, alpha below every printed limit, the explicit printed time against the corrected one."""
+    """On Figure 1's tasks, with alpha below every printed limit."""
     tasks = mo.tasks.Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0])
     report = mo.theory.certify(tasks, 5e-7, w0=[-50.0], tol=TOL)
     certificate = report["time_bound"]
@@ -237,7 +237,6 @@ def test_discrete_bounds_hold_on_every_run():
             if bound.total <= 3000:
                 assert count is not None
                 assert count <= bound.total
-    print(f"{steps} discrete steps")
     assert steps > 500
 
 

@@ -87,9 +87,9 @@ def test_limits_are_roots(mu, L):
     if limit * (1 + 1e-6) * L <= 1:
         assert derived.zeta_corrected(limit * (1 + 1e-6), mu, L) < 0
     assert derived.psi(derived.psi_limit(mu, L) * (1 - 1e-6), mu, L) > 0
-    if L > mu:
+    if mu < L:
         assert derived.psi(derived.psi_limit(mu, L) * (1 + 1e-6), mu, L) < 0
-    if L >= 1.25 * mu:
+    if 1.25 * mu <= L:
         q = mpmath.sqrt((mpmath.mpf(L) - mu) / (mpmath.mpf(L) + mu))
         assert limit == pytest.approx(float((1 - q) / (L - q * mu)), rel=1e-14)
 

@@ -65,7 +65,7 @@ def corrected(batch, L=None, kappa_i=None):
 
 def test_there_are_enough_evaluations():
     total = sum(len(batch.alpha) for batch in BATCHES.values())
-    print(f"seed {SEED}, {total} evaluations")
+    print(f"seed {SEED}, {total} evaluations")  # noqa: T201
     assert total >= 100_000
 
 

@@ -9,6 +9,7 @@ import maml_ode as mo
 from maml_ode.theory import derived, variants
 from maml_ode.theory.minimizer import expected_loss_minimizer, objective_minimizer
 from maml_ode.theory.quadratic_exact import QuadraticFacts
+from maml_ode.theory.switching import switched_once
 
 from .random_problems import quadratics, sinusoids
 
@@ -79,17 +80,17 @@ def test_moreau_and_imaml_curvature():
             return 2 * a[i] + b[i] * omega[i] ** 2 * np.sin(omega[i] * u)
 
         def moreau(x, lam=lam, prox=prox):
-            return np.mean([lam * (x - prox(i, x)) for i in range(M)])
+            return np.mean([lam * (x - prox(i, x)) for i in range(3)])
 
         def imaml(x, lam=lam, prox=prox, slope=slope, second=second):
-            points = [prox(i, x) for i in range(M)]
+            points = [prox(i, x) for i in range(3)]
             return np.mean([lam * slope(i, u) / (lam + second(i, u)) for i, u in enumerate(points)])
 
         h = 1e-5
         low, high = variants.moreau_curvature(lam, mu, L)
         curvature = (moreau(w + h) - moreau(w - h)) / (2 * h)
         assert low * (1 - 1e-6) <= curvature <= high * (1 + 1e-6)
-        gamma = np.mean([abs(slope(i, prox(i, w))) for i in range(M)])
+        gamma = np.mean([abs(slope(i, prox(i, w))) for i in range(3)])
         bound = variants.imaml_curvature_lower(lam, mu, L, kappa, gamma)
         assert (imaml(w + h) - imaml(w - h)) / (2 * h) >= bound - 1e-6 * (1 + abs(bound))
 
@@ -190,6 +191,17 @@ def test_switch_advice_saves_work():
     assert run.success
     assert run.switch_times.size == 1
     assert (advice.rule.cost.gradients, advice.rule.cost.hvps) == (1, 1)
+
+
+def test_chattering_is_told_from_a_switch():
+    """f_1 = (w - 3)^2/2, f_2 = 3 (w + 1)^2/2, alpha = beta = .1, eps0 = .5 < ||grad f(argmin F)|| = .842."""
+    tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    once = mo.euler(mo.bimaml_flow(tasks, 0.1, 0.5), [10.0], 0.1, tol=1e-6, max_iter=3000)
+    again = mo.euler(
+        mo.bimaml_flow(tasks, 0.1, 0.5, rule="retest"), [10.0], 0.1, tol=1e-6, max_iter=3000
+    )
+    assert switched_once(once)
+    assert not switched_once(again)
 
 
 def test_switch_advice_says_when_phase_one_does_not_pay():
