@@ -26,6 +26,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self.show:
+            from rich.console import Console
             from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bar
 
@@ -34,6 +35,7 @@ class Progress:
                 BarColumn(),
                 TextColumn("{task.percentage:>3.0f}%  {task.fields[state]}"),
                 TimeElapsedColumn(),
+                console=Console(stderr=True),
             )
             self._bar.start()
             self._task = self._bar.add_task(self.label, total=1.0, state="")

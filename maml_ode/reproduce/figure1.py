@@ -54,7 +54,7 @@ def compute(settings: Settings, progress: ReportProgress, inputs: Inputs) -> dic
     progress(0.15, "ends of the flows")
     ends = _ends(problem, 11 if settings.quick else 41)
     progress(0.3, "ends of BI-MAML")
-    switching = _switching(problem, 13 if settings.quick else 81)
+    switching = _switching(problem, 13 if settings.quick else 41)
     progress(0.5, "critical points over alpha")
     width = QUICK_ALPHA_STEP if settings.quick else ALPHA_STEP
     branches = _branches(tasks, width)

@@ -1,0 +1,185 @@
+"""``maml-ode reproduce``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from maml_ode.cli.output import echo_json, usage_errors
+
+if TYPE_CHECKING:
+    from maml_ode.reproduce.pipeline import Outcome, Progress
+
+__all__ = ["reproduce_paper"]
+
+INTERRUPTED = 130
+
+
+@click.command("reproduce")
+@click.option(
+    "--only", multiple=True, metavar="NAME", help="Only this artefact, e.g. fig2; may be repeated."
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False),
+    default="maml_ode_figures",
+    show_default=True,
+    help="Folder to write to.",
+)
+@click.option("--quick", is_flag=True, help="A coarser version in seconds.")
+@click.option("--redraw", is_flag=True, help="Draw again from the CSV files; compute nothing.")
+@click.option("--fresh", is_flag=True, help="Compute again what an earlier run has finished.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The first seed."
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Number of seeds."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Processes.  [the processors there are]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON only; progress goes to stderr.")
+@click.pass_context
+def reproduce_paper(
+    ctx: click.Context,
+    only: tuple[str, ...],
+    output: str,
+    quick: bool,
+    redraw: bool,
+    fresh: bool,
+    seed: int,
+    seeds: int,
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    """Regenerate the paper's figures with their data, and the report on its statements.
+
+    Writes PNG and SVG pictures, CSV tables and JSON metadata. What an earlier run has finished is kept,
+    so an interrupted run goes on where it stopped.
+    """
+    if redraw and fresh:
+        raise click.UsageError("--redraw computes nothing and --fresh computes all; choose one.")
+    with usage_errors():
+        from maml_ode._validation import check_choice
+        from maml_ode.reproduce import ARTEFACTS
+
+        names = [
+            check_choice("artefact", one, ARTEFACTS) for each in only for one in each.split(",")
+        ]
+    from maml_ode.reproduce.artefact import Settings
+    from maml_ode.reproduce.pipeline import NothingToRedrawError, reproduce
+
+    settings = Settings(seed=seed, seeds=seeds, quick=quick, jobs=jobs or _processors())
+    try:
+        with _bars(names or list(ARTEFACTS)) as progress:
+            outcomes = reproduce(
+                output, names or None, settings, redraw=redraw, resume=not fresh, progress=progress
+            )
+    except NothingToRedrawError as error:
+        raise click.UsageError(str(error).replace("redraw", "--redraw")) from error
+    except KeyboardInterrupt:
+        click.echo("Interrupted; the same command goes on where it stopped.", err=True)
+        ctx.exit(INTERRUPTED)
+    if as_json:
+        echo_json([_plain(outcome) for outcome in outcomes])
+    else:
+        _print(outcomes, output)
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _bars(names: list[str]) -> Iterator[Progress]:
+    """Show a progress bar per artefact on stderr; plain lines if that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield _lines
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks = {name: bars.add_task(name, total=1.0, start=False, note="") for name in names}
+
+        def show(name: str, fraction: float, note: str) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=1.0, start=False, note="")
+            if not bars.tasks[tasks[name]].started:
+                bars.start_task(tasks[name])
+            bars.update(tasks[name], completed=fraction, note=note)
+
+        yield show
+
+
+def _lines(name: str, fraction: float, note: str) -> None:
+    if fraction == 1.0 or not note:
+        click.echo(f"{name}: {note or 'started'}", err=True)
+
+
+def _plain(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "name": outcome.name,
+        "title": outcome.title,
+        "status": outcome.status,
+        "seconds": round(outcome.elapsed, 3),
+        "files": [str(path) for path in outcome.files],
+        "key_numbers": dict(outcome.key_numbers),
+    }
+
+
+def _print(outcomes: list[Outcome], output: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    made = Table(
+        title=f"Written to {output}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
+    for heading in ("artefact", "", "pictures", "data"):
+        made.add_column(heading, overflow="fold")
+    numbers = Table(
+        title="Key numbers",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
+    for heading in ("artefact", "quantity", "value"):
+        numbers.add_column(heading, overflow="fold")
+    for outcome in outcomes:
+        pictures = sorted({p.stem for p in outcome.files if p.suffix in (".png", ".svg")})
+        others = [path.name for path in outcome.files if path.suffix not in (".png", ".svg")]
+        made.add_row(
+            outcome.name,
+            f"{outcome.status}, {outcome.elapsed:.1f} s",
+            "\n".join(f"{stem}.png/svg" for stem in pictures),
+            "\n".join(others),
+        )
+        for place, (quantity, value) in enumerate(outcome.key_numbers.items()):
+            numbers.add_row(outcome.name if place == 0 else "", quantity, value)
+    console = Console()
+    console.print(made)
+    console.print()
+    console.print(numbers)

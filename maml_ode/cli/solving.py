@@ -1,0 +1,250 @@
+"""``maml-ode solve NAME``."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from maml_ode.cli.output import NOT_CONVERGED, echo_json, number, settled, usage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from maml_ode.experiments import Experiment
+    from maml_ode.flows import Flow
+    from maml_ode.trajectory import Trajectory
+
+__all__ = ["solve_experiment"]
+
+FLOWS = ("maml", "bimaml", "fomaml", "reptile", "gradient", "modified")
+DEFAULT_TOL = 1e-8
+
+
+@click.command("solve")
+@click.argument("name")
+@click.option("--flow", default="maml", show_default=True, help=f"One of {', '.join(FLOWS)}.")
+@click.option(
+    "--method", default=None, help="auto (default), exact, or an integrator such as DOP853, Radau."
+)
+@click.option("--tol", type=float, default=None, help="Stop at this norm of the field.  [1e-8]")
+@click.option("--t-max", type=float, default=None, help="Horizon in time.  [none]")
+@click.option("--max-seconds", type=float, default=None, help="Limit on wall-clock time.")
+@click.option("--alpha", type=float, default=None, help="Inner step size, instead of the paper's.")
+@click.option("--switch-tol", type=float, default=None, help="BI-MAML's eps0, instead of ours.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of data and w0."
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another reading, e.g. loss=smooth_squared_hinge; may be repeated.",
+)
+@click.option("--euler", "discrete", is_flag=True, help="Run the algorithm instead of the flow.")
+@click.option("--step-size", type=float, default=None, help="With --euler: beta, not the paper's.")
+@click.option("--max-iter", type=int, default=None, help="With --euler: number of iterations.")
+@click.option("--plot", type=click.Path(dir_okay=False, writable=True), help="Write a picture.")
+@click.option("--save", type=click.Path(dir_okay=False, writable=True), help="Write an .npz file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
+@click.option(
+    "--progress/--no-progress",
+    default=None,
+    help="Progress bar on stderr; by default if that is a terminal.",
+)
+@click.pass_context
+def solve_experiment(
+    ctx: click.Context,
+    name: str,
+    flow: str,
+    method: str | None,
+    tol: float | None,
+    t_max: float | None,
+    max_seconds: float | None,
+    alpha: float | None,
+    switch_tol: float | None,
+    seed: int,
+    settings: tuple[str, ...],
+    discrete: bool,
+    step_size: float | None,
+    max_iter: int | None,
+    plot: str | None,
+    save: str | None,
+    as_json: bool,
+    progress: bool | None,
+) -> None:
+    """Run the flow of the experiment NAME until it is stationary, or with --euler its algorithm.
+
+    Exit code 3 if the run ended without reaching what was asked for.
+    """
+    only_discrete = {"--max-iter": max_iter}
+    if flow != "modified":
+        only_discrete["--step-size"] = step_size  # type: ignore[assignment]
+    _refuse("without --euler", {} if discrete else only_discrete)
+    only_continuous = {"--method": method, "--t-max": t_max, "--max-seconds": max_seconds}
+    _refuse("with --euler", only_continuous if discrete else {})
+    _check_files(plot, save)
+    overrides = _parse(settings)
+    overrides |= {
+        key: value
+        for key, value in (("alpha", alpha), ("switch_tol", switch_tol))
+        if value is not None
+    }
+    show = (sys.stderr.isatty() and not as_json) if progress is None else progress
+    notes: list[str] = []
+    with usage_errors(), settled(notes):
+        from maml_ode import experiments
+        from maml_ode.integrate import euler, solve
+
+        problem = experiments.load(name, seed=seed, **overrides)
+        beta = problem.beta if step_size is None else step_size
+        field = _flow(problem, flow, beta)
+        if discrete:
+            run = euler(
+                field,
+                problem.w0,
+                beta,
+                tol=0.0 if tol is None else tol,
+                max_iter=problem.n_steps if max_iter is None else max_iter,
+                progress=show,
+            )
+        else:
+            run = solve(
+                field,
+                problem.w0,
+                method="auto" if method is None else method,
+                tol=DEFAULT_TOL if tol is None else tol,
+                t_max=math.inf if t_max is None else t_max,
+                max_seconds=max_seconds,
+                progress=show,
+            )
+    written = _write(run, plot, save)
+    # A run whose loss has overflowed took its steps, but nobody asked for that.
+    done = run.success and math.isfinite(run.loss[-1])
+    if as_json:
+        echo_json(_summary(problem, run) | {"warnings": notes, "files": written})
+    else:
+        _print(problem, run, written, done)
+    ctx.exit(0 if done else NOT_CONVERGED)
+
+
+def _refuse(when: str, options: dict[str, Any]) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise click.UsageError(f"{' and '.join(given)} cannot be used {when}.")
+
+
+def _check_files(plot: str | None, save: str | None) -> None:
+    """Refuse before the run what could not be written after it."""
+    for option, name in (("--plot", plot), ("--save", save)):
+        if name is not None and not Path(name).absolute().parent.is_dir():
+            raise click.UsageError(f"{option} {name}: there is no such folder.")
+    if plot is None:
+        return
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    known = FigureCanvasAgg.get_supported_filetypes()
+    if Path(plot).suffix.removeprefix(".") not in known:
+        raise click.UsageError(
+            f"--plot {plot}: the ending must be one of {', '.join(sorted(known))}."
+        )
+
+
+def _parse(settings: tuple[str, ...]) -> dict[str, Any]:
+    overrides: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise click.UsageError(f"--set takes KEY=VALUE, not {setting!r}.")
+        overrides[key.replace("-", "_")] = _value(text)
+    return overrides
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _flow(problem: Experiment, name: str, step_size: float) -> Flow:
+    from maml_ode import flows
+    from maml_ode._validation import check_choice
+    from maml_ode.objectives import ExpectedLoss, MAMLLoss
+
+    tasks, alpha = problem.tasks, problem.alpha
+    makers: dict[str, Callable[[], Flow]] = {
+        "maml": problem.maml_flow,
+        "bimaml": problem.bimaml_flow,
+        "fomaml": lambda: flows.fomaml_flow(tasks, alpha),
+        "reptile": lambda: flows.reptile_flow(tasks, alpha),
+        "gradient": lambda: flows.gradient_flow(ExpectedLoss(tasks)),
+        "modified": lambda: flows.modified_flow(MAMLLoss(tasks, alpha), step_size),
+    }
+    return makers[check_choice("flow", name, FLOWS)]()
+
+
+def _write(run: Trajectory, plot: str | None, save: str | None) -> list[str]:
+    written = []
+    if plot is not None:
+        run.plot()[0].figure.savefig(plot)
+        written.append(plot)
+    if save is not None:
+        run.save(save)
+        written.append(save if save.endswith(".npz") else f"{save}.npz")
+    return written
+
+
+def _summary(problem: Experiment, run: Trajectory) -> dict[str, Any]:
+    summary = run.to_dict()
+    for array in ("t", "y", "phase", "final_state", "switch_states", "t_events", "y_events"):
+        summary.pop(array)
+    for series in ("loss", "task_loss", "grad_norm", "task_grad_norm"):
+        values = summary.pop(series)
+        summary[series] = {"start": values[0], "end": values[-1]}
+    return {"experiment": problem.constants()} | summary | {"w": run.w}
+
+
+def _print(problem: Experiment, run: Trajectory, written: list[str], done: bool) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"{run.flow_name} on {problem.name}, by {run.method}", highlight=False)
+    table = Table(box=box.SIMPLE_HEAD)
+    for column, side in (("", "left"), ("start", "right"), ("end", "right")):
+        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    for label, series in (
+        ("F(w)", run.loss),
+        ("||grad F(w)||", run.grad_norm),
+        ("f(w)", run.task_loss),
+        ("||grad f(w)||", run.task_grad_norm),
+    ):
+        table.add_row(label, number(series[0]), number(series[-1]))
+    table.add_row("time t", "0", number(run.final_time))
+    if run.step_size is not None:
+        table.add_row("iteration k", "0", str(run.counts.steps))
+    for t in run.switch_times:
+        table.add_row("switch at t", "", number(t))
+    console.print(table)
+    counts = run.counts
+    console.print(run.message, style="green" if done else "red", highlight=False)
+    if run.success and not done:
+        console.print("The loss overflowed: the iterates diverge.", style="red")
+    console.print(
+        f"{counts.gradients} gradient and {counts.hvps} Hessian-vector passes over the {problem.tasks.n_tasks} "
+        f"tasks, {counts.steps} steps, {run.elapsed:.3g} s.",
+        highlight=False,
+    )
+    for name in written:
+        console.print(f"wrote {name}", highlight=False)
