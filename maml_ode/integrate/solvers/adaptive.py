@@ -148,6 +148,11 @@ class AdaptiveSolver(OdeSolver):  # type: ignore[misc]
         if self._defect:
             return False, self._defect
         t = self.t
+        if abs(t) >= LARGEST_STEP:
+            return (
+                False,
+                f"Nothing but the horizon ends this run, at t = {t:.3g}; give a finite one.",
+            )
         smallest = 10 * abs(np.nextafter(t, self.direction * math.inf) - t)
         h_abs = min(max(self.h_abs, smallest), self.max_step, LARGEST_STEP)
         problem = self._prepare(h_abs)

@@ -37,7 +37,8 @@ class RKC2(AdaptiveSolver):
     The method with s stages is stable on [-0.653 (s^2 - 1), 0], so that the work per unit of time grows with the
     square root of the stiffness, and no linear system is solved. Made for Jacobians whose eigenvalues are real and
     negative, those of gradient flows of convex objectives. Its damping keeps |R(z)| < 1 inside that interval:
-    on a convex quadratic objective every step lowers the objective. The interpolant is cubic (Hermite).
+    on a convex quadratic objective every step lowers the objective, provided that the spectral radius is not
+    underestimated. On any other the error control sees to it in practice, not by proof. The interpolant is cubic (Hermite).
 
     Parameters
     ----------

@@ -14,7 +14,8 @@ __all__ = ["ArnoldiEstimate"]
 ACCURACY = 0.05
 SAFETY = 1.1
 MOST_PRODUCTS = 50
-FEWEST_PRODUCTS = 3
+FEWEST_PRODUCTS = 8
+FEWEST_PRODUCTS_AGAIN = 4
 
 
 class ArnoldiEstimate:
@@ -22,9 +23,10 @@ class ArnoldiEstimate:
 
     Arnoldi's process (Lanczos' with full orthogonalisation where the matrix is symmetric) finds the Ritz value
     theta of largest modulus and its residual r. For a symmetric matrix an eigenvalue lies within r of theta. The
-    estimate is 1.1 (|theta| + r) once r <= |theta|/20. The Ritz vector starts the next process, which then takes a
-    few products; a random vector is mixed in, so that another eigenvalue that has become the largest is found.
-    As any estimate from products it can miss an eigenvalue whose vector is nearly orthogonal to the start.
+    estimate is 1.1 (|theta| + r) once r <= |theta|/20, after at least eight products, or all n of them. The Ritz
+    vector starts the next process, which takes at least four; a random vector is mixed in, so that another
+    eigenvalue that has become the largest is found. As any estimate from fewer than n products it can miss an
+    eigenvalue whose vector is nearly orthogonal to the start.
     """
 
     def __init__(self, n: int) -> None:
@@ -37,7 +39,9 @@ class ArnoldiEstimate:
         n = self.n
         start = self._random.standard_normal(n)
         start /= np.linalg.norm(start)
+        fewest = FEWEST_PRODUCTS
         if self._vector is not None:
+            fewest = FEWEST_PRODUCTS_AGAIN
             start = self._vector + 0.1 * start
             start /= np.linalg.norm(start)
         most = min(n, MOST_PRODUCTS)
@@ -62,7 +66,7 @@ class ArnoldiEstimate:
             ritz = vectors[:, largest]
             residual = beta * float(np.abs(ritz[-1]))
             closed = beta <= 1e-12 * size or m == most
-            if closed or (m >= FEWEST_PRODUCTS and residual <= ACCURACY * theta):
+            if closed or (m >= fewest and residual <= ACCURACY * theta):
                 vector = np.real(ritz) @ basis[:m]
                 norm = float(np.linalg.norm(vector))
                 self._vector = vector / norm if norm > 0 else None
