@@ -181,14 +181,15 @@ def iteration_certificate(problem: Problem) -> Certificate:
         if not facts.unique:
             return Certificate(name, statement, "", (), None, note="G is not positive definite")
         step = 1.0 / facts.smoothness
-        factor = 1.0 - step * facts.rate
+        # at one common eigenvalue the step is exact but for the rounding of step_size
+        factor = max(1.0 - step * facts.rate, 1e-14)
         steps = 0.0
         if start.gradient_F_norm > problem.tol:
             ratio = math.log(start.gradient_F_norm / problem.tol)
-            steps = float(math.ceil(ratio / -math.log(factor))) if factor > 0 else 1.0
+            steps = float(math.ceil(ratio / -math.log(factor) * (1 + 1e-12)))
         return Certificate(
             name, statement, "(1 - step_size lambda_min(G))^n ||grad F(w0)|| <= tol", (), True,
-            bound=steps, note=f"with step_size = 1/lambda_max(G) = {step:.6g}",
+            bound=steps, note=f"with step_size = 1/lambda_max(G) = {step!r}",
         )  # fmt: skip
     best, step, reach = IterationBound(math.inf, math.inf, math.nan, math.nan), math.nan, math.nan
     hypotheses = list(problem.standing())
@@ -211,5 +212,5 @@ def iteration_certificate(problem: Problem) -> Certificate:
         True if all(item.holds for item in hypotheses) else None,
         bound=best.total if finite else None,
         status=worst(problem.status, Status.BOUND),
-        note=f"with step_size = {step:.6g}" if finite else "no number is guaranteed by this theory",
+        note=f"with step_size = {step!r}" if finite else "no number is guaranteed by this theory",
     )

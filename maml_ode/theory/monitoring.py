@@ -12,11 +12,12 @@ import numpy.typing as npt
 from maml_ode._validation import Array, check_real
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.tasks.base import TaskFamily
-from maml_ode.theory import convergence, discrete, inequalities, printed
-from maml_ode.theory.family_constants import Constants, landscapes
+from maml_ode.theory import inequalities
+from maml_ode.theory.bounding_curves import bounding_curves
+from maml_ode.theory.family_constants import Constants
 from maml_ode.theory.family_constants import constants as find_constants
-from maml_ode.theory.landscape import Landscape
 from maml_ode.theory.problem import Point
+from maml_ode.theory.quadratic_exact import QuadraticFacts
 from maml_ode.theory.quantities import Status, worst
 from maml_ode.theory.regions import Sublevel, enclosing_ball
 from maml_ode.trajectory import Trajectory
@@ -125,8 +126,8 @@ def monitor(
     Raises
     ------
     ValueError
-        If the trajectory and the tasks differ in dimension, or mu <= 0 or alpha >= 1/L, where none
-        of the curves exists.
+        If the trajectory is not one of these tasks with this alpha and one inner step, or for mu <=
+        0 or alpha >= 1/L, where none of the curves exists unless F is quadratic.
     """
     step = check_real("alpha", alpha, minimum=0.0)
     if trajectory.y.shape[0] != tasks.dim:
@@ -135,13 +136,18 @@ def monitor(
             "pass the tasks that the run was made with."
         )
     k = find_constants(tasks) if constants is None else constants
-    if not (k.mu > 0 and step * k.L < 1.0):
+    f, F = ExpectedLoss(tasks), MAMLLoss(tasks, step)
+    form = F.quadratic_form
+    facts = None if form is None or not QuadraticFacts(form).unique else QuadraticFacts(form)
+    standing = bool(k.mu > 0 and step * k.L < 1.0)
+    if not standing and facts is None:
         raise ValueError(
             f"the curves need mu > 0 and alpha < 1/L, but mu = {k.mu:.4g} and alpha L = {step * k.L:.4g}."
         )
-    f, F = ExpectedLoss(tasks), MAMLLoss(tasks, step)
     points = [Point.at(F, np.ascontiguousarray(w)) for w in trajectory.y.T]
-    slacks = np.array([_slacks(F, k, point) for point in points])
+    slacks = np.full((len(points), 3), np.nan)
+    if standing:
+        slacks = np.array([_slacks(F, k, point) for point in points])
     names = ("task_grad_norm", "deviation", "mean_gradient_norm", "grad_norm")
     columns = dict(
         zip(
@@ -152,9 +158,20 @@ def monitor(
             strict=True,
         )
     )
+    if trajectory.flow_name in ("MAML", "BI-MAML") and not np.allclose(
+        np.nan_to_num(trajectory.grad_norm - columns["grad_norm"]),
+        0.0,
+        rtol=0.0,
+        atol=1e-6 * (1.0 + float(columns["grad_norm"].max())),
+    ):
+        raise ValueError(
+            "the trajectory's ||grad F|| is not that of MAMLLoss(tasks, alpha): pass the tasks and the "
+            "alpha that the run was made with (one inner step, no query family)."
+        )
     least = math.nan if k.minimizer is None else f.value(k.minimizer)
     gap = np.array([f.value(point.w) for point in points]) - least
-    curves = _curves(trajectory, k, step, gap, columns["task_grad_norm"], columns["grad_norm"])
+    norms = columns["task_grad_norm"], columns["grad_norm"]
+    curves = bounding_curves(trajectory, k, step, facts, gap, *norms)
     status = worst(k.mu, k.L, k.mu_f, k.L_f, Status.BOUND)
     if math.isfinite(k.kappa):
         status = worst(status, k.kappa)
@@ -210,80 +227,6 @@ def _slacks(F: MAMLLoss, k: Constants, point: Point) -> tuple[float, float, floa
             float(inequalities.task_curvature_upper(*task)) - float(values[-1]),
         )
     return float(point.gradient @ point.gradient_F) - low, top - point.gradient_F_norm, hessian
-
-
-def _curves(
-    run: Trajectory, k: Constants, alpha: float, gap: Array, norm_f: Array, norm_F: Array
-) -> dict[str, Array]:
-    """Return the curves on each stretch of the run that follows one gradient."""
-    n = run.t.size
-    names = ("gap_bound", "task_grad_bound", "grad_bound", "printed_bound")
-    curves = {name: np.full(n, np.nan) for name in names}
-    if run.flow_name not in ("MAML", "BI-MAML"):
-        return curves
-    models = landscapes(k, alpha) if math.isfinite(k.kappa) else []
-    usable = [model for model in models if math.isfinite(model.gap_floor)]
-    cuts = np.flatnonzero(np.diff(run.phase)) + 1
-    for start, stop in zip([0, *cuts], [*cuts, n], strict=True):
-        rows = slice(int(start), int(stop))
-        t = run.t[rows] - run.t[rows.start]
-        s0 = norm_f[rows.start]
-        if math.isfinite(gap[rows.start]):
-            s0 = min(s0, math.sqrt(2.0 * k.mu_f * max(gap[rows.start], 0.0)) + 1e-12 * (1 + s0))
-        if run.flow_name == "BI-MAML" and run.phase[rows.start] == 0:
-            rate = float(k.mu_f)
-            decay = (
-                np.exp(-rate * t)
-                if run.step_size is None
-                else (1.0 - run.step_size * rate) ** np.round(t / run.step_size)
-            )
-            if run.step_size is None or run.step_size <= 2.0 / (k.mu_f + k.L_f):
-                curves["task_grad_bound"][rows] = norm_f[rows.start] * decay
-                curves["gap_bound"][rows] = (norm_f[rows.start] * decay) ** 2 / (2.0 * rate)
-            continue
-        for model in usable:
-            found = _gap_and_gradient(model, t, s0, float(norm_F[rows.start]), run.step_size)
-            for name, values in zip(("gap_bound", "grad_bound"), found, strict=True):
-                curves[name][rows] = np.fmin(curves[name][rows], values)
-        if run.step_size is None and math.isfinite(k.sigma):
-            arguments = (norm_f[rows.start], k.sigma.value, alpha, k.mu.value, k.L.value)
-            curves["task_grad_bound"][rows] = convergence.gradient_curve(t, *arguments)
-            curves["printed_bound"][rows] = np.sqrt(printed.printed_curve_b2(t, *arguments))
-    return curves
-
-
-def _gap_and_gradient(
-    model: Landscape, t: Array, s0: float, start: float, step_size: float | None
-) -> tuple[Array, Array]:
-    """Return the bounds of f - f* and of ||grad F|| on a stretch that starts with s0 and ||grad F||."""
-    if step_size is None:
-        gaps = convergence.gap_curve(t, s0, model) ** 2 / (2.0 * model.mu_f)
-    elif step_size * model.L_f > 1.0:
-        return np.full(t.size, np.nan), np.full(t.size, np.nan)
-    else:
-        gaps = np.empty(t.size)
-        gaps[0], level, done = model.level(s0), model.level(s0), 0
-        for j in range(1, t.size):
-            for _ in range(round(t[j] / step_size) - done):
-                level = discrete.gap_after_step(model, level, step_size)
-            done, gaps[j] = round(t[j] / step_size), level
-    gradients = np.empty(t.size)
-    gradients[0] = start
-    floor = 0.0 if step_size is None else discrete.discrete_level_floor(model, step_size)
-    for j in range(1, t.size):
-        level = max(float(gaps[j - 1]), floor)
-        gradients[j] = model.gradient_bound(model.gradient_radius(float(gaps[j])))
-        if not math.isfinite(level):
-            continue
-        m = model.strong_convexity(level)
-        if step_size is None:
-            kept = math.exp(min(-m * float(t[j] - t[j - 1]), 700.0))
-        elif m > 0 and step_size <= discrete.stable_step_size(model, level):
-            kept = (1.0 - step_size * m) ** round((t[j] - t[j - 1]) / step_size)
-        else:
-            continue
-        gradients[j] = min(gradients[j], gradients[j - 1] * kept)
-    return gaps, gradients
 
 
 def _inside(k: Constants, alpha: float, points: list[Point], gap: Array) -> npt.NDArray[np.bool_]:

@@ -37,6 +37,22 @@ def test_true_constants_are_never_contradicted(verb, name):
         assert report.gap_bound[-1] < 1e-3 * report.gap_bound[0]
 
 
+@pytest.mark.parametrize("verb", ["solve", "euler"])
+def test_quadratics_have_exact_bounds_beyond_the_limits(verb):
+    """The Diabetes experiment has alpha L = 1.23: the curves of the theory do not exist, G's decay does."""
+    problem = mo.experiments.load("diabetes")
+    if verb == "solve":
+        run = mo.solve(problem.bimaml_flow(), problem.w0, tol=1e-6, t_eval=np.linspace(0, 200, 30),
+                       t_max=200.0)  # fmt: skip
+    else:
+        run = mo.euler(problem.bimaml_flow(), problem.w0, problem.beta, max_iter=50)
+    report = monitor(run, problem.tasks, problem.alpha)
+    assert report.ok, report.violations
+    second = run.phase == 1
+    assert (report.grad_bound[second] >= report.grad_norm[second] * (1 - 1e-9)).all()
+    assert np.isnan(report.hessian_slack).all()
+
+
 def test_wrong_constants_are_found_out():
     run = mo.solve(mo.maml_flow(TASKS, ALPHA), [6.0], tol=1e-7)
     true = mo.theory.constants(TASKS)
@@ -76,5 +92,7 @@ def test_what_it_refuses():
     run = mo.euler(mo.maml_flow(TASKS, ALPHA), [6.0], 0.05, max_iter=5)
     with pytest.raises(ValueError, match="d = 1, but tasks has d = 2"):
         monitor(run, mo.tasks.Quadratic([np.eye(2)], [[0.0, 0.0]]), ALPHA)
+    with pytest.raises(ValueError, match="alpha that the run was made with"):
+        monitor(run, TASKS, 0.1)
     with pytest.raises(ValueError, match="alpha < 1/L"):
         monitor(run, TASKS, 5.0)
