@@ -179,7 +179,9 @@ class SwitchingFunction:
 
     def __init__(self, until: Until, evaluator: FieldEvaluator, cost: Counts | None = None) -> None:
         self.until = until
-        self.cost = until.cost if isinstance(until, GradientNormBelow) else cost
+        # a user's rule may say what it costs, too
+        declared = getattr(until, "cost", cost)
+        self.cost = declared if isinstance(declared, Counts) else cost
         self.evaluator = evaluator
         field = evaluator.field
         self.shares_field = (

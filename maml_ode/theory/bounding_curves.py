@@ -13,8 +13,8 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.theory import convergence, discrete, printed
-from maml_ode.theory.family_constants import Constants, landscapes
-from maml_ode.theory.landscape import Landscape
+from maml_ode.theory.family_constants import Constants
+from maml_ode.theory.landscape import Landscape, landscapes
 from maml_ode.theory.quadratic_exact import QuadraticFacts
 from maml_ode.trajectory import Trajectory
 

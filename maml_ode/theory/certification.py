@@ -34,7 +34,7 @@ from maml_ode.theory.family_constants import constants as find_constants
 from maml_ode.theory.minimizer import expected_loss_minimizer
 from maml_ode.theory.problem import Problem
 from maml_ode.theory.quantities import Status, worst
-from maml_ode.theory.regions import Ball
+from maml_ode.theory.regions import Ball, RegionNeeded
 from maml_ode.theory.variants import fomaml_floor, moreau_curvature
 
 __all__ = ["certify"]
@@ -120,10 +120,8 @@ def _constants_for(tasks: TaskFamily, alpha: float, start: Array | None) -> Cons
     """Find constants; where only a region can have them, on a ball that the run should not leave."""
     try:
         return find_constants(tasks)
-    except ValueError as refusal:
-        if "region" not in str(refusal):
-            raise
-    centre = expected_loss_minimizer(tasks, start)
+    except RegionNeeded:
+        centre = expected_loss_minimizer(tasks, start)
     origin = np.zeros(tasks.dim) if start is None else start
     if centre is None:
         centre = origin

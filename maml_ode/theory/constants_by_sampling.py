@@ -15,7 +15,13 @@ from maml_ode.tasks.base import MissingDerivative, Smoothness, TaskFamily
 from maml_ode.theory.family_constants import Constants, assemble, deviation, register
 from maml_ode.theory.minimizer import expected_loss_minimizer
 from maml_ode.theory.quantities import Status
-from maml_ode.theory.regions import Ball, Region, Sublevel, enclosing_ball
+from maml_ode.theory.regions import (
+    Ball,
+    Region,
+    RegionNeeded,
+    Sublevel,
+    enclosing_ball,
+)
 
 __all__ = ["INFLATION", "sampled_constants"]
 
@@ -45,7 +51,7 @@ def sampled_constants(
         are not C^1.
     """
     if region is None:
-        raise ValueError(
+        raise RegionNeeded(
             f"{type(tasks).__name__} has no closed-form constants: pass region=, a Ball about the "
             "points of interest, and they are estimated there."
         )

@@ -16,12 +16,11 @@ import numpy as np
 
 from maml_ode._validation import Array, freeze
 from maml_ode.tasks.base import TaskFamily
-from maml_ode.theory.landscape import Landscape
 from maml_ode.theory.minimizer import expected_loss_minimizer
 from maml_ode.theory.quantities import Quantity, Status, worst
 from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball
 
-__all__ = ["Constants", "constants", "landscapes", "register"]
+__all__ = ["Constants", "constants", "register"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +76,12 @@ class Constants:
             yield name, getattr(self, name)
 
     def to_markdown(self) -> str:
-        """Return a table of the constants: name, value, status, note."""
-        rows = ["| constant | value | status | note |", "|---|---|---|---|"]
-        rows += [f"| {k} | {float(q):.6g} | {q.status.value} | {q.note} |" for k, q in self.items()]
+        """Return a table of the constants; E is the unit of the losses and W that of w."""
+        rows = ["| constant | value | units | status | note |", "|---|---|---|---|---|"]
+        rows += [
+            f"| {k} | {float(q):.6g} | {_UNITS[k]} | {q.status.value} | {q.note} |"
+            for k, q in self.items()
+        ]
         return "\n".join(rows)
 
     def __str__(self) -> str:
@@ -87,6 +89,17 @@ class Constants:
             f"{k:7s} {float(q):12.6g}  {q.status.value:9s} {q.note}" for k, q in self.items()
         )
 
+
+_UNITS = {
+    "mu": "E/W^2",
+    "L": "E/W^2",
+    "kappa": "E/W^3",
+    "mu_f": "E/W^2",
+    "L_f": "E/W^2",
+    "sigma": "E/W",
+    "sigma0": "E/W",
+    "nu": "1",
+}
 
 Finder = Callable[[Any, Region | None], Constants]
 
@@ -257,40 +270,3 @@ def _restrict_sigma(tasks: TaskFamily, k: Constants) -> Constants:
     if not local < k.sigma:
         return k
     return replace(k, sigma=Quantity(local, source, note))
-
-
-def landscapes(k: Constants, alpha: float, *, per_task: bool = True) -> list[Landscape]:
-    """Return a `Landscape` for each finite noise model: sd <= sigma, sd <= sigma0 + nu ||grad f||.
-
-    Parameters
-    ----------
-    k : Constants
-    alpha : float
-        At most 1/L.
-    per_task : bool
-        Also use the tasks' own constants in the Hessian bounds.
-    """
-    extra: dict[str, float] = {}
-    if per_task and float(k.mu) >= 0:
-        p, low, high = k.weights, 1.0 - alpha * k.mu_i, 1.0 - alpha * k.L_i
-        extra = {
-            "kappa_rms": math.sqrt(float(p @ (k.kappa_i * low) ** 2)),
-            "mu_mean": float(p @ (k.mu_i * high**2)),
-            "L_mean": float(p @ (k.L_i * low**2)),
-        }
-    shared = {
-        "alpha": alpha,
-        "mu": k.mu.value,
-        "L": k.L.value,
-        "kappa": k.kappa.value,
-        "mu_f": k.mu_f.value,
-        "L_f": k.L_f.value,
-        **extra,
-    }
-    models = []
-    if math.isfinite(k.sigma):
-        models.append(Landscape(sigma=k.sigma.value, **shared))
-    if math.isfinite(k.sigma0) and math.isfinite(k.nu) and k.nu > 0:
-        cap = k.sigma.value
-        models.append(Landscape(sigma=k.sigma0.value, nu=k.nu.value, sigma_cap=cap, **shared))
-    return models

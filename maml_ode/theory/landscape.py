@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from maml_ode.theory import derived
 from maml_ode.theory.inequalities import curvature_lower, curvature_upper
 
-__all__ = ["Landscape"]
+if TYPE_CHECKING:
+    from maml_ode.theory.family_constants import Constants
+
+__all__ = ["Landscape", "landscapes"]
 
 
 @dataclass(frozen=True)
@@ -137,3 +141,40 @@ class Landscape:
         if self.kappa_rms is not None and self.L_mean is not None:
             big = min(big, self.L_mean + self.alpha * self.kappa_rms * gamma)
         return big
+
+
+def landscapes(k: Constants, alpha: float, *, per_task: bool = True) -> list[Landscape]:
+    """Return a `Landscape` for each finite noise model: sd <= sigma, sd <= sigma0 + nu ||grad f||.
+
+    Parameters
+    ----------
+    k : Constants
+    alpha : float
+        At most 1/L.
+    per_task : bool
+        Also use the tasks' own constants in the Hessian bounds.
+    """
+    extra: dict[str, float] = {}
+    if per_task and float(k.mu) >= 0:
+        p, low, high = k.weights, 1.0 - alpha * k.mu_i, 1.0 - alpha * k.L_i
+        extra = {
+            "kappa_rms": math.sqrt(float(p @ (k.kappa_i * low) ** 2)),
+            "mu_mean": float(p @ (k.mu_i * high**2)),
+            "L_mean": float(p @ (k.L_i * low**2)),
+        }
+    shared = {
+        "alpha": alpha,
+        "mu": k.mu.value,
+        "L": k.L.value,
+        "kappa": k.kappa.value,
+        "mu_f": k.mu_f.value,
+        "L_f": k.L_f.value,
+        **extra,
+    }
+    models = []
+    if math.isfinite(k.sigma):
+        models.append(Landscape(sigma=k.sigma.value, **shared))
+    if math.isfinite(k.sigma0) and math.isfinite(k.nu) and k.nu > 0:
+        cap = k.sigma.value
+        models.append(Landscape(sigma=k.sigma0.value, nu=k.nu.value, sigma_cap=cap, **shared))
+    return models

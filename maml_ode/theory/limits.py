@@ -14,7 +14,8 @@ from maml_ode._validation import Array, as_point, check_real, unknown_name
 from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
 from maml_ode.theory import derived, printed
 from maml_ode.theory.convergence import closed_form_alpha, unique_minimum_level
-from maml_ode.theory.family_constants import Constants, constants, landscapes
+from maml_ode.theory.family_constants import Constants, constants
+from maml_ode.theory.landscape import landscapes
 from maml_ode.theory.quantities import Quantity, Status, worst
 from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball
 

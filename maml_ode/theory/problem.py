@@ -14,8 +14,8 @@ from maml_ode.tasks.base import TaskFamily
 from maml_ode.tasks.linear_model import LinearModel
 from maml_ode.theory.certificate import Hypothesis
 from maml_ode.theory.convergence import unique_minimum_level
-from maml_ode.theory.family_constants import Constants, deviation, landscapes
-from maml_ode.theory.landscape import Landscape
+from maml_ode.theory.family_constants import Constants, deviation
+from maml_ode.theory.landscape import Landscape, landscapes
 from maml_ode.theory.minimizer import objective_minimizer
 from maml_ode.theory.quadratic_exact import QuadraticFacts
 from maml_ode.theory.quantities import Status, worst

@@ -10,7 +10,11 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, check_real, freeze
 
-__all__ = ["Ball", "Interval", "Region", "Sublevel", "enclosing_ball"]
+__all__ = ["Ball", "Interval", "Region", "RegionNeeded", "Sublevel", "enclosing_ball"]
+
+
+class RegionNeeded(ValueError):
+    """Constants of a family can only be had on a stated region."""
 
 
 @dataclass(frozen=True, eq=False, init=False)

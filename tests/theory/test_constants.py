@@ -65,6 +65,8 @@ def test_figure_1():
     assert seen["sigma"] == pytest.approx(k.sigma, rel=1e-9)  # attained at w = pi
     assert seen["mu_f"] == pytest.approx(k.mu_f, abs=1e-6)
     affine_holds(FIGURE_1, k, grid[::100])
+    assert "| kappa | 100 | E/W^3 | exact |" in k.to_markdown()
+    assert "exact" in str(k)
 
 
 def test_sinusoids_with_incommensurable_frequencies_get_a_bound():

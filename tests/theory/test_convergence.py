@@ -7,7 +7,7 @@ from scipy.integrate import solve_ivp
 
 import maml_ode as mo
 from maml_ode.theory import convergence, discrete
-from maml_ode.theory.family_constants import landscapes
+from maml_ode.theory.landscape import landscapes
 from maml_ode.theory.local import local_certificate
 
 SEED = 31
