@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
 
 __all__ = [
     "Array",
@@ -21,7 +22,9 @@ __all__ = [
     "as_weights",
     "check_choice",
     "check_count",
+    "check_finite",
     "check_real",
+    "copy_into",
     "freeze",
     "unknown_name",
 ]
@@ -46,15 +49,7 @@ def as_array(name: str, value: Any, shape: tuple[int | None, ...] | None = None)
     ValueError
         If the shape is wrong (both shapes are named) or an entry is NaN or infinite.
     """
-    try:
-        given = np.asarray(value)
-    except ValueError as error:  # ragged nested sequences
-        raise ValueError(f"{name} must be a rectangular array of numbers: {error}.") from None
-    if given.dtype.kind not in "biuf":
-        raise TypeError(
-            f"{name} must hold real numbers, not {given.dtype}; convert it with np.asarray(..., float)."
-        )
-    array = np.array(given, dtype=np.float64, order="C")
+    array = np.array(_as_real(name, value), dtype=np.float64, order="C")
     if shape is not None:
         matches = array.ndim == len(shape) and all(
             want is None or have == want for have, want in zip(array.shape, shape, strict=True)
@@ -63,13 +58,48 @@ def as_array(name: str, value: Any, shape: tuple[int | None, ...] | None = None)
             wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape)
             wanted += ",)" if len(shape) == 1 else ")"
             raise ValueError(f"{name} must have shape {wanted}, but it has shape {array.shape}.")
-    if not np.isfinite(array).all():
-        where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+    check_finite(name, array)
+    return array
+
+
+def copy_into(name: str, value: Any, out: Array) -> None:
+    """Copy ``value`` into ``out``, with the checks of ``as_array`` and no second copy.
+
+    Raises
+    ------
+    TypeError
+        If the entries are not real numbers.
+    ValueError
+        If the shape is not that of ``out`` or an entry is NaN or infinite.
+    """
+    given = _as_real(name, value)
+    if given.shape != out.shape:
+        raise ValueError(f"{name} must have shape {out.shape}, but it has shape {given.shape}.")
+    out[...] = given
+    check_finite(name, out)
+
+
+def _as_real(name: str, value: Any) -> npt.NDArray[Any]:
+    try:
+        given = np.asarray(value)
+    except ValueError as error:  # ragged nested sequences
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}.") from None
+    if given.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{name} must hold real numbers, not {given.dtype}; convert it with np.asarray(..., float)."
+        )
+    return given
+
+
+def check_finite(name: str, array: Array) -> None:
+    """Refuse an array with a NaN or infinite entry; the first one is named."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        where = tuple(int(k) for k in np.argwhere(~finite)[0])
         raise ValueError(
             f"{name} must be finite, but {name}[{', '.join(map(str, where))}] is {array[where]}; "
             "remove or replace the non-finite entries."
         )
-    return array
 
 
 def as_point(name: str, value: Any, dim: int) -> Array:
@@ -167,7 +197,7 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
     return str(value)
 
 
-def freeze(array: Array) -> Array:
+def freeze(array: AnyArray) -> AnyArray:
     """Mark an array read-only and return it."""
     array.flags.writeable = False
     return array

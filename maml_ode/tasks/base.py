@@ -22,8 +22,8 @@ __all__ = ["CompiledFamily", "MissingDerivative", "QuadraticTerms", "Smoothness"
 class Smoothness(enum.IntEnum):
     """How many derivatives of each f_i are continuous.
 
-    The MAML loss evaluates f_i after a gradient step, so it loses one: with ``CONTINUOUS`` losses (the
-    plain hinge) F itself jumps, with ``GRADIENT`` (the squared hinge) grad F jumps.
+    The MAML loss evaluates f_i after a gradient step, so it loses one: with ``CONTINUOUS`` losses
+    (the plain hinge) F itself jumps, with ``GRADIENT`` (the squared hinge) grad F jumps.
     """
 
     CONTINUOUS = 0
@@ -48,9 +48,9 @@ class QuadraticTerms:
 class TaskFamily(ABC):
     """M task losses f_i on a shared parameter w in R^d with weights p_i >= 0, sum p_i = 1.
 
-    Every public method takes ``w`` of shape ``(d,)`` (all tasks at one point) or ``(M, d)`` (one point per
-    task) and returns a fresh array whose first axis is the task. Concrete families implement the underscored
-    methods, which receive validated ``(1 or M, d)`` arrays.
+    Every public method takes ``w`` of shape ``(d,)`` (all tasks at one point) or ``(M, d)`` (one
+    point per task) and returns a fresh array whose first axis is the task. Concrete families
+    implement the underscored methods, which receive validated ``(1 or M, d)`` arrays.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class TaskFamily(ABC):
         return self._thirds(self._points(w), self._points(v, "v"))
 
     def third_vectors(self, w: npt.ArrayLike, v: npt.ArrayLike, q: npt.ArrayLike) -> Array:
-        """Return D^3 f_i(w)[v, q, .], shape (M, d), without forming a d x d matrix where possible."""
+        """Return D^3 f_i(w)[v, q, .], shape (M, d), without a d x d matrix where possible."""
         return self._third_vectors(self._points(w), self._points(v, "v"), self._points(q, "q"))
 
     def _points(self, w: npt.ArrayLike, name: str = "w") -> Array:
@@ -144,6 +144,10 @@ class TaskFamily(ABC):
     @abstractmethod
     def _third_vectors(self, w: Array, v: Array, q: Array) -> Array: ...
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        freeze(self.weights)  # a copied or unpickled array is writable
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n_tasks={self.n_tasks}, dim={self.dim})"
 
@@ -151,8 +155,8 @@ class TaskFamily(ABC):
 class CompiledFamily(TaskFamily):
     """A family that is its packed data and six Numba kernels (``maml_ode.compiled.contract``).
 
-    A subclass provides ``_kernels()`` and ``_packed()``; both are called once, at the first evaluation, so
-    that building a family compiles nothing.
+    A subclass provides ``_kernels()`` and ``_packed()``; both are called once, at the first
+    evaluation, so that building a family compiles nothing.
     """
 
     @abstractmethod

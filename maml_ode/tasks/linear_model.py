@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_array, as_labels, check_choice, check_real, freeze
+from maml_ode._validation import (
+    Array,
+    as_array,
+    as_labels,
+    check_choice,
+    check_real,
+    copy_into,
+    freeze,
+)
 from maml_ode.tasks.base import CompiledFamily
 from maml_ode.tasks.margin_losses import MarginLoss
+from maml_ode.tasks.sparse_samples import SparseSamples, is_sparse
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels
@@ -31,13 +40,15 @@ class LinearModel(CompiledFamily):
         Hess f_i = s_i sum_j phi''(t_ij) x_ij x_ij' + l2 I,
         D^3 f_i[v] = s_i sum_j phi'''(t_ij) c_ij (x_ij'v) x_ij x_ij'.
 
-    Gradients, Hessian-vector products and D^3 f_i[v, q] cost O(n_i d) time and O(n_i) scratch
-    memory; only ``hessians`` and ``third`` form d x d matrices. The data are held once, in one
-    buffer that the kernels read and of which ``X`` and ``y`` are read-only views.
+    Gradients, Hessian-vector products and D^3 f_i[v, q] read X once each and cost O(n_i d) time,
+    or O(nnz(X_i) + n_i + d) if X is sparse, and O(n_i) scratch memory; only ``hessians`` and
+    ``third`` form d x d matrices. The data are held once, in buffers that the kernels read and of
+    which ``X`` and ``y`` are read-only views. A stored entry of sparse data takes 16 bytes.
 
     Parameters
     ----------
     X : array_like of shape (M, n, d), or sequence of M array_like of shape (n_i, d)
+        Or a sequence of M ``scipy.sparse`` matrices or arrays of any format.
     y : array_like of shape (M, n), or sequence of M array_like of shape (n_i,)
     loss : MarginLoss
         Which phi.
@@ -71,23 +82,35 @@ class LinearModel(CompiledFamily):
         sizes, dim = _check_shapes(samples, targets)
         super().__init__(len(sizes), dim, weights, loss.smoothness)
 
-        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        n_rows = int(starts[-1])
-        head = n_rows + len(sizes) + 2
-        self._floats = np.empty(head + n_rows * dim)
-        self._integers = np.concatenate([[len(sizes), dim, n_rows, int(loss)], starts])
-        self._floats[n_rows:head] = *_scales(self._reduction, sizes), self._l2, self._smoothing
-        for i, (X_i, y_i) in enumerate(zip(samples, targets, strict=True)):
-            rows = slice(starts[i], starts[i + 1])
-            self._all_X()[rows] = as_array(f"X[{i}]", X_i, (None, dim))
-            read = as_array if loss is MarginLoss.SQUARED else as_labels
-            self._floats[rows] = read(f"y[{i}]", y_i, (sizes[i],))
+        read = as_array if loss is MarginLoss.SQUARED else as_labels
+        floats = np.empty(sum(sizes) + len(sizes) + 2)
+        integers = np.array([len(sizes), dim, sum(sizes), int(loss), *np.cumsum([0, *sizes])])
+        self._floats, self._integers = floats, integers
+        for i, (start, stop) in enumerate(self._row_ranges):
+            floats[start:stop] = read(f"y[{i}]", targets[i], (sizes[i],))
+        floats[sum(sizes) :] = *_scales(reduction, sizes), self._l2, self._smoothing
+        self._sparse: SparseSamples | None = None
+        if _are_sparse(samples):
+            self._sparse = SparseSamples(sizes, floats.size, integers.size)
+            self._floats, self._integers = self._sparse.pack(samples, floats, integers)
+            return
+        self._floats = np.empty(floats.size + sum(sizes) * dim)
+        self._floats[: floats.size] = floats
+        for i, (start, stop) in enumerate(self._row_ranges):
+            copy_into(f"X[{i}]", samples[i], self._dense_rows[start:stop])
 
     @property
-    def X(self) -> tuple[Array, ...]:
-        """The samples X_i, shape (n_i, d), one read-only view per task."""
-        rows = self._all_X()
+    def X(self) -> tuple[Any, ...]:
+        """The samples X_i, shape (n_i, d), one read-only view per task; ``csr_array`` if sparse."""
+        if self._sparse is not None:
+            return self._sparse.views(self._floats, self._integers, self.dim)
+        rows = self._dense_rows
         return tuple(freeze(rows[start:stop]) for start, stop in self._row_ranges)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether X is held in sparse form."""
+        return self._sparse is not None
 
     @property
     def y(self) -> tuple[Array, ...]:
@@ -115,13 +138,18 @@ class LinearModel(CompiledFamily):
 
     @property
     def _row_ranges(self) -> list[tuple[int, int]]:
-        starts = self._integers[4:].tolist()
+        starts = self._integers[4 : 5 + self.n_tasks].tolist()
         return list(pairwise(starts))
 
-    def _all_X(self) -> Array:
+    @property
+    def _dense_rows(self) -> Array:
         return self._floats[self._n_rows + self.n_tasks + 2 :].reshape(self._n_rows, self.dim)
 
     def _kernels(self) -> Kernels:
+        if self._sparse is not None:
+            from maml_ode.tasks.kernels import sparse_linear_model
+
+            return sparse_linear_model.KERNELS
         from maml_ode.tasks.kernels import linear_model
 
         return linear_model.KERNELS
@@ -137,7 +165,11 @@ def _split_tasks(name: str, value: Any, stacked: str, single: str, ndim: int) ->
     )
     if isinstance(value, (str, bytes, Mapping)):
         raise TypeError(f"{expected}, not {type(value).__name__}.")
-    _refuse_sparse(name, value)
+    if is_sparse(value):
+        raise TypeError(
+            f"{name} must be a sequence with one entry per task, but it is one sparse matrix of "
+            f"shape {value.shape}; write [{name}] for a single task."
+        )
     if hasattr(value, "__array__"):
         value = np.asarray(value)
         if value.dtype != object and value.ndim != ndim:
@@ -149,17 +181,19 @@ def _split_tasks(name: str, value: Any, stacked: str, single: str, ndim: int) ->
         raise TypeError(f"{expected}, not {type(value).__name__}.") from None
     if not entries:
         raise ValueError(f"{expected}, but it holds no tasks.")
-    for i, entry in enumerate(entries):
-        _refuse_sparse(f"{name}[{i}]", entry)
     return entries
 
 
-def _refuse_sparse(name: str, value: Any) -> None:
-    # Every scipy.sparse container, and no dense one, converts itself to CSR.
-    if hasattr(value, "tocsr"):
+def _are_sparse(samples: list[Any]) -> bool:
+    """Whether all X_i are sparse; a mixture is refused."""
+    kinds = [is_sparse(X_i) for X_i in samples]
+    if any(kinds) and not all(kinds):
+        dense, sparse = kinds.index(False), kinds.index(True)
         raise TypeError(
-            f"{name} is a sparse matrix, and this family needs dense data; use .toarray()."
+            f"X must be all dense or all sparse, but X[{dense}] is dense and X[{sparse}] is sparse; "
+            "use scipy.sparse.csr_array(...) on the one or .toarray() on the other."
         )
+    return any(kinds)
 
 
 def _check_shapes(samples: list[Any], targets: list[Any]) -> tuple[list[int], int]:
@@ -172,6 +206,8 @@ def _check_shapes(samples: list[Any], targets: list[Any]) -> tuple[list[int], in
     sizes: list[int] = []
     first = _shape("X[0]", samples[0])
     for i, (X_i, y_i) in enumerate(zip(samples, targets, strict=True)):
+        if is_sparse(y_i):
+            raise TypeError(f"y[{i}] must be dense; use y[{i}].toarray().ravel().")
         shape, target = _shape(f"X[{i}]", X_i), _shape(f"y[{i}]", y_i)
         if len(shape) != 2:
             raise ValueError(

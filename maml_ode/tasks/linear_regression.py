@@ -29,7 +29,8 @@ class LinearRegression(LinearModel):
     Parameters
     ----------
     X : array_like of shape (M, n, d), or sequence of M array_like of shape (n_i, d)
-        Samples x_ij, one row each. No intercept is added.
+        Samples x_ij, one row each. No intercept is added. Or a sequence of M ``scipy.sparse``
+        matrices or arrays of shape (n_i, d), which stay sparse.
     y : array_like of shape (M, n), or sequence of M array_like of shape (n_i,)
         Targets.
     reduction : {"mean", "half_mean", "sum"}, default "mean"
@@ -40,7 +41,8 @@ class LinearRegression(LinearModel):
     Attributes
     ----------
     X, y : tuple of ndarray
-        The data, one read-only view per task.
+        The data, one read-only view per task; X is a tuple of ``csr_array`` if it is sparse.
+    is_sparse : bool
     n_samples : tuple of int
         The sizes n_i.
     scales : ndarray of shape (M,)
@@ -53,7 +55,7 @@ class LinearRegression(LinearModel):
         For shapes that do not match (both are named), empty tasks, non-finite entries, an unknown
         reduction, or weights that are negative or do not sum to 1.
     TypeError
-        For sparse or non-numeric data.
+        For non-numeric data, or a mixture of dense and sparse X_i.
 
     Examples
     --------
@@ -84,7 +86,8 @@ class LinearRegression(LinearModel):
         b = np.empty((self.n_tasks, self.dim))
         c = np.empty(self.n_tasks)
         for i, (X, y, scale) in enumerate(zip(self.X, self.y, self.scales, strict=True)):
-            H[i] = 2.0 * scale * (X.T @ X)
+            gram = X.T @ X
+            H[i] = 2.0 * scale * (gram.toarray() if self.is_sparse else gram)
             b[i] = 2.0 * scale * (X.T @ y)
             c[i] = scale * (y @ y)
         return QuadraticTerms(freeze(H), freeze(b), freeze(c))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,8 @@ __all__ = ["Quadratic"]
 class Quadratic(CompiledFamily):
     """Quadratic losses f_i(w) = w'H_i w/2 - b_i'w + c_i.
 
-    Gradient H_i w - b_i, Hessian H_i, third derivative 0. The MAML loss of such a family is itself quadratic,
-    so its flow has a closed form (``method="exact"``).
+    Gradient H_i w - b_i, Hessian H_i, third derivative 0. The MAML loss of such a family is itself
+    quadratic, so its flow has a closed form (``method="exact"``).
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ class Quadratic(CompiledFamily):
     Raises
     ------
     ValueError
-        For wrong shapes, non-finite entries, a non-symmetric H_i, or weights that are negative or do
-        not sum to 1.
+        For wrong shapes, non-finite entries, a non-symmetric H_i, or weights that are negative or
+        do not sum to 1.
 
     Examples
     --------
@@ -73,6 +73,11 @@ class Quadratic(CompiledFamily):
         self.b = freeze(as_array("b", b, (n_tasks, dim)))
         constants = np.zeros(n_tasks) if c is None else as_array("c", c, (n_tasks,))
         self.c = freeze(constants)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for array in (self.H, self.b, self.c):
+            freeze(array)
 
     @cached_property
     def quadratic(self) -> QuadraticTerms:

@@ -46,7 +46,8 @@ class SVM(LinearModel):
     Parameters
     ----------
     X : array_like of shape (M, n, d), or sequence of M array_like of shape (n_i, d)
-        Samples x_ij, one row each. No intercept is added.
+        Samples x_ij, one row each. No intercept is added. Or a sequence of M ``scipy.sparse``
+        matrices or arrays of shape (n_i, d), which stay sparse.
     y : array_like of shape (M, n), or sequence of M array_like of shape (n_i,)
         Labels -1 and +1.
     loss : {"squared_hinge", "hinge", "smooth_hinge", "smooth_squared_hinge"}, default
@@ -62,7 +63,8 @@ class SVM(LinearModel):
     Attributes
     ----------
     X, y : tuple of ndarray
-        The data, one read-only view per task.
+        The data, one read-only view per task; X is a tuple of ``csr_array`` if it is sparse.
+    is_sparse : bool
     n_samples : tuple of int
         The sizes n_i.
     scales : ndarray of shape (M,)
@@ -79,7 +81,7 @@ class SVM(LinearModel):
         non-finite entries, smoothing <= 0, l2 < 0, an unknown loss or reduction, or weights that
         are negative or do not sum to 1.
     TypeError
-        For sparse or non-numeric data.
+        For non-numeric data, or a mixture of dense and sparse X_i.
 
     Examples
     --------

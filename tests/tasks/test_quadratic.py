@@ -1,5 +1,6 @@
 """Quadratic families against their definition."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -59,14 +60,19 @@ def test_rounding_asymmetry_is_averaged_away():
     np.testing.assert_allclose(tasks.H, H, rtol=1e-15)
 
 
-def test_pickling_keeps_the_family():
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_copies_are_the_same_family(copied):
     H, b, c, _ = draw(2, 3)
     tasks = mo.tasks.Quadratic(H, b, c, weights=[0.25, 0.75])
-    losses = tasks.losses(np.ones(3))
+    losses, terms = tasks.losses(np.ones(3)), tasks.quadratic
     assert "problem" not in tasks.__getstate__()
-    copy = pickle.loads(pickle.dumps(tasks))
-    np.testing.assert_array_equal(copy.losses(np.ones(3)), losses)
-    np.testing.assert_array_equal(copy.weights, [0.25, 0.75])
+    twin = copied(tasks)
+    np.testing.assert_array_equal(twin.losses(np.ones(3)), losses)
+    np.testing.assert_array_equal(twin.weights, [0.25, 0.75])
+    np.testing.assert_array_equal(twin.quadratic.H, terms.H)
+    for array in (twin.H, twin.b, twin.c, twin.weights, twin.quadratic.H):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1.0
 
 
 @pytest.mark.parametrize(
