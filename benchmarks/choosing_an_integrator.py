@@ -101,11 +101,11 @@ def section(name, sentence, flow, w0, keywords, methods):
         c = run.counts
         rises = "-" if run.energy is None else str(run.energy.rises)
         lines.append(
-            f"| {method} | {run.stop.name.lower().replace('_', ' ')} | {c.steps} ({c.rejected}) | {c.gradients} "
-            f"| {c.hvps} | {c.hessians + c.thirds} | {rises} | {elapsed:.1f} |"
+            f"| {method} | {run.stop.name.lower().replace('_', ' ')} | {c.steps} ({c.rejected}) "
+            f"| {c.gradients} | {c.hvps} | {c.hessians + c.thirds} | {rises} | {elapsed:.1f} |"
         )
     chosen = mo.solve(flow, w0, max_seconds=20.0, **keywords).method
-    return [*lines, "", f"`method=\"auto\"` took: {chosen}.", ""]
+    return [*lines, "", f'`method="auto"` took: {chosen}.', ""]
 
 
 HEAD = """# How to choose an integrator
@@ -119,8 +119,8 @@ Leave `method="auto"` unless you know better; `trajectory.method` says what it t
 3. **Stiff and d up to a few hundred**: `"Rodas5P"`, linearly implicit, with the analytic Hessian.
 4. **Stiff and large**: `"RKC2"`, stabilised explicit: its work grows like the square root of the stiffness, and it
    needs gradients only.
-5. **Discontinuous gradients** (hinge losses): a low order (`"RK45"`) at a loose tolerance and a finite `t_max`, or the
-   smooth companion of the loss.
+5. **Discontinuous gradients** (hinge losses): a low order (`"RK45"`) at a loose tolerance and a finite `t_max`, or
+   the smooth companion of the loss.
 
 SciPy's own methods and any `OdeSolver` class work too. A stationarity tolerance is judged by a freshly
 computed gradient, whatever the method; when a method's error tolerances keep the gradient norm above it, they are
@@ -128,7 +128,8 @@ lowered, and if you fixed them, the run ends by saying so.
 
 The tables below come from `python benchmarks/choosing_an_integrator.py`; passes are evaluations over all tasks.
 "Stationary" means that the gradient norm asked for was reached. "F rose in" counts accepted steps over which the
-objective of the phase rose beyond rounding, which no exact flow does. Every run had 20 seconds and 100,000 steps.
+objective of the phase rose beyond rounding, which no exact flow does. Every run had 20 seconds and 100,000
+steps.
 """
 
 
@@ -143,8 +144,8 @@ def main():
     import scipy
 
     lines.append(
-        f"Measured on {time.strftime('%Y-%m-%d')}, {platform.machine()}, Python {platform.python_version()}, NumPy "
-        f"{np.__version__}, SciPy {scipy.__version__}, Numba {numba.__version__}, maml_ode {mo.__version__}."
+        f"Measured on {time.strftime('%Y-%m-%d')}, {platform.machine()}, Python "
+        f"{platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}, Numba {numba.__version__}, maml_ode {mo.__version__}."
     )
     PAGE.write_text("\n".join(lines) + "\n")
 

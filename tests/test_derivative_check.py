@@ -5,7 +5,6 @@ import pytest
 
 import maml_ode as mo
 
-
 RNG = np.random.default_rng(0)
 X = [RNG.normal(size=(n, 3)) for n in (1, 5, 8)]
 Y = [np.where(RNG.random(len(x)) < 0.5, -1.0, 1.0) for x in X]
@@ -64,30 +63,38 @@ def broken(**wrong):
 W = np.array([0.3, 0.7])
 
 
-@pytest.mark.parametrize(
-    ("wrong", "caught"),
-    [
-        ({}, set()),
-        (
-            {"gradients": lambda w: np.array([np.exp(w[0]) + w[1] ** 2 + 1e-4, 2 * w[0] * w[1]])},
-            {"gradient", "Hessian"},
-        ),
-        ({"hvps": lambda w, v: 1.001 * np.array([[np.exp(w[0]), 2 * w[1]],
-                                                 [2 * w[1], 2 * w[0]]]) @ v},
-         {"Hessian", "Hessian times v = HVP", "third derivative"}),  # fmt: skip
-        (
-            {"hessians": lambda w: np.array([[np.exp(w[0]), 2 * w[1]], [1.9 * w[1], 2 * w[0]]])},
-            {"Hessian symmetric", "Hessian times v = HVP"},
-        ),
-        (
-            {"thirds": lambda w, v: np.array([[np.exp(w[0]) * v[0], 2 * v[1]],
-                                              [2 * v[1], 2.01 * v[0]]])},
-            {"third derivative", "third derivative symmetric"},
-        ),
-    ],
-    ids=["right", "gradient", "hvp", "hessian", "third"],
-)  # fmt: skip
-def test_wrong_derivatives_are_caught(wrong, caught):
+def hessian(w, scale=1.0):
+    return np.array([[np.exp(w[0]), 2 * w[1]], [2 * scale * w[1], 2 * w[0]]])
+
+
+def third(w, v, scale=1.0):
+    return np.array([[np.exp(w[0]) * v[0], 2 * v[1]], [2 * v[1], 2 * scale * v[0]]])
+
+
+WRONG = {
+    "nothing": ({}, set()),
+    "gradient": (
+        {"gradients": lambda w: np.array([np.exp(w[0]) + w[1] ** 2 + 1e-4, 2 * w[0] * w[1]])},
+        {"gradient", "Hessian"},
+    ),
+    "hvp": (
+        {"hvps": lambda w, v: 1.001 * hessian(w) @ v},
+        {"Hessian", "Hessian times v = HVP", "third derivative"},
+    ),
+    "hessian": (
+        {"hessians": lambda w: hessian(w, 0.95)},
+        {"Hessian symmetric", "Hessian times v = HVP"},
+    ),
+    "third": (
+        {"thirds": lambda w, v: third(w, v, 1.005)},
+        {"third derivative", "third derivative symmetric"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_derivatives_are_caught(case):
+    wrong, caught = WRONG[case]
     report = mo.check_derivatives(broken(**wrong), W)
     failed = {check.name for check in report.checks if not check.ok}
     assert failed == caught

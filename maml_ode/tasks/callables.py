@@ -246,10 +246,11 @@ class _TaskFunctions:
         out = np.empty((self.n_tasks, *self.shape))
         for i in range(self.n_tasks):
             arguments = [rows[i if len(rows) > 1 else 0].copy() for rows in points]
-            if callable(self.functions):
-                result = self.functions(i, *arguments)
-            else:
-                result = self.functions[i](*arguments)
+            result = (
+                self.functions(i, *arguments)
+                if callable(self.functions)
+                else self.functions[i](*arguments)
+            )
             out[i] = self._checked(i, result)
         return out
 

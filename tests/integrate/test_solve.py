@@ -56,7 +56,9 @@ def test_bimaml_against_glued_matrix_exponentials(quadratic, method):
     w0, alpha, eps0 = np.array([1.0, -2.0, 0.5, 3.0]), 0.4, 0.3
     switch, state = bimaml_closed_form(quadratic, alpha, eps0, w0)
     times = np.array([0.0, 0.4 * switch, switch + 0.5, switch + 3.0])
-    rtol = 1e-11 if method == "RKC2" else 1e-10  # an order of 2 leaves more error at the same tolerance
+    rtol = (
+        1e-11 if method == "RKC2" else 1e-10
+    )  # an order of 2 leaves more error at the same tolerance
     tight = {} if method == "exact" else {"rtol": rtol, "atol": rtol / 100}
     run = mo.solve(
         mo.bimaml_flow(quadratic, alpha, eps0),
@@ -130,7 +132,9 @@ def test_default_tolerances_reach_the_stationarity_asked_for(make_quadratic, mak
     """The classical stall: at rtol 1e-6 an explicit method hovers above tol = 1e-8 for ever."""
     for tasks in (make_logistic(), make_quadratic(condition=300.0)):
         w0 = np.linspace(1, 2, tasks.dim) * 100
-        run = mo.solve(mo.bimaml_flow(tasks, 0.3, 0.5), w0, method=method, tol=1e-9, max_steps=20000)
+        run = mo.solve(
+            mo.bimaml_flow(tasks, 0.3, 0.5), w0, method=method, tol=1e-9, max_steps=20000
+        )
         assert run.stop is mo.StopReason.STATIONARY, run.message
         F = mo.MAMLLoss(tasks, 0.3)
         assert np.linalg.norm(F.gradient(run.w)) <= 1e-9
