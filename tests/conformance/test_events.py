@@ -1,107 +1,89 @@
-"""Events from the literature, as switches of flows: each found once, none missed, none for ever."""
-
-import time
+"""Events in ``solve_ivp``: the LSODAR demonstration, restarts, and a bouncing ball."""
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
 
-import maml_ode as mo
-from maml_ode.fields import CallableField
-from maml_ode.flows import SwitchRule
+from maml_ode.integrate.solvers import METHODS
 
-METHODS = ["Tsit5", "DOP853", "Rodas5P", "RK45", "Radau", "LSODA"]
-ANY = mo.ExpectedLoss(mo.tasks.Quadratic([np.eye(2)], [[0.0, 0.0]]))
+every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
 
-def relay(above, below, surface):
-    """``above`` where surface > 0 and ``below`` elsewhere, tested again and again."""
-    return mo.Flow(
-        [
-            mo.Phase(CallableField(above, 2), until=lambda t, w: surface(w)),
-            mo.Phase(CallableField(below, 2)),
-        ],
-        objective=ANY,
-        rule=SwitchRule.RETEST,
+def lsodar(t, y):
+    return ((2 * np.log(y) + 8) / t - 5) * y
+
+
+def lsodar_solution(t):
+    return np.exp(-(t**2) + 5 * t - 4)
+
+
+def threshold(t, y):
+    return np.log(y[0]) - 2.2491
+
+
+ROOTS = [
+    brentq(lambda t: -(t**2) + 5 * t - 4 - 2.2491, *bracket) for bracket in ((2.4, 2.5), (2.5, 2.6))
+]
+
+
+@every_method
+def test_lsodar_demonstration(method):
+    # A. C. Hindmarsh, ODEPACK: both roots lie inside one step of length 0.06, which only a bound on the step
+    # shows to solve_ivp's sign test.
+    assert pytest.approx([2.47, 2.53], abs=1e-9) == ROOTS
+    run = solve_ivp(
+        lsodar, (1, 6), [1.0], method=method, rtol=1e-9, atol=1e-9, events=threshold, max_step=0.03
     )
+    assert run.success
+    np.testing.assert_allclose(run.t_events[0], ROOTS, atol=1e-4)
+    np.testing.assert_allclose(run.y[0], lsodar_solution(run.t), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_lsodar_demo_finds_two_roots_inside_one_step(method):
-    """y' = ((2 ln y + 8)/t - 5) y, y(1) = 1; ln y - 2.2491 vanishes at 2.47 and at 2.53 (ODEPACK)."""
+@every_method
+def test_restart_at_an_event(method):
+    # The harmonic oscillator, stopped at every zero and started again there: zeros stay pi apart.
+    def zero(t, y):
+        return y[0]
 
-    def field(w):
-        t, y = w
-        return np.array([1.0, ((2 * np.log(y) + 8) / t - 5) * y])
-
-    flow = relay(field, field, lambda w: 2.2491 - np.log(w[1]))
-    run = mo.solve(flow, [1.0, 1.0], method=method, t_max=3.0, tol=0, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(1.0 + run.switch_times, [2.47, 2.53], atol=2e-6)
-    exact = np.exp(-(4.0**2) + 5 * 4.0 - 4)
-    assert run.w[1] == pytest.approx(exact, rel=1e-6)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_oscillator_restarted_at_its_roots_fires_each_once(method):
-    def rotate(w):
-        return np.array([-w[1], w[0]])
-
-    flow = relay(rotate, rotate, lambda w: w[1])
-    run = mo.solve(flow, [1.0, 1e-3], method=method, t_max=20.0, tol=0, rtol=1e-9, atol=1e-11)
-    phase = np.arctan2(1e-3, 1.0)
-    expected = np.pi * np.arange(1, 7) - phase
-    np.testing.assert_allclose(run.switch_times, expected, atol=1e-6)
-    assert run.stop is mo.StopReason.HORIZON
+    zero.terminal = True
+    t, y, zeros = 0.0, np.array([1.0, 0.0]), []
+    for direction in (-1, 1, -1, 1, -1):
+        zero.direction = direction
+        run = solve_ivp(
+            lambda t, y: np.array([y[1], -y[0]]), (t, t + 10), y, method=method,
+            rtol=1e-7, atol=1e-9, events=zero,
+        )  # fmt: skip
+        assert run.status == 1
+        t, y = run.t[-1], run.y[:, -1]
+        assert abs(y[0]) < 1e-10
+        zeros.append(t)
+    np.testing.assert_allclose(zeros, np.pi * (np.arange(5) + 0.5), atol=1e-4)
 
 
-def test_zeno_ends_by_name():
-    """Super-twisting control switches ever faster and comes to rest in finite time."""
+@every_method
+def test_bouncing_ball(method):
+    # Each bounce keeps 0.7 of the speed: bounces accumulate at T = t1 (1 + 0.7) / (1 - 0.7) (Zeno).
+    def ground(t, y):
+        return y[0]
 
-    def above(w):
-        return np.array([w[1] - 1.5 * np.sqrt(abs(w[0])), -1.1])
+    ground.terminal, ground.direction = True, -1
+    t, y, bounces = 0.0, np.array([0.5, 0.0]), []
+    for _ in range(20):
+        run = solve_ivp(
+            lambda t, y: np.array([y[1], -1.0]), (t, t + 5), y, method=method, events=ground
+        )
+        assert run.status == 1
+        t, y = run.t[-1], np.array([0.0, -0.7 * run.y[1, -1]])
+        bounces.append(t)
+    # The first fall takes 1, the flight after bounce k takes 2 (0.7)^k: exact for every order >= 2.
+    np.testing.assert_allclose(np.diff(bounces), 2 * 0.7 ** np.arange(1, 20), rtol=1e-6)
 
-    def below(w):
-        return np.array([w[1] + 1.5 * np.sqrt(abs(w[0])), 1.1])
 
-    began = time.perf_counter()
-    run = mo.solve(
-        relay(above, below, lambda w: w[0]), [1.0, 0.5], method="RK45", t_max=50.0, tol=0,
-        max_seconds=20.0,
+@every_method
+def test_many_events_are_found_once_each(method):
+    run = solve_ivp(
+        lambda t, y: np.array([y[1], -y[0]]), (0, 30), [0.0, 1.0], method=method,
+        rtol=1e-6, atol=1e-8, events=lambda t, y: y[1],
     )  # fmt: skip
-    assert time.perf_counter() - began < 20.0
-    assert not run.success
-    assert run.stop in (mo.StopReason.CHATTERING, mo.StopReason.STEP_TOO_SMALL)
-    assert len(run.switch_times) > 5
-    assert np.abs(run.w).max() < 1e-3
-    gaps = np.diff(run.switch_times[:6])
-    assert (gaps[1:] < gaps[:-1]).all()
-
-
-def test_sliding_is_named_within_one_switch():
-    flow = relay(lambda w: np.array([1.0, -1.0]), lambda w: np.array([1.0, 1.0]), lambda w: w[1])
-    run = mo.solve(flow, [0.0, 1.0], t_max=50.0, tol=0)
-    assert run.stop is mo.StopReason.CHATTERING
-    assert len(run.switch_times) == 1
-    assert run.final_time == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize("method", ["Tsit5", "DOP853", "RKC2", "Rodas5P", "RK45"])
-def test_error_falls_with_the_tolerance_as_fast_with_a_switch_as_without(method, make_quadratic):
-    """Shampine and Thompson, Event location for ordinary differential equations (2000).
-
-    Read where the slopes have settled: at looser tolerances the few steps of a run make them wander.
-    """
-    tasks, w0 = make_quadratic(d=5, condition=30.0, seed=1), 3.0 * np.ones(5)
-    eps0 = 0.3 * np.linalg.norm(mo.ExpectedLoss(tasks).gradient(w0))
-    tolerances = np.logspace(-6, -11, 25)
-    slopes = []
-    for flow in (mo.maml_flow(tasks, 0.4), mo.bimaml_flow(tasks, 0.4, eps0)):
-        exact = mo.solve(flow, w0, t_max=12.0, tol=0, method="exact").w
-        errors = [
-            np.linalg.norm(
-                mo.solve(flow, w0, t_max=12.0, tol=0, method=method, rtol=r, atol=r / 10).w - exact
-            )
-            for r in tolerances
-        ]
-        slopes.append(np.polyfit(np.log(tolerances), np.log(errors), 1)[0])
-    assert slopes[1] == pytest.approx(slopes[0], abs=0.1)
-    assert slopes[0] > 0.6
+    np.testing.assert_allclose(run.t_events[0], np.pi * (np.arange(10) + 0.5), atol=2e-2)

@@ -38,7 +38,8 @@ class RKC2(AdaptiveSolver):
     square root of the stiffness, and no linear system is solved. Made for Jacobians whose eigenvalues are real and
     negative, those of gradient flows of convex objectives. Its damping keeps |R(z)| < 1 inside that interval:
     on a convex quadratic objective every step lowers the objective, provided that the spectral radius is not
-    underestimated. On any other the error control sees to it in practice, not by proof. The interpolant is cubic (Hermite).
+    underestimated. On any other the error control sees to it in practice, not by proof. The interpolant is cubic
+    (Hermite).
 
     Parameters
     ----------

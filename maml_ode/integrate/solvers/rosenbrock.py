@@ -202,8 +202,8 @@ class Rodas5P(_Rosenbrock):
     systems with it; nothing is iterated. Where J is symmetric, as -Hess F is in a gradient flow, and
     I - gamma h J positive definite, the factorisation is Cholesky's; otherwise LU. Seven evaluations a step and
     one at its start. Order 4 is kept, uniformly in the stiffness, on the problem of Prothero and Robinson.
-    |R(z)| <= 1 on the whole left half-plane: on a convex quadratic objective every step lowers the objective. On any
-    other the error control sees to it in practice, not by proof.
+    |R(z)| <= 1 on the whole left half-plane: on a convex quadratic objective every step lowers the objective. On
+    any other the error control sees to it in practice, not by proof.
 
     A Rosenbrock method needs the true Jacobian: a wrong one costs accuracy, not only speed.
 
