@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from maml_ode._validation import Array, check_choice, check_real
-from maml_ode.counts import Counts
 from maml_ode.fields import (
     FirstOrderField,
     GradientField,
@@ -19,6 +17,7 @@ from maml_ode.fields import (
     VectorField,
 )
 from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
+from maml_ode.switch_rules import GradientNormBelow, OnlineSwitch
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = [
@@ -54,27 +53,6 @@ class SwitchRule(enum.StrEnum):
     ONE_WAY = "one_way"
     AS_PRINTED = "as_printed"
     RETEST = "retest"
-
-
-@dataclass(frozen=True)
-class GradientNormBelow:
-    """The rule that ends a phase when ||grad objective(w)|| <= threshold."""
-
-    objective: Objective
-    threshold: float
-
-    def __post_init__(self) -> None:
-        threshold = check_real("switch_tol", self.threshold, minimum=0.0)
-        object.__setattr__(self, "threshold", threshold)
-
-    @property
-    def cost(self) -> Counts:
-        """What one evaluation costs."""
-        return self.objective.gradient_cost
-
-    def __call__(self, t: float, w: Array) -> float:
-        """Return ||grad objective(w)|| - threshold; the phase ends where this falls to 0."""
-        return float(np.linalg.norm(self.objective.gradient(w))) - self.threshold
 
 
 Until = GradientNormBelow | Callable[[float, Array], float]
@@ -225,7 +203,14 @@ def maml_flow(tasks: TaskFamily, alpha: float, **kw: Any) -> Flow:
 
 
 def bimaml_flow(
-    tasks: TaskFamily, alpha: float, switch_tol: float, *, rule: str = "one_way", **kw: Any
+    tasks: TaskFamily,
+    alpha: float,
+    switch_tol: float | None = None,
+    *,
+    rule: str = "one_way",
+    switch: str = "tolerance",
+    cost_ratio: float = 3.0,
+    **kw: Any,
 ) -> Flow:
     """Return the BI-MAML ODE: w' = -grad f until ||grad f|| <= switch_tol, then w' = -grad F.
 
@@ -239,16 +224,31 @@ def bimaml_flow(
     alpha : float
         Inner step size.
     switch_tol : float
-        eps0 >= 0, in the units of the gradient.
+        eps0 >= 0, in the units of the gradient; left out with ``switch="auto"``.
     rule : {"one_way", "as_printed", "retest"}
         See `SwitchRule`.
+    switch : {"tolerance", "auto"}
+        "auto" leaves phase 1 by `maml_ode.switch_rules.OnlineSwitch`, which needs no eps0 and costs one
+        Hessian-vector product a look; theory derives it (`mo.theory.switch_advice`).
+    cost_ratio : float
+        For "auto": what an evaluation of grad F costs in gradients, times the ratio of the phases' rates;
+        above 1.
     **kw
         ``inner_steps`` and ``query`` of `MAMLLoss`.
     """
     objective = MAMLLoss(tasks, alpha, **kw)
     task_loss = ExpectedLoss(tasks)
-    first = Phase(task_loss, until=GradientNormBelow(task_loss, switch_tol))
-    return Flow([first, Phase(objective)], objective, rule, name="BI-MAML")
+    until: Until
+    if check_choice("switch", switch, ("tolerance", "auto")) == "auto":
+        if switch_tol is not None:
+            raise TypeError("switch='auto' finds its own switch; leave switch_tol out.")
+        ratio = check_real("cost_ratio", cost_ratio, minimum=1.0, strict=True)
+        until = OnlineSwitch(tasks, objective.alpha, math.sqrt(ratio - 1.0))
+    else:
+        if switch_tol is None:
+            raise TypeError("bimaml_flow needs switch_tol, or switch='auto'.")
+        until = GradientNormBelow(task_loss, switch_tol)
+    return Flow([Phase(task_loss, until=until), Phase(objective)], objective, rule, name="BI-MAML")
 
 
 def fomaml_flow(tasks: TaskFamily, alpha: float, **kw: Any) -> Flow:

@@ -21,6 +21,7 @@ FLOORS = [
     {"quadratic_form", "inner_loop"},
     {"objectives"},
     {"derivative_check", "fields"},
+    {"switch_rules"},
     {"flows"},
     {"trajectory"},
     {"integrate"},

@@ -115,3 +115,26 @@ def test_ill_formed_flows_are_refused(quadratic, logistic):
         mo.bimaml_flow(quadratic, 0.1, 0.2, rule="as printed")
     with pytest.raises(ValueError, match=r"must return shape \(2,\)"):
         CallableField(lambda w: np.ones(3), 2)(np.ones(2))
+
+
+def test_online_switch_needs_no_tolerance_and_is_counted(make_quadratic):
+    """It leaves phase 1 where ||grad f|| = 2 alpha ||E Hess f_i grad f_i||/sqrt(cost_ratio - 1)."""
+    tasks, w0 = make_quadratic(M=4, d=5, seed=2), 3.0 * np.ones(5)
+    flow = mo.bimaml_flow(tasks, 0.1, switch="auto")
+    run = mo.solve(flow, w0, tol=1e-7)
+    assert run.success
+    w = run.switch_states[0]
+    force = np.linalg.norm(tasks.weights @ tasks.hvps(w, tasks.gradients(w)))
+    norm = np.linalg.norm(tasks.weights @ tasks.gradients(w))
+    assert norm == pytest.approx(2 * 0.1 * force / np.sqrt(2), rel=1e-9)
+    n = round(run.switch_times[0] / 0.2) + 1
+    steps = mo.euler(flow, w0, 0.2, max_iter=3 * n)
+    k = round(steps.switch_times[0] / 0.2)
+    assert steps.counts.gradients == 2 * k + 1 + 2 * (3 * n - k)  # looks, steps of f, steps of F
+    assert steps.counts.hvps == k + 1 + (3 * n - k)
+    with pytest.raises(TypeError, match="leave switch_tol out"):
+        mo.bimaml_flow(tasks, 0.1, 0.5, switch="auto")
+    with pytest.raises(TypeError, match="needs switch_tol"):
+        mo.bimaml_flow(tasks, 0.1)
+    with pytest.raises(ValueError, match="cost_ratio must be greater than 1"):
+        mo.bimaml_flow(tasks, 0.1, switch="auto", cost_ratio=1.0)

@@ -22,9 +22,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_point, check_choice, check_real
-from maml_ode.counts import Counts
+from maml_ode._validation import as_point, check_choice, check_real
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
+from maml_ode.switch_rules import OnlineSwitch
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.theory.minimizer import expected_loss_minimizer, objective_minimizer
 from maml_ode.trajectory import Trajectory
@@ -39,43 +39,6 @@ def switched_once(trajectory: Trajectory) -> bool:
     for ever if eps0 < ||grad f(argmin F)||.
     """
     return bool((np.diff(trajectory.phase) >= 0).all()) and trajectory.switch_times.size <= 1
-
-
-@dataclass(frozen=True)
-class OnlineSwitch:
-    """The rule ``until(t, w)`` that ends phase 1 when ||grad f|| <= 2 alpha ||E Hess f_i grad f_i||/divisor.
-
-    For `maml_ode.Phase`. Each evaluation costs one gradient and one Hessian-vector product per
-    task, which is what ``cost`` says; a run in small steps may evaluate it at every few steps only.
-
-    Parameters
-    ----------
-    tasks : TaskFamily
-    alpha : float
-    divisor : float
-        sqrt(kappa_c - 1), or kappa_c - 1 for the collinear case.
-    """
-
-    tasks: TaskFamily
-    alpha: float
-    divisor: float
-
-    @property
-    def cost(self) -> Counts:
-        """What one evaluation costs."""
-        return Counts(gradients=1, hvps=1)
-
-    def threshold(self, w: Array) -> float:
-        """Return 2 alpha ||E Hess f_i grad f_i||/divisor at ``w``."""
-        force = self.tasks.weights @ self.tasks.hvps(w, self.tasks.gradients(w))
-        return 2.0 * self.alpha * float(np.linalg.norm(force)) / self.divisor
-
-    def __call__(self, t: float, w: Array) -> float:
-        """Return ||grad f|| - threshold; phase 1 ends where this falls to 0."""
-        gradients = self.tasks.gradients(w)
-        force = self.tasks.weights @ self.tasks.hvps(w, gradients)
-        norm = float(np.linalg.norm(self.tasks.weights @ gradients))
-        return norm - 2.0 * self.alpha * float(np.linalg.norm(force)) / self.divisor
 
 
 @dataclass(frozen=True)
