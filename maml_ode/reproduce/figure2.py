@@ -128,8 +128,9 @@ def _label(loss: Axes, norm: Axes, column: int, scale: float) -> None:
     norm.set_xlabel("iteration $k$")
     power = f" / $10^{{{round(np.log10(scale))}}}$" if scale != 1 else ""
     loss.set_ylabel((r"MAML loss $F(w_k)$" if column == 0 else "$F(w_k)$") + power)
-    if column == 0:
-        norm.set_ylabel(r"$\|\nabla f(w_k)\|$, then $\|\nabla F(w_k)\|$")
+    norm.set_ylabel(
+        r"$\|\nabla f(w_k)\|$, then $\|\nabla F(w_k)\|$" if column == 0 else "gradient norm"
+    )
     log_scale(norm)
 
 

@@ -1,0 +1,263 @@
+"""Artefacts are made once, written whole, redrawn from their tables, and resumed where a run stopped."""
+
+import hashlib
+import json
+import sys
+from types import ModuleType
+
+import pytest
+from matplotlib.figure import Figure
+
+import maml_ode.reproduce as package
+from maml_ode.reproduce import Artefact, Settings, Table, reproduce
+from maml_ode.reproduce.files import write_atomically
+from maml_ode.reproduce.pipeline import NothingToRedrawError
+
+
+class Workshop:
+    """Two artefacts, the second of which needs the first; what they do is counted and can fail."""
+
+    def __init__(self):
+        self.calls = []
+        self.fail_in = None
+        self.slope = 2.0
+
+    def artefact(self, name, requires=()):
+        def step(what):
+            self.calls.append(f"{what} {name}")
+            if self.fail_in == f"{what} {name}":
+                raise KeyboardInterrupt
+
+        def compute(settings, progress, inputs):
+            progress(0.5, "half")
+            step("compute")
+            x = [0.1 * k for k in range(settings.seeds)]
+            y = [self.slope * value + settings.seed for value in x]
+            if requires:
+                y = inputs[requires[0]][f"{requires[0]}_line"]["y"] ** 2
+            return {f"{name}_line": Table(f"{name}_line", {"x": x, "y": y})}
+
+        def draw(tables, settings):
+            step("draw")
+            figure = Figure(figsize=(2, 2))
+            axis = figure.subplots()
+            axis.plot(tables[f"{name}_line"]["x"], tables[f"{name}_line"]["y"])
+            axis.set_title(f"{settings.seeds} points")
+            return {name: figure}
+
+        return Artefact(
+            name=name,
+            title=f"The artefact {name}",
+            caption="A line.",
+            compute=compute,
+            draw=draw,
+            constants=lambda settings: {} if requires else {"slope": self.slope},
+            requires=requires,
+            texts=lambda tables, settings: {f"{name}.md": "# A line\n"},
+            key_numbers=lambda tables: {"last": f"{tables[f'{name}_line']['y'][-1]:.3f}"},
+        )
+
+
+@pytest.fixture
+def workshop(monkeypatch):
+    shop = Workshop()
+    names = {"one": (), "two": ("one",)}
+    for name, requires in names.items():
+        module = ModuleType(f"made_up_{name}")
+        module.ARTEFACT = shop.artefact(name, requires)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(
+        package, "ARTEFACTS", {name: f"made_up_{name}" for name in names}, raising=True
+    )
+    monkeypatch.setattr(
+        "maml_ode.reproduce.pipeline.ARTEFACTS", {name: f"made_up_{name}" for name in names}
+    )
+    return shop
+
+
+SMALL = Settings(seeds=3)
+
+
+def snapshot(folder, *endings):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in endings}
+
+
+def test_everything_is_written_and_the_metadata_say_how(workshop, tmp_path):
+    outcomes = reproduce(tmp_path / "new" / "folder", settings=SMALL)
+    assert [outcome.status for outcome in outcomes] == ["computed", "computed"]
+    assert outcomes[0].key_numbers == {"last": "0.400"}
+    folder = tmp_path / "new" / "folder"
+    written = {path.name for path in folder.iterdir()}
+    assert written == {
+        f"{name}{ending}"
+        for name in ("one", "two")
+        for ending in (".png", ".svg", "_line.csv", ".json", ".md")
+    }
+    assert {path.name for outcome in outcomes for path in outcome.files} == written
+    metadata = json.loads((folder / "one.json").read_text())
+    content = (folder / "one_line.csv").read_bytes()
+    assert metadata["tables"]["one_line.csv"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert metadata["settings"] == {"seed": 0, "seeds": 3, "quick": False}
+    assert metadata["constants"] == {"slope": 2.0}
+    assert metadata["command"] == "maml-ode reproduce --only one --seed 0 --seeds 3"
+    assert metadata["caption"] == "A line."
+    needed = {
+        "maml_ode",
+        "python",
+        "numpy",
+        "scipy",
+        "numba",
+        "sympy",
+        "matplotlib",
+        "scikit-learn",
+    }
+    assert set(metadata["versions"]) == needed
+    assert content == b"x,y\n0.0,0.0\n0.1,0.2\n0.2,0.4\n"
+
+
+def test_two_runs_write_the_same_bytes(workshop, tmp_path):
+    for folder in ("a", "b"):
+        reproduce(tmp_path / folder, settings=SMALL)
+    endings = (".csv", ".png", ".svg", ".md")
+    first, second = snapshot(tmp_path / "a", *endings), snapshot(tmp_path / "b", *endings)
+    assert first == second
+    assert len(first) == 8
+
+
+def test_what_is_finished_is_kept(workshop, tmp_path):
+    reproduce(tmp_path, settings=SMALL)
+    before = snapshot(tmp_path, ".csv", ".png", ".svg", ".json")
+    workshop.calls.clear()
+    outcomes = reproduce(tmp_path, settings=Settings(seeds=3, jobs=2))
+    assert [outcome.status for outcome in outcomes] == ["kept", "kept"]
+    assert outcomes[1].key_numbers == {"last": "0.160"}
+    assert workshop.calls == []
+    assert snapshot(tmp_path, ".csv", ".png", ".svg", ".json") == before
+
+
+def damage_csv(folder, shop):
+    (folder / "one_line.csv").write_text("x,y\n0.0,9.0\n")
+
+
+def lose_csv(folder, shop):
+    (folder / "one_line.csv").unlink()
+
+
+def cut_metadata(folder, shop):
+    text = (folder / "one.json").read_text()
+    (folder / "one.json").write_text(text[: len(text) // 2])
+
+
+def change_constants(folder, shop):
+    shop.slope = 3.0
+
+
+@pytest.mark.parametrize("change", [damage_csv, lose_csv, cut_metadata, change_constants])
+def test_what_no_longer_holds_is_computed_again(workshop, tmp_path, change):
+    reproduce(tmp_path, "one", SMALL)
+    workshop.calls.clear()
+    change(tmp_path, workshop)
+    (outcome,) = reproduce(tmp_path, "one", SMALL)
+    assert outcome.status == "computed"
+    assert workshop.calls == ["compute one", "draw one"]
+    assert float(outcome.key_numbers["last"]) == pytest.approx(0.2 * workshop.slope)
+
+
+def test_other_settings_and_resume_false_compute_again(workshop, tmp_path):
+    reproduce(tmp_path, "one", SMALL)
+    assert reproduce(tmp_path, "one", Settings(seeds=4))[0].status == "computed"
+    assert reproduce(tmp_path, "one", Settings(seeds=4), resume=False)[0].status == "computed"
+
+
+def test_new_tables_of_a_requirement_are_noticed(workshop, tmp_path):
+    reproduce(tmp_path, settings=SMALL)
+    workshop.slope = 4.0
+    reproduce(tmp_path, "one", SMALL)
+    workshop.calls.clear()
+    outcomes = reproduce(tmp_path, settings=SMALL)
+    assert [outcome.status for outcome in outcomes] == ["kept", "computed"]
+    assert workshop.calls == ["compute two", "draw two"]
+
+
+def test_requirements_are_made_first_and_their_tables_handed_on(workshop, tmp_path):
+    outcomes = reproduce(tmp_path, only=["two"], settings=SMALL)
+    assert [outcome.name for outcome in outcomes] == ["one", "two"]
+    assert (tmp_path / "two_line.csv").read_text().splitlines()[-1] == "0.2,0.16000000000000003"
+
+
+@pytest.mark.parametrize(
+    ("moment", "left_to_do"),
+    [
+        ("compute two", ["compute two", "draw two"]),
+        ("draw one", ["draw one", "compute two", "draw two"]),
+        ("draw two", ["draw two"]),
+    ],
+)
+def test_an_interrupted_run_goes_on_where_it_stopped(workshop, tmp_path, moment, left_to_do):
+    workshop.fail_in = moment
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(tmp_path, settings=SMALL)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    workshop.fail_in = None
+    workshop.calls.clear()
+    reproduce(tmp_path, settings=SMALL)
+    assert workshop.calls == left_to_do
+
+
+def test_redraw_computes_nothing_and_uses_the_settings_of_the_tables(workshop, tmp_path):
+    reproduce(tmp_path, settings=SMALL)
+    before = snapshot(tmp_path, ".csv", ".png", ".svg")
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    workshop.calls.clear()
+    outcomes = reproduce(tmp_path, settings=Settings(seeds=9), redraw=True)
+    assert [outcome.status for outcome in outcomes] == ["redrawn", "redrawn"]
+    assert workshop.calls == ["draw one", "draw two"]
+    assert snapshot(tmp_path, ".csv", ".png", ".svg") == before
+
+
+@pytest.mark.parametrize("change", [damage_csv, lose_csv, cut_metadata])
+def test_redraw_refuses_tables_that_are_not_those_it_wrote(workshop, tmp_path, change):
+    reproduce(tmp_path, "one", SMALL)
+    change(tmp_path, workshop)
+    with pytest.raises(NothingToRedrawError, match="run without redraw first"):
+        reproduce(tmp_path, "one", redraw=True)
+
+
+def test_a_lost_picture_is_drawn_again_without_computing(workshop, tmp_path):
+    reproduce(tmp_path, "one", SMALL)
+    (tmp_path / "one.svg").unlink()
+    workshop.calls.clear()
+    assert reproduce(tmp_path, "one", SMALL)[0].status == "redrawn"
+    assert workshop.calls == ["draw one"]
+    assert (tmp_path / "one.svg").is_file()
+
+
+def test_progress_comes_by_name_and_ends_at_one(workshop, tmp_path):
+    heard = []
+    reproduce(tmp_path, settings=SMALL, progress=lambda *report: heard.append(report))
+    for name in ("one", "two"):
+        fractions = [fraction for who, fraction, _ in heard if who == name]
+        assert fractions == sorted(fractions)
+        assert fractions[0] == 0.0
+        assert fractions[-1] == 1.0
+
+
+def test_an_unknown_artefact_is_refused_before_anything_is_written(workshop, tmp_path):
+    with pytest.raises(ValueError, match="Did you mean 'one'"):
+        reproduce(tmp_path / "new", only="ome")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "file.txt"
+    write_atomically(path, "old")
+
+    def broken(*paths):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", broken)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
