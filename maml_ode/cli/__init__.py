@@ -4,6 +4,6 @@ Exit codes: 0 done; 2 the command cannot be understood or carried out as given; 
 reaching what was asked for; 130 interrupted.
 """
 
-from maml_ode.cli.main import main
+from maml_ode.cli.commands import main
 
 __all__ = ["main"]

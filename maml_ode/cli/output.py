@@ -12,7 +12,7 @@ from typing import Any
 import click
 import numpy as np
 
-__all__ = ["NOT_CONVERGED", "echo_json", "number", "settled", "usage_errors"]
+__all__ = ["NOT_CONVERGED", "echo_json", "number", "overrides_of", "settled", "usage_errors"]
 
 NOT_CONVERGED = 3
 
@@ -51,6 +51,26 @@ def echo_json(content: Any) -> None:
 def number(value: float) -> str:
     """Return a number for a table."""
     return f"{value:.6g}"
+
+
+def overrides_of(settings: tuple[str, ...], **named: float | None) -> dict[str, Any]:
+    """Return an experiment's overrides from ``--set KEY=VALUE`` options and from named ones."""
+    overrides: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise click.UsageError(f"--set takes KEY=VALUE, not {setting!r}.")
+        overrides[key.replace("-", "_")] = _value(text)
+    return overrides | {key: value for key, value in named.items() if value is not None}
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _plain(value: Any) -> Any:

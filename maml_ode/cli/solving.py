@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maml_ode.cli.output import NOT_CONVERGED, echo_json, number, settled, usage_errors
+from maml_ode.cli.output import (
+    NOT_CONVERGED,
+    echo_json,
+    number,
+    overrides_of,
+    settled,
+    usage_errors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,12 +95,7 @@ def solve_experiment(
     only_continuous = {"--method": method, "--t-max": t_max, "--max-seconds": max_seconds}
     _refuse("with --euler", only_continuous if discrete else {})
     _check_files(plot, save)
-    overrides = _parse(settings)
-    overrides |= {
-        key: value
-        for key, value in (("alpha", alpha), ("switch_tol", switch_tol))
-        if value is not None
-    }
+    overrides = overrides_of(settings, alpha=alpha, switch_tol=switch_tol)
     show = (sys.stderr.isatty() and not as_json) if progress is None else progress
     notes: list[str] = []
     with usage_errors(), settled(notes):
@@ -155,25 +157,6 @@ def _check_files(plot: str | None, save: str | None) -> None:
         raise click.UsageError(
             f"--plot {plot}: the ending must be one of {', '.join(sorted(known))}."
         )
-
-
-def _parse(settings: tuple[str, ...]) -> dict[str, Any]:
-    overrides: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise click.UsageError(f"--set takes KEY=VALUE, not {setting!r}.")
-        overrides[key.replace("-", "_")] = _value(text)
-    return overrides
-
-
-def _value(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _flow(problem: Experiment, name: str, step_size: float) -> Flow:

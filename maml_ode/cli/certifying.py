@@ -1,0 +1,66 @@
+"""``maml-ode certify NAME``."""
+
+from __future__ import annotations
+
+import click
+
+from maml_ode.cli.output import echo_json, overrides_of, usage_errors
+
+__all__ = ["certify_experiment"]
+
+
+@click.command("certify")
+@click.argument("name")
+@click.option("--alpha", type=float, default=None, help="Inner step size, instead of the paper's.")
+@click.option("--switch-tol", type=float, default=None, help="BI-MAML's eps0, instead of ours.")
+@click.option(
+    "--tol", type=float, default=1e-8, show_default=True, help="The gradient norm asked for."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of data and w0."
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another reading, e.g. loss=smooth_squared_hinge; may be repeated.",
+)
+@click.option("--markdown", is_flag=True, help="Print the table with its notes as Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
+def certify_experiment(
+    name: str,
+    alpha: float | None,
+    switch_tol: float | None,
+    tol: float,
+    seed: int,
+    settings: tuple[str, ...],
+    markdown: bool,
+    as_json: bool,
+) -> None:
+    """Say which theorems apply to the experiment NAME, what they promise, and what was printed.
+
+    The last line names the guarantee that applies. Exit code 0 whatever the verdicts are: a certificate
+    that does not hold is an answer.
+    """
+    if markdown and as_json:
+        raise click.UsageError("--markdown and --json exclude each other.")
+    with usage_errors():
+        from maml_ode import experiments, theory
+
+        problem = experiments.load(
+            name, seed=seed, **overrides_of(settings, alpha=alpha, switch_tol=switch_tol)
+        )
+        certificates = theory.certify(
+            problem.tasks,
+            problem.alpha,
+            w0=problem.w0,
+            switch_tol=problem.switch_tol,
+            tol=tol,
+        )
+    if as_json:
+        content = {"certificates": certificates.to_dicts(), "summary": certificates.summary()}
+        echo_json({"experiment": problem.constants(), **content})
+        return
+    click.echo(f"{problem.title}: alpha = {problem.alpha:g}, eps0 = {problem.switch_tol:g}\n")
+    click.echo(certificates.to_markdown() if markdown else certificates.table())

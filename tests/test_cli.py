@@ -1,0 +1,205 @@
+"""The command line: what it prints, what it writes, and its exit codes."""
+
+import json
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import maml_ode as mo
+from maml_ode.cli import main
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from maml_ode.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'scipy', 'numba', 'sympy', 'matplotlib', 'sklearn', 'rich'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "reproduce" in done.stdout
+
+
+def test_version():
+    assert run("--version").output.strip() == f"maml-ode, version {mo.__version__}"
+
+
+@pytest.mark.parametrize("command", ["list", "solve", "reproduce"])
+def test_every_command_has_help(command):
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "--json" in result.output
+
+
+def test_list_shows_sizes_and_constants():
+    result = run("list")
+    assert result.exit_code == 0
+    (line,) = [line for line in result.output.splitlines() if line.startswith("diabetes")]
+    assert line.split() == ["diabetes", "4", "77-130", "8", "0.5", "0.1", "80", "50", "sum"]
+    assert all(len(line) <= 80 for line in result.output.splitlines())
+    assert "…" not in result.output
+
+
+def test_list_as_json_names_what_is_ours():
+    found = json.loads(run("list", "--json").stdout)
+    assert list(found) == list(mo.experiments.names())
+    assert found["svm"]["n_tasks"] == 50
+    assert any(note.startswith("Ours: eps0") for note in found["svm"]["notes"])
+    assert "reduction" in found["diabetes"]["overrides"]
+
+
+def test_solve_reports_the_flow_to_its_end():
+    result = run("solve", "diabetes", "--set", "w0=zero", "--json")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert report["stop"] == "STATIONARY"
+    assert report["loss"]["start"] == pytest.approx(2411055.43998, abs=1e-5)
+    assert report["loss"]["end"] == pytest.approx(2333273.20835, abs=1e-5)
+    assert report["grad_norm"]["end"] == pytest.approx(1e-8, rel=1e-3)
+    assert len(report["w"]) == 8
+    assert report["experiment"]["alpha"] == 0.5
+
+
+def test_solve_euler_is_the_algorithm():
+    result = run("solve", "diabetes", "--set", "w0=zero", "--euler", "--flow", "bimaml", "--json")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert report["loss"]["end"] == pytest.approx(2348726.1584, abs=1e-4)
+    assert report["switch_times"] == pytest.approx([2.7])
+    assert report["counts"]["steps"] == 50
+
+
+def test_solve_prints_a_table_for_people():
+    result = run("solve", "diabetes", "--flow", "bimaml", "--euler")
+    assert result.exit_code == 0
+    for text in ("BI-MAML on diabetes, by Euler", "||grad F(w)||", "switch at t", "iteration k"):
+        assert text in result.output
+
+
+def test_solve_writes_picture_and_trajectory(tmp_path):
+    plot, save = tmp_path / "run.svg", tmp_path / "run"
+    result = run("solve", "diabetes", "--euler", "--plot", str(plot), "--save", str(save))
+    assert result.exit_code == 0
+    assert plot.read_text().startswith("<?xml")
+    again = mo.Trajectory.load(tmp_path / "run.npz")
+    problem = mo.experiments.load("diabetes")
+    expected = mo.euler(problem.maml_flow(), problem.w0, problem.beta, max_iter=problem.n_steps)
+    np.testing.assert_array_equal(again.y, expected.y)
+    assert "wrote" in result.output
+
+
+@pytest.mark.parametrize("flow", ["fomaml", "reptile", "gradient", "modified"])
+def test_other_flows(flow):
+    result = run("solve", "diabetes", "--flow", flow, "--t-max", "0.5", "--json")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert report["stop"] == "HORIZON"
+    assert report["loss"]["end"] < report["loss"]["start"]
+
+
+def test_alpha_and_switch_tol_replace_the_experiments():
+    arguments = ("--flow", "bimaml", "--alpha", "0.3", "--switch-tol", "500", "--json")
+    report = json.loads(run("solve", "diabetes", *arguments).stdout)
+    assert report["experiment"]["alpha"] == 0.3
+    assert report["experiment"]["switch_tol"] == 500.0
+    problem = mo.experiments.load("diabetes", alpha=0.3, switch_tol=500.0)
+    expected = mo.solve(problem.bimaml_flow(), problem.w0)
+    assert report["switch_times"] == pytest.approx(expected.switch_times.tolist())
+
+
+def test_not_converged_is_exit_code_3():
+    result = run("solve", "diabetes", "--euler", "--tol", "1e-8")
+    assert result.exit_code == 3
+    assert "max_iter = 50" in result.output
+
+
+def test_a_run_that_overflows_is_not_a_success_and_warns():
+    result = run("solve", "linear_regression", "--set", "reduction=sum", "--euler", "--json")
+    assert result.exit_code == 3
+    report = json.loads(result.stdout)
+    assert report["loss"]["end"] is None  # JSON has no infinity
+    assert "stability limit" in report["warnings"][0]
+    assert "stability limit" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["slove"], "Did you mean 'solve'"),
+        (["solve", "diabets"], "Did you mean 'diabetes'"),
+        (["solve", "diabetes", "--method", "Rado"], "Did you mean 'Radau'"),
+        (["solve", "diabetes", "--flow", "bimalm"], "Did you mean 'bimaml'"),
+        (["solve", "diabetes", "--set", "reductoin=sum"], "Did you mean 'reduction'"),
+        (["solve", "diabetes", "--set", "reduction"], "KEY=VALUE"),
+        (["solve", "diabetes", "--alpha", "-1"], "alpha must be at least 0"),
+        (["solve", "diabetes", "--tol", "nan"], "tol must be finite"),
+        (["solve", "diabetes", "--euler", "--method", "RK45"], "--method cannot be used with"),
+        (["solve", "diabetes", "--max-iter", "5"], "--max-iter cannot be used without --euler"),
+        (["solve", "svm"], "smooth_squared_hinge"),
+        (["solve", "diabetes", "--plot", "picture.xyz"], "the ending must be one of"),
+        (["solve", "diabetes", "--save", "no/such/folder/run"], "no such folder"),
+        (["reproduce", "--only", "fgi1"], "Did you mean 'fig1'"),
+        (["reproduce", "--redraw", "--fresh"], "choose one"),
+    ],
+)
+def test_usage_errors_are_exit_code_2_and_say_what_to_do(arguments, sentence):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert result.stdout == ""
+
+
+def test_reproduce_writes_lists_and_redraws(tmp_path):
+    folder = tmp_path / "figures"
+    arguments = ("reproduce", "--only", "diabetes", "--quick", "--output", str(folder))
+    result = run(*arguments)
+    assert result.exit_code == 0
+    assert "diabetes.png/svg" in result.stdout
+    assert "k = 27, flow 27.38" in result.stdout
+    assert "diabetes: computed" in result.stderr
+    assert (folder / "diabetes.png").stat().st_size > 10_000
+    tables = {path.name: path.read_bytes() for path in folder.glob("*.csv")}
+
+    outcome = json.loads(run(*arguments, "--json").stdout)[0]
+    assert outcome["status"] == "kept"
+    assert str(folder / "diabetes.json") in outcome["files"]
+
+    outcome = json.loads(run(*arguments, "--redraw", "--json").stdout)[0]
+    assert outcome["status"] == "redrawn"
+
+    outcome = json.loads(run(*arguments, "--fresh", "--json").stdout)[0]
+    assert outcome["status"] == "computed"
+    assert {path.name: path.read_bytes() for path in folder.glob("*.csv")} == tables
+
+
+def test_redraw_without_tables_says_what_to_do(tmp_path):
+    result = run("reproduce", "--redraw", "--only", "fig1", "--output", str(tmp_path))
+    assert result.exit_code == 2
+    assert "run without --redraw first" in result.stderr
+
+
+def test_an_interrupted_reproduction_says_how_to_go_on(tmp_path, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("maml_ode.reproduce.pipeline.reproduce", interrupted)
+    result = run("reproduce", "--output", str(tmp_path))
+    assert result.exit_code == 130
+    assert "goes on where it stopped" in result.stderr
+
+
+def test_plotting_on_the_command_line_needs_no_display(monkeypatch, tmp_path):
+    monkeypatch.setattr(mpl, "use", lambda backend: chosen.append(backend))
+    chosen = []
+    assert run("solve", "diabetes", "--euler", "--plot", str(tmp_path / "a.png")).exit_code == 0
+    assert chosen == ["Agg"]
