@@ -10,6 +10,7 @@ from numba import njit, types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.fields import FIELD, evaluate
+from maml_ode.compiled.norms import weighted_rms as weighted_rms
 
 PIVOTS = types.int64[::1]
 

@@ -50,7 +50,7 @@ class DOP853(ExplicitRungeKutta):
     >>> from scipy.integrate import solve_ivp
     >>> from maml_ode.integrate.solvers import DOP853
     >>> run = solve_ivp(lambda t, y: -y, (0, 1), [1.0], method=DOP853, rtol=1e-10, atol=1e-12)
-    >>> round(run.y[0, -1], 9)
+    >>> round(float(run.y[0, -1]), 9)
     0.367879441
     """
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from scipy.integrate import DenseOutput
 
 from maml_ode._validation import Array
-from maml_ode.compiled import runge_kutta
 from maml_ode.integrate.solvers.adaptive import AdaptiveSolver, RightHandSide
 from maml_ode.integrate.solvers.dense import NestedDenseOutput
 from maml_ode.integrate.solvers.tableaux import ExplicitTableau
@@ -48,6 +47,11 @@ class ExplicitRungeKutta(AdaptiveSolver):
             first_step=first_step,
             extraneous=extraneous,
         )
+        # Imported here: Numba compiles the kernels on the first import on a machine, and a run by another
+        # method shall not wait for that.
+        from maml_ode.compiled import runge_kutta
+
+        self._kernels: Any = runge_kutta
         self._K = np.zeros((len(self.tableau.c), self.n))
         self._f_old = self.f
 
@@ -56,11 +60,11 @@ class ExplicitRungeKutta(AdaptiveSolver):
         A, K = self.tableau.A, self._K
         if self.native is not None:
             self._charge(last - first)
-            runge_kutta.native_stages(self.native, first, last, A, y, h, K, out)
+            self._kernels.native_stages(self.native, first, last, A, y, h, K, out)
             return out
         for stage in range(first, last):
             out = np.empty(self.n)
-            runge_kutta.stage_state(stage, A, y, h, K, out)
+            self._kernels.stage_state(stage, A, y, h, K, out)
             K[stage] = self.fun(t + self.tableau.c[stage] * h, out)
         return out
 
@@ -74,7 +78,7 @@ class ExplicitRungeKutta(AdaptiveSolver):
 
     def _norm(self, coefficients: Array, h: float, y_new: Array) -> float:
         return float(
-            runge_kutta.error_norm(
+            self._kernels.error_norm(
                 coefficients,
                 h,
                 self._K,

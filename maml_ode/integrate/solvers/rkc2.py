@@ -12,8 +12,6 @@ import numpy.typing as npt
 from scipy.integrate import DenseOutput
 
 from maml_ode._validation import Array, check_real
-from maml_ode.compiled import chebyshev
-from maml_ode.compiled.norms import weighted_rms
 from maml_ode.integrate.solvers.adaptive import AdaptiveSolver, RightHandSide
 from maml_ode.integrate.solvers.control import StepController
 from maml_ode.integrate.solvers.dense import NestedDenseOutput, hermite_rows
@@ -28,6 +26,8 @@ STEPS_BETWEEN_ESTIMATES = 25
 @lru_cache(maxsize=256)
 def coefficient_table(stages: int) -> Array:
     """Return the recurrence coefficients of the method with ``stages`` stages, shape (stages + 1, 5)."""
+    from maml_ode.compiled import chebyshev
+
     return np.asarray(chebyshev.coefficients(stages, DAMPING))
 
 
@@ -111,6 +111,11 @@ class RKC2(AdaptiveSolver):
     ) -> None:
         if spectral_radius is not None and not callable(spectral_radius):
             spectral_radius = check_real("spectral_radius", spectral_radius, minimum=0.0)
+        # Imported here: Numba compiles the kernels on the first import on a machine, and a run by another
+        # method shall not wait for that.
+        from maml_ode.compiled import chebyshev
+
+        self._kernels: Any = chebyshev
         if jvp is not None and not callable(jvp):
             raise TypeError(f"jvp must be callable as jvp(t, y, v), not {jvp!r}.")
         self._given = spectral_radius
@@ -198,8 +203,8 @@ class RKC2(AdaptiveSolver):
         self.n_stages_last = stages
         y_new = self._stages(coefficient_table(stages), t, h)
         error = np.empty(self.n)
-        chebyshev.error_estimate(self.y, y_new, self.f, self._f_new, h, error)
-        return float(weighted_rms(error, self.y, y_new, self.rtol, self.atol)), y_new
+        self._kernels.error_estimate(self.y, y_new, self.f, self._f_new, h, error)
+        return float(self._kernels.weighted_rms(error, self.y, y_new, self.rtol, self.atol)), y_new
 
     def _stages(self, table: Array, t: float, h: float) -> Array:
         """Return the new state, and leave the derivative there in ``_f_new``."""
@@ -207,12 +212,12 @@ class RKC2(AdaptiveSolver):
         if self.native is not None:
             self._charge(stages)
             y_new, self._f_new = np.empty(self.n), np.empty(self.n)
-            chebyshev.native_step(self.native, table, y, f, h, y_new, self._f_new)
+            self._kernels.native_step(self.native, table, y, f, h, y_new, self._f_new)
             return y_new
         before, last, derivative = y, y, f
         for j in range(1, stages + 1):
             state = np.empty(self.n)
-            chebyshev.stage_state(j, table, y, f, h, before, last, derivative, state)
+            self._kernels.stage_state(j, table, y, f, h, before, last, derivative, state)
             derivative = np.array(self.fun(t + table[j, 4] * h, state), dtype=np.float64)
             before, last = last, state
         self._f_new = derivative

@@ -11,8 +11,6 @@ import numpy.typing as npt
 from scipy.integrate import DenseOutput
 
 from maml_ode._validation import Array
-from maml_ode.compiled import rosenbrock
-from maml_ode.compiled.norms import weighted_rms
 from maml_ode.integrate.solvers.adaptive import AdaptiveSolver, RightHandSide
 from maml_ode.integrate.solvers.control import StepController
 from maml_ode.integrate.solvers.dense import NestedDenseOutput
@@ -61,6 +59,11 @@ class _Rosenbrock(AdaptiveSolver):
             first_step=first_step,
             extraneous=extraneous,
         )
+        # Imported here: Numba compiles the kernels on the first import on a machine, and a run by another
+        # method shall not wait for that.
+        from maml_ode.compiled import rosenbrock
+
+        self._kernels: Any = rosenbrock
         self._jac = jac
         self._J: Array | None = None
         self._symmetric = False
@@ -155,14 +158,14 @@ class _Rosenbrock(AdaptiveSolver):
         self._solve_stages(t, h, self._factorization)
         y_new = self.y + tableau.m @ self._U
         error = self._U[-1].copy()
-        return float(weighted_rms(error, self.y, y_new, self.rtol, self.atol)), y_new
+        return float(self._kernels.weighted_rms(error, self.y, y_new, self.rtol, self.atol)), y_new
 
     def _solve_stages(self, t: float, h: float, by: Factorization) -> None:
         tableau, U, stages = self.tableau, self._U, len(self.tableau.c)
         A, C, gamma = tableau.A, tableau.C, tableau.gamma
         if self.native is not None:
             self._charge(stages - 1)
-            rosenbrock.native_stages(
+            self._kernels.native_stages(
                 self.native, A, C, gamma, h, by.factor, by.pivots, self.y, self.f, U,
                 np.empty(self.n), np.empty(self.n),
             )  # fmt: skip
@@ -172,9 +175,9 @@ class _Rosenbrock(AdaptiveSolver):
         for stage in range(stages):
             if stage > 0:
                 state = np.empty(self.n)
-                rosenbrock.stage_state(stage, A, self.y, U, state)
+                self._kernels.stage_state(stage, A, self.y, U, state)
                 f = np.array(self.fun(t + tableau.c[stage] * h, state), dtype=np.float64)
-            rosenbrock.solve_stage(
+            self._kernels.solve_stage(
                 stage, C, gamma, h, by.factor, by.pivots, f, f_t, tableau.d[stage], U
             )
 

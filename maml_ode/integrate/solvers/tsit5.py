@@ -47,7 +47,7 @@ class Tsit5(ExplicitRungeKutta):
     >>> from scipy.integrate import solve_ivp
     >>> from maml_ode.integrate.solvers import Tsit5
     >>> run = solve_ivp(lambda t, y: -y, (0, 1), [1.0], method=Tsit5, rtol=1e-8, atol=1e-10)
-    >>> round(run.y[0, -1], 7)
+    >>> round(float(run.y[0, -1]), 7)
     0.3678794
     """
 
