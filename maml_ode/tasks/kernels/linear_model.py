@@ -6,7 +6,8 @@ each task (M), N].
 A sample enters a product only through inner products with its own row. Every product therefore
 reads X once, a block of rows at a time: first for their inner products, then, while they are in the
 cache, for their share of the result. Through BLAS it would be two to four passes over X, and in
-high dimension the memory sets the pace.
+high dimension the memory sets the pace. BLAS would also start threads, which on a busy machine wait
+for each other longer than they work.
 """
 
 from __future__ import annotations
@@ -102,6 +103,15 @@ def _add_rows(c, rows, out):  # type: ignore[no-untyped-def]
             out[k] += c[r] * x[k]
 
 
+@njit(REAL(VECTOR), fastmath=REORDER, cache=True)
+def _square(w):  # type: ignore[no-untyped-def]
+    """Return ||w||^2."""
+    total = 0.0
+    for k in range(w.size):
+        total += w[k] * w[k]
+    return total
+
+
 @njit(types.void(REAL, VECTOR, VECTOR), cache=True)
 def _set_multiple(factor, v, out):  # type: ignore[no-untyped-def]
     """Set out = factor v; with factor 0 an infinite v still makes NaN."""
@@ -120,7 +130,7 @@ def loss(i, w, data):  # type: ignore[no-untyped-def]
         total += sample_loss(kind, predictions[j], y[j], smoothing)
     total *= scale
     if l2 != 0.0:
-        total += 0.5 * l2 * np.dot(w, w)
+        total += 0.5 * l2 * _square(w)
     return total
 
 
