@@ -17,6 +17,7 @@ __all__ = ["main"]
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "list": ("maml_ode.cli.listing", "list_experiments", "List the paper's experiments."),
     "solve": ("maml_ode.cli.solving", "solve_experiment", "Run an experiment's flow or algorithm."),
+    "certify": ("maml_ode.cli.certifying", "certify_experiment", "Say which theorems apply."),
     "reproduce": ("maml_ode.cli.reproducing", "reproduce_paper", "Regenerate the paper's figures."),
 }
 

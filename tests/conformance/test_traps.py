@@ -16,7 +16,7 @@ METHODS = [*mo.integrate.METHODS, "RK23", "RK45", "Radau", "BDF", "LSODA"]
 def _time_limit():
     began = time.perf_counter()
     yield
-    assert time.perf_counter() - began < 20.0
+    assert time.perf_counter() - began < 60.0
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def one_dimensional():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_nan_at_the_start_is_a_named_stop_in_milliseconds(method, one_dimensional):
-    """SciPy's Runge-Kutta loops for ever; LSODA reports success with NaN."""
+    """SciPy's Runge-Kutta loops for ever; LSODA reports success with NaN. Here: a look or two."""
     flow = mo.Flow([mo.Phase(CallableField(lambda w: w * np.nan, 1))], one_dimensional)
     run = mo.solve(flow, [1.0], method=method, t_max=1.0)
     assert run.stop is mo.StopReason.NON_FINITE
     assert not run.success
-    assert run.elapsed < 0.5
+    assert run.nfev <= 4
 
 
 @pytest.mark.parametrize("method", METHODS)
