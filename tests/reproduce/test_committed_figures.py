@@ -1,0 +1,41 @@
+"""The figures beside their scripts: complete, unchanged since they were made, and made by this package."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from maml_ode.reproduce import ARTEFACTS, Settings, load_artefact
+from maml_ode.reproduce.files import to_json
+
+FOLDER = Path(__file__).parents[2] / "paper_figures"
+NAMES = [name for name in ARTEFACTS if (FOLDER / f"{name}.json").exists()]
+
+
+def test_the_papers_figures_are_there():
+    assert {"fig1", "fig2", "diabetes"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pictures_and_tables_are_those_of_the_metadata(name):
+    metadata = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    assert metadata["settings"] == Settings().to_dict()
+    artefact = load_artefact(name)
+    assert metadata["caption"] == artefact.caption
+    assert metadata["constants"] == json.loads(to_json(artefact.constants(Settings())))
+    for file, entry in metadata["tables"].items():
+        assert hashlib.sha256((FOLDER / file).read_bytes()).hexdigest() == entry["sha256"], file
+    assert metadata["figures"]
+    for file in (*metadata["figures"], *metadata["texts"]):
+        assert (FOLDER / file).stat().st_size > 0, file
+
+
+def test_the_folder_holds_nothing_else_and_is_small():
+    known = {"figure1.py", "figure2.py"}
+    for name in NAMES:
+        metadata = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+        known |= {f"{name}.json", *metadata["tables"], *metadata["figures"], *metadata["texts"]}
+    files = [path for path in FOLDER.iterdir() if path.is_file()]
+    assert {path.name for path in files} <= known
+    assert sum(path.stat().st_size for path in files) < 8e6
