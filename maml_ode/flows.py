@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from maml_ode._validation import Array, check_choice, check_real
+from maml_ode._validation import Array, check_choice, check_count, check_real
 from maml_ode.fields import (
     FirstOrderField,
     GradientField,
@@ -69,12 +69,21 @@ class Phase:
     until : GradientNormBelow or callable, optional
         ``until(t, w)`` ends the phase where its value falls to 0 or below (an event as in
         ``scipy.integrate.solve_ivp``, terminal, direction -1). None: the phase never ends by itself.
+    then : int, optional
+        The number of the phase that follows; the next one by default. A number at or before the phase's own
+        makes the flow re-entrant.
     """
 
     field: VectorField
     until: Until | None = None
+    then: int | None = None
 
-    def __init__(self, field: VectorField | Objective, until: Until | None = None) -> None:
+    def __init__(
+        self,
+        field: VectorField | Objective,
+        until: Until | None = None,
+        then: int | None = None,
+    ) -> None:
         if isinstance(field, Objective):
             field = GradientField(field)
         if not isinstance(field, VectorField):
@@ -85,7 +94,12 @@ class Phase:
         if until is not None and not callable(until):
             raise TypeError(f"until must be callable as until(t, w) -> float, not {until!r}.")
         object.__setattr__(self, "field", field)
+        if then is not None:
+            check_count("then", then, minimum=0)
+            if until is None:
+                raise ValueError("then= names what follows the phase's end, so it needs until=.")
         object.__setattr__(self, "until", until)
+        object.__setattr__(self, "then", then)
 
 
 @dataclass(frozen=True)
@@ -133,6 +147,10 @@ class Flow:
                     f"all phases must act on the same R^d, but phase 0 has d = {phases[0].field.dim} and "
                     f"phase {number} has d = {phase.field.dim}."
                 )
+            if phase.then is not None and phase.then >= len(phases):
+                raise ValueError(
+                    f"phase {number} has then={phase.then}, but there are {len(phases)} phases, numbered from 0."
+                )
             if phase.until is None and number < len(phases) - 1:
                 raise ValueError(f"phase {number} is not the last one, so it needs until=.")
         if objective is None:
@@ -141,6 +159,8 @@ class Flow:
             raise ValueError(
                 f"objective has d = {objective.dim}, but the phases have d = {phases[0].field.dim}."
             )
+        if rule != "one_way" and any(phase.then is not None for phase in phases):
+            raise ValueError(f"rule={rule!r} chooses the phase by itself; leave then= out.")
         chosen = SwitchRule(check_choice("rule", rule, [str(r) for r in SwitchRule]))
         if chosen is not SwitchRule.ONE_WAY and len(phases) != 2:
             raise ValueError(f"rule={rule!r} needs a flow of two phases, not {len(phases)}.")
@@ -153,6 +173,16 @@ class Flow:
     def dim(self) -> int:
         """The number of parameters d."""
         return self.objective.dim
+
+    def following(self, number: int) -> int:
+        """Return the phase after phase ``number``; the number of phases if the flow ends there."""
+        then = self.phases[number].then
+        return number + 1 if then is None else then
+
+    @property
+    def re_entrant(self) -> bool:
+        """Whether some phase is followed by itself or an earlier one."""
+        return any(self.following(number) <= number for number in range(len(self.phases)))
 
     @property
     def task_objective(self) -> ExpectedLoss:

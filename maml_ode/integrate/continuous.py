@@ -266,7 +266,8 @@ def _check_smoothness(flow: Flow, tol: float, t_max: float) -> None:
             f"{NON_SMOOTH_FLOOR:g}, or a finite t_max."
         )
     warnings.warn(
-        f"{fact}: every integrator falls to first order there; {companion} avoids it.",
+        f"{fact}: every integrator falls to first order there, and the default rtol = 1e-4 is about what "
+        f"the path is good for; {companion} avoids it.",
         NonSmoothWarning,
         stacklevel=3,
     )

@@ -200,12 +200,12 @@ class _PhaseSelector:
     def decide(self, t: float, w: Array, path: Path) -> int:
         """Return the phase in force at ``w``, recording a switch if it has changed."""
         if self.flow.rule is SwitchRule.ONE_WAY:
-            while self.number < len(self._rules):
-                rule = self._rules[self.number]
+            for _ in range(len(self._rules)):
+                rule = self._rules[self.number] if self.number < len(self._rules) else None
                 if rule is None or rule(t, w) > 0:
                     break
                 path.switch(t, w, self.number)
-                self.number += 1
+                self.number = self.flow.following(self.number)
             return self.number
         rule = self._rules[0]
         inside = rule is not None and rule(t, w) <= 0
@@ -218,7 +218,7 @@ class _PhaseSelector:
     def stationarity(self, number: int, norm: float, t: float, w: Array) -> float:
         """Return the norm that the stationarity test looks at; infinite where it does not look."""
         last = len(self.flow.phases) - 1
-        if number == last:
+        if number == last and self.flow.phases[last].then is None:
             return norm
         if self.flow.rule is SwitchRule.ONE_WAY:
             return float("inf")

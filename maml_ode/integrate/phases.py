@@ -115,8 +115,12 @@ class PhaseMachine:
         return SwitchingFunction(until, self._evaluators[number])
 
     def _skip_ended_phases(self, number: int, t: float, w: Array) -> int:
-        """One-way flows: pass over phases whose ending rule is already met."""
-        if self.flow.rule is not SwitchRule.ONE_WAY:
+        """One-way flows: pass over phases whose ending rule is already met.
+
+        Not where phases come again: the rule that began a phase may be the one that ends it, and is then
+        waited for until the state has moved away from it.
+        """
+        if self.flow.rule is not SwitchRule.ONE_WAY or self.flow.re_entrant:
             return number
         while number < len(self.flow.phases) and self.flow.phases[number].until is not None:
             if self._rule(number)(t, w) > 0:
@@ -130,14 +134,16 @@ class PhaseMachine:
         if self.flow.rule is SwitchRule.ONE_WAY:
             if self.flow.phases[number].until is None:
                 return None, 1, number
-            return self._rule(number), 1, number + 1
+            return self._rule(number), 1, self.flow.following(number)
         outer = 0 if self.flow.rule is SwitchRule.RETEST else 1
         return self._rule(0), 1 if number == outer else -1, 1 - number
 
     def _is_final(self, number: int) -> bool:
         """Whether a vanishing field in this phase ends the run."""
-        if self.flow.rule is SwitchRule.AS_PRINTED:
+        if self.flow.rule is SwitchRule.AS_PRINTED or number >= len(self.flow.phases):
             return True
+        if self.flow.phases[number].then is not None:
+            return False
         return number >= len(self.flow.phases) - 1
 
     def _slides(self, following: int, t: float, w: Array) -> bool:

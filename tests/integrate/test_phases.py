@@ -174,3 +174,37 @@ def test_chattering_between_callable_rules_is_bounded():
     assert run.final_time == pytest.approx(1.0)
     with pytest.raises(ValueError, match="sliding='stop'"):
         mo.solve(flow, [1.0], t_max=10.0, tol=0, sliding="follow")
+
+
+def test_phases_can_follow_each_other_in_a_circle():
+    """Three phases of rotation, each until a third of the turn is done, round and round."""
+    objective = mo.ExpectedLoss(mo.tasks.Quadratic([np.eye(2)], [[0.0, 0.0]]))
+
+    def rotate(speed):
+        return CallableField(lambda w: speed * np.array([-w[1], w[0]]), 2)
+
+    def until(angle):
+        return lambda t, w: np.cos(angle) * w[1] * -1 + np.sin(angle) * w[0]
+
+    third = 2 * np.pi / 3
+    flow = mo.Flow(
+        [
+            mo.Phase(rotate(1.0), until=until(third)),
+            mo.Phase(rotate(2.0), until=until(2 * third)),
+            mo.Phase(rotate(4.0), until=until(3 * third), then=0),
+        ],
+        objective=objective,
+    )
+    run = mo.solve(flow, [1.0, 0.0], t_max=9.0, tol=0, method="DOP853", rtol=1e-10, atol=1e-12)
+    lap = third * (1 + 1 / 2 + 1 / 4)
+    once = third * np.cumsum([1, 1 / 2, 1 / 4])
+    expected = np.concatenate([once, lap + once, 2 * lap + once])
+    expected = expected[expected < 9.0]
+    np.testing.assert_allclose(run.switch_times, expected, atol=1e-8)
+    assert set(run.phase) == {0, 1, 2}
+    iterates = mo.euler(flow, [1.0, 0.0], 1e-3, max_iter=9000, diagnostics=False)
+    np.testing.assert_allclose(iterates.switch_times, expected, atol=2e-2)
+    with pytest.raises(ValueError, match="then=7"):
+        mo.Flow([mo.Phase(rotate(1.0), until=until(0.0), then=7)], objective=objective)
+    with pytest.raises(ValueError, match="needs until="):
+        mo.Phase(rotate(1.0), then=0)
