@@ -129,7 +129,7 @@ def solve(
     >>> import maml_ode as mo
     >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
     >>> run = mo.solve(mo.maml_flow(tasks, alpha=0.1), [10.0])
-    >>> run.stop.name, round(run.w[0], 6)
+    >>> run.stop.name, round(float(run.w[0]), 6)
     ('STATIONARY', 0.421053)
     """
     if not isinstance(flow, Flow):

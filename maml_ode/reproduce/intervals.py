@@ -30,7 +30,7 @@ class Interval:
     --------
     >>> from maml_ode.reproduce.intervals import Interval
     >>> x = Interval.of(0.1) + Interval.of(0.2)
-    >>> bool(x.low < 0.3 < x.high)
+    >>> bool(x.low <= 0.3 <= x.high)
     True
     """
 
