@@ -143,9 +143,10 @@ def main():
     import numba
     import scipy
 
+    versions = f"NumPy {np.__version__}, SciPy {scipy.__version__}, Numba {numba.__version__}"
     lines.append(
         f"Measured on {time.strftime('%Y-%m-%d')}, {platform.machine()}, Python "
-        f"{platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}, Numba {numba.__version__}, maml_ode {mo.__version__}."
+        f"{platform.python_version()}, {versions}, maml_ode {mo.__version__}."
     )
     PAGE.write_text("\n".join(lines) + "\n")
 
