@@ -13,7 +13,6 @@ from maml_ode.reproduce.artefact import Artefact, Inputs, ReportProgress, Settin
 from maml_ode.reproduce.parallel import run_jobs
 from maml_ode.reproduce.runs import (
     ALGORITHMS,
-    FLOW_ATOL,
     FLOW_RTOL,
     follow,
     iterate,
@@ -38,7 +37,7 @@ TITLES = {
 }
 STYLES = {"MAML": MAML, "BI-MAML": BIMAML}
 BAND = (0.1, 0.9)
-QUICK_SEEDS = 4
+QUICK_SEEDS, QUICK_RTOL = 3, 1e-5
 FLOW_POINTS_PER_STEP = 4
 # grad F costs a gradient, a Hessian-vector product and a gradient; grad f costs one gradient.
 GRADIENTS_PER_MAML_STEP = 3
@@ -49,10 +48,16 @@ def _seeds(settings: Settings) -> range:
     return settings.seed_range[:count]
 
 
+def _rtol(settings: Settings) -> float:
+    return QUICK_RTOL if settings.quick else FLOW_RTOL
+
+
 def compute(settings: Settings, progress: ReportProgress, inputs: Inputs) -> dict[str, Table]:
     """Run both algorithms over the seeds, and both flows for the first seed."""
     arguments = [
-        (name, seed, seed == settings.seed) for name in EXPERIMENTS for seed in _seeds(settings)
+        (name, seed, _rtol(settings) if seed == settings.seed else None)
+        for name in EXPERIMENTS
+        for seed in _seeds(settings)
     ]
     done = run_jobs(_one, arguments, settings.jobs, progress)
     return {
@@ -62,8 +67,8 @@ def compute(settings: Settings, progress: ReportProgress, inputs: Inputs) -> dic
     }
 
 
-def _one(name: str, seed: int, with_flows: bool) -> tuple[dict[str, npt.NDArray[Any]], ...]:
-    """Return the rows of one experiment and seed: iterates, flows, and the switch."""
+def _one(name: str, seed: int, rtol: float | None) -> tuple[dict[str, npt.NDArray[Any]], ...]:
+    """Return the rows of one experiment and seed: iterates, flows (unless rtol is None), switch."""
     problem = experiments.load(name, seed=seed)
     runs = {algorithm: iterate(problem, algorithm) for algorithm in ALGORITHMS}
     iterates = stack(
@@ -72,9 +77,10 @@ def _one(name: str, seed: int, with_flows: bool) -> tuple[dict[str, npt.NDArray[
     )
     k = switch_iteration(runs["BI-MAML"], problem)
     flow_k, flows = float("nan"), {}
-    if with_flows:
+    if rtol is not None:
         paths = {
-            algorithm: follow(problem, algorithm, FLOW_POINTS_PER_STEP) for algorithm in ALGORITHMS
+            algorithm: follow(problem, algorithm, FLOW_POINTS_PER_STEP, rtol)
+            for algorithm in ALGORITHMS
         }
         flow_k = switch_iteration(paths["BI-MAML"], problem)
         flows = stack(
@@ -222,7 +228,10 @@ def constants(settings: Settings) -> dict[str, Any]:
             "band": f"quantiles {BAND[0]} to {BAND[1]} over the seeds, at each iteration",
             "saving": "(1 - 1/3) switch_k/n_steps: grad F is counted as three gradients",
             "flow_points_per_step": FLOW_POINTS_PER_STEP,
-            "flow_tolerances_without_closed_form": {"rtol": FLOW_RTOL, "atol": FLOW_ATOL},
+            "flow_tolerances_without_closed_form": {
+                "rtol": _rtol(settings),
+                "atol": _rtol(settings) / 100,
+            },
         },
     }
 
