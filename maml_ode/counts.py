@@ -17,8 +17,9 @@ class Counts:
 
     Attributes
     ----------
-    losses, gradients, hvps, hessians, thirds : int
-        Passes over all tasks: one pass is M evaluations of f_i, grad f_i, Hess f_i v, Hess f_i, D^3 f_i[v].
+    losses, gradients, hvps, hessians, thirds, third_vectors : int
+        Passes over all tasks: one pass is M evaluations of f_i, grad f_i, Hess f_i v, Hess f_i, the
+        matrix D^3 f_i[v], the vector D^3 f_i[v, q].
     factorizations : int
         Matrix factorisations (LU, Cholesky, eigendecompositions).
     steps, rejected : int
@@ -32,6 +33,7 @@ class Counts:
     hvps: int = 0
     hessians: int = 0
     thirds: int = 0
+    third_vectors: int = 0
     factorizations: int = 0
     steps: int = 0
     rejected: int = 0
@@ -58,10 +60,11 @@ class Counts:
         Parameters
         ----------
         hvp : float
-            Cost of a Hessian-vector product in gradients. The default 1 makes grad F with one inner
-            step cost 3 gradients.
+            Cost of a Hessian-vector product, or of a third derivative contracted to a vector, in
+            gradients. The default 1 makes grad F with one inner step cost 3 gradients.
         hessian : float, optional
-            Cost of a Hessian or a contracted third derivative in gradients; needed if there are any.
+            Cost of a Hessian or of a third derivative contracted to a matrix in gradients; needed if
+            there are any.
 
         Raises
         ------
@@ -74,7 +77,8 @@ class Counts:
                 f"{matrices} Hessians or third derivatives were evaluated; pass hessian=, their cost in "
                 "gradients (about d for dense matrices)."
             )
-        return self.gradients + hvp * self.hvps + matrices * (hessian or 0.0)
+        vectors = self.hvps + self.third_vectors
+        return self.gradients + hvp * vectors + matrices * (hessian or 0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain nested dictionaries, for JSON."""

@@ -257,7 +257,7 @@ class MAMLLoss(Objective):
         self.gradient_cost = Counts(gradients=k + 1, hvps=k)
         # Forward: k tangents; backward: one product for the tangent of the adjoint at every step and one for
         # the adjoint itself at every step but the last; a contracted third derivative at every step.
-        self.hvp_cost = Counts(gradients=k + 1, hvps=3 * k, thirds=k)
+        self.hvp_cost = Counts(gradients=k + 1, hvps=3 * k, third_vectors=k)
         self.hessian_cost = Counts(gradients=k + 1, hessians=k + 1, thirds=k)
 
     def __repr__(self) -> str:

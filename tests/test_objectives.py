@@ -275,7 +275,8 @@ def test_gradient_never_forms_a_hessian():
 
 
 def test_declared_costs_equal_an_outside_counter():
-    calls = dict.fromkeys(("losses", "gradients", "hvps", "hessians", "thirds"), 0)
+    kinds = ("losses", "gradients", "hvps", "hessians", "thirds", "third_vectors")
+    calls = dict.fromkeys(kinds, 0)
 
     def counted(name, value):
         def function(*_):
@@ -291,7 +292,7 @@ def test_declared_costs_equal_an_outside_counter():
         counted("hessians", np.eye(d)),
         counted("hvps", np.ones(d)),
         thirds=counted("thirds", np.eye(d)),
-        third_vectors=counted("thirds", np.ones(d)),
+        third_vectors=counted("third_vectors", np.ones(d)),
         n_tasks=M,
         dim=d,
     )

@@ -116,3 +116,4 @@ def test_counts_add_up_and_weigh():
     with pytest.raises(ValueError, match="pass hessian="):
         mo.Counts(hessians=1).gradient_equivalents()
     assert mo.Counts(hessians=1, thirds=1).gradient_equivalents(hessian=10) == 20
+    assert mo.Counts(hvps=3, third_vectors=1).gradient_equivalents(hvp=2) == 8

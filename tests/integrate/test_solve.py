@@ -153,7 +153,8 @@ def test_user_tolerances_that_stall_are_named(make_quadratic):
 
 def test_counts_equal_an_outside_counter(make_quadratic):
     family = make_quadratic(M=2)
-    calls = dict.fromkeys(("losses", "gradients", "hessians", "hvps", "thirds"), 0)
+    kinds = ("losses", "gradients", "hvps", "hessians", "thirds", "third_vectors")
+    calls = dict.fromkeys(kinds, 0)
 
     def counted(name, function):
         def wrapped(i, *arguments):
@@ -168,6 +169,7 @@ def test_counts_equal_an_outside_counter(make_quadratic):
         counted("hessians", family.hessians),
         counted("hvps", family.hvps),
         thirds=counted("thirds", family.third),
+        third_vectors=counted("third_vectors", lambda w, v, q: np.zeros((2, 4))),
         n_tasks=2,
         dim=4,
     )
