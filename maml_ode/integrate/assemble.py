@@ -109,6 +109,10 @@ def assemble(
         if t_eval is None:
             energy, more = _energy(flow, path, series, sol if integrate_energy else None)
             apart = apart + more
+        if path.asked_for and t_eval is None and not np.isfinite(series["loss"][-1]):
+            # The state itself has not overflowed yet, but nobody asked for this.
+            message = f"{StopReason.NON_FINITE} The loss at t = {path.final_time:.6g}; {path.message}"
+            path.end(path.final_time, path.final_state, StopReason.NON_FINITE, message, False)
     events: list[tuple[Array, Array]] = []
     for number in range(path.n_phases):
         if flow.phases[number].until is not None or flow.rule != "one_way":

@@ -168,6 +168,16 @@ def test_divergence_keeps_the_finite_part():
     assert 2 < len(run) < 20
 
 
+def test_a_loss_that_overflows_is_not_success():
+    """Linear regression with the sum over the samples diverges; after 50 steps w is still finite."""
+    problem = mo.experiments.load("linear_regression", reduction="sum")
+    with pytest.warns(StepSizeWarning):
+        run = mo.euler(problem.maml_flow(), problem.w0, problem.beta, max_iter=50)
+    assert np.isfinite(run.y).all()
+    assert run.stop is mo.StopReason.NON_FINITE
+    assert not run.success
+
+
 def test_record_every_keeps_both_ends(quadratic):
     flow = mo.maml_flow(quadratic, 0.3)
     everything = mo.euler(flow, np.ones(4), 0.5, max_iter=23)
