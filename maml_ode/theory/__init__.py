@@ -70,6 +70,7 @@ __getattr__, __dir__ = attach(
         "discrete",
         "inequalities",
         "local",
+        "open_points",
         "printed",
         "variants",
     ),
