@@ -9,6 +9,7 @@ R_i = s_i min{sum_j ||x_j||, ||X||_2 sqrt(n_i)}.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from maml_ode._validation import Array
 from maml_ode.tasks.linear_model import LinearModel
 from maml_ode.tasks.linear_regression import LinearRegression
 from maml_ode.tasks.logistic import LogisticRegression
+from maml_ode.tasks.sparse_samples import is_sparse
 from maml_ode.tasks.svm import SVM
 from maml_ode.theory.constants_quadratic import quadratic_constants
 from maml_ode.theory.family_constants import Constants, assemble, register
@@ -111,7 +113,7 @@ def _bounds(
     middles, radii = np.empty((tasks.n_tasks, tasks.dim)), np.empty(tasks.n_tasks)
     for i, (X, y, scale) in enumerate(zip(tasks.X, tasks.y, tasks.scales, strict=True)):
         top = _gram_extremes(X)[1]
-        norms = np.linalg.norm(X, axis=1)
+        norms = _row_norms(X)
         tops[i] = scale * second * top + l2
         cubic = min(float(norms.max()) * top, float((norms**3).sum()))
         kappas[i] = scale * third * cubic if cubic > 0 else 0.0
@@ -141,10 +143,17 @@ def _bounds(
     )
 
 
-def _gram_extremes(X: Array) -> tuple[float, float]:
+def _row_norms(X: Any) -> Array:
+    """Return ||x_j|| for every row of a dense or sparse X."""
+    squares = X.multiply(X) if is_sparse(X) else X * X
+    return np.asarray(np.sqrt(squares.sum(axis=1)))
+
+
+def _gram_extremes(X: Any) -> tuple[float, float]:
     """Return the extreme eigenvalues of X'X, from the smaller of X'X and XX'."""
     n, d = X.shape
-    eigenvalues = np.linalg.eigvalsh(X.T @ X if d <= n else X @ X.T)
+    gram = X.T @ X if d <= n else X @ X.T
+    eigenvalues = np.linalg.eigvalsh(gram.toarray() if is_sparse(gram) else gram)
     low = float(eigenvalues[0]) if d <= n else 0.0
     return max(low, 0.0), max(float(eigenvalues[-1]), 0.0)
 
@@ -152,4 +161,9 @@ def _gram_extremes(X: Array) -> tuple[float, float]:
 def _mean_extremes(tasks: LinearModel, second: float) -> tuple[float, float]:
     """Return the extreme eigenvalues of second * sum p_i s_i X_i'X_i."""
     factors = np.sqrt(second * tasks.weights * tasks.scales)
-    return _gram_extremes(np.concatenate([f * X for f, X in zip(factors, tasks.X, strict=True)]))
+    rows = [f * X for f, X in zip(factors, tasks.X, strict=True)]
+    if tasks.is_sparse:
+        from scipy.sparse import vstack
+
+        return _gram_extremes(vstack(rows))
+    return _gram_extremes(np.concatenate(rows))
