@@ -15,8 +15,12 @@ from maml_ode.flows import bimaml_flow, maml_flow
 from maml_ode.integrate import solve
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.reproduce.artefact import Artefact, Inputs, ReportProgress, Settings, Table
-from maml_ode.reproduce.critical_points import count_critical_points, count_over_range
 from maml_ode.reproduce.figure1_pictures import draw, key_numbers
+from maml_ode.theory.critical_points import (
+    bifurcation_table,
+    count_by_alpha,
+    count_critical_points,
+)
 
 if TYPE_CHECKING:
     from maml_ode.tasks.sinusoid import Sinusoid
@@ -59,7 +63,7 @@ def compute(settings: Settings, progress: ReportProgress, inputs: Inputs) -> dic
     width = QUICK_ALPHA_STEP if settings.quick else ALPHA_STEP
     branches = _branches(tasks, width)
     progress(0.7, "counting over alpha")
-    counts = count_over_range(tasks, ALPHA_MAX, 2 * width, NARROWEST_ALPHA)
+    counts = count_by_alpha(tasks, ALPHA_MAX, width=2 * width, narrowest=NARROWEST_ALPHA)
     columns: dict[str, dict[str, Any]] = {
         "fig1_derivatives": {
             key: np.concatenate([part[key] for part in derivatives]) for key in near
@@ -70,10 +74,10 @@ def compute(settings: Settings, progress: ReportProgress, inputs: Inputs) -> dic
         "fig1_switch_tolerance": switching,
         "fig1_branches": branches,
         "fig1_counts": {
-            "alpha_low": [count.alpha_low for count in counts],
-            "alpha_high": [count.alpha_high for count in counts],
-            "proved": [count.number is not None for count in counts],
-            "critical_points": [-1 if count.number is None else count.number for count in counts],
+            "alpha_low": [found.alpha[0] for found in counts],
+            "alpha_high": [found.alpha[1] for found in counts],
+            "proved": [found.certified for found in counts],
+            "critical_points": [-1 if found.count is None else found.count for found in counts],
         },
     }
     return {name: Table(name, table) for name, table in columns.items()}
@@ -122,23 +126,20 @@ def _negative_curvature(F: MAMLLoss, w: Array, second: Array) -> dict[str, Any]:
 
 def _critical_points(tasks: Sinusoid, alpha: float) -> dict[str, Any]:
     """Return every critical point of F with the interval in which it is proved to be the only one."""
-    (count,) = count_critical_points(tasks, np.array([alpha]))
-    if count.number is None:
-        raise RuntimeError(f"the critical points at alpha = {alpha:g} were not separated.")
+    found = count_critical_points(tasks, alpha)
+    if not (found.certified and found.everywhere):
+        raise RuntimeError(
+            f"the critical points at alpha = {alpha:g} were not proved: {found.note}"
+        )
     F = MAMLLoss(tasks, alpha)
-    w = [_root(F, *bracket) for bracket in count.brackets]
     return {
-        "w": w,
-        "value": [F.value([x]) for x in w],
-        "second": [_bend(F, x) for x in w],
-        "minimum": list(count.rising),
-        "proved_low": [low for low, _ in count.brackets],
-        "proved_high": [high for _, high in count.brackets],
+        "w": found.points,
+        "value": [F.value([w]) for w in found.points],
+        "second": [_bend(F, w) for w in found.points],
+        "minimum": [kind == "minimum" for kind in found.kinds],
+        "proved_low": [low for low, _ in found.enclosures],
+        "proved_high": [high for _, high in found.enclosures],
     }
-
-
-def _root(F: MAMLLoss, low: float, high: float) -> float:
-    return float(brentq(lambda x: _slope(F, x), low, high, xtol=1e-15))
 
 
 def _ends(problem: Experiment, n_starts: int) -> dict[str, Any]:
@@ -174,14 +175,13 @@ def _branches(tasks: Sinusoid, width: float) -> dict[str, Any]:
     columns: dict[str, list[Any]] = {
         key: [] for key in ("alpha", "critical_points", "rank", "w", "minimum")
     }
-    for count in count_critical_points(tasks, grid):
-        F = MAMLLoss(tasks, count.alpha_low)
-        for rank, (bracket, rising) in enumerate(zip(count.brackets, count.rising, strict=True)):
-            columns["alpha"].append(count.alpha_low)
-            columns["critical_points"].append(count.number)
+    for found in bifurcation_table(tasks, grid):
+        for rank, (w, kind) in enumerate(zip(found.points, found.kinds, strict=True)):
+            columns["alpha"].append(found.alpha[0])
+            columns["critical_points"].append(found.count)
             columns["rank"].append(rank)
-            columns["w"].append(_root(F, *bracket))
-            columns["minimum"].append(rising)
+            columns["w"].append(float(w))
+            columns["minimum"].append(kind == "minimum")
     return columns
 
 
