@@ -15,8 +15,9 @@ from typing import Any
 
 import sympy
 
-from maml_ode.tasks.expression_grammar import FUNCTIONS
-from maml_ode.tasks.symbolic_derivatives import Derivation, Index, parameter_symbols, real_symbol
+from maml_ode.tasks.expression_tree import FUNCTIONS
+from maml_ode.tasks.symbolic_derivatives import Derivation, Index, parameter_symbols
+from maml_ode.tasks.symbolic_expression import Steps, real_symbol
 
 __all__ = ["MAX_OPERATIONS", "kernel_source"]
 
@@ -57,15 +58,15 @@ KERNELS = Kernels(loss, gradient, hvp, hessian, third, third_vector)
 """
 
 
-def kernel_source(expression: Any, n_variables: int, n_parameters: int) -> str:
-    """Return the source of a module whose ``KERNELS`` are those of ``expression``.
+def kernel_source(steps: Steps, n_variables: int, n_parameters: int) -> str:
+    """Return the source of a module whose ``KERNELS`` are those of an expression.
 
     Layout of the data: floats = [parameters (n_parameters, M)], integers = [M].
 
     Parameters
     ----------
-    expression : sympy.Expr
-        In ``variable_symbols(n_variables)`` and ``parameter_symbols(n_parameters)``.
+    steps : Steps
+        The expression, in ``variable_symbols(n_variables)`` and ``parameter_symbols(n_parameters)``.
     n_variables, n_parameters : int
         d and the number of parameters.
 
@@ -74,7 +75,7 @@ def kernel_source(expression: Any, n_variables: int, n_parameters: int) -> str:
     ValueError
         If a kernel would hold more than ``MAX_OPERATIONS`` operations.
     """
-    writer = _KernelWriter(expression, n_variables, n_parameters)
+    writer = _KernelWriter(steps, n_variables, n_parameters)
     source = [_HEADER]
     for name, arguments, lines in writer.kernels():
         source.append(_KERNEL.format(type=name.upper(), name=name, arguments=arguments))
@@ -85,10 +86,10 @@ def kernel_source(expression: Any, n_variables: int, n_parameters: int) -> str:
 class _KernelWriter:
     """Writes the bodies of the six kernels."""
 
-    def __init__(self, expression: Any, n_variables: int, n_parameters: int) -> None:
-        self.derivation = Derivation(expression, n_variables)
+    def __init__(self, steps: Steps, n_variables: int, n_parameters: int) -> None:
+        self.derivation = Derivation(steps, n_variables)
         self.dim = n_variables
-        self.has_domain = _has_domain(expression)
+        self.has_domain = any(map(_has_domain, [*steps.definitions.values(), steps.value]))
         inputs = {
             p: f"floats[{k} * n_tasks + i]" for k, p in enumerate(parameter_symbols(n_parameters))
         }
@@ -101,7 +102,7 @@ class _KernelWriter:
         d = self.dim
         vector = [(r,) for r in range(d)]
         matrix = list(itertools.combinations_with_replacement(range(d), 2))
-        bodies = [
+        bodies: list[tuple[str, str, Sequence[Index], Index]] = [
             ("loss", "i, w, data", [()], ()),
             ("gradient", "i, w, data, out", vector, ()),
             ("hvp", "i, w, v, data, out", vector, (d,)),
@@ -150,7 +151,9 @@ class _KernelWriter:
 
     def _compute(self, needed: Mapping[Any, Any]) -> list[str]:
         """Return the lines that compute ``needed`` from the kernel's arguments."""
-        common, reduced = sympy.cse(list(needed.values()), symbols=sympy.numbered_symbols("x", real=True))
+        common, reduced = sympy.cse(
+            list(needed.values()), symbols=sympy.numbered_symbols("x", real=True)
+        )
         return self._in_order(dict([*common, *zip(needed, reduced, strict=True)]))
 
     def _in_order(self, values: dict[Any, Any]) -> list[str]:
@@ -172,7 +175,7 @@ def _name(entry: Index) -> Any:
 
 
 def _has_domain(expression: Any) -> bool:
-    """Whether the loss is NaN at some real points."""
+    """Whether an operation in ``expression`` gives NaN at some real points."""
     calls = expression.has(sympy.log, sympy.asin, sympy.acos, sympy.acosh, sympy.atanh)
     return bool(calls) or any(
         not power.exp.is_Integer and not power.base.is_positive
@@ -207,7 +210,9 @@ class _Printer:
             return self._power(expression.base, expression.exp)
         name = type(expression).__name__
         if name not in FUNCTIONS:
-            raise ValueError(f"expression: its derivatives hold {expression}, which is not compiled.")
+            raise ValueError(
+                f"expression: its derivatives hold {expression}, which is not compiled."
+            )
         return f"math.{name}({self.text(expression.args[0])})"
 
     def factor(self, expression: Any) -> str:

@@ -12,10 +12,12 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, freeze, unknown_name
 from maml_ode.tasks.base import CompiledFamily
-from maml_ode.tasks.expression_grammar import CONSTANTS, FUNCTIONS, Node, names, parse
+from maml_ode.tasks.expression_grammar import parse
+from maml_ode.tasks.expression_tree import CONSTANTS, FUNCTIONS, Node, names
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels
+    from maml_ode.tasks.symbolic_expression import Steps
 
 __all__ = ["Symbolic"]
 
@@ -68,10 +70,10 @@ class Symbolic(CompiledFamily):
     Notes
     -----
     Symbols are matched by name; their assumptions are dropped. Functions that are not smooth (abs, max, sign,
-    ...) are refused. The others are smooth inside their domain, which is where ``smoothness`` says
-    ``SMOOTH``: at its boundary (``sqrt`` and fractional powers at 0) derivatives may be infinite, and
-    outside it the loss and all its derivatives are NaN. SymPy's simplifications may enlarge the domain: x/x
-    is 1 and exp(log(x)) is x.
+    ...) are refused. The others are smooth inside their domain, which is what ``smoothness`` means by
+    ``SMOOTH``. Where the argument of a root or of a fractional power is 0, derivatives are infinite or NaN;
+    outside the domain the loss and all its derivatives are NaN. Like terms are collected, so that x/x
+    is 1 also at x = 0.
 
     Examples
     --------
@@ -109,14 +111,11 @@ class Symbolic(CompiledFamily):
             raise ValueError(
                 f"{_listed(shared)} must be either a variable or a parameter, not both."
             )
-        tree = _tree(expression)
-        _check_names(names(tree), self.variables, self._parameter_names)
+        self._tree = _tree(expression)
+        _check_names(names(self._tree), self.variables, self._parameter_names)
         self._values = _table({name: by_name[name] for name in self._parameter_names})
         super().__init__(self._values.shape[1], len(self.variables), weights)
-
-        from maml_ode.tasks.symbolic_expression import build
-
-        self._canonical = build(tree, self._symbols)
+        self._steps()  # refuses what cannot be derived
 
     @property
     def parameters(self) -> dict[str, Array]:
@@ -126,27 +125,16 @@ class Symbolic(CompiledFamily):
             for name, row in zip(self._parameter_names, self._values, strict=True)
         }
 
-    @property
-    def _symbols(self) -> dict[str, Any]:
-        """The symbols w0, w1, ..., p0, p1, ... of the generated code by the user's names."""
-        from maml_ode.tasks.symbolic_derivatives import parameter_symbols, variable_symbols
-
-        return dict(
-            zip(
-                (*self.variables, *self._parameter_names),
-                (*variable_symbols(self.dim), *parameter_symbols(len(self._parameter_names))),
-                strict=True,
-            )
-        )
+    def _steps(self) -> Steps:
+        return _steps(self._tree, self.variables, self._parameter_names)
 
     @cached_property
     def expression(self) -> Any:
         """The loss in plain symbols of the given names."""
         import sympy
 
-        return self._canonical.xreplace(
-            {symbol: sympy.Symbol(name) for name, symbol in self._symbols.items()}
-        )
+        symbols = _symbols(self.variables, self._parameter_names).items()
+        return self._steps().expanded().xreplace({s: sympy.Symbol(name) for name, s in symbols})
 
     @cached_property
     def gradient_expression(self) -> Any:
@@ -176,7 +164,7 @@ class Symbolic(CompiledFamily):
     @property
     def source(self) -> str:
         """The generated module that holds the kernels."""
-        return _source(self._canonical, self.dim, len(self._parameter_names))
+        return _source(self._tree, self.variables, self._parameter_names)
 
     def _kernels(self) -> Kernels:
         from maml_ode.tasks.generated_kernels import load
@@ -187,11 +175,26 @@ class Symbolic(CompiledFamily):
         return self._values.ravel(), np.array([self.n_tasks], dtype=np.int64)
 
 
+def _symbols(variables: tuple[str, ...], parameters: tuple[str, ...]) -> dict[str, Any]:
+    """Return the symbols w0, w1, ..., p0, p1, ... of the generated code by the given names."""
+    from maml_ode.tasks.symbolic_derivatives import parameter_symbols, variable_symbols
+
+    symbols = (*variable_symbols(len(variables)), *parameter_symbols(len(parameters)))
+    return dict(zip((*variables, *parameters), symbols, strict=True))
+
+
 @lru_cache(maxsize=64)
-def _source(expression: Any, n_variables: int, n_parameters: int) -> str:
+def _steps(tree: Node, variables: tuple[str, ...], parameters: tuple[str, ...]) -> Steps:
+    from maml_ode.tasks.symbolic_expression import Steps
+
+    return Steps(tree, _symbols(variables, parameters))
+
+
+@lru_cache(maxsize=64)
+def _source(tree: Node, variables: tuple[str, ...], parameters: tuple[str, ...]) -> str:
     from maml_ode.tasks.compile_symbolic import kernel_source
 
-    return kernel_source(expression, n_variables, n_parameters)
+    return kernel_source(_steps(tree, variables, parameters), len(variables), len(parameters))
 
 
 def _split(variables: Any) -> Iterable[Any]:
@@ -228,7 +231,7 @@ def _tree(expression: Any) -> Node:
         raise TypeError(
             f"expression must be text or a SymPy expression, not {type(expression).__name__}."
         )
-    from maml_ode.tasks.symbolic_expression import read
+    from maml_ode.tasks.read_sympy import read
 
     return read(expression)
 

@@ -1,9 +1,8 @@
-"""Derivatives of a SymPy expression, as steps that share what they have in common.
+"""Derivatives of an expression in steps: partial, directional, and mixed, up to any order.
 
-Written out, the third derivative of a product of twenty factors has thousands of terms. Here the expression is
-first cut into steps t0, t1, ... of one operation each, equal subexpressions being one step; a derivative of a
-step is then a short expression in the derivatives of earlier steps (the chain rule, forward mode), so that the
-work grows with the number of steps and not with the size of the formula.
+Written out, the third derivative of a product of twenty factors has thousands of terms. A derivative of a step
+is a short expression in the derivatives of earlier steps (the chain rule, forward mode), so that the work
+grows with the number of steps and not with the size of the formula.
 
 A derivative is named by its index, a sorted tuple of labels: label k < d is the partial derivative along the
 variable wk, label d the derivative along the vector v = (v0, ..., v(d-1)), label d + 1 that along q.
@@ -16,28 +15,21 @@ from typing import Any
 
 import sympy
 
-__all__ = ["Derivation", "Index", "parameter_symbols", "real_symbol", "variable_symbols"]
+from maml_ode.tasks.symbolic_expression import Steps, real_symbol
+
+__all__ = ["Derivation", "Index", "parameter_symbols", "variable_symbols"]
 
 Index = tuple[int, ...]
 
 
-def real_symbol(name: str) -> Any:
-    """Return the symbol of that name in derived expressions; every one stands for a real number."""
-    return sympy.Symbol(name, real=True)
-
-
 def variable_symbols(n: int) -> tuple[Any, ...]:
     """Return the symbols w0, ..., w(n-1)."""
-    return _numbered("w", n)
+    return tuple(real_symbol(f"w{k}") for k in range(n))
 
 
 def parameter_symbols(n: int) -> tuple[Any, ...]:
     """Return the symbols p0, ..., p(n-1)."""
-    return _numbered("p", n)
-
-
-def _numbered(letter: str, n: int) -> tuple[Any, ...]:
-    return tuple(real_symbol(f"{letter}{k}") for k in range(n))
+    return tuple(real_symbol(f"p{k}") for k in range(n))
 
 
 class Derivation:
@@ -45,7 +37,7 @@ class Derivation:
 
     Parameters
     ----------
-    expression : sympy.Expr
+    steps : Steps
         In ``variable_symbols(n_variables)`` and parameter symbols.
     n_variables : int
         d.
@@ -58,26 +50,21 @@ class Derivation:
         The expression itself, in terms of the steps.
     """
 
-    def __init__(self, expression: Any, n_variables: int) -> None:
-        self.dim = n_variables
-        self.variables = variable_symbols(n_variables)
-        self.steps: dict[Any, Any] = {}
+    def __init__(self, steps: Steps, n_variables: int) -> None:
+        self.value = steps.value
+        self.steps: dict[Any, Any] = dict(steps.definitions)
         self._rates: dict[Any, tuple[Any, ...]] = {}  # of w0, w1, ...: one per label
-        for k, w in enumerate(self.variables):
+        for k, w in enumerate(variable_symbols(n_variables)):
             unit = [sympy.Integer(int(k == label)) for label in range(n_variables)]
             self._rates[w] = (*unit, real_symbol(f"v{k}"), real_symbol(f"q{k}"))
-        self._varying = set(self.variables)
-        self._cut: dict[Any, Any] = {}
-        self._names: dict[Any, Any] = {}
         # A root is a step t0, t1, ... or None for the expression. Its derivative has a definition and,
         # in other definitions, is referred to by a name, or by its value if that is a number or a name.
-        self._roots: list[Any] = []
-        self._definitions: dict[tuple[Any, Index], Any] = {}
+        self._roots = [*steps.definitions, None]
+        self._definitions: dict[tuple[Any, Index], Any] = {
+            (root, ()): steps.definitions.get(root, steps.value) for root in self._roots
+        }
         self._references: dict[tuple[Any, Index], Any] = {}
-        self._origins: dict[Any, tuple[Any, Index]] = {}
-        self.value = self._lower(expression)
-        self._roots.append(None)
-        self._definitions[None, ()] = self.value
+        self._origins: dict[Any, tuple[Any, Index]] = {t: (t, ()) for t in steps.definitions}
 
     def derivative(self, index: Index) -> Any:
         """Return the derivative of the expression along the labels of ``index``, 0 if it vanishes."""
@@ -87,52 +74,6 @@ class Derivation:
                 for root in self._roots:  # earlier steps first, so that the recursion stays shallow
                     self._derive(root, part)
         return self._definitions[None, index]
-
-    def _lower(self, expression: Any) -> Any:
-        """Return ``expression`` as one short operation on variables and named steps."""
-        if expression.is_Symbol or not expression.free_symbols & set(self.variables):
-            return expression
-        if expression not in self._cut:
-            self._cut[expression] = self._operation(expression)
-        return self._cut[expression]
-
-    def _operation(self, expression: Any) -> Any:
-        parts = [self._lower(part) for part in expression.args]
-        if expression.is_Add:
-            return sympy.Add(*parts)
-        if expression.is_Mul:
-            fixed = [part for part in parts if not self._varies(part)]
-            factors = [part for part in parts if self._varies(part)]
-            if len(factors) > 1:
-                factors = [
-                    part if self._is_monomial(part) else self._name(part) for part in factors
-                ]
-            while len(factors) > 3:  # the product rule is short for few factors
-                factors = [
-                    self._name(sympy.Mul(*factors[k : k + 2])) for k in range(0, len(factors), 2)
-                ]
-            return sympy.Mul(*fixed, *factors)
-        return expression.func(*(self._name(part) for part in parts))
-
-    def _varies(self, expression: Any) -> bool:
-        return bool(expression.free_symbols & self._varying)
-
-    def _is_monomial(self, expression: Any) -> bool:
-        return bool(expression.is_Pow and expression.base.is_Symbol and expression.exp.is_Integer)
-
-    def _name(self, expression: Any) -> Any:
-        """Return the step that holds ``expression``."""
-        if expression.is_Symbol or not self._varies(expression):
-            return expression
-        if expression not in self._names:
-            symbol = real_symbol(f"t{len(self._names)}")
-            self._names[expression] = symbol
-            self.steps[symbol] = expression
-            self._varying.add(symbol)
-            self._roots.append(symbol)
-            self._definitions[symbol, ()] = expression
-            self._origins[symbol] = (symbol, ())
-        return self._names[expression]
 
     def _derive(self, root: Any, index: Index) -> Any:
         """Return what refers to the derivative of a root along ``index``."""

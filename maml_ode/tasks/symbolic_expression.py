@@ -1,25 +1,22 @@
-"""From an expression tree to SymPy and back, with every step bounded before SymPy takes it.
+"""From an expression tree to short SymPy expressions, each checked before it is used.
 
-SymPy evaluates as it builds: ``2**(10**9)`` becomes an integer of a billion bits, and ``x - x + 10**9`` a
-constant that no look at the text reveals. Trees are therefore built from the leaves upwards. Operands are
-*tame* (numbers within double precision, rationals of at most ``MAX_BITS`` bits, constant exponents of at
-most ``MAX_EXPONENT``), one step on tame operands is cheap, and its result is used only if it is tame again.
+SymPy evaluates as it builds: ``2**(10**9)`` becomes an integer of a billion bits, ``x - x + 10**9`` a constant
+that no look at the text reveals, and a nest of functions is searched for simplifications without end. The
+tree is therefore built from its leaves upwards, in steps: whatever is not short gets a name t0, t1, ... which
+stands for it from there on, equal expressions getting the same name. Operands are *tame* (numbers within
+double precision, rationals of at most ``MAX_BITS`` bits, constant exponents of at most ``MAX_EXPONENT``), one
+operation on short tame operands is cheap, and its result is used only if it is tame again.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
 import sympy
 
-from maml_ode.tasks.expression_grammar import (
+from maml_ode.tasks.expression_tree import (
     FUNCTIONS,
-    MAX_DEPTH,
-    MAX_NODES,
-    REFUSED,
     Call,
     Constant,
     Name,
@@ -28,10 +25,9 @@ from maml_ode.tasks.expression_grammar import (
     Power,
     Product,
     Sum,
-    refuse_function,
 )
 
-__all__ = ["MAX_EXPONENT", "build", "read"]
+__all__ = ["MAX_EXPONENT", "Steps", "real_symbol"]
 
 MAX_EXPONENT = 64  # of constant exponents, in magnitude
 MAX_BITS = 1_024  # of numerators and denominators
@@ -41,42 +37,123 @@ _CLASSES: dict[str, Any] = {name: getattr(sympy, name) for name in FUNCTIONS}
 _CONSTANTS: dict[str, Any] = {"pi": sympy.pi, "e": sympy.E, "E": sympy.E}
 
 
-def build(node: Node, symbols: Mapping[str, Any]) -> Any:
-    """Return the SymPy expression of a tree.
+def real_symbol(name: str) -> Any:
+    """Return the symbol of that name in derived expressions; every one stands for a real number."""
+    return sympy.Symbol(name, real=True)
+
+
+class Steps:
+    """An expression cut into steps t0, t1, ... of one operation each.
 
     Parameters
     ----------
     node : Node
-        The tree.
+        The tree of the expression.
     symbols : mapping of str to sympy.Symbol
-        What the names stand for, real symbols; names that are missing are the constants pi, e and E.
-        (For complex symbols SymPy ponders real and imaginary parts without end, and keeps sqrt(x**2),
-        which for real x is not smooth.)
+        What its names stand for; a name that is missing is one of the constants pi, e and E.
+
+    Attributes
+    ----------
+    definitions : dict of sympy.Symbol to sympy.Expr
+        What each step is, in terms of ``symbols`` and of earlier steps.
+    value : sympy.Expr
+        The whole expression, in terms of the same.
 
     Raises
     ------
     ValueError
-        If a constant is not a finite real number, or a number, an integer power or a constant exponent
-        is beyond the limits of this module.
+        If a constant is not a finite real number, or a number or a constant exponent is beyond the
+        limits of this module.
     """
-    match node:
-        case Number(value):
-            return _tame(sympy.Float(value) if isinstance(value, float) else sympy.Rational(value))
-        case Name(name):
-            return symbols[name] if name in symbols else _CONSTANTS[name]
-        case Constant(name):
-            return _CONSTANTS[name]
-        case Sum(terms):
-            return _tame(sympy.Add(*(build(term, symbols) for term in terms)))
-        case Product(factors):
-            return _tame(sympy.Mul(*(build(factor, symbols) for factor in factors)))
-        case Power(base, exponent):
-            return _power(build(base, symbols), build(exponent, symbols))
-        case Call(function, argument):
-            operand = build(argument, symbols)
-            if function == "exp":
-                _check_logarithms(operand)
-            return _tame(_CLASSES[function](operand))
+
+    def __init__(self, node: Node, symbols: Mapping[str, Any]) -> None:
+        self.definitions: dict[Any, Any] = {}
+        self._symbols = symbols
+        self._names: dict[Any, Any] = {}
+        self._degrees: dict[Any, float] = {}
+        self.value = self._build(node)
+
+    def expanded(self) -> Any:
+        """Return the expression with every step written out, as SymPy simplifies it.
+
+        Raises
+        ------
+        ValueError
+            If a number or exponent that only appears now is beyond the limits of this module.
+        """
+        written: dict[Any, Any] = {}
+        for symbol, definition in self.definitions.items():
+            written[symbol] = _substitute(definition, written)
+        return _substitute(self.value, written)
+
+    def _build(self, node: Node) -> Any:
+        """Return a short expression in the given symbols and named steps."""
+        match node:
+            case Number(value):
+                number = sympy.Float if isinstance(value, float) else sympy.Rational
+                return _tame(number(value))
+            case Name(name):
+                return self._symbols[name] if name in self._symbols else _CONSTANTS[name]
+            case Constant(name):
+                return _CONSTANTS[name]
+            case Sum(terms):
+                return _tame(sympy.Add(*(self._build(term) for term in terms)))
+            case Product(factors):
+                return self._product([self._build(factor) for factor in factors])
+            case Power(base, exponent):
+                power = _power(self._named(self._build(base)), self._named(self._build(exponent)))
+                _check_exponent(sympy.Rational(self._degree(power)))
+                return power
+            case Call(function, argument):
+                return _call(_CLASSES[function], self._named(self._build(argument)))
+
+    def _product(self, factors: list[Any]) -> Any:
+        numbers = [factor for factor in factors if not factor.free_symbols]
+        others = [factor for factor in factors if factor.free_symbols]
+        if len(others) > 1:
+            others = [factor if _is_monomial(factor) else self._named(factor) for factor in others]
+        while len(others) > 4:  # few factors keep the product rule short
+            pairs = (others[k : k + 2] for k in range(0, len(others), 2))
+            others = [self._named(_tame(sympy.Mul(*pair))) for pair in pairs]
+        return _tame(sympy.Mul(*numbers, *others))
+
+    def _named(self, expression: Any) -> Any:
+        """Return the step that holds ``expression``; symbols and constants stay what they are."""
+        if expression.is_Symbol or not expression.free_symbols:
+            return expression
+        if expression not in self._names:
+            symbol = real_symbol(f"t{len(self._names)}")
+            self._names[expression] = symbol
+            self.definitions[symbol] = expression
+            self._degrees[symbol] = self._degree(expression)
+        return self._names[expression]
+
+    def _degree(self, expression: Any) -> float:
+        """Return the largest exponent that nested powers and products of powers amount to."""
+        if expression.is_Symbol:
+            return self._degrees.get(expression, 1.0)
+        if expression.is_Pow and not expression.exp.free_symbols:
+            return self._degree(expression.base) * abs(float(expression.exp))
+        if expression.is_Mul:
+            return max(self._degree(factor) for factor in expression.args)
+        return 1.0
+
+
+def _substitute(definition: Any, written: Mapping[Any, Any]) -> Any:
+    if definition.is_Symbol or not definition.free_symbols:
+        return written.get(definition, definition)
+    parts = [_substitute(part, written) for part in definition.args]
+    if definition.is_Pow:
+        return _power(*parts)
+    return _call(definition.func, *parts)
+
+
+def _is_monomial(expression: Any) -> bool:
+    """Whether ``expression`` is a product of integer powers of symbols."""
+    return all(
+        factor.is_Symbol or (factor.is_Pow and factor.base.is_Symbol and factor.exp.is_Integer)
+        for factor in sympy.Mul.make_args(expression)
+    )
 
 
 def _power(base: Any, exponent: Any) -> Any:
@@ -85,6 +162,13 @@ def _power(base: Any, exponent: Any) -> Any:
     _check_exponent(exponent)
     _check_logarithms(exponent)
     return _tame(base**exponent)
+
+
+def _call(function: Any, *operands: Any) -> Any:
+    """Apply a function, or add or multiply."""
+    if function is sympy.exp:
+        _check_logarithms(*operands)
+    return _tame(function(*operands))
 
 
 def _check_exponent(exponent: Any) -> None:
@@ -113,11 +197,6 @@ def _tame(expression: Any) -> Any:
                 _check_exponent(part.exp)
             if not part.free_symbols:
                 _constant(part)
-            elif part.is_Function and type(part).__name__ not in _CLASSES:
-                raise ValueError(
-                    f"expression: it holds {_shown(part)}, as a root or power of an even power does, "
-                    "which is not smooth; write sqrt(x**2 + s**2) with a small s, or x without the root."
-                )
         level = [child for part in level for child in part.args]
     return expression
 
@@ -157,65 +236,3 @@ def _shown(expression: Any) -> str:
         return f"of {max(abs(expression.p), expression.q).bit_length()} bits"
     text = str(expression)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def read(expression: Any) -> Node:
-    """Return the tree of a SymPy expression; its symbols become names, whatever their assumptions.
-
-    Raises
-    ------
-    ValueError
-        If the expression holds anything but real numbers, symbols, pi, E, sums, products, powers and
-        the functions of the grammar, or exceeds the grammar's size.
-    """
-    return _Reader().tree(expression, 0)
-
-
-class _Reader:
-    """Counts what it reads, so that a large expression is refused before it is copied."""
-
-    def __init__(self) -> None:
-        self.n_nodes = 0
-
-    def tree(self, expression: Any, depth: int) -> Node:
-        self.n_nodes += 1
-        if self.n_nodes > MAX_NODES or depth > 3 * MAX_DEPTH:
-            raise ValueError(
-                f"expression must have at most {MAX_NODES} parts nested at most {3 * MAX_DEPTH} deep; "
-                "use from_callables for a loss of that size."
-            )
-        if expression.is_Symbol:
-            return Name(expression.name)
-        if expression.is_Rational:
-            if max(abs(expression.p), expression.q).bit_length() > MAX_BITS:
-                raise _out_of_range(expression)
-            return Number(Fraction(int(expression.p), int(expression.q)))
-        if expression.is_Float:
-            value = float(expression)
-            if not math.isfinite(value) or (value == 0.0 and not expression.is_zero):
-                raise _out_of_range(expression)
-            return Number(value)
-        if expression is sympy.pi or expression is sympy.E:
-            return Constant(str(expression))
-        return self._operation(expression, depth)
-
-    def _operation(self, expression: Any, depth: int) -> Node:
-        name = type(expression).__name__
-        known = expression.is_Add or expression.is_Mul or expression.is_Pow
-        if not known and (name not in _CLASSES or type(expression) is not _CLASSES[name]):
-            if isinstance(expression, sympy.Function) or name.lower() in REFUSED:
-                raise refuse_function(name)
-            raise ValueError(
-                f"expression: {_shown(expression)} ({name}) is not understood; allowed are real numbers, "
-                "symbols, pi, E, sums, products, powers and the functions "
-                + ", ".join(FUNCTIONS)
-                + "."
-            )
-        children = tuple(self.tree(child, depth + 1) for child in expression.args)
-        if expression.is_Add:
-            return Sum(children)
-        if expression.is_Mul:
-            return Product(children)
-        if expression.is_Pow:
-            return Power(*children)
-        return Call(name, *children)
