@@ -243,16 +243,19 @@ def test_data_are_copied_once_and_exposed_read_only():
     np.testing.assert_array_equal(tasks.losses(np.ones(3)), losses)
 
 
-def test_products_need_no_matrix_in_a_hundred_thousand_dimensions():
-    # A d x d matrix would take 80 GB.
-    n, d = 2, 100_000
+@pytest.mark.parametrize(("n", "d"), [(2, 100_000), (11, 9_000), (70, 1_000)])
+def test_products_on_large_samples_equal_their_formulas(n, d):
+    # A d x d matrix would take 80 GB in the first case; the others are read in several blocks.
     rng = np.random.default_rng(2)
-    X, y = rng.normal(size=(1, n, d)) / np.sqrt(d), np.array([[1.0, -1.0]])
+    X, y = rng.normal(size=(1, n, d)) / np.sqrt(d), rng.choice([-1.0, 1.0], (1, n))
     tasks = mo.tasks.LogisticRegression(X, y, l2=0.1)
     w, v, q = rng.normal(size=(3, d))
     p = 1 / (1 + np.exp(y[0] * (X[0] @ w)))
+    gradient = (-y[0] * p) @ X[0] / n + 0.1 * w
     hvp = (p * (1 - p) * (X[0] @ v)) @ X[0] / n + 0.1 * v
     third = (-y[0] * p * (1 - p) * (1 - 2 * p) * (X[0] @ v) * (X[0] @ q)) @ X[0] / n
+    np.testing.assert_allclose(tasks.losses(w)[0], -np.log1p(-p).mean() + 0.05 * w @ w, rtol=1e-13)
+    np.testing.assert_allclose(tasks.gradients(w)[0], gradient, rtol=1e-10, atol=1e-13)
     np.testing.assert_allclose(tasks.hvps(w, v)[0], hvp, rtol=1e-10, atol=1e-13)
     np.testing.assert_allclose(tasks.third_vectors(w, v, q)[0], third, rtol=1e-9, atol=1e-15)
 
