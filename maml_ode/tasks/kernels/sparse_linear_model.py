@@ -9,6 +9,7 @@ Every product reads the stored entries once, row by row, and vectors of length d
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit, types
 
 from maml_ode.compiled.contract import (
@@ -35,7 +36,8 @@ from maml_ode.tasks.kernels.margin_losses import (
     sample_slope,
 )
 
-INDICES = types.int64[::1]
+POINTERS = types.int64[::1]
+COLUMNS = types.uint64[::1]  # unsigned: an index that may be negative costs a test at every entry
 
 
 @njit(types.Tuple((VECTOR, REAL, REAL, REAL, INDEX))(INDEX, DATA), cache=True)
@@ -48,7 +50,7 @@ def _task(i, data):  # type: ignore[no-untyped-def]
     return y, floats[n_rows + i], floats[tail], floats[tail + 1], kind
 
 
-@njit(types.Tuple((VECTOR, INDICES, INDICES))(INDEX, DATA), cache=True)
+@njit(types.Tuple((VECTOR, COLUMNS, POINTERS))(INDEX, DATA), cache=True)
 def _entries(i, data):  # type: ignore[no-untyped-def]
     """Return the values, columns and row pointers of X_i as views."""
     floats, integers = data
@@ -60,12 +62,12 @@ def _entries(i, data):  # type: ignore[no-untyped-def]
     columns = pointers + n_rows + n_tasks
     return (
         floats[values + start : values + stop],
-        integers[columns + start : columns + stop],
+        integers[columns + start : columns + stop].view(np.uint64),
         integers[pointers + row + i : pointers + next_row + i + 1],
     )
 
 
-@njit(REAL(VECTOR, INDICES, INDEX, INDEX, VECTOR), cache=True)
+@njit(REAL(VECTOR, COLUMNS, INDEX, INDEX, VECTOR), cache=True)
 def _product(values, columns, start, stop, w):  # type: ignore[no-untyped-def]
     """Return x'w for the row with the entries start to stop."""
     total = 0.0
@@ -74,14 +76,14 @@ def _product(values, columns, start, stop, w):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(types.void(REAL, VECTOR, INDICES, INDEX, INDEX, VECTOR), cache=True)
+@njit(types.void(REAL, VECTOR, COLUMNS, INDEX, INDEX, VECTOR), cache=True)
 def _add_row(c, values, columns, start, stop, out):  # type: ignore[no-untyped-def]
     """Add c x to out for the row with the entries start to stop."""
     for e in range(start, stop):
         out[columns[e]] += c * values[e]
 
 
-@njit(types.void(REAL, VECTOR, INDICES, INDEX, INDEX, MATRIX), cache=True)
+@njit(types.void(REAL, VECTOR, COLUMNS, INDEX, INDEX, MATRIX), cache=True)
 def _add_square(c, values, columns, start, stop, out):  # type: ignore[no-untyped-def]
     """Add c x x' to out for the row with the entries start to stop, symmetric to the last bit."""
     for e in range(start, stop):
