@@ -111,7 +111,9 @@ def assemble(
             apart = apart + more
         if path.asked_for and t_eval is None and not np.isfinite(series["loss"][-1]):
             # The state itself has not overflowed yet, but nobody asked for this.
-            message = f"{StopReason.NON_FINITE} The loss at t = {path.final_time:.6g}; {path.message}"
+            message = (
+                f"{StopReason.NON_FINITE} The loss at t = {path.final_time:.6g}; {path.message}"
+            )
             path.end(path.final_time, path.final_state, StopReason.NON_FINITE, message, False)
     events: list[tuple[Array, Array]] = []
     for number in range(path.n_phases):

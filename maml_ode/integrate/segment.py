@@ -26,6 +26,7 @@ from maml_ode.integrate.locate import locate
 from maml_ode.integrate.methods import solver_options
 from maml_ode.integrate.monitor import Callback, Monitor, monitored
 from maml_ode.integrate.progress import Progress
+from maml_ode.integrate.stiffness import DENSE_LIMIT, spectral_radius
 from maml_ode.trajectory import StopReason
 
 __all__ = ["Outcome", "Segment", "Settings", "Tape", "Tolerances"]
@@ -203,6 +204,8 @@ class Segment:
             offers = {"jac": self.evaluator.jacobian, "jvp": self.evaluator.jacobian_vector}
         if field.affine is not None:
             offers["spectral_radius"] = field.affine.spectral_radius
+        elif isinstance(field, GradientField) and field.has_jacobian and field.dim <= DENSE_LIMIT:
+            offers["spectral_radius"] = lambda t, w: spectral_radius(field, w, self.ledger)
         chosen = solver_options(self.settings.method, self._options, offers)
         tolerances = self.settings.tolerances
         return {**chosen, "rtol": tolerances.rtol, "atol": tolerances.atol}

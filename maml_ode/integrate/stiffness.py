@@ -9,7 +9,7 @@ from maml_ode._validation import Array
 from maml_ode.fields import GradientField, VectorField
 from maml_ode.integrate.evaluation import Ledger
 
-__all__ = ["DENSE_LIMIT", "largest_rate"]
+__all__ = ["DENSE_LIMIT", "largest_rate", "spectral_radius"]
 
 # Up to this dimension one dense symmetric eigenvalue problem costs less than the products of a Lanczos run.
 DENSE_LIMIT = 200
@@ -40,14 +40,30 @@ def largest_rate(field: VectorField, w: Array, ledger: Ledger | None = None) -> 
     if not field.has_jacobian:
         return None
     if field.dim <= DENSE_LIMIT:
-        if ledger is not None:
-            ledger.add(field.jacobian_cost)
-            ledger.njev += 1
-        jacobian = field.jacobian(w)
-        if not np.isfinite(jacobian).all():
-            return None
-        return float(np.linalg.eigvalsh(-0.5 * (jacobian + jacobian.T))[-1])
+        spectrum = _dense_spectrum(field, w, ledger)
+        return None if spectrum is None else float(spectrum[-1])
     return _lanczos(field, w, ledger)
+
+
+def spectral_radius(field: VectorField, w: Array, ledger: Ledger) -> float:
+    """Return the largest absolute eigenvalue of the symmetrised Jacobian, exactly; 0 if it is not finite.
+
+    For fields with a Jacobian and d <= `DENSE_LIMIT`; RKC2 takes its number of stages from it.
+    """
+    spectrum = _dense_spectrum(field, w, ledger)
+    return 0.0 if spectrum is None else float(max(abs(spectrum[0]), abs(spectrum[-1])))
+
+
+def _dense_spectrum(field: VectorField, w: Array, ledger: Ledger | None) -> Array | None:
+    """Return the eigenvalues of minus the symmetrised Jacobian, ascending."""
+    if ledger is not None:
+        ledger.add(field.jacobian_cost)
+        ledger.njev += 1
+    with np.errstate(all="ignore"):
+        jacobian = field.jacobian(w)
+    if not np.isfinite(jacobian).all():
+        return None
+    return np.asarray(np.linalg.eigvalsh(-0.5 * (jacobian + jacobian.T)), dtype=np.float64)
 
 
 def _lanczos(field: VectorField, w: Array, ledger: Ledger | None) -> float | None:

@@ -55,3 +55,14 @@ def test_largest_rate_against_the_dense_spectrum(d):
     w = np.linspace(-0.1, 0.1, d)
     exact = np.linalg.eigvalsh(-field.jacobian(w))[-1]
     assert largest_rate(field, w) == pytest.approx(exact, rel=1e-12 if d == 3 else 2e-2)
+
+
+def test_rkc2_takes_its_stages_from_the_exact_spectral_radius():
+    """Up to d = 200 from the Hessian, above from Hessian-vector products; both are counted."""
+    for d, exact in ((6, True), (210, False)):
+        tasks = badly_scaled(d, 1.0)
+        flow = mo.gradient_flow(mo.ExpectedLoss(tasks))
+        run = mo.solve(flow, np.zeros(d), method="RKC2", t_max=0.5, tol=0)
+        assert run.success
+        assert (run.counts.hessians > 0) == exact
+        assert (run.counts.hvps > 0) == (not exact)
