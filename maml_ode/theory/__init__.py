@@ -68,6 +68,7 @@ __getattr__, __dir__ = attach(
         "convergence",
         "derived",
         "discrete",
+        "errata",
         "inequalities",
         "local",
         "open_points",

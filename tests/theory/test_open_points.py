@@ -70,6 +70,10 @@ def test_theorem_3_9_is_proved_and_its_bound_is_attained():
     assert not prove_above(
         op.curvature_in_theorem_3_9, [(0.4, 0.5), (0.8, 1.0), (0.0, 0.1)], 0.125, max_boxes=20_000
     ).proved
+    # below 1/(4L) there is much more room
+    small = [(0.0, 0.25), (0.0, 1.0), (0.0, 1.0)]
+    assert prove_above(op.curvature_in_theorem_3_9, small, 0.46).proved
+    assert not prove_above(op.curvature_in_theorem_3_9, small, 0.463, max_boxes=50_000).proved
     # the part by hand
     rng = np.random.default_rng(0)
     x, ratio, noise = rng.random((3, 100_000)) * np.array([[0.5], [1.0], [0.216]])
