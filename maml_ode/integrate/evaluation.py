@@ -20,10 +20,14 @@ __all__ = ["Abort", "FieldEvaluator", "Ledger", "SwitchingFunction", "vector_nor
 MOST_NON_FINITE_EVALUATIONS = 1000
 
 
+LONG = 4096
+
+
 def vector_norm(v: Array) -> float:
     """Return the Euclidean norm, finite for finite vectors up to the largest float."""
     with np.errstate(all="ignore"):
-        plain = float(np.linalg.norm(v))
+        # A threaded BLAS waits for its threads on long vectors, which costs more than the sum itself.
+        plain = float(np.linalg.norm(v) if v.size < LONG else np.sqrt(np.add.reduce(v * v)))
         if np.isfinite(plain) or not np.isfinite(v).all():
             return plain
         largest = float(np.abs(v).max())
