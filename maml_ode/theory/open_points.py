@@ -10,6 +10,8 @@ are able to find them: with a hypothesis relaxed they do.
    quadratic tasks: false in general (``conjecture_counterexample``).
 4. The smallest constant rho in the noise terms: found in closed form, and attained
    (``noise_constant.optimal_rho``).
+5. How convex F is within the ranges of Theorems 3.6, 3.9 and of the closed form: constants that used
+   to be read off a grid, now proved (``convexity_in_range``).
 
 Statement numbers refer to Xu, Chen and Karbasi, Meta Learning in the Continuous Time Limit, AISTATS
 2021. sigma is the global bound of Assumption 3.4, mu > 0 the smallest eigenvalue of the Hess f_i.
@@ -34,6 +36,7 @@ from maml_ode.theory.printed import printed_zeta
 __all__ = [
     "OpenPoint",
     "conjecture_counterexample",
+    "convexity_in_range",
     "curvature_in_theorem_3_9",
     "open_points",
     "printed_curve_slack",
@@ -119,6 +122,30 @@ def theorem_3_9(noise_from: float = 0.2) -> BoxProof:
     low = check_real("noise_from", noise_from, minimum=0.0)
     box = [(0.0, 0.5), (0.0, 1.0), (low, 1.0)]
     return prove_above(curvature_in_theorem_3_9, box, 0.125)
+
+
+def convexity_in_range() -> dict[str, tuple[float, BoxProof]]:
+    """Prove lambda_min(Hess F) > c mu in three ranges of alpha; return c and the proof of each.
+
+    On {||grad F|| <= K}, alpha kappa (2K + sigma) <= mu/8: c = .46 for alpha <= 1/(4L); c = .80 for alpha
+    <= 1/(15L) and K >= 2 sigma, which holds in Theorem 3.6 (corrected: alpha <= mu/(15 L^2)). On {f - f*
+    <= sigma^2/(2L)}, where E ||grad f_i|| <= sqrt(2) sigma, c = .29 for alpha <= min{1/(4L), sqrt(mu/L)/(4L),
+    mu/(4 kappa sigma)}; at mu = L the bound is .2973.
+    """
+
+    def closed_form(share: IntervalArray, root: IntervalArray) -> IntervalArray:
+        x = 0.25 * share * root  # root = sqrt(mu/L)
+        return (1.0 - x).square() - (1.0 - x * root.square()) * (0.25 * sqrt(IntervalArray.of(2.0)))
+
+    unit = (0.0, 1.0)
+    boxes = {
+        "alpha L <= 1/4": (0.46, [(0.0, 0.25), unit, unit]),
+        "alpha L <= 1/15, K >= 2 sigma": (0.80, [(0.0, 1.0 / 15.0), unit, (0.0, 0.2)]),
+    }
+    proofs = {
+        name: (c, prove_above(curvature_in_theorem_3_9, box, c)) for name, (c, box) in boxes.items()
+    }
+    return {**proofs, "closed form": (0.29, prove_above(closed_form, [unit, unit], 0.29))}
 
 
 def search_theorem_3_9(
@@ -268,6 +295,14 @@ def open_points() -> tuple[OpenPoint, ...]:
             "See the module noise_constant.",
             _evidence_rho,
         ),
+        OpenPoint(
+            "How convex is F within the ranges of alpha of Theorems 3.6 and 3.9 and of the closed form alpha <= "
+            "min{1/(4L), sqrt(mu/L)/(4L), mu/(4 kappa sigma)}? The paper has mu/8.",
+            "improved",
+            "At least .80 mu, .46 mu (for alpha <= 1/(4L)) and .29 mu, on the sets that each of them uses.",
+            "Interval arithmetic on the bounds of convexity_in_range.",
+            _evidence_range,
+        ),
     )
 
 
@@ -309,4 +344,11 @@ def _evidence_rho() -> dict[str, float]:
         "smallest rho, alpha L = 1, mu = 0": float(optimal_rho(1.0, 0.0, 1.0)),
         "rho, alpha L = 1/2, mu = 0": float(rho(0.5, 0.0, 1.0)),
         "smallest rho, alpha L = 1/2, mu = 0": float(optimal_rho(0.5, 0.0, 1.0)),
+    }
+
+
+def _evidence_range() -> dict[str, float]:
+    return {
+        f"boxes for {c:g} mu, {name}": float(proof.boxes if proof.proved else np.nan)
+        for name, (c, proof) in convexity_in_range().items()
     }
