@@ -10,6 +10,7 @@ import pytest
 import maml_ode
 
 ROOT = Path(maml_ode.__file__).parent
+PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 # From the ground up; a module may import its own floor and those below.
 FLOORS = [
@@ -117,6 +118,4 @@ def test_no_private_names_of_libraries_and_no_pins():
             top, *rest = name.split(".")
             if top in ("scipy", "numpy", "numba", "sklearn", "matplotlib", "sympy"):
                 assert not any(part.startswith("_") for part in rest), f"{path}: {name}"
-    assert "<" not in "".join(
-        line for line in (ROOT.parent / "pyproject.toml").read_text().splitlines() if ">=" in line
-    )
+    assert "<" not in "".join(line for line in PYPROJECT.read_text().splitlines() if ">=" in line)
