@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ARTEFACT", "quantile"]
 
 EXPERIMENTS = tuple(passes.TARGETS)
+QUICK_SEEDS = 2
 TIMED_SEEDS = 3
 TIMED_REPEATS = 5
 FOMAML, GAP, NORM = CYCLE[2], CYCLE[1], CYCLE[3]
@@ -31,11 +32,8 @@ QUOTED: dict[str, Any] = {"color": "0.2", "linestyle": (0, (1, 1.5)), "linewidth
 
 def compute(settings: Settings, progress: ReportProgress, inputs: Inputs) -> dict[str, Table]:
     """Count passes for every experiment and seed; time a few of the runs."""
-    pieces = [
-        (name, seed, settings.quick)
-        for name in reversed(EXPERIMENTS)
-        for seed in settings.seed_range
-    ]
+    seeds = settings.seed_range[: QUICK_SEEDS if settings.quick else settings.seeds]
+    pieces = [(name, seed, settings.quick) for name in reversed(EXPERIMENTS) for seed in seeds]
     parts = run_jobs(
         passes.passes_rows,
         pieces,
@@ -57,16 +55,36 @@ def compute(settings: Settings, progress: ReportProgress, inputs: Inputs) -> dic
     rows = []
     for name in EXPERIMENTS:
         progress(0.95, f"timing {name}")
-        for seed in settings.seed_range[: 1 if settings.quick else TIMED_SEEDS]:
-            rows += passes.timing_rows(name, seed, TIMED_REPEATS)
+        for seed in seeds[:TIMED_SEEDS]:
+            part = tables["fig4_eps0"].where(experiment=name, seed=seed, target="transient")
+            rows += passes.timing_rows(name, seed, _steps(part), TIMED_REPEATS)
     tables["fig4_timing"] = as_table("fig4_timing", rows, timing=True)
     return tables
 
 
 def quantile(values: Array, q: float) -> float:
-    """Return the smallest value that at least a share ``q`` does not exceed; inf is a value."""
+    """Return the smallest value that at least a share ``q`` does not exceed; inf is a value.
+
+    NaN if there are no values.
+    """
+    if not values.size:
+        return float("nan")
     ordered = np.sort(values)
     return float(ordered[max(int(np.ceil(q * ordered.size)) - 1, 0)])
+
+
+def _steps(table: Table) -> dict[tuple[str, str], int]:
+    """Return the steps to the transient targets, as {(measure, algorithm): steps}."""
+    found = {}
+    fitted = table.where(eps0_factor=1.0)
+    for measure in passes.MEASURES:
+        part = fitted.where(measure=measure)
+        for algorithm in passes.ALGORITHMS:
+            (spent,) = part[_column(algorithm)]
+            if np.isfinite(spent):
+                switch = float(part["switch_step"][0])
+                found[measure, algorithm] = passes.steps_for(algorithm, spent, switch)
+    return found
 
 
 def _summary(table: Table) -> Table:
@@ -146,7 +164,8 @@ def _draw_eps0(axis: Axes, table: Table) -> None:
         part = table.where(target=target)
         fitted = part.where(eps0_factor=1.0)
         maml = quantile(fitted["maml"], 0.5)
-        label = f"to {100 * float(part['fraction'][0]):g} % (MAML: {maml:.0f} passes)"
+        spent = f"{maml:.0f} passes" if np.isfinite(maml) else "never"
+        label = f"to {100 * float(part['fraction'][0]):g} % (MAML: {spent})"
         columns = [_ratios(part.where(eps0_factor=factor), "bimaml") for factor in factors]
         median, low, high = (
             np.array([quantile(column, q) for column in columns]) for q in (0.5, 0.25, 0.75)

@@ -33,6 +33,7 @@ __all__ = [
     "fomaml_curve",
     "maml_curve",
     "passes_rows",
+    "steps_for",
     "timing_rows",
 ]
 
@@ -116,11 +117,6 @@ class Curve:
         below = np.flatnonzero((self.value if measure == "F gap" else self.norm) <= target)
         return float(self.work[below[0]]) if below.size else math.inf
 
-    def iterate_at(self, measure: str, target: float) -> int | None:
-        """Return the first iterate with the measure at most ``target``, or None."""
-        below = np.flatnonzero((self.value if measure == "F gap" else self.norm) <= target)
-        return int(below[0]) if below.size else None
-
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -177,7 +173,7 @@ def maml_curve(problem: Problem, start: Array) -> Curve:
         values.append(problem.objective.value(state.w) - problem.lowest)
         if len(values) <= experiment.n_steps + 1:
             return False
-        return values[-1] <= problem.goals["F gap"] and norm <= problem.goals["gradient norm"]
+        return values[-2] <= problem.goals["F gap"] and norm <= problem.goals["gradient norm"]
 
     run = mo.euler(
         experiment.maml_flow(),
@@ -327,38 +323,49 @@ def _saving(
     }
 
 
-def timing_rows(name: str, seed: int, repeats: int) -> list[dict[str, Any]]:
-    """Time the algorithms, from w0 until their iterate that first meets the transient target."""
-    targets = TARGETS[name]
+def steps_for(algorithm: str, spent: float, switch: float) -> int:
+    """Return after how many steps an algorithm has spent so many passes; NaN: no switch."""
+    if algorithm == "MAML":
+        return round(spent / MAML_STEP)
+    if algorithm == "FO-MAML":
+        return round(spent / FO_STEP)
+    if not spent > switch:
+        return round(spent)
+    return round(switch + (spent - SWITCH_TEST - switch) / MAML_STEP)
+
+
+def timing_rows(
+    name: str, seed: int, steps: dict[tuple[str, str], int], repeats: int
+) -> list[dict[str, Any]]:
+    """Time the algorithms from w0 over the given steps, after one run that is not timed."""
     experiment = mo.experiments.load(name, seed=seed)
-    problem = Problem.of(experiment, targets)
-    maml = maml_curve(problem, experiment.w0)
-    bimaml, _ = bimaml_curve(problem, experiment.switch_tol)
     flows = {
-        "MAML": (experiment.maml_flow(), maml),
-        "BI-MAML": (experiment.bimaml_flow(), bimaml),
-        "FO-MAML": (mo.fomaml_flow(experiment.tasks, experiment.alpha), fomaml_curve(problem)),
+        "MAML": experiment.maml_flow(),
+        "BI-MAML": experiment.bimaml_flow(),
+        "FO-MAML": mo.fomaml_flow(experiment.tasks, experiment.alpha),
     }
-    scale = {"F gap": float(maml.value[0]), "gradient norm": float(maml.norm[0])}
     rows = []
-    for measure in MEASURES:
-        target = targets.transient[measure] * scale[measure]
-        for algorithm, (flow, curve) in flows.items():
-            steps = curve.iterate_at(measure, target)
-            if steps is None:
-                continue
-            for repeat in range(repeats):
-                start = time.perf_counter()
-                mo.euler(flow, experiment.w0, experiment.beta, max_iter=steps, diagnostics=False)
+    for (measure, algorithm), count in steps.items():
+        for repeat in range(-1, repeats):
+            start = time.perf_counter()
+            mo.euler(
+                flows[algorithm],
+                experiment.w0,
+                experiment.beta,
+                max_iter=count,
+                diagnostics=False,
+            )
+            seconds = time.perf_counter() - start
+            if repeat >= 0:
                 rows.append(
                     {
                         "experiment": name,
                         "seed": seed,
                         "measure": measure,
                         "algorithm": algorithm,
-                        "steps": steps,
+                        "steps": count,
                         "repeat": repeat,
-                        "seconds": time.perf_counter() - start,
+                        "seconds": seconds,
                     }
                 )
     return rows

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ARTEFACT"]
 
-QUICK_SEEDS = 4
+QUICK_SEEDS = 2
 SETTINGS_IN_WORDS = {
     "linear_regression": "mean of squares instead of the printed sum",
     "diabetes": "scaled columns, raw target, summed squares as printed",
