@@ -112,9 +112,11 @@ def test_solver_rows_equal_scipy_called_directly(tables, regression):
             error = np.linalg.norm(run.y - exact, axis=0).max() / travelled
             assert part["error"][row] == pytest.approx(error, rel=1e-4)
             # Per Jacobian of -grad F two gradients, two Hessians and one third derivative, d = 20.
-            # What SciPy evaluates twice at one and the same state is evaluated once.
-            saved = 3 * run.nfev + (2 + 3 * 20) * run.njev - part["work"][row]
-            assert 0 <= saved <= 6
+            spent = 3 * run.nfev + (2 + 3 * 20) * run.njev
+            if method == "Radau":  # asks twice at one and the same state, which is evaluated once
+                assert 0.95 * spent <= part["work"][row] < spent
+            else:
+                assert part["work"][row] == spent
 
 
 def test_the_polygon_keeps_its_distance_from_both_flows(tables, regression):
