@@ -56,9 +56,9 @@ class RKC2(AdaptiveSolver):
     vectorized : bool
         Whether ``fun`` also accepts ``y`` of shape (n, k).
     spectral_radius : float or callable, optional
-        The spectral radius of the Jacobian, or a bound of it: a number, or ``spectral_radius(t, y)``, which is
-        called once a step. By default it is estimated by Arnoldi's process at the start, every 25 steps, after a
-        rejected step and when a step shows a larger one.
+        The spectral radius of the Jacobian, or a bound of it: a number, or ``spectral_radius(t, y)``. By default
+        it is estimated by Arnoldi's process. What is not a number is asked for at the start, every 25 steps,
+        after a rejected step and when a step shows a larger one.
     jvp : callable, optional
         ``jvp(t, y, v)``, the Jacobian at (t, y) times v, for the estimate; by default difference quotients of
         ``fun``, which count as evaluations.
@@ -154,12 +154,7 @@ class RKC2(AdaptiveSolver):
         return self._radius
 
     def _prepare(self, h_abs: float) -> str:
-        if callable(self._given):
-            radius = float(self._given(self.t, self.y))
-            if not radius >= 0:
-                raise ValueError(f"spectral_radius(t, y) returned {radius} at t = {self.t:.6g}.")
-            self._radius = radius
-        elif self._given is not None:
+        if isinstance(self._given, float):
             self._radius = self._given
         elif self._age >= STEPS_BETWEEN_ESTIMATES:
             self._estimate_radius(h_abs)
@@ -172,7 +167,12 @@ class RKC2(AdaptiveSolver):
     def _estimate_radius(self, h_abs: float) -> None:
         self._age = 0
         self._estimated_after = self.n_rejected
-        radius = self._estimate(self._product)
+        if callable(self._given):
+            radius = float(self._given(self.t, self.y))
+            if not radius >= 0:
+                raise ValueError(f"spectral_radius(t, y) returned {radius} at t = {self.t:.6g}.")
+        else:
+            radius = self._estimate(self._product)
         if math.isfinite(radius):
             self._radius = radius
         elif self._radius == 0.0:
@@ -192,7 +192,7 @@ class RKC2(AdaptiveSolver):
         return np.asarray((self.fun(self.t, self.y + step * v) - self.f) / step)
 
     def _attempt(self, t: float, h: float, t_new: float) -> tuple[float, Array]:
-        if self._given is None and self.n_rejected > self._estimated_after:
+        if not isinstance(self._given, float) and self.n_rejected > self._estimated_after:
             self._estimate_radius(abs(h))
         needed = 1 + int(min(math.sqrt(1.54 * abs(h) * self._radius + 1.0), 1e6))
         stages = min(max(2, needed), max(2, self._most_stages))
