@@ -10,6 +10,11 @@ import numpy.typing as npt
 from maml_ode._validation import Array, as_point, check_real
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.theory.certificate import Certificate, Certificates
+from maml_ode.theory.certify_count import (
+    count_everywhere,
+    critical_points_certificate,
+    settle_uniqueness,
+)
 from maml_ode.theory.certify_landscape import (
     alpha_certificate,
     assumption_certificates,
@@ -72,7 +77,8 @@ def certify(
     Certificates
         A list of `Certificate`, indexable by name, with ``table()``, ``to_markdown()`` and
         ``summary()``. Among the names: "smoothness", "strong_convexity", "gradient_variance",
-        "lipschitz_hessian", "alpha_limits", "unique_minimum", "critical_set", "time_bound",
+        "lipschitz_hessian", "alpha_limits", "unique_minimum", "critical_points" (in one
+        dimension, where a count is to be had), "critical_set", "time_bound",
         "bimaml_time", "iteration_bound", "step_size_limit", "local_minimum",
         "fallback_stationarity", "which_guarantee".
 
@@ -97,10 +103,15 @@ def certify(
     problem = Problem(tasks, step, known, start, eps0, eps)
 
     exact, identity = quadratic_exact(problem), gradient_identity(problem)
+    unique, counted, counts = unique_minimum(problem), count_everywhere(problem), []
+    if counted is not None:
+        unique = settle_uniqueness(unique, counted)
+        counts = [critical_points_certificate(counted)]
     certificates = [
         *assumption_certificates(problem),
         alpha_certificate(problem),
-        unique_minimum(problem),
+        unique,
+        *counts,
         critical_set(problem),
         time_certificate(problem),
         bimaml_certificate(problem),
@@ -200,6 +211,12 @@ def _which_guarantee(problem: Problem, found: Certificates) -> Certificate:
         )
         text = f"F {manner} exactly one critical point{where}, its minimum{promise}."
         return _guarantee(text, True, unique.status)
+    several = ""
+    if unique.holds is False and "critical_points" in {item.name for item in found}:
+        points = found["critical_points"]
+        several = (
+            f"F has {points.value:.0f} critical points ({points.note}), so no uniqueness holds."
+        )
     reach = [model for model in problem.models if math.isfinite(model.gap_floor)]
     region_free = problem.constants.region is None
     if reach and region_free:
@@ -207,7 +224,8 @@ def _which_guarantee(problem: Problem, found: Certificates) -> Certificate:
         bound = model.gradient_bound(model.gradient_radius(model.level_floor))
         verb = "is estimated to come" if problem.status is Status.ESTIMATE else "comes"
         text = (
-            f"No uniqueness is certified, but the MAML flow {verb} arbitrarily near to "
+            f"{several or 'No uniqueness is certified, but'} "
+            f"{'The' if several else 'the'} MAML flow {verb} arbitrarily near to "
             f"{{f - f* <= {model.level_floor:.4g}}}, where ||grad F|| <= {bound:.4g}."
         )
         extra = _local_sentence(local)

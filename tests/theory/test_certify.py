@@ -58,11 +58,12 @@ def test_figure_1_table():
 def test_figure_1_is_not_certified_at_its_own_alpha():
     report = certify(FIGURE_1, 0.4, w0=[-5.0], switch_tol=0.1)
     assert [item.name for item in report if item.name in NAMES] == NAMES
-    assert report["unique_minimum"].holds is None
+    assert report["unique_minimum"].holds is False  # counted: seven critical points
+    assert "not certified" in report["unique_minimum"].note  # what the constants say
     assert report["alpha_limits"].holds is None
     assert report["time_bound"].holds is None
     assert report["strong_convexity"].status is Status.EXACT
-    assert "No uniqueness is certified" in report.summary()
+    assert "no uniqueness holds" in report.summary()
     small = certify(FIGURE_1, 1.9e-4, w0=[-5.0], switch_tol=0.1)
     assert small["unique_minimum"].holds is True
     assert small["time_bound"].holds is True
@@ -144,7 +145,7 @@ def test_local_constants_make_local_claims():
 @pytest.mark.parametrize(
     ("tasks", "alpha", "name"),
     [
-        (mo.tasks.Sinusoid([0.2], [1.0], [1.0]), 0.1, "unique_minimum"),  # mu < 0
+        (mo.tasks.Sinusoid([-0.2], [1.0], [1.0]), 0.1, "unique_minimum"),  # mu < 0
         (mo.tasks.Sinusoid([1.0], [1.0], [1.0]), 0.5, "unique_minimum"),  # alpha > 1/L
         (mo.tasks.LogisticRegression([[[1.0]]], [[1]]), 0.1, "time_bound"),  # mu = 0
         (mo.tasks.SVM([[[1.0]]], [[1]], l2=1.0), 0.1, "fallback_stationarity"),  # grad F jumps
