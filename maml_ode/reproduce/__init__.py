@@ -23,6 +23,9 @@ ARTEFACTS: dict[str, str] = {
     "fig1": "maml_ode.reproduce.figure1",
     "diabetes": "maml_ode.reproduce.diabetes",
     "fig2": "maml_ode.reproduce.figure2",
+    "fig3": "maml_ode.reproduce.figure3",
+    "fig4": "maml_ode.reproduce.figure4",
+    "report": "maml_ode.reproduce.report",
 }
 
 

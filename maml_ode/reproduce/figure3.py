@@ -94,6 +94,8 @@ def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
         grid[2, place].set_title(f"({'ijkl'[place]}) {TITLES[name]}, MAML flow")
     for row in range(3):
         _share_limits(grid[row])
+    for axis in grid.flat:
+        _plain_ticks(axis)
     for row in range(2):
         grid[row, 0].set_ylabel("error / distance travelled")
     grid[2, 0].set_ylabel("distance / distance travelled")
@@ -143,6 +145,18 @@ def _share_limits(axes: Sequence[Axes]) -> None:
     high = max(axis.get_ylim()[1] for axis in axes)
     for axis in axes:
         axis.set_ylim(low, high)
+
+
+def _plain_ticks(axis: Axes) -> None:
+    """Write 20 and 0.05 at the ticks of a logarithmic horizontal axis, no more than have room."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_xlim()
+    decades = np.log10(high / low)
+    steps = (1.0, 2.0, 5.0) if decades < 1.3 else (1.0, 3.0) if decades < 2.2 else (1.0,)
+    axis.xaxis.set_major_locator(LogLocator(subs=steps))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def constants(settings: Settings) -> dict[str, Any]:

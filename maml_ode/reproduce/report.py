@@ -205,16 +205,16 @@ def texts(tables: Tables, settings: Settings) -> dict[str, str]:
         "",
         "The criteria:",
         "",
-        *(f"- {', '.join(places)}: {text}." for text, places in _criteria(statements).items()),
+        *(f"- {'; '.join(places)}: {text}." for text, places in _criteria(statements).items()),
         "",
         "## The savings are circular",
         "",
         "The paper does not give eps0. We fitted it so that the switch comes at the iteration k at "
         "which the passes saved over N = 50 iterations are the time that the paper quotes, a step of "
         "-grad F counted as three passes and a step of -grad f as one: saving = 2k/(3N). That the two "
-        "agree is therefore no evidence for either. What does not depend on the quoted number is what "
-        "BI-MAML saves until it is as good as MAML after 50 iterations; minus infinity says that it "
-        "is not within the iterations looked at.",
+        "agree is therefore no evidence for either. Not fitted to anything is what BI-MAML saves, with "
+        "this eps0, until it is as good as MAML after 50 iterations; minus infinity says that it is "
+        "not within the iterations looked at. Figure 4 shows the same over eps0.",
         "",
         *_markdown(
             (

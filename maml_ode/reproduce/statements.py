@@ -172,7 +172,7 @@ SMALL_NORM_CRITERION = (
     f"at least {MUCH_LARGER:g} times BI-MAML's"
 )
 JUMP_CRITERION = (
-    f"departure from phase 1's straight continuation at least {JUMP_HEIGHT:.1%} of the panel's "
+    f"departure from phase 1's straight continuation of at least {JUMP_HEIGHT:.1%} of the panel's "
     f"height and {JUMP_SHARPNESS:g} times the largest at the eight steps before and after"
 )
 

@@ -161,8 +161,8 @@ def test_the_svm_runs_use_the_smooth_companion_and_converge():
     assert {row["method"] for row in rows} == {"Euler", *numbers.QUICK_METHODS}
     for method in numbers.QUICK_METHODS:
         errors = [row["error"] for row in rows if row["method"] == method]
-        assert errors[-1] < 1e-2 * errors[0]
-        assert errors[-1] < 1e-4
+        assert errors[-1] < 0.5 * errors[0]
+        assert errors[-1] < 1e-3
 
 
 def test_the_digits_leave_out_what_needs_many_hessians():
