@@ -145,7 +145,7 @@ def test_orders_are_one_and_two(tables):
 def test_references_are_confirmed_and_switches_known(tables):
     reference = tables["fig3_reference"]
     errors = tables["fig3_work_precision"]["error"]
-    assert reference["uncertainty"].max() < 1e-6
+    assert reference["uncertainty"].max() < 1e-5
     assert (errors > 0).all()
     step = reference.where(experiment="diabetes", flow="BI-MAML")["switch_step"][0]
     assert step == pytest.approx(27.383, abs=1e-3)  # 27 for the iterates
