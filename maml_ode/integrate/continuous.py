@@ -74,8 +74,9 @@ def solve(
         Jacobian. The result's ``method`` says what "auto" chose and why; it may change to a stiff method
         on the way.
     rtol, atol : float, optional
-        Error tolerances of the step control. By default rtol = tol within [1e-12, 1e-6], atol = rtol/100,
-        and both are lowered when the norm stalls above ``tol`` because of them.
+        Error tolerances of the step control. By default rtol = tol within [1e-12, 1e-6], atol = rtol/100 and at
+        most tol/(15 lambda_max) where lambda_max is known, and both are lowered when the norm stalls above
+        ``tol`` because of them.
     t_eval : array_like, optional
         Times at which to report; like ``solve_ivp``, by default the steps taken.
     dense_output : bool

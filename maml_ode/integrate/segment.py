@@ -47,12 +47,20 @@ class Tolerances:
 
     @classmethod
     def choose(cls, flow: Flow, tol: float, rtol: float | None, atol: float | None) -> Tolerances:
-        """Take what the user gave; derive the rest from ``tol`` (loosely where the field jumps)."""
+        """Take what the user gave; derive the rest from ``tol`` (loosely where the field jumps).
+
+        An explicit method at its stability limit keeps a residual of up to 15 lambda_max atol, so atol is
+        kept below what ``tol`` asks for where lambda_max is known beforehand.
+        """
         rough = any(phase.field.smoothness < 0 for phase in flow.phases)
         default = 1e-4 if rough else min(max(tol if tol > 0 else 1e-8, 1e-12), 1e-6)
+        default_atol = default / 100
+        last = flow.phases[-1].field.affine
+        if tol > 0 and last is not None and last.largest_eigenvalue > 0:
+            default_atol = min(default_atol, tol / (15 * last.largest_eigenvalue))
         chosen_rtol = default if rtol is None else check_real("rtol", rtol, minimum=0.0)
         chosen_atol = (
-            default / 100 if atol is None else check_real("atol", atol, minimum=0.0, strict=True)
+            default_atol if atol is None else check_real("atol", atol, minimum=0.0, strict=True)
         )
         return cls(chosen_rtol, chosen_atol, rtol is not None, atol is not None)
 
