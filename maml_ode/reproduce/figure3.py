@@ -121,9 +121,11 @@ def _style(number: int) -> dict[str, Any]:
 def _draw_order(axis: Axes, tables: Tables, name: str) -> None:
     part = tables["fig3_order"].where(experiment=name)
     slopes = tables["fig3_slopes"].where(experiment=name)
-    for column, flow, style in (
-        ("to_flow", "flow", TO_FLOW),
-        ("to_modified_flow", "modified flow", TO_MODIFIED),
+    above: dict[str, Any] = {"xytext": (-4, 4), "ha": "right", "va": "bottom"}
+    below: dict[str, Any] = {"xytext": (4, -4), "ha": "left", "va": "top"}
+    for column, flow, style, where in (
+        ("to_flow", "flow", TO_FLOW, above),
+        ("to_modified_flow", "modified flow", TO_MODIFIED, below),
     ):
         (slope,) = slopes.where(distance_from=flow)["slope"]
         axis.plot(part["beta"], part[column], **style)
@@ -131,10 +133,9 @@ def _draw_order(axis: Axes, tables: Tables, name: str) -> None:
         axis.annotate(
             f"slope {slope:.3f}",
             (part["beta"][middle], part[column][middle]),
-            xytext=(4, -4),
             textcoords="offset points",
-            va="top",
             fontsize=8,
+            **where,
         )
     axis.set(xscale="log", yscale="log", xlabel=r"Euler's step size $\beta$")
 
