@@ -150,8 +150,10 @@ def _share_limits(axes: Sequence[Axes]) -> None:
 
 def _plain_ticks(axis: Axes) -> None:
     """Write 20 and 0.05 at the ticks of a logarithmic horizontal axis, no more than have room."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+    # Over many decades the small ticks of the vertical axis only take time to draw.
+    axis.yaxis.set_minor_locator(NullLocator())
     low, high = axis.get_xlim()
     decades = np.log10(high / low)
     steps = (1.0, 2.0, 5.0) if decades < 1.3 else (1.0, 3.0) if decades < 2.2 else (1.0,)

@@ -18,7 +18,9 @@ def silent(fraction, note):
 
 @pytest.fixture(scope="module")
 def tables():
-    return figure4.compute(SETTINGS, silent, {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure4, "QUICK_SEEDS", 2)
+        return figure4.compute(SETTINGS, silent, {})
 
 
 def plain_loop(name, seed, algorithm, eps0_factor, steps):
