@@ -10,7 +10,7 @@ import numpy as np
 import maml_ode as mo
 from maml_ode._validation import Array
 from maml_ode.plotting.style import BIMAML, CYCLE, MAML
-from maml_ode.reproduce import passes
+from maml_ode.reproduce import descents, passes
 from maml_ode.reproduce.artefact import Artefact, Inputs, ReportProgress, Settings, Table, Tables
 from maml_ode.reproduce.figure3 import TITLES, as_table
 from maml_ode.reproduce.parallel import run_jobs
@@ -79,13 +79,13 @@ def _steps(table: Table) -> dict[tuple[str, str], int]:
     """Return the steps to the transient targets, as {(measure, algorithm): steps}."""
     found = {}
     fitted = table.where(eps0_factor=1.0)
-    for measure in passes.MEASURES:
+    for measure in descents.MEASURES:
         part = fitted.where(measure=measure)
-        for algorithm in passes.ALGORITHMS:
+        for algorithm in descents.ALGORITHMS:
             (spent,) = part[_column(algorithm)]
             if np.isfinite(spent):
                 switch = float(part["switch_step"][0])
-                found[measure, algorithm] = passes.steps_for(algorithm, spent, switch)
+                found[measure, algorithm] = descents.steps_for(algorithm, spent, switch)
     return found
 
 
@@ -94,10 +94,10 @@ def _summary(table: Table) -> Table:
     rows = []
     fitted = table.where(eps0_factor=1.0)
     for name in EXPERIMENTS:
-        for measure in passes.MEASURES:
+        for measure in descents.MEASURES:
             for target in ("transient", "tail"):
                 part = fitted.where(experiment=name, measure=measure, target=target)
-                for algorithm in passes.ALGORITHMS:
+                for algorithm in descents.ALGORITHMS:
                     spent = part[_column(algorithm)]
                     rows.append(
                         {
@@ -127,7 +127,7 @@ def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
     figure = Figure(figsize=(10.4, 8.6))
     grid = figure.subplots(3, 4)
     for place, name in enumerate(EXPERIMENTS):
-        for row, measure in enumerate(passes.MEASURES):
+        for row, measure in enumerate(descents.MEASURES):
             axis = grid[row, place]
             _draw_eps0(axis, tables["fig4_eps0"].where(experiment=name, measure=measure))
             symbol = "F gap" if row == 0 else r"$\|\nabla F\|$"
@@ -199,7 +199,7 @@ def _draw_depth(axis: Axes, tables: Tables, name: str) -> None:
     """Draw 1 - passes(BI-MAML)/passes(MAML) over the target, with the quoted saving beside it."""
     depth = tables["fig4_depth"].where(experiment=name)
     axis.axhline(0.0, **LEVEL)
-    for measure, style in zip(passes.MEASURES, (GAP, NORM), strict=True):
+    for measure, style in zip(descents.MEASURES, (GAP, NORM), strict=True):
         part = depth.where(measure=measure)
         fractions = np.unique(part["fraction"])[::-1]
         savings = [1.0 - _ratios(part.where(fraction=fraction), "bimaml") for fraction in fractions]
@@ -251,7 +251,7 @@ def constants(settings: Settings) -> dict[str, Any]:
             "cost_model": "grad f 1, FO-MAML 2, grad F 3 (Hessian-vector product as one gradient), "
             "and one more for the test at the switch",
             "eps0_factors": list(passes.FACTORS),
-            "phase_1_limit": passes.PHASE_1_LIMIT,
+            "phase_1_limit": descents.PHASE_1_LIMIT,
             "eps0": "fitted so that the switch comes where the quoted saving puts it under this "
             "cost model",
         },

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
-from maml_ode.reproduce import Settings, Table, figure4, passes
+from maml_ode.reproduce import Settings, Table, descents, figure4, passes
 
 from .pictures import assert_legible, draw
 
@@ -60,7 +60,8 @@ def test_counted_passes_equal_a_plain_loop(tables, name, steps, factor):
     problem = mo.experiments.load(name, seed=1)
     rows = tables["fig4_eps0"].where(experiment=name, seed=1, eps0_factor=factor)
     runs = {
-        algorithm: plain_loop(name, 1, algorithm, factor, steps) for algorithm in passes.ALGORITHMS
+        algorithm: plain_loop(name, 1, algorithm, factor, steps)
+        for algorithm in descents.ALGORITHMS
     }
     low = (
         lowest(problem)
@@ -82,12 +83,12 @@ def test_curves_and_costs_are_those_of_euler():
     """The closed form of the regressions and the early stop of the SVMs change nothing."""
     for name in NAMES:
         problem = mo.experiments.load(name, seed=0)
-        view = passes.Problem.of(problem, passes.TARGETS[name])
-        bimaml, switch = passes.bimaml_curve(view, problem.switch_tol)
+        view = descents.Problem.of(problem, passes.TARGETS[name])
+        bimaml, switch = descents.bimaml_curve(view, problem.switch_tol)
         for flow, curve in (
-            (problem.maml_flow(), passes.maml_curve(view, problem.w0)),
+            (problem.maml_flow(), descents.maml_curve(view, problem.w0)),
             (problem.bimaml_flow(), bimaml),
-            (mo.fomaml_flow(problem.tasks, problem.alpha), passes.fomaml_curve(view)),
+            (mo.fomaml_flow(problem.tasks, problem.alpha), descents.fomaml_curve(view)),
         ):
             n = min(40, curve.value.size - 1)
             run = mo.euler(flow, problem.w0, problem.beta, max_iter=n)
@@ -177,9 +178,9 @@ def test_timed_runs_take_the_steps_to_the_target(tables):
             experiment="svm", seed=0, measure="F gap", target="transient", eps0_factor=1.0
         )[algorithm.lower().replace("-", "")]
         assert (factor * part["steps"] == spent[0]).all()
-    assert passes.steps_for("BI-MAML", 9.0, 14.0) == 9
-    assert passes.steps_for("BI-MAML", 14 + 1 + 3 * 5, 14.0) == 19
-    assert passes.steps_for("BI-MAML", 30.0, float("nan")) == 30
+    assert descents.steps_for("BI-MAML", 9.0, 14.0) == 9
+    assert descents.steps_for("BI-MAML", 14 + 1 + 3 * 5, 14.0) == 19
+    assert descents.steps_for("BI-MAML", 30.0, float("nan")) == 30
 
 
 def test_the_picture(tables):
