@@ -55,7 +55,8 @@ def euler(
     rule : {"one_way", "as_printed", "retest"}, optional
         Overrides the flow's switching rule; see `maml_ode.flows.SwitchRule`.
     progress, callback, diagnostics
-        As in `solve`.
+        As in `solve`; the callback sees w_1, w_2, ... with the norm of the field at each, NaN at the last one
+        if it was not evaluated.
 
     Returns
     -------
@@ -123,17 +124,23 @@ def _iterate(
                 path.append(t, w, number - 1)
                 path.end(t, w, StopReason.SWITCHED, str(StopReason.SWITCHED), True)
                 return
-            if (
-                k == max_iter and tol == 0
-            ):  # nothing is left to decide: no evaluation at the last point
+            # With tol = 0 nothing is left to decide at the last point, so its field is not evaluated.
+            unseen = k == max_iter and tol == 0
+            velocity = np.zeros_like(w) if unseen else selector.evaluators[number](t, w)
+            norm = np.nan if unseen else vector_norm(velocity)
+            if k % record_every == 0 or unseen:
                 path.append(t, w, number)
+            if callback is not None and k > 0:
+                state = State(t, w.copy(), number, float(norm), k)
+                if _called_back(callback, state):
+                    path.append(t, w, number)
+                    message = f"{StopReason.INTERRUPTED} By the callback at iteration {k}."
+                    path.end(t, w, StopReason.INTERRUPTED, message, False)
+                    return
+            if unseen:
                 message = f"{StopReason.STEP_LIMIT} max_iter = {max_iter}.{selector.remark(path)}"
                 path.end(t, w, StopReason.STEP_LIMIT, message, True)
                 return
-            velocity = selector.evaluators[number](t, w)
-            norm = vector_norm(velocity)
-            if k % record_every == 0:
-                path.append(t, w, number)
             if not np.isfinite(norm):
                 path.append(t, w, number)
                 message = (
@@ -163,13 +170,6 @@ def _iterate(
             k += 1
             ledger.steps += 1
             progress.update(t, norm)
-            if callback is not None and _called_back(
-                callback, State(k * step_size, w.copy(), number, norm, k)
-            ):
-                path.append(k * step_size, w, number)
-                message = f"{StopReason.INTERRUPTED} By the callback at iteration {k}."
-                path.end(k * step_size, w, StopReason.INTERRUPTED, message, False)
-                return
     except KeyboardInterrupt:
         t = k * step_size
         path.append(t, w, selector.number if selector.number < len(flow.phases) else 0)

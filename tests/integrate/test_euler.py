@@ -223,15 +223,25 @@ def test_counts_equal_an_outside_counter(make_quadratic):
 
 def test_callback_sees_states_and_can_end_the_run(quadratic):
     seen = []
+    flow = mo.maml_flow(quadratic, 0.3)
 
     def callback(state):
-        seen.append((state.step, state.phase, state.w.copy()))
+        seen.append(state)
         return state.step == 7
 
-    run = mo.euler(mo.maml_flow(quadratic, 0.3), np.ones(4), 0.5, callback=callback)
+    run = mo.euler(flow, np.ones(4), 0.5, callback=callback)
     assert run.stop is mo.StopReason.INTERRUPTED
-    assert [step for step, _, _ in seen] == list(range(1, 8))
-    np.testing.assert_array_equal(run.w, seen[-1][2])
+    assert [state.step for state in seen] == list(range(1, 8))
+    np.testing.assert_array_equal(run.w, seen[-1].w)
+    for state in seen:
+        norm = np.linalg.norm(flow.objective.gradient(state.w))
+        assert state.field_norm == pytest.approx(norm, rel=1e-13)
+        assert state.t == 0.5 * state.step
+    seen.clear()
+    run = mo.euler(flow, np.ones(4), 0.5, max_iter=3, callback=seen.append)
+    assert [state.step for state in seen] == [1, 2, 3]
+    assert np.isnan(seen[-1].field_norm)
+    np.testing.assert_array_equal(seen[-1].w, run.w)
 
 
 def test_bad_arguments(quadratic):
