@@ -10,7 +10,13 @@ import numpy.typing as npt
 from maml_ode._validation import Array, as_point, check_count, check_real
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
 from maml_ode.integrate.assemble import Path, assemble
-from maml_ode.integrate.evaluation import FieldEvaluator, Ledger, SwitchingFunction, vector_norm
+from maml_ode.integrate.evaluation import (
+    Abort,
+    FieldEvaluator,
+    Ledger,
+    SwitchingFunction,
+    vector_norm,
+)
 from maml_ode.integrate.monitor import Callback, State
 from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.warnings import StepSizeWarning
@@ -170,6 +176,9 @@ def _iterate(
             k += 1
             ledger.steps += 1
             progress.update(t, norm)
+    except Abort as stop:
+        path.append(k * step_size, w, min(selector.number, len(flow.phases) - 1))
+        path.end(k * step_size, w, stop.reason, stop.message, False)
     except KeyboardInterrupt:
         t = k * step_size
         path.append(t, w, selector.number if selector.number < len(flow.phases) else 0)

@@ -201,7 +201,13 @@ class SwitchingFunction:
         if self.cost is not None:
             self.evaluator.ledger.add(self.cost)
         with np.errstate(all="ignore"):
-            return float(self.until(t, w))
+            value = float(self.until(t, w))
+        if np.isnan(value):
+            raise Abort(
+                StopReason.NON_FINITE,
+                f"{StopReason.NON_FINITE} The ending rule of a phase was NaN at t = {t:.6g}.",
+            )
+        return value
 
     @property
     def scale(self) -> float:

@@ -9,7 +9,13 @@ import numpy as np
 from maml_ode._validation import Array
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
 from maml_ode.integrate.assemble import Path
-from maml_ode.integrate.evaluation import FieldEvaluator, Ledger, SwitchingFunction, vector_norm
+from maml_ode.integrate.evaluation import (
+    Abort,
+    FieldEvaluator,
+    Ledger,
+    SwitchingFunction,
+    vector_norm,
+)
 from maml_ode.integrate.segment import Outcome, Segment, Settings, Tape
 from maml_ode.integrate.sliding import SlidingField
 from maml_ode.trajectory import StopReason
@@ -43,6 +49,15 @@ class PhaseMachine:
     def run(self, t: float, w: Array, number: int | None = None) -> Path:
         """Follow the flow from ``w`` at time ``t``, in phase ``number`` if that is known."""
         self.tape.times.append(t)
+        self.path.append(t, w, number or 0)
+        try:
+            return self._advance(t, w, number)
+        except Abort as stop:  # raised between two segments, by an ending rule or a limit
+            last = self.path.times[-1], self.path.states[-1]
+            self.path.end(*last, stop.reason, stop.message, False)
+            return self.path
+
+    def _advance(self, t: float, w: Array, number: int | None) -> Path:
         if number is None:
             number = self._first_phase(t, w)
         while True:

@@ -44,6 +44,35 @@ def test_nan_along_the_way_keeps_the_good_part(method, one_dimensional):
     np.testing.assert_allclose(run.y[0], run.t, atol=1e-6)
 
 
+@pytest.mark.parametrize("from_the_start", [True, False])
+@pytest.mark.parametrize("method", METHODS)
+def test_nan_in_an_ending_rule_is_a_named_stop(method, from_the_start, one_dimensional):
+    def until(t, w):
+        return np.nan if from_the_start or t > 0.5 else 1.0
+
+    field = CallableField(lambda w: -w, 1)
+    flow = mo.Flow([mo.Phase(field, until=until)], one_dimensional)
+    runs = [mo.solve(flow, [1.0], method=method, t_max=2.0, tol=0), mo.euler(flow, [1.0], 0.1)]
+    for run in runs:
+        assert run.stop is mo.StopReason.NON_FINITE
+        assert "ending rule" in run.message
+        assert not run.success
+        assert (len(run) == 1) == from_the_start
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nan_in_a_jacobian_is_a_named_stop(method, one_dimensional):
+    field = CallableField(lambda w: -w, 1, jacobian=lambda w: np.full((1, 1), np.nan))
+    flow = mo.Flow([mo.Phase(field)], one_dimensional)
+    run = mo.solve(flow, [1.0], method=method, t_max=1.0, tol=0)
+    assert np.isfinite(run.y).all()
+    if method in ("Tsit5", "DOP853", "RK23", "RK45"):  # which never ask for it
+        assert run.success
+    elif method in ("Rodas4P", "Rodas5P", "Radau", "BDF"):  # which cannot do without
+        assert run.stop is mo.StopReason.NON_FINITE
+        assert not run.success
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_residual_reported_is_that_of_the_state_returned(method, logistic):
     """A stale derivative can understate the residual a hundred-thousandfold (SciML, issue 1058)."""
