@@ -273,8 +273,6 @@ class ModifiedField(VectorField):
         self.step_size = check_real("step_size", step_size, minimum=0.0)
         self.label = f"modified field, step size {self.step_size:g}"
         self.cost = objective.gradient_cost + objective.hvp_cost
-        # A column of the Jacobian is a directional derivative of Hess F g, taken by central differences
-        # of Hessian-vector products, unless F is quadratic.
         self.jacobian_cost = objective.hessian_cost
 
     @property

@@ -206,8 +206,10 @@ def test_wall_clock_limit_keeps_the_path():
     flow = mo.Flow([mo.Phase(field)], objective)
     run = mo.solve(flow, [1.0], tol=0, t_max=1e9, max_seconds=0.2, method="RK23")
     assert run.stop is mo.StopReason.TIME_LIMIT
+    assert not run.success
     assert len(run) > 3
-    assert run.stop is mo.StopReason.TIME_LIMIT
+    assert run.elapsed >= 0.2
+    assert run.nfev <= 2 + run.elapsed / 0.002  # it looked at the clock before every evaluation
 
 
 def test_keyboard_interrupt_keeps_the_path(logistic):
@@ -239,7 +241,8 @@ def test_non_finite_is_named_at_once(method):
     assert 0.5 < wall.final_time <= 1.0 + 1e-6
     assert np.isfinite(wall.y).all()
     blow_up = run(lambda w: w**2)  # w = 1/(1 - t)
-    assert 0.99 < blow_up.final_time < 1.0 + 1e-5
+    late = 1e-5 if method == "RKC2" else 1e-6  # an order of 2 errs more at the same tolerance
+    assert 0.99 < blow_up.final_time < 1.0 + late
     assert np.isfinite(blow_up.y).all()
 
 
