@@ -13,6 +13,7 @@ from numba import njit, types
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.fields import FIELD, evaluate
 from maml_ode.compiled.norms import weighted_rms as weighted_rms
+from maml_ode.compiled.vectors import copy
 
 
 @njit(MATRIX(INDEX, REAL), cache=True)
@@ -71,12 +72,12 @@ def native_step(field, table, y, f, h, out, derivative):  # type: ignore[no-unty
     before = np.empty(y.size)
     last = y.copy()
     state = np.empty(y.size)
-    derivative[:] = f
+    copy(f, derivative)
     for j in range(1, s + 1):
         stage_state(j, table, y, f, h, before, last, derivative, state)
         evaluate(field, state, derivative)
         before, last, state = last, state, before
-    out[:] = last
+    copy(last, out)
 
 
 @njit(types.void(VECTOR, VECTOR, VECTOR, VECTOR, REAL, VECTOR), cache=True)

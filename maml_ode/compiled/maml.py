@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit, types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
+from maml_ode.compiled.vectors import copy
 
 
 @njit(types.void(PROBLEM, INDEX, REAL, MATRIX, VECTOR), cache=True)
@@ -34,10 +35,10 @@ def adapt(problem, w, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
     """out[i] = u_k of task i."""
     path = np.empty((inner_steps + 1, w.size))
     scratch = np.empty(w.size)
-    path[0] = w
+    copy(w, path[0])
     for i in range(problem.weights.size):
         _inner_path(problem, i, alpha, path, scratch)
-        out[i] = path[inner_steps]
+        copy(path[inner_steps], out[i])
 
 
 @njit(REAL(PROBLEM, PROBLEM, VECTOR, REAL, INDEX), cache=True)
@@ -45,7 +46,7 @@ def value(problem, query, w, alpha, inner_steps):  # type: ignore[no-untyped-def
     """Return F(w)."""
     path = np.empty((inner_steps + 1, w.size))
     scratch = np.empty(w.size)
-    path[0] = w
+    copy(w, path[0])
     total = 0.0
     for i in range(problem.weights.size):
         _inner_path(problem, i, alpha, path, scratch)
@@ -60,7 +61,7 @@ def gradient(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-unt
     path = np.empty((inner_steps + 1, d))
     product = np.empty(d)
     adjoint = np.empty(d)
-    path[0] = w
+    copy(w, path[0])
     out[:] = 0.0
     for i in range(problem.weights.size):
         _inner_path(problem, i, alpha, path, product)
@@ -83,8 +84,8 @@ def hvp(problem, query, w, v, alpha, inner_steps, out):  # type: ignore[no-untyp
     product = np.empty(d)
     adjoint = np.empty(d)
     adjoint_tangent = np.empty(d)
-    path[0] = w
-    tangent[0] = v
+    copy(w, path[0])
+    copy(v, tangent[0])
     out[:] = 0.0
     for i in range(problem.weights.size):
         _inner_path(problem, i, alpha, path, product)
@@ -130,7 +131,7 @@ def hessian(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-unty
     contraction = np.empty((d, d))
     third = np.empty((d, d))
     curvature = np.empty((d, d))
-    path[0] = w
+    copy(w, path[0])
     out[:, :] = 0.0
     for i in range(problem.weights.size):
         _inner_path(problem, i, alpha, path, product)
@@ -138,13 +139,14 @@ def hessian(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-unty
         query.hessian(i, path[inner_steps], query.data, curvature)
         for j in range(inner_steps - 1, -1, -1):
             _contraction(problem, i, path[j], alpha, contraction)
-            curvature[:, :] = np.dot(contraction, np.dot(curvature, contraction))
+            np.dot(curvature, contraction, third)
+            np.dot(contraction, third, curvature)
             problem.third(i, path[j], adjoint, problem.data, third)
             for r in range(d):
                 for c in range(d):
                     curvature[r, c] -= alpha * third[r, c]
-            product[:] = np.dot(contraction, adjoint)
-            adjoint[:] = product
+            np.dot(contraction, adjoint, product)
+            copy(product, adjoint)
         p = problem.weights[i]
         for r in range(d):
             for c in range(d):
@@ -157,7 +159,7 @@ def first_order_gradient(problem, query, w, alpha, inner_steps, out):  # type: i
     d = w.size
     path = np.empty((inner_steps + 1, d))
     scratch = np.empty(d)
-    path[0] = w
+    copy(w, path[0])
     out[:] = 0.0
     for i in range(problem.weights.size):
         _inner_path(problem, i, alpha, path, scratch)
@@ -175,7 +177,7 @@ def reptile_gradient(problem, w, alpha, inner_steps, out):  # type: ignore[no-un
     gradient = np.empty(d)
     out[:] = 0.0
     for i in range(problem.weights.size):
-        point[:] = w
+        copy(w, point)
         p = problem.weights[i]
         for _ in range(inner_steps):
             problem.gradient(i, point, problem.data, gradient)
@@ -196,7 +198,8 @@ def first_order_jacobians(problem, query, w, alpha, inner_steps, fomaml, reptile
     scratch = np.empty(d)
     jacobian = np.empty((d, d))
     curvature = np.empty((d, d))
-    path[0] = w
+    product = np.empty((d, d))
+    copy(w, path[0])
     fomaml[:, :] = 0.0
     reptile[:, :] = 0.0
     for i in range(problem.weights.size):
@@ -207,13 +210,13 @@ def first_order_jacobians(problem, query, w, alpha, inner_steps, fomaml, reptile
             jacobian[r, r] = 1.0
         for j in range(inner_steps):
             problem.hessian(i, path[j], problem.data, curvature)
-            product = np.dot(curvature, jacobian)
+            np.dot(curvature, jacobian, product)
             for r in range(d):
                 for c in range(d):
                     reptile[r, c] += p * product[r, c]
                     jacobian[r, c] -= alpha * product[r, c]
         query.hessian(i, path[inner_steps], query.data, curvature)
-        product = np.dot(curvature, jacobian)
+        np.dot(curvature, jacobian, product)
         for r in range(d):
             for c in range(d):
                 fomaml[r, c] += p * product[r, c]

@@ -11,6 +11,7 @@ from numba import njit, types
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.fields import FIELD, evaluate
 from maml_ode.compiled.norms import weighted_rms as weighted_rms
+from maml_ode.compiled.vectors import copy
 
 PIVOTS = types.int64[::1]
 
@@ -48,7 +49,7 @@ def solve(factor, pivots, x):  # type: ignore[no-untyped-def]
 @njit(types.void(INDEX, MATRIX, VECTOR, MATRIX, VECTOR), cache=True)
 def stage_state(stage, A, y, U, out):  # type: ignore[no-untyped-def]
     """Fill out = y + sum_{j < stage} A[stage, j] U[j]."""
-    out[:] = y
+    copy(y, out)
     for j in range(stage):
         a = A[stage, j]
         if a != 0.0:

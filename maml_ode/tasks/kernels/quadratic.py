@@ -60,7 +60,9 @@ def hessian(i, w, data, out):  # type: ignore[no-untyped-def]
     """Set out = H."""
     floats, integers = data
     d = integers[1]
-    out[:, :] = floats[i * d * d : (i + 1) * d * d].reshape((d, d))
+    for r in range(d):
+        for c in range(d):
+            out[r, c] = floats[(i * d + r) * d + c]
 
 
 @njit(THIRD, cache=True)
