@@ -40,17 +40,25 @@ def write_figure(folder: Path, stem: str, figure: Figure) -> list[Path]:
 
     import matplotlib
 
+    options: dict[str, dict[str, Any]] = {
+        "png": {"dpi": DPI, "metadata": {"Software": None}},
+        "svg": {"metadata": {"Date": None, "Creator": None}},
+    }
     written = []
-    for ending, options in (
-        ("png", {"dpi": DPI, "metadata": {"Software": None}}),
-        ("svg", {"metadata": {"Date": None, "Creator": None}}),
-    ):
-        buffer = io.BytesIO()
-        with matplotlib.rc_context({"svg.hashsalt": stem}):
-            figure.savefig(buffer, format=ending, **options)
-        path = folder / f"{stem}.{ending}"
-        write_atomically(path, buffer.getvalue())
-        written.append(path)
+    settings: Any = {"svg.hashsalt": stem, "figure.constrained_layout.use": False}
+    with matplotlib.rc_context(settings):
+        # Laid out once for both files: left to itself, matplotlib lays a figure out for each of them,
+        # in a drawing before the drawing.
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure)
+            figure.set_layout_engine(None)
+        for ending, how in options.items():
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=ending, **how)
+            path = folder / f"{stem}.{ending}"
+            write_atomically(path, buffer.getvalue())
+            written.append(path)
     return written
 
 
