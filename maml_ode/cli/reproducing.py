@@ -44,7 +44,7 @@ INTERRUPTED = 130
     "--jobs",
     type=click.IntRange(min=1),
     default=None,
-    help="Processes.  [all processors; 1 with --quick]",
+    help="Processes.  [all processors]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON only; progress goes to stderr.")
 @click.pass_context
@@ -77,9 +77,7 @@ def reproduce_paper(
     from maml_ode.reproduce.artefact import Settings
     from maml_ode.reproduce.pipeline import NothingToRedrawError, reproduce
 
-    settings = Settings(
-        seed=seed, seeds=seeds, quick=quick, jobs=jobs or (1 if quick else _processors())
-    )
+    settings = Settings(seed=seed, seeds=seeds, quick=quick, jobs=jobs or _processors())
     try:
         with _bars(names or list(ARTEFACTS)) as progress:
             outcomes = reproduce(

@@ -15,9 +15,9 @@ from maml_ode._validation import check_choice
 if TYPE_CHECKING:
     from maml_ode.reproduce.artefact import Artefact as Artefact
     from maml_ode.reproduce.artefact import Settings as Settings
-    from maml_ode.reproduce.artefact import Table as Table
     from maml_ode.reproduce.pipeline import Outcome as Outcome
     from maml_ode.reproduce.pipeline import reproduce as reproduce
+    from maml_ode.reproduce.table import Table as Table
 
 ARTEFACTS: dict[str, str] = {
     "fig1": "maml_ode.reproduce.figure1",
@@ -48,7 +48,7 @@ __getattr__, __dir__ = attach(
         "Artefact": "maml_ode.reproduce.artefact",
         "Outcome": "maml_ode.reproduce.pipeline",
         "Settings": "maml_ode.reproduce.artefact",
-        "Table": "maml_ode.reproduce.artefact",
+        "Table": "maml_ode.reproduce.table",
         "reproduce": "maml_ode.reproduce.pipeline",
     },
 )

@@ -14,8 +14,10 @@ from maml_ode.experiments import Experiment
 from maml_ode.flows import bimaml_flow, maml_flow
 from maml_ode.integrate import solve
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
-from maml_ode.reproduce.artefact import Artefact, Inputs, ReportProgress, Settings, Table
+from maml_ode.reproduce.artefact import Artefact, Inputs, Settings
 from maml_ode.reproduce.figure1_pictures import draw, key_numbers
+from maml_ode.reproduce.parallel import Task
+from maml_ode.reproduce.table import Table
 from maml_ode.theory.critical_points import (
     bifurcation_table,
     count_by_alpha,
@@ -42,45 +44,43 @@ def _problem() -> Experiment:
     return experiments.load("figure1")
 
 
-def compute(settings: Settings, progress: ReportProgress, inputs: Inputs) -> dict[str, Table]:
-    """Sample F' and F'', find and count the critical points, and follow the flows to their ends."""
+def _tasks() -> Sinusoid:
+    tasks: Sinusoid = _problem().tasks  # type: ignore[assignment]
+    return tasks
+
+
+def pieces(settings: Settings) -> list[Task]:
+    """Return the parts of the picture; each gives the columns of one table or two."""
+    width = QUICK_ALPHA_STEP if settings.quick else ALPHA_STEP
+    starts, tolerances = (11, 13) if settings.quick else (41, 41)
+    return [
+        # Together, because all that evaluates F has the same kernels to compile at its first use.
+        Task(_landscape, (starts, tolerances), "derivatives, critical points, ends of the flows"),
+        Task(_counts, (2 * width,), "counting over alpha"),
+        Task(_branches, (width,), "critical points over alpha"),
+    ]
+
+
+def combine(settings: Settings, values: list[Any], inputs: Inputs) -> dict[str, Table]:
+    """Make tables of the parts."""
+    return {name: Table(name, columns) for part in values for name, columns in part.items()}
+
+
+def _landscape(starts: int, tolerances: int) -> dict[str, dict[str, Any]]:
+    """Sample F' and F'', find where F'' < 0 and the critical points, follow the flows to their ends."""
     problem = _problem()
-    tasks: Sinusoid = problem.tasks  # type: ignore[assignment]
-    F = MAMLLoss(tasks, problem.alpha)
-    progress(0.0, "derivatives")
-    derivatives = [
+    F = MAMLLoss(problem.tasks, problem.alpha)
+    near, far = (
         _sample(F, view, np.linspace(-reach, reach, points))
         for view, reach, points in (("near", NEAR, NEAR_POINTS), ("far", FAR, FAR_POINTS))
-    ]
-    near = derivatives[0]
-    progress(0.1, "critical points")
-    critical = _critical_points(tasks, problem.alpha)
-    progress(0.15, "ends of the flows")
-    ends = _ends(problem, 11 if settings.quick else 41)
-    progress(0.3, "ends of BI-MAML")
-    switching = _switching(problem, 13 if settings.quick else 41)
-    progress(0.5, "critical points over alpha")
-    width = QUICK_ALPHA_STEP if settings.quick else ALPHA_STEP
-    branches = _branches(tasks, width)
-    progress(0.7, "counting over alpha")
-    counts = count_by_alpha(tasks, ALPHA_MAX, width=2 * width, narrowest=NARROWEST_ALPHA)
-    columns: dict[str, dict[str, Any]] = {
-        "fig1_derivatives": {
-            key: np.concatenate([part[key] for part in derivatives]) for key in near
-        },
+    )
+    return {
+        "fig1_derivatives": {key: np.concatenate([near[key], far[key]]) for key in near},
         "fig1_negative_curvature": _negative_curvature(F, near["w"], near["second"]),
-        "fig1_critical_points": critical,
-        "fig1_flow_ends": ends,
-        "fig1_switch_tolerance": switching,
-        "fig1_branches": branches,
-        "fig1_counts": {
-            "alpha_low": [found.alpha[0] for found in counts],
-            "alpha_high": [found.alpha[1] for found in counts],
-            "proved": [found.certified for found in counts],
-            "critical_points": [-1 if found.count is None else found.count for found in counts],
-        },
+        "fig1_critical_points": _critical_points(_tasks(), problem.alpha),
+        "fig1_flow_ends": _ends(problem, starts),
+        "fig1_switch_tolerance": _switching(problem, tolerances),
     }
-    return {name: Table(name, table) for name, table in columns.items()}
 
 
 def _sample(F: MAMLLoss, view: str, w: Array) -> dict[str, npt.NDArray[Any]]:
@@ -169,20 +169,32 @@ def _switching(problem: Experiment, n_tolerances: int) -> dict[str, Any]:
     }
 
 
-def _branches(tasks: Sinusoid, width: float) -> dict[str, Any]:
+def _branches(width: float) -> dict[str, dict[str, Any]]:
     """Return all critical points on a grid of alpha, with their rank from the left."""
     grid = np.linspace(0.0, ALPHA_MAX, round(ALPHA_MAX / width) + 1)
     columns: dict[str, list[Any]] = {
         key: [] for key in ("alpha", "critical_points", "rank", "w", "minimum")
     }
-    for found in bifurcation_table(tasks, grid):
+    for found in bifurcation_table(_tasks(), grid):
         for rank, (w, kind) in enumerate(zip(found.points, found.kinds, strict=True)):
             columns["alpha"].append(found.alpha[0])
             columns["critical_points"].append(found.count)
             columns["rank"].append(rank)
             columns["w"].append(float(w))
             columns["minimum"].append(kind == "minimum")
-    return columns
+    return {"fig1_branches": columns}
+
+
+def _counts(width: float) -> dict[str, dict[str, Any]]:
+    """Return the proved number of critical points over intervals of alpha."""
+    counts = count_by_alpha(_tasks(), ALPHA_MAX, width=width, narrowest=NARROWEST_ALPHA)
+    columns = {
+        "alpha_low": [found.alpha[0] for found in counts],
+        "alpha_high": [found.alpha[1] for found in counts],
+        "proved": [found.certified for found in counts],
+        "critical_points": [-1 if found.count is None else found.count for found in counts],
+    }
+    return {"fig1_counts": columns}
 
 
 def constants(settings: Settings) -> dict[str, Any]:
@@ -219,7 +231,8 @@ ARTEFACT = Artefact(
         "narrower than 1e-4 about the values at which it changes; for alpha >= 1/L the critical "
         "points are no longer confined to the range between the minimisers of the tasks."
     ),
-    compute=compute,
+    pieces=pieces,
+    combine=combine,
     draw=draw,
     constants=constants,
     key_numbers=key_numbers,

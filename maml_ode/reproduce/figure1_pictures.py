@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maml_ode.plotting.style import BIMAML, MAML
-from maml_ode.reproduce.artefact import Settings, Table, Tables
+from maml_ode.reproduce.artefact import Settings, Tables
+from maml_ode.reproduce.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from maml_ode import experiments
 from maml_ode.plotting.style import BIMAML, MAML, log_scale
-from maml_ode.reproduce.artefact import Artefact, Inputs, ReportProgress, Settings, Table, Tables
-from maml_ode.reproduce.parallel import run_jobs
+from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
+from maml_ode.reproduce.parallel import Task
 from maml_ode.reproduce.runs import (
     ALGORITHMS,
     FLOW_RTOL,
@@ -21,6 +21,7 @@ from maml_ode.reproduce.runs import (
     stack,
     switch_iteration,
 )
+from maml_ode.reproduce.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +38,8 @@ TITLES = {
 }
 STYLES = {"MAML": MAML, "BI-MAML": BIMAML}
 BAND = (0.1, 0.9)
-QUICK_SEEDS, QUICK_RTOL = 3, 1e-5
 FLOW_POINTS_PER_STEP = 4
+QUICK_SEEDS, QUICK_RTOL, QUICK_POINTS_PER_STEP = 3, 1e-5, 1
 # grad F costs a gradient, a Hessian-vector product and a gradient; grad f costs one gradient.
 GRADIENTS_PER_MAML_STEP = 3
 
@@ -52,23 +53,45 @@ def _rtol(settings: Settings) -> float:
     return QUICK_RTOL if settings.quick else FLOW_RTOL
 
 
-def compute(settings: Settings, progress: ReportProgress, inputs: Inputs) -> dict[str, Table]:
-    """Run both algorithms over the seeds, and both flows for the first seed."""
-    arguments = [
-        (name, seed, _rtol(settings) if seed == settings.seed else None)
+def _points_per_step(settings: Settings) -> int:
+    return QUICK_POINTS_PER_STEP if settings.quick else FLOW_POINTS_PER_STEP
+
+
+def pieces(settings: Settings) -> list[Task]:
+    """Return the runs of both algorithms over the seeds, and of both flows for the first seed."""
+    return [
+        Task(
+            _one,
+            (
+                name,
+                seed,
+                _points_per_step(settings) if seed == settings.seed else 0,
+                _rtol(settings),
+            ),
+            note=f"{name}, seed {seed}",
+        )
         for name in EXPERIMENTS
         for seed in _seeds(settings)
     ]
-    done = run_jobs(_one, arguments, settings.jobs, progress)
+
+
+def combine(settings: Settings, values: list[Any], inputs: Inputs) -> dict[str, Table]:
+    """Put the runs together: iterates, flows and switches."""
+    iterates, flows, switches = zip(*values, strict=True)
     return {
-        "fig2_iterates": Table("fig2_iterates", stack(part for part, _, _ in done)),
-        "fig2_flows": Table("fig2_flows", stack(part for _, part, _ in done if part)),
-        "fig2_switches": Table("fig2_switches", stack(part for _, _, part in done)),
+        "fig2_iterates": Table("fig2_iterates", stack(iterates)),
+        "fig2_flows": Table("fig2_flows", stack(part for part in flows if part)),
+        "fig2_switches": Table("fig2_switches", stack(switches)),
     }
 
 
-def _one(name: str, seed: int, rtol: float | None) -> tuple[dict[str, npt.NDArray[Any]], ...]:
-    """Return the rows of one experiment and seed: iterates, flows (unless rtol is None), switch."""
+def _one(
+    name: str, seed: int, flow_points: int, rtol: float
+) -> tuple[dict[str, npt.NDArray[Any]], ...]:
+    """Return the rows of one experiment and seed: iterates, flows, switch.
+
+    The flows have ``flow_points`` rows per step of the iterates; with 0 there are none.
+    """
     problem = experiments.load(name, seed=seed)
     runs = {algorithm: iterate(problem, algorithm) for algorithm in ALGORITHMS}
     iterates = stack(
@@ -77,10 +100,9 @@ def _one(name: str, seed: int, rtol: float | None) -> tuple[dict[str, npt.NDArra
     )
     k = switch_iteration(runs["BI-MAML"], problem)
     flow_k, flows = float("nan"), {}
-    if rtol is not None:
+    if flow_points:
         paths = {
-            algorithm: follow(problem, algorithm, FLOW_POINTS_PER_STEP, rtol)
-            for algorithm in ALGORITHMS
+            algorithm: follow(problem, algorithm, flow_points, rtol) for algorithm in ALGORITHMS
         }
         flow_k = switch_iteration(paths["BI-MAML"], problem)
         flows = stack(
@@ -227,7 +249,7 @@ def constants(settings: Settings) -> dict[str, Any]:
         "ours": {
             "band": f"quantiles {BAND[0]} to {BAND[1]} over the seeds, at each iteration",
             "saving": "(1 - 1/3) switch_k/n_steps: grad F is counted as three gradients",
-            "flow_points_per_step": FLOW_POINTS_PER_STEP,
+            "flow_points_per_step": _points_per_step(settings),
             "flow_tolerances_without_closed_form": {
                 "rtol": _rtol(settings),
                 "atol": _rtol(settings) / 100,
@@ -266,7 +288,8 @@ ARTEFACT = Artefact(
         "instead of the printed sum in (a, e); handwritten 8 x 8 digits, enlarged and distorted, in "
         "place of MNIST in (d, h)."
     ),
-    compute=compute,
+    pieces=pieces,
+    combine=combine,
     draw=draw,
     constants=constants,
     key_numbers=key_numbers,

@@ -9,8 +9,9 @@ import numpy as np
 
 from maml_ode.plotting.style import CYCLE
 from maml_ode.reproduce import work_precision as numbers
-from maml_ode.reproduce.artefact import Artefact, Inputs, ReportProgress, Settings, Table, Tables
-from maml_ode.reproduce.parallel import run_jobs
+from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
+from maml_ode.reproduce.parallel import Task
+from maml_ode.reproduce.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,31 +30,29 @@ TO_MODIFIED: dict[str, Any] = CYCLE[1] | {"markerfacecolor": "white"}
 TABLES = ("work_precision", "reference", "order")
 
 
-def compute(settings: Settings, progress: ReportProgress, inputs: Inputs) -> dict[str, Table]:
-    """Run every method on every flow, and Euler against the flow and the modified flow."""
-    pieces = [
-        (kind, name, flow, settings.seed, settings.quick)
-        for name in reversed(numbers.EXPERIMENTS)
-        for kind, flow in (*(("work_precision", flow) for flow in numbers.FLOWS), ("order", "MAML"))
-    ]
-    parts = run_jobs(_piece, pieces, settings.jobs, progress)
+def pieces(settings: Settings) -> list[Task]:
+    """Return the runs of every method on every flow, and of Euler against its flows."""
+    tasks = []
+    # Longest first.
+    for name in reversed(numbers.EXPERIMENTS):
+        for flow in numbers.FLOWS:
+            arguments = (name, flow, settings.seed, settings.quick)
+            tasks.append(Task(numbers.work_precision_rows, arguments, f"{name}, {flow} flow"))
+        order = (name, settings.seed, settings.quick)
+        tasks.append(Task(numbers.order_rows, order, f"{name}, order of Euler"))
+    return tasks
+
+
+def combine(settings: Settings, values: list[Any], inputs: Inputs) -> dict[str, Table]:
+    """Put the rows of all experiments together, in the paper's order, and fit the slopes."""
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
-    # Longest first while computing, the paper's order in the tables.
-    order = [(kind, name, flow) for kind, name, flow, _, _ in pieces]
     for name in numbers.EXPERIMENTS:
-        for place, piece in enumerate(order):
-            if piece[1] == name:
-                for table, listed in parts[place].items():
-                    rows[table].extend(listed)
+        for part in values:
+            for table, listed in part.items():
+                rows[table].extend(row for row in listed if row["experiment"] == name)
     tables = {f"fig3_{name}": as_table(f"fig3_{name}", listed) for name, listed in rows.items()}
     tables["fig3_slopes"] = _slopes(tables["fig3_order"])
     return tables
-
-
-def _piece(kind: str, name: str, flow: str, seed: int, quick: bool) -> numbers.Rows:
-    if kind == "order":
-        return numbers.order_rows(name, seed, quick)
-    return numbers.work_precision_rows(name, flow, seed, quick)
 
 
 def as_table(name: str, rows: Sequence[Mapping[str, Any]], timing: bool = False) -> Table:
@@ -237,7 +236,8 @@ ARTEFACT = Artefact(
         "needs new ones. Methods that SciPy lacks are the package's; its own DOP853 is in the table and "
         "not drawn, as its curve is SciPy's."
     ),
-    compute=compute,
+    pieces=pieces,
+    combine=combine,
     draw=draw,
     constants=constants,
     key_numbers=key_numbers,

@@ -11,9 +11,10 @@ import maml_ode as mo
 from maml_ode._validation import Array
 from maml_ode.plotting.style import BIMAML, CYCLE, MAML
 from maml_ode.reproduce import descents, passes
-from maml_ode.reproduce.artefact import Artefact, Inputs, ReportProgress, Settings, Table, Tables
+from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
 from maml_ode.reproduce.figure3 import TITLES, as_table
-from maml_ode.reproduce.parallel import run_jobs
+from maml_ode.reproduce.parallel import Task
+from maml_ode.reproduce.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,31 +31,35 @@ LEVEL: dict[str, Any] = {"color": MAML["color"], "linestyle": "-", "linewidth": 
 QUOTED: dict[str, Any] = {"color": "0.2", "linestyle": (0, (1, 1.5)), "linewidth": 1.0}
 
 
-def compute(settings: Settings, progress: ReportProgress, inputs: Inputs) -> dict[str, Table]:
-    """Count passes for every experiment and seed; time a few of the runs."""
-    seeds = settings.seed_range[: QUICK_SEEDS if settings.quick else settings.seeds]
-    pieces = [(name, seed, settings.quick) for name in reversed(EXPERIMENTS) for seed in seeds]
-    parts = run_jobs(
-        passes.passes_rows,
-        pieces,
-        settings.jobs,
-        lambda fraction, note: progress(0.9 * fraction, note),
-    )
+def _seeds(settings: Settings) -> range:
+    return settings.seed_range[: QUICK_SEEDS if settings.quick else settings.seeds]
+
+
+def pieces(settings: Settings) -> list[Task]:
+    """Return the counting of passes, for every experiment and seed; longest first."""
+    return [
+        Task(passes.passes_rows, (name, seed, settings.quick), f"{name}, seed {seed}")
+        for name in reversed(EXPERIMENTS)
+        for seed in _seeds(settings)
+    ]
+
+
+def combine(settings: Settings, values: list[Any], inputs: Inputs) -> dict[str, Table]:
+    """Put the counts together, in the paper's order, and time a few of the runs."""
+    seeds = _seeds(settings)
     tables = {}
     for table in ("eps0", "depth", "saving"):
         rows = [
             row
             for name in EXPERIMENTS
-            for piece, part in zip(pieces, parts, strict=True)
-            if piece[0] == name
+            for part in values
             for row in part[table]
+            if row["experiment"] == name
         ]
         tables[f"fig4_{table}"] = as_table(f"fig4_{table}", rows)
     tables["fig4_summary"] = _summary(tables["fig4_eps0"])
-    # One run at a time: processes side by side would disturb each other's clocks.
     rows = []
     for name in EXPERIMENTS:
-        progress(0.95, f"timing {name}")
         for seed in seeds[: 1 if settings.quick else TIMED_SEEDS]:
             part = tables["fig4_eps0"].where(experiment=name, seed=seed, target="transient")
             rows += passes.timing_rows(
@@ -305,7 +310,9 @@ ARTEFACT = Artefact(
         "aggregated to one quadratic form, on which grad F costs what grad f costs, so their times "
         "show no saving per step."
     ),
-    compute=compute,
+    pieces=pieces,
+    combine=combine,
+    alone=True,
     draw=draw,
     constants=constants,
     key_numbers=key_numbers,

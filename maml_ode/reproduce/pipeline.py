@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maml_ode import __version__
 from maml_ode._validation import check_choice
 from maml_ode.reproduce import ARTEFACTS, load_artefact
-from maml_ode.reproduce.artefact import Artefact, Settings, Table, Tables
-from maml_ode.reproduce.files import sha256, to_json, write_atomically, write_figure
+from maml_ode.reproduce.artefact import Artefact, Settings
+from maml_ode.reproduce.files import write_atomically, write_figure
+from maml_ode.reproduce.parallel import Task, Workers
+from maml_ode.reproduce.record import (
+    Record,
+    all_there,
+    identity,
+    read_record,
+    read_tables,
+    versions,
+    write_record,
+    write_tables,
+)
 
 __all__ = ["NothingToRedrawError", "Outcome", "reproduce"]
 
-FORMAT = "maml_ode artefact 1"
-PACKAGES = ("numpy", "scipy", "numba", "sympy", "matplotlib", "scikit-learn")
+# The share of an artefact's progress that is done when its tables are.
+COMPUTED = 0.95
 
 Progress = Callable[[str, float, str], None]
 
@@ -42,7 +49,7 @@ class Outcome:
     files : tuple of Path
         Tables, pictures, texts and metadata.
     elapsed : float
-        Seconds, this time.
+        Seconds of work, this time, summed over the processes.
     key_numbers : mapping of str to str
     """
 
@@ -67,7 +74,9 @@ def reproduce(
     Per artefact: its pictures as PNG and SVG, their data as CSV, and ``<name>.json`` with settings,
     constants, versions, caption, the command that makes it and the SHA-256 of each table. Every
     file is written whole or not at all, and an artefact that is finished is not computed again, so
-    an interrupted call goes on where it stopped. The pictures are drawn from the CSV files.
+    an interrupted call goes on where it stopped. The pictures are drawn from the CSV files. With
+    ``settings.jobs`` > 1 the work of all artefacts, drawing included, is shared by that many
+    processes.
 
     Parameters
     ----------
@@ -96,18 +105,13 @@ def reproduce(
     """
     settings = Settings() if settings is None else settings
     folder = Path(output)
-    report = progress or _silent
     names = _in_order(only, with_requirements=not redraw)
     folder.mkdir(parents=True, exist_ok=True)
-    outcomes = []
-    for name in names:
-        artefact = load_artefact(name)
-        if redraw:
-            outcomes.append(_redraw(folder, artefact, report))
-        else:
-            outcomes.append(_make(folder, artefact, settings, resume, report))
-        report(name, 1.0, outcomes[-1].status)
-    return outcomes
+    run = _Run(folder, settings, resume, progress or _silent)
+    with Workers(settings.jobs, run.started) as workers:
+        run.workers = workers
+        artefacts = [load_artefact(name) for name in names]
+        return run.redraw(artefacts) if redraw else run.make(artefacts)
 
 
 def _silent(name: str, fraction: float, note: str) -> None:
@@ -129,126 +133,199 @@ def _in_order(only: str | Iterable[str] | None, with_requirements: bool) -> list
     return [name for name in ARTEFACTS if name in wanted]
 
 
-def _make(
-    folder: Path, artefact: Artefact, settings: Settings, resume: bool, report: Progress
-) -> Outcome:
-    start = time.perf_counter()
-    report(artefact.name, 0.0, "")
-    identity = _identity(folder, artefact, settings)
-    old = _metadata(folder, artefact.name)
-    tables = None
-    if resume and old is not None and all(old.get(key) == identity[key] for key in identity):
-        tables = _read_tables(folder, old)
-    if tables is None:
-        old = None
-        inputs = {name: _tables_of(folder, name) for name in artefact.requires}
-        computed = artefact.compute(
-            settings, lambda fraction, note: report(artefact.name, 0.95 * fraction, note), inputs
-        )
-        hashes = {}
-        for key, table in computed.items():
+@dataclass(eq=False)
+class _Making:
+    """An artefact on its way: its pieces, or its drawing, and what they have cost so far."""
+
+    artefact: Artefact
+    record: Record
+    status: str
+    pieces: list[Task] = field(default_factory=list)
+    done: int = 0
+    seconds: float = 0.0
+
+    @property
+    def fraction(self) -> float:
+        return COMPUTED * self.done / len(self.pieces) if self.pieces else COMPUTED
+
+
+class _Run:
+    """One call of `reproduce`."""
+
+    workers: Workers
+
+    def __init__(self, folder: Path, settings: Settings, resume: bool, report: Progress) -> None:
+        self.folder, self.settings, self.resume, self.report = folder, settings, resume, report
+        self.makers: dict[Task, _Making] = {}
+        self.outcomes: dict[str, Outcome] = {}
+        self.have_tables: set[str] = set()
+        self.to_start: list[Artefact] = []
+        self.to_combine_alone: list[_Making] = []
+
+    def make(self, artefacts: list[Artefact]) -> list[Outcome]:
+        """Compute and draw what is not finished."""
+        self.to_start = list(artefacts)
+        while True:
+            self._start_those_that_can()
+            for task in self.workers.completed():
+                self._take(task)
+                self._start_those_that_can()
+            if not self.to_combine_alone:
+                return [self.outcomes[artefact.name] for artefact in artefacts]
+            making = self.to_combine_alone.pop(0)
+            self.report(making.artefact.name, making.fraction, "timing")
+            self._combine(making)
+
+    def redraw(self, artefacts: list[Artefact]) -> list[Outcome]:
+        """Draw what has tables; refuse before anything is drawn if one has none."""
+        found = []
+        for artefact in artefacts:
+            record = read_record(self.folder, artefact.name)
+            if record is None or read_tables(self.folder, record) is None:
+                raise NothingToRedrawError(
+                    f"{self.folder} has no complete tables of {artefact.name} (a CSV file is "
+                    "missing or was changed, or the metadata are); run without redraw first."
+                )
+            found.append(_Making(artefact, record, "redrawn"))
+        for making in found:
+            self.report(making.artefact.name, 0.0, "")
+            self._draw(making, first=False)
+        for task in self.workers.completed():
+            self._take(task)
+        return [self.outcomes[artefact.name] for artefact in artefacts]
+
+    def started(self, task: Task) -> None:
+        """Tell the user what begins."""
+        making = self.makers[task]
+        self.report(making.artefact.name, making.fraction, task.note)
+
+    def _start_those_that_can(self) -> None:
+        # In the registry's order, so that what is kept can serve the next one at once.
+        for artefact in list(self.to_start):
+            if self.have_tables.issuperset(artefact.requires):
+                self.to_start.remove(artefact)
+                self._start(artefact)
+
+    def _start(self, artefact: Artefact) -> None:
+        self.report(artefact.name, 0.0, "")
+        wanted = identity(self.folder, artefact, self.settings)
+        record = read_record(self.folder, artefact.name)
+        if (
+            self.resume
+            and record is not None
+            and all(record.get(key) == wanted[key] for key in wanted)
+            and (tables := read_tables(self.folder, record)) is not None
+        ):
+            self.have_tables.add(artefact.name)
+            if all_there(self.folder, record):
+                self._finish(_Making(artefact, record, "kept"), artefact.key_numbers(tables))
+            else:
+                self._draw(_Making(artefact, record, "redrawn"))
+            return
+        making = _Making(artefact, wanted, "computed", artefact.pieces(self.settings))
+        for task in making.pieces:
+            self.makers[task] = making
+            self.workers.submit(task)
+
+    def _take(self, task: Task) -> None:
+        making = self.makers.pop(task)
+        making.seconds += task.seconds
+        if task not in making.pieces:
+            key_numbers, drawn = task.value
+            making.record |= drawn
+            write_record(self.folder, making.artefact.name, making.record)
+            self._finish(making, key_numbers)
+            return
+        making.done += 1
+        self.report(making.artefact.name, making.fraction, task.note)
+        if making.done == len(making.pieces):
+            if making.artefact.alone:
+                self.to_combine_alone.append(making)
+            else:
+                self._combine(making)
+
+    def _combine(self, making: _Making) -> None:
+        artefact = making.artefact
+        start = time.perf_counter()
+        inputs = {}
+        for name in artefact.requires:
+            record = read_record(self.folder, name)
+            tables = None if record is None else read_tables(self.folder, record)
+            if tables is None:
+                raise RuntimeError(
+                    f"the tables of {name} went missing from {self.folder} during the run."
+                )
+            inputs[name] = tables
+        values = [task.value for task in making.pieces]
+        tables = artefact.combine(self.settings, values, inputs)
+        for key, table in tables.items():
             _check_name(artefact, key)
             if key != table.name:
                 raise ValueError(f"{artefact.name} gives the table {table.name!r} the key {key!r}.")
-            path = folder / f"{key}.csv"
-            write_atomically(path, table.to_csv())
-            hashes[path.name] = {
-                "sha256": sha256(path),
-                "rows": len(table),
-                "timing": table.timing,
-            }
-        metadata = identity | {
-            "tables": hashes,
+        making.seconds += time.perf_counter() - start
+        making.record |= {
+            "tables": write_tables(self.folder, tables),
             "figures": [],
             "texts": [],
-            "versions": _versions(),
-            "elapsed_seconds": round(time.perf_counter() - start, 3),
+            "versions": versions(),
+            "elapsed_seconds": round(making.seconds, 3),
         }
-        write_atomically(folder / f"{artefact.name}.json", to_json(metadata))
-        tables = {key: _read_table(folder, key, table.timing) for key, table in computed.items()}
-    elif old is not None and old["figures"] and _all_there(folder, old):
-        return _outcome(folder, artefact, "kept", old, tables, start)
-    else:
-        metadata = dict(old or {})
-    status = "computed" if old is None else "redrawn"
-    metadata = _draw(folder, artefact, settings, tables, metadata, report)
-    return _outcome(folder, artefact, status, metadata, tables, start)
+        write_record(self.folder, artefact.name, making.record)
+        self.have_tables.add(artefact.name)
+        self._draw(making)
 
+    def _draw(self, making: _Making, first: bool = True) -> None:
+        task = Task(draw, (self.folder, making.artefact.name), "drawing")
+        self.makers[task] = making
+        self.workers.submit(task, first=first)
 
-def _redraw(folder: Path, artefact: Artefact, report: Progress) -> Outcome:
-    start = time.perf_counter()
-    report(artefact.name, 0.0, "")
-    metadata = _metadata(folder, artefact.name)
-    tables = None if metadata is None else _read_tables(folder, metadata)
-    if metadata is None or tables is None:
-        raise NothingToRedrawError(
-            f"{folder} has no complete tables of {artefact.name} (a CSV file is missing or was "
-            "changed, or the metadata are); run without redraw first."
+    def _finish(self, making: _Making, key_numbers: Mapping[str, str]) -> None:
+        artefact, record = making.artefact, making.record
+        names = [*record["figures"], *record["tables"], *record["texts"], f"{artefact.name}.json"]
+        self.outcomes[artefact.name] = Outcome(
+            name=artefact.name,
+            title=artefact.title,
+            status=making.status,
+            files=tuple(self.folder / name for name in names),
+            elapsed=making.seconds,
+            key_numbers=key_numbers,
         )
-    settings = Settings(**metadata["settings"])
-    metadata = _draw(folder, artefact, settings, tables, metadata, report)
-    return _outcome(folder, artefact, "redrawn", metadata, tables, start)
+        self.report(artefact.name, 1.0, making.status)
 
 
-def _draw(
-    folder: Path,
-    artefact: Artefact,
-    settings: Settings,
-    tables: Tables,
-    metadata: dict[str, Any],
-    report: Progress,
-) -> dict[str, Any]:
-    """Write pictures and texts, then the metadata that list them."""
+def draw(folder: Path, name: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """Draw an artefact from the tables in its folder.
+
+    Returns
+    -------
+    key_numbers : dict
+    drawn : dict
+        What the record says of pictures and texts.
+    """
     from maml_ode.plotting.style import house_style
 
-    report(artefact.name, 0.95, "drawing")
+    artefact = load_artefact(name)
+    record = read_record(folder, name)
+    tables = None if record is None else read_tables(folder, record)
+    if record is None or tables is None:
+        raise RuntimeError(f"the tables of {name} went missing from {folder} during the run.")
+    settings = Settings(**record["settings"])
     figures, texts = [], []
     with house_style():
         for stem, figure in artefact.draw(tables, settings).items():
             _check_name(artefact, stem)
             figures += [path.name for path in write_figure(folder, stem, figure)]
-    for name, text in artefact.texts(tables, settings).items():
-        _check_name(artefact, name)
-        write_atomically(folder / name, text)
-        texts.append(name)
-    metadata = metadata | {
+    for file, text in artefact.texts(tables, settings).items():
+        _check_name(artefact, file)
+        write_atomically(folder / file, text)
+        texts.append(file)
+    key_numbers = artefact.key_numbers(tables)
+    return key_numbers, {
         "caption": artefact.caption,
         "figures": figures,
         "texts": texts,
-        "key_numbers": artefact.key_numbers(tables),
+        "key_numbers": key_numbers,
     }
-    write_atomically(folder / f"{artefact.name}.json", to_json(metadata))
-    return metadata
-
-
-def _identity(folder: Path, artefact: Artefact, settings: Settings) -> dict[str, Any]:
-    """Return what the tables depend on, as JSON gives it back."""
-    required = {}
-    for name in artefact.requires:
-        old = _metadata(folder, name)
-        required[name] = None if old is None else old["tables"]
-    identity = {
-        "format": FORMAT,
-        "artefact": artefact.name,
-        "title": artefact.title,
-        "maml_ode": __version__,
-        "command": _command(artefact.name, settings),
-        "settings": settings.to_dict(),
-        "constants": artefact.constants(settings),
-        "requires": required,
-    }
-    plain: dict[str, Any] = json.loads(to_json(identity))
-    return plain
-
-
-def _command(name: str, settings: Settings) -> str:
-    command = f"maml-ode reproduce --only {name} --seed {settings.seed} --seeds {settings.seeds}"
-    return command + (" --quick" if settings.quick else "")
-
-
-def _versions() -> dict[str, str]:
-    found = {"maml_ode": __version__, "python": platform.python_version()}
-    return found | {package: importlib.metadata.version(package) for package in PACKAGES}
 
 
 def _check_name(artefact: Artefact, name: str) -> None:
@@ -257,59 +334,3 @@ def _check_name(artefact: Artefact, name: str) -> None:
             f"what {artefact.name} writes must be named after it, not {name!r}, since the folder "
             "is shared."
         )
-
-
-def _metadata(folder: Path, name: str) -> dict[str, Any] | None:
-    """Return the metadata of an earlier run, or None if there are none that can be read."""
-    try:
-        found = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    known = isinstance(found, dict) and found.get("format") == FORMAT
-    return found if known else None
-
-
-def _read_table(folder: Path, name: str, timing: bool) -> Table:
-    return Table.from_csv(name, (folder / f"{name}.csv").read_text(encoding="utf-8"), timing)
-
-
-def _read_tables(folder: Path, metadata: Mapping[str, Any]) -> dict[str, Table] | None:
-    """Return the tables that the metadata list, or None if one is missing or was changed."""
-    tables = {}
-    for file, entry in metadata["tables"].items():
-        path = folder / file
-        if not path.is_file() or sha256(path) != entry["sha256"]:
-            return None
-        tables[path.stem] = _read_table(folder, path.stem, entry["timing"])
-    return tables
-
-
-def _tables_of(folder: Path, name: str) -> dict[str, Table]:
-    metadata = _metadata(folder, name)
-    tables = None if metadata is None else _read_tables(folder, metadata)
-    if tables is None:
-        raise RuntimeError(f"the tables of {name} went missing from {folder} during the run.")
-    return tables
-
-
-def _all_there(folder: Path, metadata: Mapping[str, Any]) -> bool:
-    return all((folder / name).is_file() for name in (*metadata["figures"], *metadata["texts"]))
-
-
-def _outcome(
-    folder: Path,
-    artefact: Artefact,
-    status: str,
-    metadata: Mapping[str, Any],
-    tables: Tables,
-    start: float,
-) -> Outcome:
-    names = [*metadata["figures"], *metadata["tables"], *metadata["texts"], f"{artefact.name}.json"]
-    return Outcome(
-        name=artefact.name,
-        title=artefact.title,
-        status=status,
-        files=tuple(folder / name for name in names),
-        elapsed=time.perf_counter() - start,
-        key_numbers=artefact.key_numbers(tables),
-    )

@@ -9,10 +9,10 @@ import numpy as np
 import maml_ode as mo
 from maml_ode._validation import Array
 from maml_ode.plotting.style import BIMAML, CYCLE
-from maml_ode.reproduce.artefact import Artefact, Inputs, ReportProgress, Settings, Table, Tables
+from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
 from maml_ode.reproduce.figure3 import as_table
 from maml_ode.reproduce.measures import PRINTED, measures_rows
-from maml_ode.reproduce.parallel import run_jobs
+from maml_ode.reproduce.parallel import Task
 from maml_ode.reproduce.report_text import texts
 from maml_ode.reproduce.statements import (
     ENOUGH,
@@ -25,6 +25,7 @@ from maml_ode.reproduce.statements import (
     Statement,
     judge,
 )
+from maml_ode.reproduce.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,18 +42,19 @@ SETTINGS_IN_WORDS = {
 }
 
 
-def compute(settings: Settings, progress: ReportProgress, inputs: Inputs) -> dict[str, Table]:
-    """Measure every experiment under every reading, judge the statements, quote the timings."""
+def pieces(settings: Settings) -> list[Task]:
+    """Return the measuring of every experiment under every reading, for every seed."""
     seeds = settings.seed_range[: QUICK_SEEDS if settings.quick else settings.seeds]
-    pieces = [(name, seed) for name in reversed(PROBLEMS) for seed in seeds]
-    parts = run_jobs(measures_rows, pieces, settings.jobs, progress)
-    rows = [
-        row | {"quoted_saving": QUOTED[name]}
+    return [
+        Task(measures_rows, (name, seed), f"{name}, seed {seed}")
         for name in PROBLEMS
-        for piece, part in zip(pieces, parts, strict=True)
-        if piece[0] == name
-        for row in part
+        for seed in seeds
     ]
+
+
+def combine(settings: Settings, values: list[Any], inputs: Inputs) -> dict[str, Table]:
+    """Judge the statements by the measures, and quote the timings."""
+    rows = [row | {"quoted_saving": QUOTED[row["experiment"]]} for part in values for row in part]
     measures = as_table("report_measures", rows)
     return {
         "report_statements": as_table("report_statements", _judged(measures)),
@@ -275,7 +277,8 @@ ARTEFACT = Artefact(
         "regressions, less 0 for the SVMs) and gradient norm over MAML's after 50 steps. One dot a "
         "seed, bars at the medians. The verdicts with their criteria are in report.md."
     ),
-    compute=compute,
+    pieces=pieces,
+    combine=combine,
     draw=draw,
     constants=constants,
     requires=("fig4",),

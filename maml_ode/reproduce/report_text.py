@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode.reproduce.artefact import Settings, Table, Tables
+from maml_ode.reproduce.artefact import Settings, Tables
 from maml_ode.reproduce.statements import (
     PROBLEMS,
     VERDICT_RULE,
 )
+from maml_ode.reproduce.table import Table
 
 __all__ = ["texts"]
 

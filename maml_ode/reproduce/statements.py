@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode.reproduce.artefact import Table
 from maml_ode.reproduce.measures import EARLY_STEP, PRINTED, READINGS, SMALL_BEFORE
+from maml_ode.reproduce.table import Table
 
 __all__ = ["ENOUGH", "STATEMENTS", "VERDICT_RULE", "Statement", "Verdict", "judge"]
 

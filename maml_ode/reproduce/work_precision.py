@@ -36,6 +36,8 @@ FLOWS = ("MAML", "BI-MAML")
 SCIPY = ("RK23", "RK45", "DOP853", "LSODA", "Radau", "BDF")
 REPORTING_TIMES = 5
 QUICK_METHODS = ("RK45", "DOP853", "LSODA")
+# On the regressions, which cost nothing; without those of ours that compile for seconds at their first use.
+QUICK_REGRESSION_METHODS = (*SCIPY, "Tsit5")
 # At d = 784 one Hessian of F costs as much as some 800 gradients of f: only the methods that keep one for
 # many steps are run there, and on the flow without a switch, whose search would need new ones.
 LARGE_DIM = 100
@@ -49,7 +51,7 @@ def load(name: str, seed: int) -> Experiment:
     The gradient of the squared hinge's MAML loss is discontinuous, so that every integrator would
     be of first order and no reference would converge.
     """
-    if name.startswith("svm"):
+    if costly(name):
         return mo.experiments.load(name, seed=seed, loss="smooth_squared_hinge")
     return mo.experiments.load(name, seed=seed)
 
@@ -72,12 +74,16 @@ def methods() -> dict[str, type[OdeSolver]]:
 def tolerances(name: str, quick: bool) -> list[float]:
     """Return the relative tolerances of a method's curve, the loosest first.
 
-    Fewer for the SVMs, whose evaluations go through all of the data.
+    Fewer where evaluations are costly.
     """
-    costly = name.startswith("svm")
     if quick:
-        return [1e-2, 1e-4] if costly else [1e-2, 1e-4, 1e-6]
-    return [10.0**-k for k in range(2, 9, 2 if costly else 1)]
+        return [1e-2, 1e-4] if costly(name) else [1e-2, 1e-4, 1e-6]
+    return [10.0**-k for k in range(2, 9, 2 if costly(name) else 1)]
+
+
+def costly(name: str) -> bool:
+    """Whether every evaluation goes through all of the data: the SVMs, which have no closed form."""
+    return name.startswith("svm")
 
 
 def halvings(quick: bool) -> list[int]:
@@ -137,7 +143,7 @@ def work_precision_rows(name: str, flow_name: str, seed: int, quick: bool) -> Ro
         at = np.rint(times / beta).astype(int)
         rows.append(row("Euler", "euler", beta, run, run.y[:, at]))
     for label, method in methods().items():
-        if quick and name.startswith("svm") and label not in QUICK_METHODS:
+        if quick and label not in (QUICK_METHODS if costly(name) else QUICK_REGRESSION_METHODS):
             continue
         for rtol in tolerances(name, quick):
             if dim > LARGE_DIM and forms_jacobians(method):

@@ -176,8 +176,8 @@ def test_the_digits_leave_out_what_needs_many_hessians():
 
 def test_several_processes_write_the_same_tables(monkeypatch):
     monkeypatch.setattr(numbers, "EXPERIMENTS", ("diabetes",))
-    one = figure3.compute(SETTINGS, silent, {})
-    two = figure3.compute(Settings(seed=0, seeds=2, quick=True, jobs=2), silent, {})
+    one = figure3.ARTEFACT.compute(SETTINGS, silent, {})
+    two = figure3.ARTEFACT.compute(Settings(seed=0, seeds=2, quick=True, jobs=2), silent, {})
     assert list(one) == [*(f"fig3_{name}" for name in figure3.TABLES), "fig3_slopes"]
     for name, table in one.items():
         assert table.to_csv() == two[name].to_csv()

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 import maml_ode.reproduce as package
 from maml_ode.reproduce import Artefact, Settings, Table, reproduce
 from maml_ode.reproduce.files import write_atomically
+from maml_ode.reproduce.parallel import Task
 from maml_ode.reproduce.pipeline import NothingToRedrawError
 
 
@@ -28,10 +29,15 @@ class Workshop:
             if self.fail_in == f"{what} {name}":
                 raise KeyboardInterrupt
 
-        def compute(settings, progress, inputs):
-            progress(0.5, "half")
-            step("compute")
-            x = [0.1 * k for k in range(settings.seeds)]
+        def piece(number):
+            if number == 0:
+                step("compute")
+            return 0.1 * number
+
+        def pieces(settings):
+            return [Task(piece, (k,), f"piece {k}") for k in range(settings.seeds)]
+
+        def combine(settings, x, inputs):
             y = [self.slope * value + settings.seed for value in x]
             if requires:
                 y = inputs[requires[0]][f"{requires[0]}_line"]["y"] ** 2
@@ -49,7 +55,9 @@ class Workshop:
             name=name,
             title=f"The artefact {name}",
             caption="A line.",
-            compute=compute,
+            pieces=pieces,
+            combine=combine,
+            alone=not requires,
             draw=draw,
             constants=lambda settings: {} if requires else {"slope": self.slope},
             requires=requires,

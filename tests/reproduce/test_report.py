@@ -46,7 +46,7 @@ def fourth_figure():
 
 @pytest.fixture(scope="module")
 def tables():
-    return report.compute(SETTINGS, silent, {"fig4": fourth_figure()})
+    return report.ARTEFACT.compute(SETTINGS, silent, {"fig4": fourth_figure()})
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_the_text_holds_every_statement(tables):
 
 
 def test_the_same_numbers_give_the_same_tables(tables):
-    again = report.compute(
+    again = report.ARTEFACT.compute(
         Settings(seed=0, seeds=2, quick=True, jobs=2), silent, {"fig4": fourth_figure()}
     )
     for name, table in tables.items():

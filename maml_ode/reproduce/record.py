@@ -1,0 +1,104 @@
+"""What is written beside an artefact's tables: how they were made, and whether that still holds."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from maml_ode import __version__
+from maml_ode.reproduce.artefact import Artefact, Settings, Tables
+from maml_ode.reproduce.files import sha256, to_json, write_atomically
+from maml_ode.reproduce.table import Table
+
+__all__ = [
+    "all_there",
+    "identity",
+    "read_record",
+    "read_tables",
+    "versions",
+    "write_record",
+    "write_tables",
+]
+
+FORMAT = "maml_ode artefact 1"
+PACKAGES = ("numpy", "scipy", "numba", "sympy", "matplotlib", "scikit-learn")
+
+Record = dict[str, Any]
+
+
+def identity(folder: Path, artefact: Artefact, settings: Settings) -> Record:
+    """Return what the tables depend on, as JSON gives it back."""
+    required = {}
+    for name in artefact.requires:
+        record = read_record(folder, name)
+        required[name] = None if record is None else record["tables"]
+    found = {
+        "format": FORMAT,
+        "artefact": artefact.name,
+        "title": artefact.title,
+        "maml_ode": __version__,
+        "command": _command(artefact.name, settings),
+        "settings": settings.to_dict(),
+        "constants": artefact.constants(settings),
+        "requires": required,
+    }
+    plain: Record = json.loads(to_json(found))
+    return plain
+
+
+def _command(name: str, settings: Settings) -> str:
+    command = f"maml-ode reproduce --only {name} --seed {settings.seed} --seeds {settings.seeds}"
+    return command + (" --quick" if settings.quick else "")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that has a part in the numbers and pictures."""
+    found = {"maml_ode": __version__, "python": platform.python_version()}
+    return found | {package: importlib.metadata.version(package) for package in PACKAGES}
+
+
+def read_record(folder: Path, name: str) -> Record | None:
+    """Return the record of an earlier run, or None if there is none that can be read."""
+    try:
+        found = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    known = isinstance(found, dict) and found.get("format") == FORMAT
+    return found if known else None
+
+
+def write_record(folder: Path, name: str, record: Record) -> None:
+    """Write ``<name>.json``."""
+    write_atomically(folder / f"{name}.json", to_json(record))
+
+
+def write_tables(folder: Path, tables: Tables) -> dict[str, dict[str, Any]]:
+    """Write the CSV files; return what the record says of them."""
+    entries = {}
+    for key, table in tables.items():
+        path = folder / f"{key}.csv"
+        write_atomically(path, table.to_csv())
+        entries[path.name] = {"sha256": sha256(path), "rows": len(table), "timing": table.timing}
+    return entries
+
+
+def read_tables(folder: Path, record: Record) -> dict[str, Table] | None:
+    """Return the tables that a record lists, or None if one is missing or was changed."""
+    tables = {}
+    for file, entry in record["tables"].items():
+        path = folder / file
+        if not path.is_file() or sha256(path) != entry["sha256"]:
+            return None
+        text = path.read_text(encoding="utf-8")
+        tables[path.stem] = Table.from_csv(path.stem, text, entry["timing"])
+    return tables
+
+
+def all_there(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Whether an artefact was drawn, and its pictures and texts are still in the folder."""
+    files = (*record["figures"], *record["texts"])
+    return bool(record["figures"]) and all((folder / name).is_file() for name in files)
