@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from types import TracebackType
 from typing import Any
 
@@ -70,6 +71,8 @@ class Workers:
         trace: TracebackType | None,
     ) -> None:
         if self._executor is not None:
+            # Tasks that are already on their way to a process cannot be cancelled: they are skipped.
+            self._given_up.set()
             self._executor.shutdown(cancel_futures=True)
 
     def submit(self, task: Task, first: bool = False) -> None:
@@ -111,12 +114,16 @@ class Workers:
     def _fill(self) -> None:
         if self._executor is None:
             # A fresh interpreter per process: forking one whose threads hold locks may hang.
-            self._executor = ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn"))
+            context = get_context("spawn")
+            self._given_up = context.Event()
+            self._executor = ProcessPoolExecutor(
+                self._jobs, mp_context=context, initializer=_remember, initargs=(self._given_up,)
+            )
         # Two for each process, so that none waits for its next one.
         while self._waiting and len(self._running) < 2 * self._jobs:
             task = self._waiting.popleft()
             self._started(task)
-            future = self._executor.submit(_timed, task.function, task.arguments)
+            future = self._executor.submit(_timed_unless_given_up, task.function, task.arguments)
             self._running[future] = task
 
 
@@ -124,3 +131,17 @@ def _timed(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any,
     start = time.perf_counter()
     value = function(*arguments)
     return value, time.perf_counter() - start
+
+
+_given_up: Event
+
+
+def _remember(given_up: Event) -> None:
+    global _given_up
+    _given_up = given_up
+
+
+def _timed_unless_given_up(
+    function: Callable[..., Any], arguments: Sequence[Any]
+) -> tuple[Any, float]:
+    return (None, 0.0) if _given_up.is_set() else _timed(function, arguments)
