@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["sha256", "to_json", "write_atomically", "write_figure"]
 
 DPI = 150
+
+_PLAIN_LIST = re.compile(r"\[\n[^\[\]{}]*\]")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -68,8 +71,14 @@ def sha256(path: Path) -> str:
 
 
 def to_json(content: Any) -> str:
-    """Return indented JSON; NumPy's scalars and arrays become plain numbers and lists."""
-    return json.dumps(content, indent=2, ensure_ascii=False, default=_plain) + "\n"
+    """Return indented JSON, a list of plain values on one line; NumPy's types become Python's."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=_plain)
+    return _PLAIN_LIST.sub(_on_one_line, text) + "\n"
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    # A line break in JSON stands between values, never inside a string.
+    return "[" + ", ".join(value.strip() for value in found[0][1:-1].split(",\n")) + "]"
 
 
 def _plain(value: Any) -> Any:

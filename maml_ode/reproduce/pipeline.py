@@ -72,11 +72,11 @@ def reproduce(
     """Make the artefacts and write them to a folder.
 
     Per artefact: its pictures as PNG and SVG, their data as CSV, and ``<name>.json`` with settings,
-    constants, versions, caption, the command that makes it and the SHA-256 of each table. Every
-    file is written whole or not at all, and an artefact that is finished is not computed again, so
-    an interrupted call goes on where it stopped. The pictures are drawn from the CSV files. With
-    ``settings.jobs`` > 1 the work of all artefacts, drawing included, is shared by that many
-    processes.
+    constants, versions, caption, wall-clock times, the command that makes it and the SHA-256 of each
+    table. Every file is written whole or not at all, and an artefact that is finished is not
+    computed again, so an interrupted call goes on where it stopped. The pictures are drawn from what
+    is written. With ``settings.jobs`` > 1 the work of all artefacts, drawing included, is shared by
+    that many processes. The CSV files depend on the settings alone.
 
     Parameters
     ----------
@@ -263,8 +263,8 @@ class _Run:
             if key != table.name:
                 raise ValueError(f"{artefact.name} gives the table {table.name!r} the key {key!r}.")
         making.seconds += time.perf_counter() - start
+        making.record |= write_tables(self.folder, tables)
         making.record |= {
-            "tables": write_tables(self.folder, tables),
             "figures": [],
             "texts": [],
             "versions": versions(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -24,7 +25,7 @@ __all__ = [
     "write_tables",
 ]
 
-FORMAT = "maml_ode artefact 1"
+FORMAT = "maml_ode artefact 2"
 PACKAGES = ("numpy", "scipy", "numba", "sympy", "matplotlib", "scikit-learn")
 
 Record = dict[str, Any]
@@ -35,7 +36,7 @@ def identity(folder: Path, artefact: Artefact, settings: Settings) -> Record:
     required = {}
     for name in artefact.requires:
         record = read_record(folder, name)
-        required[name] = None if record is None else record["tables"]
+        required[name] = None if record is None else _digest(record)
     found = {
         "format": FORMAT,
         "artefact": artefact.name,
@@ -48,6 +49,13 @@ def identity(folder: Path, artefact: Artefact, settings: Settings) -> Record:
     }
     plain: Record = json.loads(to_json(found))
     return plain
+
+
+def _digest(record: Record) -> dict[str, str]:
+    """Return the SHA-256 of each table of a record, and of its times."""
+    hashes = {file: entry["sha256"] for file, entry in record["tables"].items()}
+    times = hashlib.sha256(to_json(record["times"]).encode()).hexdigest()
+    return hashes | {"times": times}
 
 
 def _command(name: str, settings: Settings) -> str:
@@ -76,14 +84,20 @@ def write_record(folder: Path, name: str, record: Record) -> None:
     write_atomically(folder / f"{name}.json", to_json(record))
 
 
-def write_tables(folder: Path, tables: Tables) -> dict[str, dict[str, Any]]:
-    """Write the CSV files; return what the record says of them."""
-    entries = {}
-    for key, table in tables.items():
-        path = folder / f"{key}.csv"
+def write_tables(folder: Path, tables: Tables) -> Record:
+    """Write the CSV files; return what the record says of the tables.
+
+    Wall-clock times differ from run to run. They stand in the record, so that the CSV files do not.
+    """
+    files, times = {}, {}
+    for name, table in tables.items():
+        if table.timing:
+            times[name] = dict(table.columns)
+            continue
+        path = folder / f"{name}.csv"
         write_atomically(path, table.to_csv())
-        entries[path.name] = {"sha256": sha256(path), "rows": len(table), "timing": table.timing}
-    return entries
+        files[path.name] = {"sha256": sha256(path), "rows": len(table)}
+    return {"tables": files, "times": times}
 
 
 def read_tables(folder: Path, record: Record) -> dict[str, Table] | None:
@@ -94,8 +108,9 @@ def read_tables(folder: Path, record: Record) -> dict[str, Table] | None:
         if not path.is_file() or sha256(path) != entry["sha256"]:
             return None
         text = path.read_text(encoding="utf-8")
-        tables[path.stem] = Table.from_csv(path.stem, text, entry["timing"])
-    return tables
+        tables[path.stem] = Table.from_csv(path.stem, text)
+    times = {name: Table(name, columns, timing=True) for name, columns in record["times"].items()}
+    return tables | times
 
 
 def all_there(folder: Path, record: Mapping[str, Any]) -> bool:

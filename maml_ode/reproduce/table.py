@@ -31,7 +31,8 @@ class Table:
     columns : mapping of str to array_like
         Floats, integers, booleans or strings. Kept as one-dimensional arrays.
     timing : bool
-        Whether the table holds wall-clock times, which differ from run to run.
+        Whether the table holds wall-clock times, which differ from run to run and therefore stand in
+        the metadata instead of a CSV file.
 
     Raises
     ------
@@ -94,7 +95,7 @@ class Table:
         return buffer.getvalue()
 
     @classmethod
-    def from_csv(cls, name: str, text: str, timing: bool = False) -> Table:
+    def from_csv(cls, name: str, text: str) -> Table:
         """Rebuild what `to_csv` wrote."""
         rows = list(csv.reader(io.StringIO(text)))
         if not rows:
@@ -102,9 +103,7 @@ class Table:
         header, body = rows[0], rows[1:]
         if any(len(row) != len(header) for row in body):
             raise ValueError(f"the CSV of {name} has rows of unequal length.")
-        return cls(
-            name, {key: _read([row[k] for row in body]) for k, key in enumerate(header)}, timing
-        )
+        return cls(name, {key: _read([row[k] for row in body]) for k, key in enumerate(header)})
 
 
 def _as_column(table: str, key: str, values: Any) -> Column:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 import maml_ode.reproduce as package
 from maml_ode.reproduce import Artefact, Settings, Table, reproduce
-from maml_ode.reproduce.files import write_atomically
+from maml_ode.reproduce.files import to_json, write_atomically
 from maml_ode.reproduce.parallel import Task
 from maml_ode.reproduce.pipeline import NothingToRedrawError
 
@@ -22,6 +22,7 @@ class Workshop:
         self.calls = []
         self.fail_in = None
         self.slope = 2.0
+        self.seconds = 0.25
 
     def artefact(self, name, requires=()):
         def step(what):
@@ -41,14 +42,16 @@ class Workshop:
             y = [self.slope * value + settings.seed for value in x]
             if requires:
                 y = inputs[requires[0]][f"{requires[0]}_line"]["y"] ** 2
-            return {f"{name}_line": Table(f"{name}_line", {"x": x, "y": y})}
+            clock = Table(f"{name}_clock", {"seconds": [0.5, self.seconds]}, timing=True)
+            return {f"{name}_line": Table(f"{name}_line", {"x": x, "y": y}), clock.name: clock}
 
         def draw(tables, settings):
             step("draw")
             figure = Figure(figsize=(2, 2))
             axis = figure.subplots()
             axis.plot(tables[f"{name}_line"]["x"], tables[f"{name}_line"]["y"])
-            axis.set_title(f"{settings.seeds} points")
+            seconds = tables[f"{name}_clock"]["seconds"].sum()
+            axis.set_title(f"{settings.seeds} points in {seconds} s")
             return {name: figure}
 
         return Artefact(
@@ -105,6 +108,7 @@ def test_everything_is_written_and_the_metadata_say_how(workshop, tmp_path):
     metadata = json.loads((folder / "one.json").read_text())
     content = (folder / "one_line.csv").read_bytes()
     assert metadata["tables"]["one_line.csv"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert metadata["times"] == {"one_clock": {"seconds": [0.5, 0.25]}}
     assert metadata["settings"] == {"seed": 0, "seeds": 3, "quick": False}
     assert metadata["constants"] == {"slope": 2.0}
     assert metadata["command"] == "maml-ode reproduce --only one --seed 0 --seeds 3"
@@ -130,6 +134,16 @@ def test_two_runs_write_the_same_bytes(workshop, tmp_path):
     first, second = snapshot(tmp_path / "a", *endings), snapshot(tmp_path / "b", *endings)
     assert first == second
     assert len(first) == 8
+
+
+def test_times_change_no_csv_but_are_noticed_by_who_needs_them(workshop, tmp_path):
+    reproduce(tmp_path, settings=SMALL)
+    before = snapshot(tmp_path, ".csv")
+    workshop.seconds = 0.125
+    reproduce(tmp_path, "one", SMALL, resume=False)
+    assert snapshot(tmp_path, ".csv") == before
+    outcomes = reproduce(tmp_path, settings=SMALL)
+    assert [outcome.status for outcome in outcomes] == ["kept", "computed"]
 
 
 def test_what_is_finished_is_kept(workshop, tmp_path):
@@ -255,6 +269,14 @@ def test_an_unknown_artefact_is_refused_before_anything_is_written(workshop, tmp
     with pytest.raises(ValueError, match="Did you mean 'one'"):
         reproduce(tmp_path / "new", only="ome")
     assert not (tmp_path / "new").exists()
+
+
+def test_json_keeps_lists_of_plain_values_on_one_line():
+    content = {"a": [1, 2.5, " x,\n [y] "], "b": [[1, 2], [{"c": ["[", "]"]}]], "d": []}
+    text = to_json(content)
+    assert json.loads(text) == content
+    assert "[1, 2]" in text
+    assert to_json({"a": [0.1, None, "x"]}) == '{\n  "a": [0.1, null, "x"]\n}\n'
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
