@@ -8,7 +8,9 @@ import pytest
 
 import maml_ode as mo
 
-SEEDS = range(12)
+SEEDS = range(20)  # those behind the figures and the report
+# The reference ranges come from fewer seeds than ours; the report counts a statement by this share too.
+MOST = 0.75
 LOSSES = {
     "linear_regression": "squares",
     "diabetes": "squares",
@@ -21,6 +23,13 @@ def scales(problem):
     if problem.options["reduction"] == "sum":
         return [1.0] * problem.tasks.n_tasks
     return [1.0 / n for n in problem.tasks.n_samples]
+
+
+def assert_inside(values, lowest, highest):
+    """The median lies in a reference range, and most of the seeds do."""
+    values = np.array(values)
+    assert lowest <= np.median(values) <= highest
+    assert np.mean((lowest <= values) & (values <= highest)) >= MOST
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +59,7 @@ def over_seeds(algorithms):
 def test_switch_comes_where_the_quoted_saving_puts_it(over_seeds, name, lowest, highest):
     result = over_seeds(name)
     switches = [run.bimaml.switch for run in result.runs]
-    assert lowest <= np.median(switches) <= highest
-    # Outliers of the seeds: at most one step for the random data, none where only w0 is random.
-    slack = 0 if name == "diabetes" else 1
-    assert lowest - slack <= min(switches)
-    assert max(switches) <= highest + slack
+    assert_inside(switches, lowest, highest)
     saving = np.median(switches) / 50 * 2 / 3
     assert saving == pytest.approx(result.problem.quoted_saving, abs=0.025)
 
@@ -79,8 +84,8 @@ def test_gradient_norms_at_steps_25_and_50(over_seeds, name, step, maml, bimaml)
 
 
 def test_digits_end_at_parity(over_seeds):
-    ratio = over_seeds("svm_digits").median(lambda run: run.bimaml.F[50] / run.maml.F[50])
-    assert 0.929 < ratio < 1.023
+    ratios = [run.bimaml.F[50] / run.maml.F[50] for run in over_seeds("svm_digits").runs]
+    assert_inside(ratios, 0.929, 1.023)
     for name in ("linear_regression", "diabetes", "svm"):
         assert over_seeds(name).median(lambda run: run.bimaml.F[50] / run.maml.F[50]) < 1.0
 
