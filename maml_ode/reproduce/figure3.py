@@ -169,7 +169,9 @@ def constants(settings: Settings) -> dict[str, Any]:
         "experiments": {
             name: numbers.load(name, settings.seed).constants() for name in numbers.EXPERIMENTS
         },
-        "methods": list(numbers.methods()),
+        "methods": {
+            name: list(numbers.methods_for(name, settings.quick)) for name in numbers.EXPERIMENTS
+        },
         "tolerances": {
             name: numbers.tolerances(name, settings.quick) for name in numbers.EXPERIMENTS
         },

@@ -23,6 +23,7 @@ __all__ = [
     "forms_jacobians",
     "halvings",
     "methods",
+    "methods_for",
     "order_rows",
     "reference_tolerances",
     "tolerances",
@@ -69,6 +70,14 @@ def methods() -> dict[str, type[OdeSolver]]:
     for name, method in getattr(mo.integrate, "METHODS", {}).items():
         chosen[f"{name} (own)" if name in chosen else name] = method
     return chosen
+
+
+def methods_for(name: str, quick: bool) -> dict[str, type[OdeSolver]]:
+    """Return the methods that are run on an experiment."""
+    if not quick:
+        return methods()
+    wanted = QUICK_METHODS if costly(name) else QUICK_REGRESSION_METHODS
+    return {label: method for label, method in methods().items() if label in wanted}
 
 
 def tolerances(name: str, quick: bool) -> list[float]:
@@ -142,9 +151,7 @@ def work_precision_rows(name: str, flow_name: str, seed: int, quick: bool) -> Ro
         run = mo.euler(flow, experiment.w0, beta, max_iter=round(horizon / beta), diagnostics=False)
         at = np.rint(times / beta).astype(int)
         rows.append(row("Euler", "euler", beta, run, run.y[:, at]))
-    for label, method in methods().items():
-        if quick and label not in (QUICK_METHODS if costly(name) else QUICK_REGRESSION_METHODS):
-            continue
+    for label, method in methods_for(name, quick).items():
         for rtol in tolerances(name, quick):
             if dim > LARGE_DIM and forms_jacobians(method):
                 shown = label in FEW_HESSIANS and rtol in FEW_TOLERANCES and flow_name == "MAML"
