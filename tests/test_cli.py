@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 
 import matplotlib as mpl
 import numpy as np
@@ -188,13 +189,14 @@ def test_redraw_without_tables_says_what_to_do(tmp_path):
     assert "run without --redraw first" in result.stderr
 
 
-def test_an_interrupted_reproduction_says_how_to_go_on(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("error", "exit_code"), [(KeyboardInterrupt, 130), (BrokenProcessPool, 1)])
+def test_an_interrupted_reproduction_says_how_to_go_on(tmp_path, monkeypatch, error, exit_code):
     def interrupted(*arguments, **options):
-        raise KeyboardInterrupt
+        raise error
 
     monkeypatch.setattr("maml_ode.reproduce.pipeline.reproduce", interrupted)
     result = run("reproduce", "--output", str(tmp_path))
-    assert result.exit_code == 130
+    assert result.exit_code == exit_code
     assert "goes on where it stopped" in result.stderr
 
 

@@ -74,6 +74,8 @@ def reproduce_paper(
         names = [
             check_choice("artefact", one, ARTEFACTS) for each in only for one in each.split(",")
         ]
+    from concurrent.futures.process import BrokenProcessPool
+
     from maml_ode.reproduce.artefact import Settings
     from maml_ode.reproduce.pipeline import NothingToRedrawError, reproduce
 
@@ -85,6 +87,11 @@ def reproduce_paper(
             )
     except NothingToRedrawError as error:
         raise click.UsageError(str(error).replace("redraw", "--redraw")) from error
+    except BrokenProcessPool as error:
+        raise click.ClickException(
+            "a process of the run ended abruptly, perhaps for want of memory; the same command goes "
+            "on where it stopped, and --jobs 1 needs the least."
+        ) from error
     except KeyboardInterrupt:
         click.echo("Interrupted; the same command goes on where it stopped.", err=True)
         ctx.exit(INTERRUPTED)

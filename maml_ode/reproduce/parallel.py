@@ -59,6 +59,9 @@ class Workers:
         self._started = started or (lambda task: None)
         self._waiting: deque[Task] = deque()
         self._running: dict[Future[tuple[Any, float]], Task] = {}
+        # A fresh interpreter per process: forking one whose threads hold locks may hang.
+        self._context = get_context("spawn")
+        self._given_up: Event | None = None
         self._executor: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Workers:
@@ -70,7 +73,7 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._executor is not None:
+        if self._executor is not None and self._given_up is not None:
             # Tasks that are already on their way to a process cannot be cancelled: they are skipped.
             self._given_up.set()
             self._executor.shutdown(cancel_futures=True)
@@ -113,11 +116,12 @@ class Workers:
 
     def _fill(self) -> None:
         if self._executor is None:
-            # A fresh interpreter per process: forking one whose threads hold locks may hang.
-            context = get_context("spawn")
-            self._given_up = context.Event()
+            self._given_up = self._context.Event()
             self._executor = ProcessPoolExecutor(
-                self._jobs, mp_context=context, initializer=_remember, initargs=(self._given_up,)
+                self._jobs,
+                mp_context=self._context,
+                initializer=_remember,
+                initargs=(self._given_up,),
             )
         # Two for each process, so that none waits for its next one.
         while self._waiting and len(self._running) < 2 * self._jobs:
@@ -133,6 +137,7 @@ def _timed(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any,
     return value, time.perf_counter() - start
 
 
+# In the processes of `Workers`: set when their parent has no more use for what they do.
 _given_up: Event
 
 
