@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from maml_ode.reproduce.parallel import undisturbed
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -25,16 +27,17 @@ _PLAIN_LIST = re.compile(r"\[\n[^\[\]{}]*\]")
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write beside the target and rename, so that no reader meets half a file."""
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        # mkstemp makes files that only their owner can read.
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with undisturbed:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            # mkstemp makes files that only their owner can read.
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
 
 
 def write_figure(folder: Path, stem: str, figure: Figure) -> list[Path]:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.synchronize import Event
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["Task", "Workers"]
+__all__ = ["Task", "Workers", "undisturbed"]
+
+# Held for what must not be left half done: a process of `Workers` that is told to end waits for it.
+undisturbed = threading.Lock()
+
+WATCH_EVERY = 0.25
 
 
 @dataclass(eq=False)
@@ -43,15 +52,16 @@ class Workers:
     """Run tasks in the order in which they are submitted, ``jobs`` of them at a time.
 
     Processes are started when the first two tasks wait side by side, and stay until the end of the
-    ``with`` block: they import and compile once, whatever the number of tasks. With ``jobs = 1``
-    everything runs in this process.
+    ``with`` block: they import and compile once, whatever the number of tasks. They end at once if
+    the block is left by an exception, and if this process dies. With ``jobs = 1`` everything runs in
+    this process.
 
     Parameters
     ----------
     jobs : int
         Number of processes.
     started : callable, optional
-        ``started(task)``, called when a task begins.
+        ``started(task)``, called when a task is begun or handed over to a process.
     """
 
     def __init__(self, jobs: int, started: Callable[[Task], None] | None = None) -> None:
@@ -61,10 +71,21 @@ class Workers:
         self._running: dict[Future[tuple[Any, float]], Task] = {}
         # A fresh interpreter per process: forking one whose threads hold locks may hang.
         self._context = get_context("spawn")
-        self._given_up: Event | None = None
+        self._give_up: Event | None = None
         self._executor: ProcessPoolExecutor | None = None
+        self._interrupted = False
+        self._on_interrupt: Any = None
 
     def __enter__(self) -> Workers:
+        handler = signal.getsignal(signal.SIGINT)
+        if callable(handler) and threading.current_thread() is threading.main_thread():
+
+            def remember(number: int, frame: FrameType | None) -> None:
+                self._interrupted = True
+                handler(number, frame)
+
+            self._on_interrupt = handler
+            signal.signal(signal.SIGINT, remember)
         return self
 
     def __exit__(
@@ -73,10 +94,12 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._executor is not None and self._given_up is not None:
-            # Tasks that are already on their way to a process cannot be cancelled: they are skipped.
-            self._given_up.set()
+        if self._executor is not None and self._give_up is not None:
+            if error is not None:
+                self._give_up.set()
             self._executor.shutdown(cancel_futures=True)
+        if self._on_interrupt is not None:
+            signal.signal(signal.SIGINT, self._on_interrupt)
 
     def submit(self, task: Task, first: bool = False) -> None:
         """Put a task at the end of the queue, or before everything that waits.
@@ -99,7 +122,7 @@ class Workers:
             if self._alone():
                 task = self._waiting.popleft()
                 self._started(task)
-                task.value, task.seconds = _timed(task.function, task.arguments)
+                task.value, task.seconds = self.here(_timed, task.function, task.arguments)
                 yield task
                 continue
             self._fill()
@@ -110,24 +133,36 @@ class Workers:
                 task.value, task.seconds = value, seconds
                 yield task
 
+    def here(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function in this process and return what it returns.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If Ctrl-C was pressed since the beginning of the ``with`` block, even if the function took
+            that for itself, as `solve` and `euler` do, and returned what it had.
+        """
+        value = function(*arguments)
+        if self._interrupted:
+            raise KeyboardInterrupt
+        return value
+
     def _alone(self) -> bool:
         """Whether the next task runs in this process: it would be the only one in the others."""
         return self._jobs == 1 or (self._executor is None and len(self._waiting) == 1)
 
     def _fill(self) -> None:
         if self._executor is None:
-            self._given_up = self._context.Event()
+            self._give_up = self._context.Event()
             self._executor = ProcessPoolExecutor(
-                self._jobs,
-                mp_context=self._context,
-                initializer=_remember,
-                initargs=(self._given_up,),
+                self._jobs, mp_context=self._context, initializer=_begin, initargs=(self._give_up,)
             )
         # Two for each process, so that none waits for its next one.
         while self._waiting and len(self._running) < 2 * self._jobs:
             task = self._waiting.popleft()
             self._started(task)
-            future = self._executor.submit(_timed_unless_given_up, task.function, task.arguments)
+            with _deaf_to_interrupts():
+                future = self._executor.submit(_timed, task.function, task.arguments)
             self._running[future] = task
 
 
@@ -137,16 +172,28 @@ def _timed(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any,
     return value, time.perf_counter() - start
 
 
-# In the processes of `Workers`: set when their parent has no more use for what they do.
-_given_up: Event
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let Ctrl-C wait; a process that is started meanwhile never hears of it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _remember(given_up: Event) -> None:
-    global _given_up
-    _given_up = given_up
+def _begin(give_up: Event) -> None:
+    """Make a process of `Workers` end when it is told to, or left alone, and not by Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=(give_up,), daemon=True).start()
 
 
-def _timed_unless_given_up(
-    function: Callable[..., Any], arguments: Sequence[Any]
-) -> tuple[Any, float]:
-    return (None, 0.0) if _given_up.is_set() else _timed(function, arguments)
+def _watch(give_up: Event) -> None:
+    parent = parent_process()
+    while parent is not None and parent.is_alive() and not give_up.wait(WATCH_EVERY):
+        pass
+    with undisturbed:
+        os._exit(1)

@@ -257,7 +257,7 @@ class _Run:
                 )
             inputs[name] = tables
         values = [task.value for task in making.pieces]
-        tables = artefact.combine(self.settings, values, inputs)
+        tables = self.workers.here(artefact.combine, self.settings, values, inputs)
         for key, table in tables.items():
             _check_name(artefact, key)
             if key != table.name:

@@ -1,6 +1,9 @@
 """Tasks run in the order in which they are submitted, side by side if asked, and nothing gets lost."""
 
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -70,3 +73,57 @@ def test_an_error_in_a_task_comes_back(jobs):
     wrong = [Task(mo.experiments.load, ("diabete",)), Task(mo.experiments.load, ("diabetes",))]
     with pytest.raises(ValueError, match="Did you mean 'diabetes'"):
         run(jobs, wrong)
+
+
+def take_the_interrupt():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        return "cut short"
+
+
+def test_an_interrupt_that_a_task_takes_for_itself_is_not_lost():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), Workers(1) as workers:
+        workers.here(take_the_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(1, [Task(take_the_interrupt), process_after(0)])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+PARENT = """
+from maml_ode.reproduce.parallel import Task, Workers
+if __name__ == "__main__":
+    with Workers(2) as workers:
+        for _ in range(2):
+            workers.submit(Task(int))
+        list(workers.completed())
+        for _ in range(5):
+            workers.submit(Task(eval, ("__import__('time').sleep(600)",)))
+        print("busy", flush=True)
+        list(workers.completed())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are POSIX's")
+@pytest.mark.parametrize(
+    ("send", "number"),
+    [(os.kill, signal.SIGINT), (os.killpg, signal.SIGINT), (os.kill, signal.SIGKILL)],
+    ids=["Ctrl-C for the parent", "Ctrl-C for all", "the parent killed"],
+)
+def test_no_process_outlives_its_parent(tmp_path, send, number):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as parent:
+        assert parent.stdout.readline() == "busy\n"
+        send(parent.pid, number)
+        # The pipes close when the last of the processes, which sleep for ten minutes, has ended.
+        _, complaints = parent.communicate(timeout=60)
+    assert parent.returncode != 0
+    assert complaints.count("KeyboardInterrupt") == (number == signal.SIGINT)
