@@ -184,20 +184,30 @@ def test_reproduce_writes_lists_and_redraws(tmp_path):
 
 
 def test_redraw_without_tables_says_what_to_do(tmp_path):
-    result = run("reproduce", "--redraw", "--only", "fig1", "--output", str(tmp_path))
+    folder = tmp_path / "redraw"
+    result = run("reproduce", "--redraw", "--only", "fig1", "--output", str(folder))
     assert result.exit_code == 2
     assert "run without --redraw first" in result.stderr
+    assert f"{folder} has no complete tables" in result.stderr
 
 
-@pytest.mark.parametrize(("error", "exit_code"), [(KeyboardInterrupt, 130), (BrokenProcessPool, 1)])
-def test_an_interrupted_reproduction_says_how_to_go_on(tmp_path, monkeypatch, error, exit_code):
+@pytest.mark.parametrize(
+    ("error", "exit_code", "what"),
+    [
+        (KeyboardInterrupt(), 130, "Interrupted"),
+        (BrokenProcessPool(), 1, "--jobs 1"),
+        (OSError(28, "No space left"), 1, "No space left"),
+    ],
+)
+def test_a_broken_reproduction_says_how_to_go_on(tmp_path, monkeypatch, error, exit_code, what):
     def interrupted(*arguments, **options):
         raise error
 
     monkeypatch.setattr("maml_ode.reproduce.pipeline.reproduce", interrupted)
     result = run("reproduce", "--output", str(tmp_path))
     assert result.exit_code == exit_code
-    assert "goes on where it stopped" in result.stderr
+    assert "the same command goes on" in result.stderr
+    assert what in result.stderr
 
 
 def test_plotting_on_the_command_line_needs_no_display(monkeypatch, tmp_path):

@@ -86,7 +86,13 @@ def reproduce_paper(
                 output, names or None, settings, redraw=redraw, resume=not fresh, progress=progress
             )
     except NothingToRedrawError as error:
-        raise click.UsageError(str(error).replace("redraw", "--redraw")) from error
+        raise click.UsageError(
+            str(error).replace("run without redraw", "run without --redraw")
+        ) from error
+    except OSError as error:
+        raise click.ClickException(
+            f"{error}; what is finished stays, and the same command goes on from there."
+        ) from error
     except BrokenProcessPool as error:
         raise click.ClickException(
             "a process of the run ended abruptly, perhaps for want of memory; the same command goes "

@@ -49,6 +49,9 @@ CYCLE: tuple[dict[str, Any], ...] = (
     {"color": "#4d4d4d", "linestyle": (0, (8, 2)), "marker": "x"},
     {"color": "#5bb5d6", "linestyle": (0, (2, 2)), "marker": "P"},
     {"color": "#a8577e", "linestyle": (0, (4, 1, 1, 1)), "marker": "*"},
+    {"color": "#000000", "linestyle": (0, (7, 1, 2, 1)), "marker": "h"},
+    {"color": "#b08a4c", "linestyle": (0, (3, 2)), "marker": "<"},
+    {"color": "#17807e", "linestyle": (0, (2, 1, 1, 1)), "marker": ">"},
 )
 
 

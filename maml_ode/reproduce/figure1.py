@@ -176,6 +176,10 @@ def _branches(width: float) -> dict[str, dict[str, Any]]:
         key: [] for key in ("alpha", "critical_points", "rank", "w", "minimum")
     }
     for found in bifurcation_table(_tasks(), grid):
+        if not found.certified:
+            raise RuntimeError(
+                f"the critical points at alpha = {found.alpha[0]:g} were not proved: {found.note}"
+            )
         for rank, (w, kind) in enumerate(zip(found.points, found.kinds, strict=True)):
             columns["alpha"].append(found.alpha[0])
             columns["critical_points"].append(found.count)
@@ -219,17 +223,18 @@ ARTEFACT = Artefact(
     name="fig1",
     title="Figure 1: derivatives and critical points of a MAML loss",
     caption=(
-        "f_1 = 0.505 w^2 - sin w, f_2 = 0.505 w^2 - 1e-4 sin 100 w, alpha = 0.4. fig1: F' and F'' on "
-        "[-1, 1] as in the paper, with 63 points per wave; intervals with F'' < 0 are shaded; below "
-        "on [-5, 5], 25 points per wave. fig1_landscape, ours: alpha = 0.4 lies above 1/(2L) = 0.2488 "
-        "and outside the paper's theorems, and F has seven critical points. (a) F and the basins of "
-        "the MAML flow, which reach from maximum to maximum; those of the first and the last minimum "
-        "reach to minus and plus infinity, so that the flow from outside never finds the global "
-        "minimum. (b) Where BI-MAML, started at w0 = -5, switches and ends, over eps0. (c) The "
-        "critical points and (d) their number for every alpha in (0, 1/L): proved by interval "
-        "arithmetic with outward rounding over whole intervals of alpha, except in intervals "
-        "narrower than 1e-4 about the values at which it changes; for alpha >= 1/L the critical "
-        "points are no longer confined to the range between the minimisers of the tasks."
+        "f_1 = 0.505 w^2 - sin w, f_2 = 0.505 w^2 - 1e-4 sin 100 w, alpha = 0.4. fig1: F' and F'' "
+        "on [-1, 1] as in the paper, with 63 points per wave; intervals with F'' < 0 are shaded; "
+        "below on [-5, 5], 25 points per wave. fig1_landscape, ours: alpha = 0.4 lies above "
+        "1/(2L) = 0.2488 and outside the paper's theorems, and F has seven critical points. (a) F "
+        "and the basins of the MAML flow, which reach from maximum to maximum; those of the first "
+        "and the last minimum reach to minus and plus infinity, so that the flow from outside "
+        "never finds the global minimum. (b) Where BI-MAML, started at w0 = -5, switches and "
+        "ends, over eps0. (c) The critical points, proved on a grid of alpha, and (d) their "
+        "number for every alpha in (0, 1/L), proved by interval arithmetic with outward rounding "
+        "over whole intervals of alpha, except in intervals narrower than 1e-4 about the values "
+        "at which it changes; for alpha >= 1/L the critical points are no longer confined to the "
+        "range between the minimisers of the tasks."
     ),
     pieces=pieces,
     combine=combine,

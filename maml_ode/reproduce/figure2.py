@@ -282,12 +282,13 @@ ARTEFACT = Artefact(
         "mark at every fifth iteration) and the range from the 10% to the 90% quantile over the "
         "seeds at each iteration (shaded; in (b, f) narrower than the lines); the dotted line "
         "marks the switch in the run of the first seed. fig2_flows: the iterates of the first "
-        "seed (marks, every second one) and the continuous flows at t = k beta (lines): closed "
-        "form in (a, b, e, f); in (c, d, g, h) RK45 at rtol = 1e-6 (1e-5 in the quick version) on "
-        "the squared hinge itself, the gradient of whose MAML loss jumps at kinks. Ours: the "
-        "tolerances eps0 are fitted to the savings that the paper quotes; the squared hinge "
-        "instead of the printed hinge; the mean instead of the printed sum in (a, e); handwritten "
-        "8 x 8 digits, enlarged and distorted, in place of MNIST in (d, h)."
+        "seed (marks, every second one; the dotted line marks their switch) and the continuous "
+        "flows at t = k beta (lines; they switch at times of their own): closed form in (a, b, e, "
+        "f); in (c, d, g, h) RK45 at rtol = 1e-6 (1e-5 in the quick version) on the squared hinge "
+        "itself, the gradient of whose MAML loss jumps at kinks. Ours: the tolerances eps0 are "
+        "fitted to the savings that the paper quotes; the squared hinge instead of the printed "
+        "hinge; the mean instead of the printed sum in (a, e); handwritten 8 x 8 digits, enlarged "
+        "and distorted, in place of MNIST in (d, h)."
     ),
     pieces=pieces,
     combine=combine,

@@ -26,7 +26,12 @@ TITLES = {
     "svm_digits": "SVM, digits",
 }
 TO_FLOW: dict[str, Any] = CYCLE[0]
-TO_MODIFIED: dict[str, Any] = CYCLE[1] | {"markerfacecolor": "white"}
+TO_MODIFIED: dict[str, Any] = {
+    "color": "0.2",
+    "linestyle": (0, (1, 1)),
+    "marker": "d",
+    "markerfacecolor": "white",
+}
 TABLES = ("work_precision", "reference", "order")
 
 
@@ -217,26 +222,28 @@ ARTEFACT = Artefact(
     title="Figure 3 (ours): integrators against Euler",
     caption=(
         "What accuracy costs on the paper's four problems. (a)-(d) MAML flow and (e)-(h) BI-MAML "
-        "flow, from w0 to the time N beta of the paper's run: the largest error at five equidistant "
-        "times, in units of the distance travelled, over the number of gradient passes. A pass "
-        "evaluates the gradients of all task losses once; a Hessian-vector product counts as one "
-        "pass, a Hessian, which the implicit methods need, as d of them, a third derivative contracted "
-        "to a vector or a matrix as one or d, and linear algebra as nothing. Everything a run "
-        "evaluates is counted: rejected steps, interpolation at the five times, the search for the "
-        "switch, and the check of the field at every accepted step. Euler's points are beta 2^j, "
-        "j = 1, 0, -1, ..., from the left; the others' are tolerances from 1e-2 downwards. (i)-(l) "
-        "Largest distance of the corners of Euler's polygon from the MAML flow and from the flow of "
-        "F + beta/4 |grad F|^2, which Euler follows to second order (Barrett and Dherin, ICLR 2021, "
-        "arXiv:2009.11162); the slopes are fitted to the four smallest "
-        "steps. Reference: closed form for the regressions; for the SVMs DOP853 at a relative "
-        "tolerance of 1e-12, which an independent code confirms (column uncertainty of the table). "
-        "Ours throughout; in the SVMs the squared hinge is replaced by its smooth companion, because "
-        "the gradient of the squared hinge's MAML loss is discontinuous, every method falls to first "
-        "order on it, and no reference converges. With d = 784 (digits) a Hessian costs some 2400 "
-        "passes: of the implicit methods only Radau and BDF, which keep one for many steps, appear "
-        "there, at three tolerances, and not on the BI-MAML flow, where the search for the switch "
-        "needs new ones. Methods that SciPy lacks are the package's; its own DOP853 is in the table and "
-        "not drawn, as its curve is SciPy's."
+        "flow, from w0 to the time N beta of the paper's run: the largest error at five "
+        "equidistant times, in units of the distance travelled, over the number of gradient "
+        "passes. A pass evaluates the gradients of all task losses once; a Hessian-vector product "
+        "counts as one pass, a Hessian, which the implicit methods need, as d of them, a third "
+        "derivative contracted to a vector or a matrix as one or d, and linear algebra as "
+        "nothing. Everything a run evaluates is counted: rejected steps, interpolation at the "
+        "five times, the search for the switch, and the check of the field at every accepted "
+        "step. Euler's points are beta 2^j, j = 1, 0, -1, ..., from the left; the others' are "
+        "tolerances from 1e-2 downwards. (i)-(l) Largest distance of the corners of Euler's "
+        "polygon from the MAML flow and from the flow of F + beta/4 |grad F|^2, which Euler "
+        "follows to second order (Barrett and Dherin, ICLR 2021, arXiv:2009.11162); the slopes "
+        "are fitted to the four smallest steps. Reference: closed form for the regressions; for "
+        "the SVMs DOP853 at a relative tolerance of 1e-12 (1e-7 in the quick version, which also "
+        "leaves out methods and tolerances), which an independent code confirms (column "
+        "uncertainty of the table). Ours throughout; in the SVMs the squared hinge is replaced by "
+        "its smooth companion, because the gradient of the squared hinge's MAML loss is "
+        "discontinuous, every method falls to first order on it, and no reference converges. With "
+        "d = 784 (digits) a Hessian costs some 2400 passes: of the implicit methods only Radau "
+        "and BDF, which keep one for many steps, appear there, at three tolerances, and not on "
+        "the BI-MAML flow, where the search for the switch needs new ones. Methods that SciPy "
+        "lacks are the package's; its own DOP853 is in the table and not drawn, as its curve is "
+        "SciPy's."
     ),
     pieces=pieces,
     combine=combine,

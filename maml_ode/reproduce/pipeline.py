@@ -106,7 +106,8 @@ def reproduce(
     settings = Settings() if settings is None else settings
     folder = Path(output)
     names = _in_order(only, with_requirements=not redraw)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not redraw:
+        folder.mkdir(parents=True, exist_ok=True)
     run = _Run(folder, settings, resume, progress or _silent)
     with Workers(settings.jobs, run.started) as workers:
         run.workers = workers
@@ -143,6 +144,7 @@ class _Making:
     pieces: list[Task] = field(default_factory=list)
     done: int = 0
     seconds: float = 0.0
+    begun: bool = False
 
     @property
     def fraction(self) -> float:
@@ -188,7 +190,6 @@ class _Run:
                 )
             found.append(_Making(artefact, record, "redrawn"))
         for making in found:
-            self.report(making.artefact.name, 0.0, "")
             self._draw(making, first=False)
         for task in self.workers.completed():
             self._take(task)
@@ -197,6 +198,9 @@ class _Run:
     def started(self, task: Task) -> None:
         """Tell the user what begins."""
         making = self.makers[task]
+        if not making.begun:
+            making.begun = True
+            self.report(making.artefact.name, 0.0, "")
         self.report(making.artefact.name, making.fraction, task.note)
 
     def _start_those_that_can(self) -> None:
@@ -207,7 +211,6 @@ class _Run:
                 self._start(artefact)
 
     def _start(self, artefact: Artefact) -> None:
-        self.report(artefact.name, 0.0, "")
         wanted = identity(self.folder, artefact, self.settings)
         record = read_record(self.folder, artefact.name)
         if (
@@ -223,6 +226,8 @@ class _Run:
                 self._draw(_Making(artefact, record, "redrawn"))
             return
         making = _Making(artefact, wanted, "computed", artefact.pieces(self.settings))
+        if not making.pieces:
+            self._combine_when_possible(making)
         for task in making.pieces:
             self.makers[task] = making
             self.workers.submit(task)
@@ -239,10 +244,13 @@ class _Run:
         making.done += 1
         self.report(making.artefact.name, making.fraction, task.note)
         if making.done == len(making.pieces):
-            if making.artefact.alone:
-                self.to_combine_alone.append(making)
-            else:
-                self._combine(making)
+            self._combine_when_possible(making)
+
+    def _combine_when_possible(self, making: _Making) -> None:
+        if making.artefact.alone:
+            self.to_combine_alone.append(making)
+        else:
+            self._combine(making)
 
     def _combine(self, making: _Making) -> None:
         artefact = making.artefact
@@ -325,6 +333,7 @@ def draw(folder: Path, name: str) -> tuple[dict[str, str], dict[str, Any]]:
         "figures": figures,
         "texts": texts,
         "key_numbers": key_numbers,
+        "drawn_with": versions(),
     }
 
 

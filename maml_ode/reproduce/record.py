@@ -70,13 +70,21 @@ def versions() -> dict[str, str]:
 
 
 def read_record(folder: Path, name: str) -> Record | None:
-    """Return the record of an earlier run, or None if there is none that can be read."""
+    """Return the record of an earlier run, or None if there is none that is whole."""
     try:
         found = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):
         return None
-    known = isinstance(found, dict) and found.get("format") == FORMAT
-    return found if known else None
+    return found if _whole(found) else None
+
+
+def _whole(record: Any) -> bool:
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        return False
+    kinds = {"settings": dict, "tables": dict, "times": dict, "figures": list, "texts": list}
+    return all(isinstance(record.get(key), kind) for key, kind in kinds.items()) and all(
+        isinstance(entry, dict) and "sha256" in entry for entry in record["tables"].values()
+    )
 
 
 def write_record(folder: Path, name: str, record: Record) -> None:

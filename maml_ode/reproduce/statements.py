@@ -115,7 +115,8 @@ def judge(statement: Statement, measures: Table) -> Verdict:
     if statement.experiment == "svm_digits":
         fails.append("the images are a stand-in for MNIST")
     if not fails:
-        return Verdict("reproduced", f"{why}, and under every variation of our choices", shares)
+        also = "" if np.isnan(shares["as printed"]) else ", and with the printed loss"
+        return Verdict("reproduced", f"{why}, also with eps0 halved and doubled{also}", shares)
     return Verdict("reproduced with a choice of ours", f"{why}, but {'; '.join(fails)}", shares)
 
 

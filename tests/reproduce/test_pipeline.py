@@ -1,5 +1,6 @@
 """Artefacts are made once, written whole, redrawn from their tables, and resumed where a run stopped."""
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -65,7 +66,9 @@ class Workshop:
             constants=lambda settings: {} if requires else {"slope": self.slope},
             requires=requires,
             texts=lambda tables, settings: {f"{name}.md": "# A line\n"},
-            key_numbers=lambda tables: {"last": f"{tables[f'{name}_line']['y'][-1]:.3f}"},
+            key_numbers=lambda tables: {
+                "last": " ".join(f"{y:.3f}" for y in tables[f"{name}_line"]["y"][-1:])
+            },
         )
 
 
@@ -170,11 +173,24 @@ def cut_metadata(folder, shop):
     (folder / "one.json").write_text(text[: len(text) // 2])
 
 
+def spoil_metadata(folder, shop):
+    (folder / "one.json").write_bytes(b"\xff\xfe")
+
+
+def thin_metadata(folder, shop):
+    metadata = json.loads((folder / "one.json").read_text())
+    del metadata["tables"]["one_line.csv"]["sha256"]
+    (folder / "one.json").write_text(json.dumps(metadata))
+
+
+METADATA_DAMAGE = [cut_metadata, spoil_metadata, thin_metadata]
+
+
 def change_constants(folder, shop):
     shop.slope = 3.0
 
 
-@pytest.mark.parametrize("change", [damage_csv, lose_csv, cut_metadata, change_constants])
+@pytest.mark.parametrize("change", [damage_csv, lose_csv, *METADATA_DAMAGE, change_constants])
 def test_what_no_longer_holds_is_computed_again(workshop, tmp_path, change):
     reproduce(tmp_path, "one", SMALL)
     workshop.calls.clear()
@@ -238,12 +254,26 @@ def test_redraw_computes_nothing_and_uses_the_settings_of_the_tables(workshop, t
     assert snapshot(tmp_path, ".csv", ".png", ".svg") == before
 
 
-@pytest.mark.parametrize("change", [damage_csv, lose_csv, cut_metadata])
+@pytest.mark.parametrize("change", [damage_csv, lose_csv, *METADATA_DAMAGE])
 def test_redraw_refuses_tables_that_are_not_those_it_wrote(workshop, tmp_path, change):
     reproduce(tmp_path, "one", SMALL)
     change(tmp_path, workshop)
     with pytest.raises(NothingToRedrawError, match="run without redraw first"):
         reproduce(tmp_path, "one", redraw=True)
+
+
+def test_redraw_makes_no_folder(workshop, tmp_path):
+    with pytest.raises(NothingToRedrawError):
+        reproduce(tmp_path / "mistyped", redraw=True)
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_an_artefact_without_pieces_is_made_all_the_same(workshop, tmp_path, monkeypatch):
+    module = sys.modules["made_up_one"]
+    monkeypatch.setattr(
+        module, "ARTEFACT", dataclasses.replace(module.ARTEFACT, pieces=lambda settings: [])
+    )
+    assert reproduce(tmp_path, "one", SMALL)[0].status == "computed"
 
 
 def test_a_lost_picture_is_drawn_again_without_computing(workshop, tmp_path):
