@@ -80,10 +80,12 @@ class Artefact:
         What a reader of the pictures must know, choices of ours included.
     pieces : callable
         ``pieces(settings) -> list of Task``: the work, in tasks that do not depend on each other.
+        What they return is kept as JSON until the tables are written.
     combine : callable
         ``combine(settings, values, inputs) -> {table name: Table}``, from what the pieces returned,
-        in their order; ``inputs[artefact][table]`` holds the tables of the artefacts that this one
-        requires. Table names begin with the artefact's name.
+        in their order (after an interruption, arrays come back as lists);
+        ``inputs[artefact][table]`` holds the tables of the artefacts that this one requires. Table
+        names begin with the artefact's name.
     draw : callable
         ``draw(tables, settings) -> {file stem: Figure}``, from the tables alone: they come from the
         CSV files. Stems begin with the artefact's name. The house style (`maml_ode.plotting.style`)

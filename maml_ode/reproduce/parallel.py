@@ -139,10 +139,16 @@ class Workers:
         Raises
         ------
         KeyboardInterrupt
-            If Ctrl-C was pressed since the beginning of the ``with`` block, even if the function took
-            that for itself, as `solve` and `euler` do, and returned what it had.
+            If Ctrl-C was pressed since the beginning of the ``with`` block, even if something took that
+            for itself, as `solve` and `euler` do, and the function returned or stumbled over what it
+            got.
         """
-        value = function(*arguments)
+        try:
+            value = function(*arguments)
+        except Exception as error:
+            if self._interrupted:
+                raise KeyboardInterrupt from error
+            raise
         if self._interrupted:
             raise KeyboardInterrupt
         return value

@@ -24,6 +24,7 @@ from maml_ode.reproduce.record import (
     write_record,
     write_tables,
 )
+from maml_ode.reproduce.unfinished import Unfinished
 
 __all__ = ["NothingToRedrawError", "Outcome", "reproduce"]
 
@@ -72,11 +73,12 @@ def reproduce(
     """Make the artefacts and write them to a folder.
 
     Per artefact: its pictures as PNG and SVG, their data as CSV, and ``<name>.json`` with settings,
-    constants, versions, caption, wall-clock times, the command that makes it and the SHA-256 of each
-    table. Every file is written whole or not at all, and an artefact that is finished is not
-    computed again, so an interrupted call goes on where it stopped. The pictures are drawn from what
-    is written. With ``settings.jobs`` > 1 the work of all artefacts, drawing included, is shared by
-    that many processes. The CSV files depend on the settings alone.
+    constants, versions, caption, wall-clock times, the command that makes it and the SHA-256 of
+    each table. Every file is written whole or not at all, and neither an artefact nor a piece of
+    one (a run of one experiment and seed, say) that is finished is computed again, so an
+    interrupted call goes on where it stopped. The pictures are drawn from what is written. With
+    ``settings.jobs`` > 1 the work of all artefacts, drawing included, is shared by that many
+    processes. The CSV files depend on the settings alone.
 
     Parameters
     ----------
@@ -142,6 +144,7 @@ class _Making:
     record: Record
     status: str
     pieces: list[Task] = field(default_factory=list)
+    unfinished: Unfinished | None = None
     done: int = 0
     seconds: float = 0.0
     begun: bool = False
@@ -225,12 +228,24 @@ class _Run:
             else:
                 self._draw(_Making(artefact, record, "redrawn"))
             return
-        making = _Making(artefact, wanted, "computed", artefact.pieces(self.settings))
-        if not making.pieces:
+        unfinished = Unfinished(self.folder, artefact.name, wanted)
+        if not self.resume:
+            unfinished.clear()
+        pieces = artefact.pieces(self.settings)
+        making = _Making(artefact, dict(wanted), "computed", pieces, unfinished)
+        for number, task in enumerate(pieces):
+            saved = unfinished.load(number)
+            if saved is None:
+                self.makers[task] = making
+            else:
+                task.value, seconds = saved
+                making.done += 1
+                making.seconds += seconds
+        for task in pieces:
+            if task in self.makers:
+                self.workers.submit(task)
+        if making.done == len(pieces):
             self._combine_when_possible(making)
-        for task in making.pieces:
-            self.makers[task] = making
-            self.workers.submit(task)
 
     def _take(self, task: Task) -> None:
         making = self.makers.pop(task)
@@ -242,6 +257,8 @@ class _Run:
             self._finish(making, key_numbers)
             return
         making.done += 1
+        if making.unfinished is not None:
+            making.unfinished.save(making.pieces.index(task), task.value, task.seconds)
         self.report(making.artefact.name, making.fraction, task.note)
         if making.done == len(making.pieces):
             self._combine_when_possible(making)
@@ -279,6 +296,8 @@ class _Run:
             "elapsed_seconds": round(making.seconds, 3),
         }
         write_record(self.folder, artefact.name, making.record)
+        if making.unfinished is not None:
+            making.unfinished.clear()
         self.have_tables.add(artefact.name)
         self._draw(making)
 

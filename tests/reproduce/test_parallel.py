@@ -82,8 +82,14 @@ def take_the_interrupt():
         return "cut short"
 
 
+def stumble():
+    raise ValueError(f"{take_the_interrupt()} by an interrupt")
+
+
 def test_an_interrupt_that_a_task_takes_for_itself_is_not_lost():
     before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), Workers(1) as workers:
+        workers.here(stumble)
     with pytest.raises(KeyboardInterrupt), Workers(1) as workers:
         workers.here(take_the_interrupt)
     with pytest.raises(KeyboardInterrupt):

@@ -20,7 +20,7 @@ class Workshop:
     """Two artefacts, the second of which needs the first; what they do is counted and can fail."""
 
     def __init__(self):
-        self.calls = []
+        self.calls, self.pieces = [], []
         self.fail_in = None
         self.slope = 2.0
         self.seconds = 0.25
@@ -32,8 +32,11 @@ class Workshop:
                 raise KeyboardInterrupt
 
         def piece(number):
+            self.pieces.append(f"{name} {number}")
             if number == 0:
                 step("compute")
+            if self.fail_in == f"piece {number} of {name}":
+                raise KeyboardInterrupt
             return 0.1 * number
 
         def pieces(settings):
@@ -240,6 +243,37 @@ def test_an_interrupted_run_goes_on_where_it_stopped(workshop, tmp_path, moment,
     workshop.calls.clear()
     reproduce(tmp_path, settings=SMALL)
     assert workshop.calls == left_to_do
+
+
+def test_an_interrupted_artefact_goes_on_where_it_stopped(workshop, tmp_path):
+    reproduce(tmp_path / "at once", settings=SMALL)
+    workshop.fail_in = "piece 2 of one"
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(tmp_path, settings=SMALL)
+    workshop.fail_in = None
+    workshop.pieces.clear()
+    reproduce(tmp_path, settings=SMALL)
+    assert workshop.pieces == ["one 2", "two 0", "two 1", "two 2"]
+    assert snapshot(tmp_path, ".csv") == snapshot(tmp_path / "at once", ".csv")
+    assert not (tmp_path / "unfinished").exists()
+
+
+@pytest.mark.parametrize("how", ["fresh", "other settings", "other constants", "damaged"])
+def test_pieces_that_do_not_belong_here_are_computed_again(workshop, tmp_path, how):
+    workshop.fail_in = "piece 2 of one"
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(tmp_path, "one", SMALL)
+    workshop.fail_in = None
+    workshop.pieces.clear()
+    settings = Settings(seeds=3, seed=1) if how == "other settings" else SMALL
+    if how == "other constants":
+        workshop.slope = 3.0
+    elif how == "damaged":
+        for path in (tmp_path / "unfinished").iterdir():
+            path.write_text("{")
+    reproduce(tmp_path, "one", settings, resume=how != "fresh")
+    assert workshop.pieces == ["one 0", "one 1", "one 2"]
+    assert not (tmp_path / "unfinished").exists()
 
 
 def test_redraw_computes_nothing_and_uses_the_settings_of_the_tables(workshop, tmp_path):
