@@ -3,17 +3,14 @@
     python paper_figures/figure4.py             compute and draw; keep what is finished
     python paper_figures/figure4.py --redraw    draw again from the CSV files
 
-The same as ``maml-ode reproduce --only fig4 --only report --output paper_figures``.
+The same as ``maml-ode reproduce --only fig4 --only report --output paper_figures``, whose options it takes.
 """
 
 import sys
 from pathlib import Path
 
-from maml_ode.reproduce import reproduce
+from maml_ode.cli import main
 
 if __name__ == "__main__":
-    names = ("fig4", "report")
-    for outcome in reproduce(Path(__file__).parent, only=names, redraw="--redraw" in sys.argv):
-        print(f"{outcome.name}: {outcome.status} in {outcome.elapsed:.1f} s")
-        for quantity, value in outcome.key_numbers.items():
-            print(f"    {quantity}: {value}")
+    folder = str(Path(__file__).parent)
+    main(["reproduce", "--only", "fig4", "--only", "report", "--output", folder, *sys.argv[1:]])
