@@ -9,10 +9,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing import get_context, parent_process
-from multiprocessing.synchronize import Event
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -20,8 +20,6 @@ __all__ = ["Task", "Workers", "undisturbed"]
 
 # Held for what must not be left half done: a process of `Workers` that is told to end waits for it.
 undisturbed = threading.Lock()
-
-WATCH_EVERY = 0.25
 
 
 @dataclass(eq=False)
@@ -71,7 +69,8 @@ class Workers:
         self._running: dict[Future[tuple[Any, float]], Task] = {}
         # A fresh interpreter per process: forking one whose threads hold locks may hang.
         self._context = get_context("spawn")
-        self._give_up: Event | None = None
+        # A process of ours ends when the other end of this pipe is closed, by us or by our death.
+        self._lifeline, self._held = self._context.Pipe(duplex=False)
         self._executor: ProcessPoolExecutor | None = None
         self._interrupted = False
         self._on_interrupt: Any = None
@@ -94,10 +93,12 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._executor is not None and self._give_up is not None:
-            if error is not None:
-                self._give_up.set()
+        if error is not None:
+            self._held.close()
+        if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)
+        self._held.close()
+        self._lifeline.close()
         if self._on_interrupt is not None:
             signal.signal(signal.SIGINT, self._on_interrupt)
 
@@ -159,9 +160,8 @@ class Workers:
 
     def _fill(self) -> None:
         if self._executor is None:
-            self._give_up = self._context.Event()
             self._executor = ProcessPoolExecutor(
-                self._jobs, mp_context=self._context, initializer=_begin, initargs=(self._give_up,)
+                self._jobs, mp_context=self._context, initializer=_begin, initargs=(self._lifeline,)
             )
         # Two for each process, so that none waits for its next one.
         while self._waiting and len(self._running) < 2 * self._jobs:
@@ -191,15 +191,14 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(give_up: Event) -> None:
-    """Make a process of `Workers` end when it is told to, or left alone, and not by Ctrl-C."""
+def _begin(lifeline: Connection) -> None:
+    """Make a process of `Workers` end when its parent lets go of the lifeline, and not by Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_watch, args=(give_up,), daemon=True).start()
+    threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
 
 
-def _watch(give_up: Event) -> None:
-    parent = parent_process()
-    while parent is not None and parent.is_alive() and not give_up.wait(WATCH_EVERY):
-        pass
+def _watch(lifeline: Connection) -> None:
+    with suppress(EOFError, OSError):
+        lifeline.recv_bytes()
     with undisturbed:
         os._exit(1)

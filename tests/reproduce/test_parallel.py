@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -133,3 +134,9 @@ def test_no_process_outlives_its_parent(tmp_path, send, number):
         _, complaints = parent.communicate(timeout=60)
     assert parent.returncode != 0
     assert complaints.count("KeyboardInterrupt") == (number == signal.SIGINT)
+
+
+def test_a_process_that_is_killed_ends_the_run():
+    codes = ["pass"] * 2 + ["os.kill(os.getpid(), 9)"] + ["time.sleep(600)"] * 2
+    with pytest.raises(BrokenProcessPool):
+        run(2, [Task(exec, (f"import os, time; {code}",)) for code in codes])
