@@ -15,6 +15,7 @@ from maml_ode.energy import EnergyLedger, count_rises, dissipation
 from maml_ode.fields import GradientField
 from maml_ode.flows import Flow
 from maml_ode.integrate.evaluation import Ledger
+from maml_ode.objectives import ExpectedLoss, Objective
 from maml_ode.trajectory import SERIES, StopReason, Trajectory
 
 __all__ = ["Path", "assemble", "check_t_eval", "join"]
@@ -209,11 +210,15 @@ def _energy(
         if not isinstance(phase.field, GradientField):
             continue
         objective = phase.field.objective
-        known = series["loss"] if objective is flow.objective else series["task_loss"]
+        known = _known_values(flow, objective, series)
         for run in _consecutive(phases == number):
             # The point at which the phase ended carries the next phase's number.
             stop = min(run.stop + 1, times.size)
-            values = known[run.start : stop]
+            if known is None:
+                values = np.array([objective.value(w) for w in path.states[run.start : stop]])
+                cost = cost + objective.value_cost * values.size
+            else:
+                values = known[run.start : stop]
             found, size = count_rises(values)
             rises, largest, drop = rises + found, max(largest, size), drop + values[0] - values[-1]
             if sol is not None:
@@ -221,6 +226,15 @@ def _energy(
                 dissipated += dissipation(objective.gradient, sol, part)
                 cost = cost + objective.gradient_cost * (4 * (len(part) - 1))
     return EnergyLedger(rises, largest, float(drop), None if sol is None else dissipated), cost
+
+
+def _known_values(flow: Flow, objective: Objective, series: dict[str, Array]) -> Array | None:
+    """Return an objective's values along the path if they are among the diagnostics."""
+    if objective is flow.objective:
+        return series["loss"]
+    if type(objective) is ExpectedLoss and objective.tasks is flow.objective.tasks:
+        return series["task_loss"]
+    return None
 
 
 def _consecutive(mask: npt.NDArray[np.bool_]) -> list[slice]:

@@ -6,6 +6,7 @@ import scipy.optimize
 
 import maml_ode as mo
 from maml_ode.fields import CallableField
+from maml_ode.flows import GradientNormBelow
 
 
 def kkt_point(tasks, alpha, eps0):
@@ -65,7 +66,7 @@ def test_sliding_can_be_left():
     f = mo.ExpectedLoss(mo.tasks.Quadratic([np.eye(2)], [[0.0, 0.0]]))  # ||grad f|| = ||w||
     inner = CallableField(lambda w: np.array([-1.0, 0.0]) + 0.5 * w * np.tanh(20 * w[0]), 2)
     flow = mo.Flow(
-        [mo.Phase(f, until=mo.flows.GradientNormBelow(f, 1.0)), mo.Phase(inner)],
+        [mo.Phase(f, until=GradientNormBelow(f, 1.0)), mo.Phase(inner)],
         objective=f,
         rule="retest",
     )
@@ -125,6 +126,30 @@ def test_energy_dissipated_equals_the_drop_of_the_objective(quadratic, method):
     if method != "exact":
         assert defects[0] > 20 * defects[1]
     assert run.energy.rises == 0
+
+
+@pytest.mark.parametrize("run", [mo.solve, mo.euler])
+def test_every_phase_is_held_to_its_own_objective(make_quadratic, run):
+    """Phases along -grad f, -grad F_1 and -grad F_2: the ledger adds what each lost of its own."""
+    tasks = make_quadratic(3, 4)
+    objectives = mo.ExpectedLoss(tasks), mo.MAMLLoss(tasks, 0.05), mo.MAMLLoss(tasks, 0.2)
+    start = np.full(4, 2.0)
+    norms = [np.linalg.norm(objective.gradient(start)) for objective in objectives]
+    ends = [GradientNormBelow(objectives[0], 0.5 * norms[0])]
+    ends.append(GradientNormBelow(objectives[1], 0.1 * norms[1]))
+    phases = [mo.Phase(o, until=end) for o, end in zip(objectives, [*ends, None], strict=True)]
+    options = {"t_max": 40.0, "energy": "integrate"} if run is mo.solve else {"max_iter": 800}
+    found = run(mo.Flow(phases), start, *([] if run is mo.solve else [0.05]), **options)
+    corners = [start, *found.switch_states, found.w]
+    drop = sum(
+        objective.value(a) - objective.value(b)
+        for objective, a, b in zip(objectives, corners[:-1], corners[1:], strict=True)
+    )
+    assert len(found.switch_states) == 2
+    assert found.energy.drop == pytest.approx(drop, rel=1e-10)
+    assert found.energy.rises == 0
+    if run is mo.solve:
+        assert found.energy.defect < 1e-6 * drop
 
 
 def test_energy_rises_are_counted_and_can_be_enforced_away(make_quadratic):
