@@ -167,8 +167,13 @@ class InnerLoop:
     def reptile_gradient(self, w: Array) -> Array:
         """Return sum_i p_i (w - u_i)/alpha, the weighted sum of the inner gradients."""
         if self.tasks.problem is None:
-            inner = [self.tasks._gradients(u) for u in self._path(w)[:-1]]
-            return np.asarray(self.tasks.weights @ np.sum(inner, axis=0))
+            u = np.tile(w, (self.tasks.n_tasks, 1))
+            total = np.zeros_like(u)
+            for _ in range(self.inner_steps):
+                gradients = self.tasks._gradients(u)
+                total += gradients
+                u = u - self.alpha * gradients
+            return np.asarray(self.tasks.weights @ total)
         from maml_ode.compiled import maml
 
         out = np.empty(w.size)

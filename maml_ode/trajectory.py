@@ -89,6 +89,8 @@ class Trajectory:
     final_state : ndarray of shape (d,)
         The state in which the run ended, also when ``t_eval`` ends before it.
     final_time : float
+    final_phase : int or None
+        The phase in force at the end, with which ``solve(flow, resume=run)`` goes on.
     """
 
     t: Array
@@ -113,6 +115,7 @@ class Trajectory:
     flow_name: str
     final_state: Array
     final_time: float
+    final_phase: int | None = None
     energy: EnergyLedger | None = None
     step_size: float | None = None
     t_events: list[Array] = field(default_factory=list)

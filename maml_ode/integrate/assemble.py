@@ -148,6 +148,7 @@ def assemble(
         flow_name=flow.name,
         final_state=path.final_state,
         final_time=path.final_time,
+        final_phase=path.phases[-1] if path.phases else None,
         energy=energy,
         step_size=step_size,
         t_events=[times for times, _ in events],

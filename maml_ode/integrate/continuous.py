@@ -216,7 +216,7 @@ def _check_start(
             f"resume holds a run of {resume.flow_name!r} with d = {resume.final_state.size}, but the flow is "
             f"{flow.name!r} with d = {flow.dim}; pass the same flow."
         )
-    number = int(resume.phase[-1]) if resume.phase.size else 0
+    number = 0 if resume.final_phase is None else resume.final_phase
     known = flow.rule is SwitchRule.ONE_WAY and number < len(flow.phases)
     return resume.final_state.copy(), resume.final_time, number if known else None
 

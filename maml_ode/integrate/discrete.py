@@ -57,7 +57,8 @@ def euler(
     max_iter : int
         Number of steps.
     record_every : int
-        Keep every so many iterates; the first and the last are always kept.
+        Keep every so many iterates; the first, the last and those at which the phase changes are always
+        kept.
     rule : {"one_way", "as_printed", "retest"}, optional
         Overrides the flow's switching rule; see `maml_ode.flows.SwitchRule`.
     progress, callback, diagnostics
@@ -125,6 +126,7 @@ def _iterate(
     try:
         while True:
             t = k * step_size
+            switches = len(path.switches)
             number = selector.decide(t, w, path)
             if number >= len(flow.phases):
                 path.append(t, w, number - 1)
@@ -134,7 +136,7 @@ def _iterate(
             unseen = k == max_iter and tol == 0
             velocity = np.zeros_like(w) if unseen else selector.evaluators[number](t, w)
             norm = np.nan if unseen else vector_norm(velocity)
-            if k % record_every == 0 or unseen:
+            if k % record_every == 0 or unseen or len(path.switches) > switches:
                 path.append(t, w, number)
             if callback is not None and k > 0:
                 state = State(t, w.copy(), number, float(norm), k)

@@ -15,6 +15,8 @@ from maml_ode.trajectory import StopReason
 
 __all__ = ["Abort", "FieldEvaluator", "Ledger", "SwitchingFunction", "vector_norm"]
 
+ARMING_DISTANCE = 1e-9
+
 # A method that meets NaN shrinks its step by 5 or 10 at every trial, and a trial has at most about 20
 # evaluations: from any step to the smallest takes fewer evaluations than this.
 MOST_NON_FINITE_EVALUATIONS = 1000
@@ -179,10 +181,19 @@ class FieldEvaluator:
 
 
 class SwitchingFunction:
-    """A phase's ending rule as a function of (t, w), counted, sharing the field's evaluations if it can."""
+    """A phase's ending rule as a function of (t, w), counted, sharing the field's evaluations if it can.
 
-    def __init__(self, until: Until, evaluator: FieldEvaluator, cost: Counts | None = None) -> None:
-        self.until = until
+    ``recurs`` says whether the rule may be the one that began the phase.
+    """
+
+    def __init__(
+        self,
+        until: Until,
+        evaluator: FieldEvaluator,
+        cost: Counts | None = None,
+        recurs: bool = True,
+    ) -> None:
+        self.until, self.recurs = until, recurs
         # a user's rule may say what it costs, too
         declared = getattr(until, "cost", cost)
         self.cost = declared if isinstance(declared, Counts) else cost
@@ -210,6 +221,13 @@ class SwitchingFunction:
         return value
 
     @property
-    def scale(self) -> float:
-        """The size that the rule's value is compared with when it is called zero."""
-        return self.until.threshold if isinstance(self.until, GradientNormBelow) else 1.0
+    def scale(self) -> float | None:
+        """The size that the rule's value is compared with when it is called zero; None if not known."""
+        return self.until.threshold if isinstance(self.until, GradientNormBelow) else None
+
+    @property
+    def arming_distance(self) -> float:
+        """How far from 0 the rule must have been before it can end the phase."""
+        if not self.recurs:
+            return 0.0
+        return ARMING_DISTANCE * (1.0 if self.scale is None else self.scale)

@@ -82,8 +82,14 @@ class ExactPhase:
             return math.inf
         high = 1.0 / float(np.abs(self.eigenvalues).max())
         while self.log_norm(high)[0] > target:
-            if self.log_norm(high)[1] >= 0 or high > 1e300:
+            if high > 1e300 or self.log_norm(0.0)[1] >= 0:
                 return math.inf
+            if self.log_norm(high)[1] >= 0:
+                # The logarithm of the norm is convex: before it rises it may have been low enough.
+                high = float(brentq(lambda tau: self.log_norm(tau)[1], 0.0, high))
+                if self.log_norm(high)[0] > target:
+                    return math.inf
+                break
             high *= 2.0
         low = 0.5 * high if self.log_norm(0.5 * high)[0] > target else 0.0
         root = float(

@@ -67,8 +67,11 @@ def solve_exact(
         if not ends_here:
             path.end(t, w, StopReason.HORIZON, f"{StopReason.HORIZON} t = {t:.6g}.", True)
             break
-        if not last:
+        own_rule = isinstance(phase.until, GradientNormBelow) and phase.until.threshold >= tol
+        if not last or own_rule:
             path.switch(t, w, number)
+            if last:
+                path.end(t, w, StopReason.SWITCHED, str(StopReason.SWITCHED), True)
             continue
         size = vector_norm(phase.field(w))
         ledger.nfev += 1

@@ -32,7 +32,7 @@ class Landing:
 def locate(
     crossing: Crossing,
     rule: Callable[[float, Array], float],
-    scale: float,
+    scale: float | None,
     method: type[OdeSolver],
     field: Callable[[float, Array], Array],
     options: Mapping[str, Any],
@@ -49,8 +49,8 @@ def locate(
         The step, its bracket and interpolant.
     rule : callable
         ``rule(t, w)``, positive before the switch.
-    scale : float
-        The size that the rule's value is compared with.
+    scale : float or None
+        The size that the rule's value is compared with; by default its value at the start of the step.
     method, field, options
         What the step was taken with.
     """
@@ -58,7 +58,8 @@ def locate(
     if crossing.t_new <= t_old:
         return Landing(t_old, w_old, [], [])
     at_end = rule(crossing.t_new, crossing.interpolant(crossing.t_new))
-    if rule(t_old, w_old) <= 0:
+    at_start = rule(t_old, w_old)
+    if at_start <= 0:
         return Landing(t_old, w_old, [], [])
     if at_end > 0:  # the interpolant and the step disagree by rounding: the end of the step it is
         first = crossing.t_new
@@ -76,7 +77,7 @@ def locate(
     value = rule(best.t, best.w)
     slope = _slope(rule, crossing, first)
     for _ in range(MOST_CORRECTIONS):
-        if abs(value) <= RELATIVE_ACCURACY * scale or slope == 0:
+        if abs(value) <= RELATIVE_ACCURACY * (scale or at_start) or slope == 0:
             break
         target = best.t - value / slope
         if not t_old < target or target == best.t:

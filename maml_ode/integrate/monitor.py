@@ -20,7 +20,6 @@ __all__ = ["Crossing", "Monitor", "State", "monitored"]
 
 STALL_STEPS = 50
 STALL_FLOOR = 1e3
-ARMING_DISTANCE = 1e-9
 STIFF_STEPS = 50
 STABILITY_LIMIT = 2.5
 ROUNDING = 8 * np.finfo(float).eps
@@ -116,7 +115,7 @@ class Monitor:
         self.field_norm = math.nan
         self._target = tol
         if tol == 0 and switching is not None and switching.shares_field:
-            self._target = switching.scale
+            self._target = switching.scale or 0.0
         self._previous: tuple[float, Array, Array] | None = None
         self._last_step = 0.0
         self._energy = math.inf
@@ -136,7 +135,7 @@ class Monitor:
             self._energy = self.energy(w)
         if self.switching is not None:
             self._side = self.direction * self.switching(t, w)
-            self._armed = self._side > ARMING_DISTANCE * self.switching.scale
+            self._armed = self._side > self.switching.arming_distance
 
     def accepted(self, solver: OdeSolver) -> bool:
         """Look at an accepted step; return whether the phase ends here."""
@@ -224,8 +223,8 @@ class Monitor:
         t_old, w_old, _ = self._previous
         if not self._armed:
             # The event that began this phase must not end it: wait until the state has moved away.
-            self._armed = side > ARMING_DISTANCE * self.switching.scale
-            if side > -ARMING_DISTANCE * self.switching.scale:
+            self._armed = side > self.switching.arming_distance
+            if side > -self.switching.arming_distance:
                 self._side = side
                 return False
             t, w = t_old, w_old

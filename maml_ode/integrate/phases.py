@@ -127,7 +127,8 @@ class PhaseMachine:
         until = self.flow.phases[number].until
         if until is None:
             raise RuntimeError("a phase without ending rule was asked for it.")
-        return SwitchingFunction(until, self._evaluators[number])
+        recurs = self.flow.rule is not SwitchRule.ONE_WAY or self.flow.re_entrant
+        return SwitchingFunction(until, self._evaluators[number], recurs=recurs)
 
     def _skip_ended_phases(self, number: int, t: float, w: Array) -> int:
         """One-way flows: pass over phases whose ending rule is already met.
@@ -141,7 +142,7 @@ class PhaseMachine:
             if self._rule(number)(t, w) > 0:
                 break
             self.path.switch(t, w, number)
-            number += 1
+            number = self.flow.following(number)
         return number
 
     def _switching(self, number: int) -> tuple[SwitchingFunction | None, int, int]:

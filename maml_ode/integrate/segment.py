@@ -172,7 +172,7 @@ class Segment:
             return Outcome(t, w, StopReason.STATIONARY, f"{StopReason.STATIONARY} {detail}")
         while True:
             monitor = self._monitor()
-            solver_settings = self._solver_settings()
+            solver_settings = self._solver_settings(t)
             t, w = self._integrate(t, w, monitor, solver_settings)
             if monitor.crossing is not None:
                 t, w = self._land(monitor, solver_settings)
@@ -206,7 +206,7 @@ class Segment:
             watch_stiffness=self.settings.stiff_method is not None,
         )
 
-    def _solver_settings(self) -> dict[str, Any]:
+    def _solver_settings(self, t: float) -> dict[str, Any]:
         field, offers = self.evaluator.field, dict[str, Any]()
         if field.has_jacobian:
             offers = {"jac": self.evaluator.jacobian, "jvp": self.evaluator.jacobian_vector}
@@ -215,6 +215,8 @@ class Segment:
         elif isinstance(field, GradientField) and field.has_jacobian and field.dim <= DENSE_LIMIT:
             offers["spectral_radius"] = lambda t, w: spectral_radius(field, w, self.ledger)
         chosen = solver_options(self.settings.method, self._options, offers)
+        if "first_step" in chosen:  # chosen for the whole run, of which less than that may be left
+            chosen["first_step"] = min(chosen["first_step"], self.settings.t_max - t)
         tolerances = self.settings.tolerances
         return {**chosen, "rtol": tolerances.rtol, "atol": tolerances.atol}
 
@@ -303,7 +305,7 @@ class Segment:
         landing = locate(
             crossing,
             lambda t, w: self.direction * rule(t, w),
-            rule.scale if rule.scale > 0 else 1.0,
+            rule.scale,
             self.settings.method,
             self.evaluator,
             solver_settings,

@@ -261,3 +261,21 @@ def test_bad_arguments(quadratic):
         mo.euler(flow, w0, 0.1, max_iter=1e3)
     with pytest.raises(TypeError, match="flow must be a Flow"):
         mo.euler(quadratic, w0, 0.1)
+
+
+def test_reptile_on_python_functions_costs_what_it_counts():
+    calls = []
+
+    def gradient(i, w):
+        calls.append(i)
+        return (i + 1.0) * w
+
+    tasks = mo.tasks.from_callables(
+        lambda i, w: 0.5 * (i + 1.0) * w @ w, gradient, n_tasks=2, dim=3
+    )
+    flow = mo.reptile_flow(tasks, 0.1, inner_steps=3)
+    run = mo.euler(flow, np.ones(3), 0.1, max_iter=10, diagnostics=False)
+    assert len(calls) == 2 * run.counts.gradients == 60
+    inner = np.array([1.0, 2.0])
+    rate = np.mean((1.0 - (1.0 - 0.1 * inner) ** 3) / 0.1)
+    np.testing.assert_allclose(run.w, (1.0 - 0.1 * rate) ** 10, rtol=1e-12)

@@ -234,3 +234,78 @@ def test_phases_can_follow_each_other_in_a_circle():
         mo.Flow([mo.Phase(rotate(1.0), until=until(0.0), then=7)], objective=objective)
     with pytest.raises(ValueError, match="needs until="):
         mo.Phase(rotate(1.0), then=0)
+
+
+@pytest.mark.parametrize("method", ["exact", "DOP853"])
+def test_a_run_with_chosen_times_resumes_in_the_phase_where_it_ended(quadratic, method):
+    flow, w0 = mo.bimaml_flow(quadratic, 0.4, 0.3), np.array([1.0, -2.0, 0.5, 3.0])
+    whole = mo.solve(flow, w0, t_max=15.0, method=method)
+    (switch,) = whole.switch_times
+    part = mo.solve(flow, w0, t_max=switch + 1, method=method, t_eval=[0.0, 0.5 * switch])
+    assert (part.phase == 0).all()
+    assert part.final_phase == 1
+    rest = mo.solve(flow, resume=part, t_max=15.0, method=method)
+    assert rest.switch_times == pytest.approx(whole.switch_times)
+    np.testing.assert_allclose(rest.w, whole.w, atol=1e-8)
+
+
+@pytest.mark.parametrize("verb", ["solve", "euler"])
+def test_a_phase_that_is_over_at_once_names_its_successor(quadratic, verb):
+    f, F = mo.ExpectedLoss(quadratic), mo.MAMLLoss(quadratic, 0.3)
+    phases = [
+        mo.Phase(f, until=lambda t, w: -1.0, then=2),
+        mo.Phase(f, until=lambda t, w: 0.5 - t),
+        mo.Phase(F),
+    ]
+    flow = mo.Flow(phases)
+    if verb == "solve":
+        run = mo.solve(flow, np.ones(4), t_max=1.0, tol=0)
+    else:
+        run = mo.euler(flow, np.ones(4), 0.1, max_iter=10)
+    assert set(run.phase) == {2}
+
+
+def test_a_gradient_norm_that_dips_and_rises_is_seen_by_the_closed_form():
+    saddle = mo.ExpectedLoss(mo.tasks.Quadratic([np.diag([1.0, -1.0])], [[0.0, 0.0]]))
+    phases = [mo.Phase(saddle, until=GradientNormBelow(saddle, 0.45)), mo.Phase(saddle)]
+    for w0, dips in (([1.0, 0.1], True), ([1.0, 0.11], False), ([0.5, 0.1], True)):
+        run = mo.solve(mo.Flow(phases), w0, t_max=3.0, tol=0, method="exact")
+        assert run.switch_times.size == dips
+        if dips:  # ||grad f||^2 = w1^2 exp(-2t) + w2^2 exp(2t)
+            t = run.switch_times[0]
+            norm = np.hypot(w0[0] * np.exp(-t), w0[1] * np.exp(t))
+            assert norm == pytest.approx(0.45, rel=1e-9)
+            assert w0[0] * np.exp(-t) > w0[1] * np.exp(t)  # the first of the two times
+
+
+def test_what_ends_the_last_phase_is_named_alike_by_all(quadratic):
+    F = mo.MAMLLoss(quadratic, 0.3)
+    flow = mo.Flow([mo.Phase(F, until=GradientNormBelow(F, 0.1))])
+    runs = [mo.solve(flow, np.ones(4), method=method) for method in ("exact", "DOP853")]
+    runs.append(mo.euler(flow, np.ones(4), 0.01, max_iter=100_000))
+    for run in runs:
+        assert run.stop is mo.StopReason.SWITCHED
+        assert run.switch_times == pytest.approx(runs[0].switch_times, abs=0.02)
+
+
+def test_a_first_step_longer_than_what_is_left_is_cut(quadratic):
+    flow, w0 = mo.bimaml_flow(quadratic, 0.4, 0.3), np.array([1.0, -2.0, 0.5, 3.0])
+    (switch,) = mo.solve(flow, w0, t_max=15.0, method="exact").switch_times
+    run = mo.solve(flow, w0, t_max=switch + 0.1, method="RK45", first_step=0.5)
+    assert run.final_time == pytest.approx(switch + 0.1)
+
+
+@pytest.mark.parametrize("size", [1e-10, 1.0, 1e10])
+def test_a_rule_may_have_any_scale(size):
+    decay = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
+    phases = [mo.Phase(decay, until=lambda t, w: size * (w[0] - 5.0)), mo.Phase(decay)]
+    run = mo.solve(mo.Flow(phases), [10.0], t_max=3.0, tol=0, method="DOP853")
+    assert run.switch_times == pytest.approx([np.log(2.0)], rel=1e-8)
+
+
+def test_sparsely_recorded_iterates_keep_the_energy_ledger(quadratic):
+    flow, w0 = mo.bimaml_flow(quadratic, 0.4, 0.3), np.array([1.0, -2.0, 0.5, 3.0])
+    dense, sparse = (mo.euler(flow, w0, 0.05, max_iter=400, record_every=k) for k in (1, 31))
+    assert sparse.energy.rises == dense.energy.rises == 0
+    assert sparse.energy.drop == pytest.approx(dense.energy.drop)
+    assert sparse.switch_times[0] in sparse.t
