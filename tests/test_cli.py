@@ -151,6 +151,8 @@ def test_a_run_that_overflows_is_not_a_success_and_warns():
         (["solve", "diabetes", "--save", "no/such/folder/run"], "no such folder"),
         (["reproduce", "--only", "fgi1"], "Did you mean 'fig1'"),
         (["reproduce", "--redraw", "--fresh"], "choose one"),
+        (["solve", "svm_digits", "--set", "seed=3"], "use --seed"),
+        (["solve", "svm_digits", "--set", "jitter=perhaps"], "jitter must be True or False"),
     ],
 )
 def test_usage_errors_are_exit_code_2_and_say_what_to_do(arguments, sentence):
@@ -215,3 +217,11 @@ def test_plotting_on_the_command_line_needs_no_display(monkeypatch, tmp_path):
     chosen = []
     assert run("solve", "diabetes", "--euler", "--plot", str(tmp_path / "a.png")).exit_code == 0
     assert chosen == ["Agg"]
+
+
+def test_overrides_that_are_true_or_false_can_be_set():
+    plain, without = (
+        json.loads(run("solve", "svm_digits", "--euler", "--json", *options).stdout)
+        for options in ((), ("--set", "jitter=false"))
+    )
+    assert plain != without

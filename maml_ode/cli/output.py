@@ -15,6 +15,7 @@ import numpy as np
 __all__ = ["NOT_CONVERGED", "echo_json", "number", "overrides_of", "settled", "usage_errors"]
 
 NOT_CONVERGED = 3
+RESERVED = {"seed": "use --seed", "name": "the experiment is named before the options"}
 
 
 @contextmanager
@@ -60,11 +61,15 @@ def overrides_of(settings: tuple[str, ...], **named: float | None) -> dict[str, 
         key, equals, text = setting.partition("=")
         if not equals or not key:
             raise click.UsageError(f"--set takes KEY=VALUE, not {setting!r}.")
+        if key in RESERVED:
+            raise click.UsageError(f"--set does not take {key!r}: {RESERVED[key]}.")
         overrides[key.replace("-", "_")] = _value(text)
     return overrides | {key: value for key, value in named.items() if value is not None}
 
 
-def _value(text: str) -> int | float | str:
+def _value(text: str) -> bool | int | float | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
     for kind in (int, float):
         try:
             return kind(text)

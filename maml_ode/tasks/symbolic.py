@@ -112,7 +112,10 @@ class Symbolic(CompiledFamily):
                 f"{_listed(shared)} must be either a variable or a parameter, not both."
             )
         self._tree = _tree(expression)
-        _check_names(names(self._tree), self.variables, self._parameter_names)
+        # A symbol of SymPy's is never one of its numbers, whatever it is called.
+        constants = CONSTANTS if isinstance(expression, str) else ()
+        declared = (*self.variables, *self._parameter_names)
+        _check_names(names(self._tree), declared, constants)
         self._values = _table({name: by_name[name] for name in self._parameter_names})
         super().__init__(self._values.shape[1], len(self.variables), weights)
         self._steps()  # refuses what cannot be derived
@@ -236,9 +239,8 @@ def _tree(expression: Any) -> Node:
     return read(expression)
 
 
-def _check_names(found: list[str], variables: tuple[str, ...], parameters: tuple[str, ...]) -> None:
-    declared = (*variables, *parameters)
-    unknown = [name for name in found if name not in declared and name not in CONSTANTS]
+def _check_names(found: list[str], declared: tuple[str, ...], constants: tuple[str, ...]) -> None:
+    unknown = [name for name in found if name not in declared and name not in constants]
     if unknown:
         sentences = "; ".join(unknown_name("name", name, declared).rstrip(".") for name in unknown)
         raise ValueError(

@@ -10,6 +10,7 @@ from maml_ode._validation import Array
 from maml_ode.tasks.base import QuadraticTerms, TaskFamily
 from maml_ode.tasks.quadratic import Quadratic
 from maml_ode.theory.family_constants import Constants, assemble, deviation, register
+from maml_ode.theory.minimizer import rounding_of
 from maml_ode.theory.quantities import Status
 from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball
 
@@ -35,7 +36,7 @@ def quadratic_constants(
     p = tasks.weights
     eigenvalues: Array = np.asarray(np.linalg.eigvalsh(terms.H), dtype=np.float64)
     mean = np.tensordot(p, terms.H, 1)
-    mean_eigenvalues = np.linalg.eigvalsh(mean)
+    mean_eigenvalues: Array = np.asarray(np.linalg.eigvalsh(mean), dtype=np.float64)
     spread = terms.H - mean
     second = np.einsum("m,mij,mjk->ik", p, spread, spread)
     common = float(np.abs(spread).max()) <= 1e-14 * float(np.abs(terms.H).max())
@@ -44,6 +45,13 @@ def quadratic_constants(
     status = dict.fromkeys(("mu", "L", "kappa", "mu_f", "L_f", "sigma0", "nu"), Status.EXACT)
     status["sigma"] = Status.EXACT
     notes = {"kappa": "quadratic losses", "mu": "eigenvalues", "L": "eigenvalues"}
+    for name, values in (("mu", eigenvalues), ("mu_f", mean_eigenvalues[None])):
+        error = rounding_of(values)
+        vague = np.abs(values[:, 0]) <= error
+        if vague.any():
+            # Zero or not: rounding decides. Below it lies what is proved.
+            values[vague, 0] -= error[vague]
+            status[name], notes[name] = Status.BOUND, "singular to rounding"
     if common:
         sigma, nu = deviation(terms.b, p), 0.0
         sigma0 = sigma
@@ -54,7 +62,7 @@ def quadratic_constants(
         minimizer = np.asarray(np.linalg.solve(mean, p @ terms.b), dtype=np.float64)
         if not common:
             inverse = np.linalg.inv(mean)
-            nu = math.sqrt(float(np.linalg.eigvalsh(inverse @ second @ inverse)[-1]))
+            nu = math.sqrt(max(float(np.linalg.eigvalsh(inverse @ second @ inverse)[-1]), 0.0))
             sigma0 = deviation(np.einsum("mij,j->mi", terms.H, minimizer) - terms.b, p)
             notes |= {"sigma0": "sd at argmin f", "nu": "lambda_max(G^-1 E(H_i - G)^2 G^-1)^(1/2)"}
     local = _sigma_on(region, tasks, mean, second, minimizer, sigma0, float(mean_eigenvalues[0]))

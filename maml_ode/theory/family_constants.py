@@ -201,6 +201,10 @@ def assemble(
     """
     p = tasks.weights
     low, high = float(mu_i.min()), float(L_i.max())
+    if region is not None and float(kappa_i.max()) > 0:
+        # Extremes over all of R^d, which a region need not contain.
+        local = dict.fromkeys(("mu", "L", "kappa", "mu_f", "L_f", "sigma"), Status.BOUND)
+        status = {name: worst(one, local.get(name, one)) for name, one in status.items()}
 
     def tag(name: str, value: float, default: Status = Status.BOUND) -> Quantity:
         return Quantity(value, status.get(name, default), notes.get(name, ""))

@@ -156,11 +156,14 @@ def landscapes(k: Constants, alpha: float, *, per_task: bool = True) -> list[Lan
     """
     extra: dict[str, float] = {}
     if per_task and float(k.mu) >= 0:
-        p, low, high = k.weights, 1.0 - alpha * k.mu_i, 1.0 - alpha * k.L_i
+        some = k.weights > 0  # a constant of a task that does not count may be infinite
+        p, kappa_i = k.weights[some], k.kappa_i[some]
+        mu_i, L_i = k.mu_i[some], k.L_i[some]
+        low, high = 1.0 - alpha * mu_i, 1.0 - alpha * L_i
         extra = {
-            "kappa_rms": math.sqrt(float(p @ (k.kappa_i * low) ** 2)),
-            "mu_mean": float(p @ (k.mu_i * high**2)),
-            "L_mean": float(p @ (k.L_i * low**2)),
+            "kappa_rms": math.sqrt(float(p @ (kappa_i * low) ** 2)),
+            "mu_mean": float(p @ (mu_i * high**2)),
+            "L_mean": float(p @ (L_i * low**2)),
         }
     shared = {
         "alpha": alpha,

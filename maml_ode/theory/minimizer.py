@@ -8,7 +8,7 @@ from maml_ode._validation import Array
 from maml_ode.objectives import Objective
 from maml_ode.tasks.base import TaskFamily
 
-__all__ = ["expected_loss_minimizer", "objective_minimizer"]
+__all__ = ["expected_loss_minimizer", "objective_minimizer", "rounding_of"]
 
 _DENSE_LIMIT = 500
 
@@ -23,8 +23,11 @@ def expected_loss_minimizer(tasks: TaskFamily, start: Array | None = None) -> Ar
     terms = tasks.quadratic
     if terms is not None:
         H, b = np.tensordot(p, terms.H, 1), p @ terms.b
-        return np.asarray(np.linalg.solve(H, b)) if np.linalg.eigvalsh(H)[0] > 0 else None
+        eigenvalues: Array = np.asarray(np.linalg.eigvalsh(H), dtype=np.float64)
+        regular = eigenvalues[0] > rounding_of(eigenvalues)
+        return np.asarray(np.linalg.solve(H, b)) if regular else None
     gradient = p @ tasks.gradients(w)
+    at_start = float(np.linalg.norm(gradient))
     for _ in range(200):
         norm = float(np.linalg.norm(gradient))
         if norm == 0.0:
@@ -46,7 +49,14 @@ def expected_loss_minimizer(tasks: TaskFamily, start: Array | None = None) -> Ar
             break
         w, gradient = trial, new
     size = float(p @ np.linalg.norm(tasks.gradients(w), axis=1))
-    return w if float(np.linalg.norm(gradient)) <= 1e-8 * (1.0 + size) else None
+    return w if float(np.linalg.norm(gradient)) <= 1e-8 * (at_start + size) else None
+
+
+def rounding_of(eigenvalues: Array) -> Array:
+    """Return what rounding may have done to the eigenvalues of symmetric matrices, shape (..., d)."""
+    d = eigenvalues.shape[-1]
+    largest = np.abs(eigenvalues).max(axis=-1)
+    return np.asarray(8.0 * d * np.finfo(float).eps * largest)
 
 
 def _newton_step(tasks: TaskFamily, w: Array, gradient: Array) -> Array:
@@ -72,13 +82,15 @@ def objective_minimizer(objective: Objective, start: Array) -> Array:
         values, vectors = np.linalg.eigh(hessian)
         # |H| in place of H makes every step a descent direction, also where F is not convex
         size = np.maximum(np.abs(values), 1e-12 * max(float(np.abs(values).max()), 1e-300))
-        direction = vectors @ ((vectors.T @ gradient) / size)
-        value, scale = objective.value(w), 1.0
-        slope = float(gradient @ direction)
-        if not slope > 0:
+        with np.errstate(all="ignore"):  # far out on a flat tail the step may overflow
+            direction = vectors @ ((vectors.T @ gradient) / size)
+            slope = float(gradient @ direction)
+        if not slope > 0 or not np.isfinite(direction).all():
             return w
-        while (
-            scale > 1e-8 and objective.value(w - scale * direction) > value - 1e-4 * scale * slope
+        value, scale = objective.value(w), 1.0
+        # "not below" rather than "above", so that a NaN is no descent
+        while scale > 1e-8 and not (
+            objective.value(w - scale * direction) <= value - 1e-4 * scale * slope
         ):
             scale *= 0.5
         if scale <= 1e-8:
