@@ -118,3 +118,17 @@ def test_report_draws_itself_and_refuses_other_things():
     assert report.plot().get_xlabel() == "step h"
     with pytest.raises(TypeError, match="family or an objective"):
         mo.check_derivatives(lambda w: w)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "w"),
+    [
+        (mo.tasks.LinearRegression([[[1.0]]], [[0.1]]), [0.1]),
+        (mo.tasks.LinearRegression([[[1.0, 2.0], [3.0, 4.0]]], [[5.0, 11.0]]), [1.0, 2.0]),
+        (mo.tasks.Sinusoid([0.5], [1.0], [1.0]), [1e6]),
+    ],
+    ids=["zero loss", "noise-free data", "far out"],
+)
+def test_cancellation_is_not_taken_for_a_wrong_derivative(tasks, w):
+    assert mo.check_derivatives(tasks, w).ok
+    assert mo.check_derivatives(mo.MAMLLoss(tasks, 0.01), w).ok
