@@ -36,6 +36,7 @@ def locate(
     method: type[OdeSolver],
     field: Callable[[float, Array], Array],
     options: Mapping[str, Any],
+    spent: Callable[[OdeSolver], None],
 ) -> Landing:
     """Return where ``rule`` falls to 0 inside a step, on the method's own path.
 
@@ -53,6 +54,8 @@ def locate(
         The size that the rule's value is compared with; by default its value at the start of the step.
     method, field, options
         What the step was taken with.
+    spent : callable
+        Told of every solver that stepped.
     """
     t_old, w_old = crossing.t_old, crossing.w_old
     if crossing.t_new <= t_old:
@@ -73,7 +76,7 @@ def locate(
                 rtol=4 * np.finfo(float).eps,
             )
         )
-    best = _step_to(first, crossing, method, field, options)
+    best = _step_to(first, crossing, method, field, options, spent)
     value = rule(best.t, best.w)
     slope = _slope(rule, crossing, first)
     for _ in range(MOST_CORRECTIONS):
@@ -82,7 +85,7 @@ def locate(
         target = best.t - value / slope
         if not t_old < target or target == best.t:
             break
-        landing = _step_to(target, crossing, method, field, options)
+        landing = _step_to(target, crossing, method, field, options, spent)
         new_value = rule(landing.t, landing.w)
         if abs(new_value) >= abs(value):
             break
@@ -106,6 +109,7 @@ def _step_to(
     method: type[OdeSolver],
     field: Callable[[float, Array], Array],
     options: Mapping[str, Any],
+    spent: Callable[[OdeSolver], None],
 ) -> Landing:
     """Integrate from the start of the step to ``t`` with the same method and tolerances."""
     if t <= crossing.t_old:
@@ -114,10 +118,13 @@ def _step_to(
     solver = method(field, crossing.t_old, crossing.w_old, t, **settings)
     times: list[float] = []
     interpolants: list[Any] = []
-    while solver.status == "running":
-        solver.step()
-        if solver.status == "failed":
-            return Landing(t, np.asarray(crossing.interpolant(t)), [t], [crossing.interpolant])
-        times.append(float(solver.t))
-        interpolants.append(solver.dense_output())
+    try:
+        while solver.status == "running":
+            solver.step()
+            if solver.status == "failed":
+                return Landing(t, np.asarray(crossing.interpolant(t)), [t], [crossing.interpolant])
+            times.append(float(solver.t))
+            interpolants.append(solver.dense_output())
+    finally:
+        spent(solver)
     return Landing(t, solver.y.copy(), times, interpolants)

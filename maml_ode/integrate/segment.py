@@ -283,9 +283,7 @@ class Segment:
             return t, w
         self.ledger.steps += monitor.steps
         self.ledger.rejected += monitor.rejected
-        self.ledger.nlu += int(result.nlu)
-        if not self.evaluator.field.has_jacobian:
-            self.ledger.njev += int(result.njev)
+        self._charge(result)
         times, states = result.t[1:], result.y.T[1:]
         interpolants = [] if result.sol is None else list(result.sol.interpolants)
         last_good = monitor.last_good(t)
@@ -298,6 +296,12 @@ class Segment:
         self.tape.extend([float(time) for time in times], interpolants)
         return (float(times[-1]), states[-1].copy()) if times.size else (t, w)
 
+    def _charge(self, solver: Any) -> None:
+        """Book what a solver, or ``solve_ivp`` of one, counts itself: our Jacobians count themselves."""
+        self.ledger.nlu += int(solver.nlu)
+        if not self.evaluator.field.has_jacobian:
+            self.ledger.njev += int(solver.njev)
+
     def _land(self, monitor: Monitor, solver_settings: Mapping[str, Any]) -> tuple[float, Array]:
         rule, crossing = self.rule, monitor.crossing
         if rule is None or crossing is None:
@@ -309,6 +313,7 @@ class Segment:
             self.settings.method,
             self.evaluator,
             solver_settings,
+            self._charge,
         )
         self.tape.extend(landing.times, landing.interpolants if self.settings.dense else [])
         self.path.append(landing.t, landing.w, self.number)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.optimize
 
 import maml_ode as mo
@@ -309,3 +310,19 @@ def test_sparsely_recorded_iterates_keep_the_energy_ledger(quadratic):
     assert sparse.energy.rises == dense.energy.rises == 0
     assert sparse.energy.drop == pytest.approx(dense.energy.drop)
     assert sparse.switch_times[0] in sparse.t
+
+
+@pytest.mark.parametrize("name", ["Radau", "BDF", "Rodas5P"])
+def test_factorisations_on_the_way_to_a_switch_are_counted(logistic, name):
+    base = mo.integrate.METHODS.get(name) or getattr(scipy.integrate, name)
+    solvers = []
+
+    class Recorded(base):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            solvers.append(self)
+
+    run = mo.solve(mo.bimaml_flow(logistic, 0.2, 0.05), np.ones(3), method=Recorded, tol=1e-6)
+    assert run.switch_times.size == 1
+    assert len(solvers) > 2
+    assert run.nlu == sum(solver.nlu for solver in solvers)
