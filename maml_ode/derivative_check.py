@@ -220,9 +220,10 @@ def _check_gradient(subject: _Subject, w: Array, v: Array) -> DerivativeCheck:
 
 def _check_hessian(subject: _Subject, w: Array, v: Array) -> DerivativeCheck:
     # From gradients where values would lose too many digits: g(w + hv) - g(w) - h Hv, one order lower each.
-    base = subject.gradient(w)
-    along = subject.hvp if subject.hvp is not None else lambda z, _: subject.gradient(z)
-    product = along(w, v)
+    hvp = subject.hvp
+    if hvp is None:
+        raise TypeError("the Hessian is checked by its products with vectors.")
+    base, product = subject.gradient(w), hvp(w, v)
     values, slope = subject.value(w), base @ v
     curvature = product @ v
 
@@ -236,7 +237,7 @@ def _check_hessian(subject: _Subject, w: Array, v: Array) -> DerivativeCheck:
         moved = subject.gradient(w + h * v)
         rest = np.linalg.norm(moved - base - h * product, axis=1)
         size = np.linalg.norm(moved, axis=1) + np.linalg.norm(base, axis=1)
-        return rest, size + _of_argument(lambda z: along(z, v), w, h * v)
+        return rest, size + _of_argument(lambda z: hvp(z, v), w, h * v)
 
     scale = np.linalg.norm(product, axis=1)
     by_values = _taylor("Hessian", 3.0, 2, np.abs(curvature), remainder)
@@ -268,7 +269,7 @@ def _check_third(subject: _Subject, w: Array, v: Array, u: Array) -> DerivativeC
 
 
 def _of_argument(derivative: Callable[[Array], Array], w: Array, step: Array) -> Array:
-    """Return ||w|| ||derivative(w + step)||, row by row: rounding the argument moves a value by eps times this.
+    """Return (||w|| + ||step||) ||derivative(w + step)|| by rows: rounding the argument moves values by eps of it.
 
     It counts where values are small for cancellation inside, such as squares of residuals near zero.
     """
@@ -318,7 +319,7 @@ def _taylor(
     errors = (rests / STEPS[:, None] ** power) / (np.asarray(scale) + 1e-300)
     slopes, fits = [], []
     for task in range(rests.shape[1]):
-        # What is left at the smallest steps may be rounding that no size shows: any power law is above it.
+        # What is left at the smallest steps may be rounding that no size shows; a power law rises above it.
         floor = 4.0 * rests[-WINDOW:, task].max()
         clear = rests[:, task] > np.maximum(noises[:, task], floor)
         slope = _slope_at_small_steps(STEPS[clear], rests[clear, task])

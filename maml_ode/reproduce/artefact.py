@@ -88,8 +88,8 @@ class Artefact:
         names begin with the artefact's name.
     draw : callable
         ``draw(tables, settings) -> {file stem: Figure}``, from the tables alone: they come from the
-        CSV files. Stems begin with the artefact's name. The house style (`maml_ode.plotting.style`)
-        is in force while it runs.
+        CSV files, wall-clock times from the metadata. Stems begin with the artefact's name. The
+        house style (`maml_ode.plotting.style`) is in force while it runs.
     constants : callable
         ``constants(settings) -> dict``: every constant behind the numbers, in JSON's types, with
         what the paper leaves out under "ours".

@@ -36,7 +36,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             os.chmod(name, 0o644)
             os.replace(name, path)
         except BaseException:
-            os.unlink(name)
+            Path(name).unlink(missing_ok=True)  # Ctrl-C may come just after the renaming
             raise
 
 

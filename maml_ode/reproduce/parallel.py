@@ -93,14 +93,16 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None:
+        try:
+            if error is not None:
+                self._held.close()
+            if self._executor is not None:
+                self._executor.shutdown(cancel_futures=True)
+        finally:
             self._held.close()
-        if self._executor is not None:
-            self._executor.shutdown(cancel_futures=True)
-        self._held.close()
-        self._lifeline.close()
-        if self._on_interrupt is not None:
-            signal.signal(signal.SIGINT, self._on_interrupt)
+            self._lifeline.close()
+            if self._on_interrupt is not None:
+                signal.signal(signal.SIGINT, self._on_interrupt)
 
     def submit(self, task: Task, first: bool = False) -> None:
         """Put a task at the end of the queue, or before everything that waits.

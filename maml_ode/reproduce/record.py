@@ -95,7 +95,7 @@ def write_record(folder: Path, name: str, record: Record) -> None:
 def write_tables(folder: Path, tables: Tables) -> Record:
     """Write the CSV files; return what the record says of the tables.
 
-    Wall-clock times differ from run to run. They stand in the record, so that the CSV files do not.
+    Wall-clock times differ from run to run: they stand in the record, so that the CSV files agree.
     """
     files, times = {}, {}
     for name, table in tables.items():

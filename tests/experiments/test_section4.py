@@ -9,7 +9,8 @@ import pytest
 import maml_ode as mo
 
 SEEDS = 20  # those behind the figures and the report
-# The reference ranges of the SVMs come from other draws than ours; the report too counts by this share.
+# The reference ranges of the SVMs come from other draws than ours: where ours spread further, this share of
+# the seeds must lie inside, by which the report counts too.
 MOST = 0.75
 LOSSES = {
     "linear_regression": "squares",
@@ -25,11 +26,11 @@ def scales(problem):
     return [1.0 / n for n in problem.tasks.n_samples]
 
 
-def assert_inside(values, lowest, highest):
-    """The median lies in a reference range, and most of the seeds do."""
+def assert_inside(values, lowest, highest, share):
+    """The median lies in a reference range, and so does this share of the seeds."""
     values = np.array(values)
     assert lowest <= np.median(values) <= highest
-    assert np.mean((lowest <= values) & (values <= highest)) >= MOST
+    assert np.mean((lowest <= values) & (values <= highest)) >= share
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def over_seeds(algorithms):
 def test_switch_comes_where_the_quoted_saving_puts_it(over_seeds, name, lowest, highest):
     result = over_seeds(name)
     switches = [run.bimaml.switch for run in result.runs]
-    assert_inside(switches, lowest, highest)
+    assert_inside(switches, lowest, highest, MOST if name == "svm" else 1.0)
     saving = np.median(switches) / 50 * 2 / 3
     assert saving == pytest.approx(result.problem.quoted_saving, abs=0.025)
 
@@ -73,6 +74,7 @@ def test_switch_comes_where_the_quoted_saving_puts_it(over_seeds, name, lowest, 
         ("diabetes", 50, 58.8, 46.2),
         ("svm", 25, 0.604, 0.108),
         ("svm", 50, 0.314, 0.047),
+        # Not at step 25, where BI-MAML's median is .90 and the reference's .614.
         ("svm_digits", 50, 0.187, 0.26),
     ],
 )
@@ -94,7 +96,7 @@ def test_a_hundred_regressions_give_the_reference_digits(over_seeds, digits_of):
 
 def test_digits_end_at_parity(over_seeds):
     ratios = [run.bimaml.F[50] / run.maml.F[50] for run in over_seeds("svm_digits").runs]
-    assert_inside(ratios, 0.929, 1.023)
+    assert_inside(ratios, 0.929, 1.023, MOST)
     for name in ("linear_regression", "diabetes", "svm"):
         assert over_seeds(name).median(lambda run: run.bimaml.F[50] / run.maml.F[50]) < 1.0
 
