@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from maml_ode.tasks.sinusoid import Sinusoid
-from maml_ode.theory.certificate import Certificate
+from maml_ode.theory.certificates.certificate import Certificate
+from maml_ode.theory.certificates.setting import Setting
 from maml_ode.theory.critical_points import CriticalPoints, count_critical_points
-from maml_ode.theory.problem import Problem
 from maml_ode.theory.quantities import Status
 
 __all__ = ["count_everywhere", "critical_points_certificate", "settle_uniqueness"]
 
 
-def count_everywhere(problem: Problem) -> CriticalPoints | None:
+def count_everywhere(problem: Setting) -> CriticalPoints | None:
     """Return the certified count on the whole line, or None where it is not to be had.
 
     For sinusoids with a_i > 0 and alpha < 1/L, whose critical points lie on a known interval; not where the

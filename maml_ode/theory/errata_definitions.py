@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from maml_ode.theory.derived import zeta_corrected_limit
+from maml_ode.theory.bounds.pointwise import curvature_lower
+from maml_ode.theory.bounds.printed import printed_alpha_3_6
+from maml_ode.theory.bounds.products import zeta_corrected_limit
 from maml_ode.theory.errata_model import Comparison, Erratum, Evidence, OneVariable, parabola
-from maml_ode.theory.inequalities import curvature_lower
-from maml_ode.theory.printed import printed_alpha_3_6
 
 __all__ = ["DEFINITIONS"]
 

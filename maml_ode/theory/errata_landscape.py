@@ -7,25 +7,25 @@ import math
 import numpy as np
 
 from maml_ode.tasks.sinusoid import Sinusoid
-from maml_ode.theory.critical_points import count_critical_points
-from maml_ode.theory.errata_model import Comparison, Erratum, Evidence, OneVariable, line, parabola
-from maml_ode.theory.family_constants import constants
-from maml_ode.theory.inequalities import (
+from maml_ode.theory.bounds.near_a_point import fallback_gradient_norm
+from maml_ode.theory.bounds.pointwise import (
     curvature_lower,
     curvature_upper,
     gradient_of_F_upper,
     gradient_of_f_upper,
 )
-from maml_ode.theory.limits import alpha_limits
-from maml_ode.theory.local import fallback_gradient_norm
-from maml_ode.theory.open_points import theorem_3_9
-from maml_ode.theory.printed import (
+from maml_ode.theory.bounds.printed import (
     printed_alpha_3_10,
     printed_fallback_time_d5,
     printed_gradient_of_f_c1,
     printed_gradient_of_F_d2,
     printed_hessian_range_c2,
 )
+from maml_ode.theory.bounds.step_limits import alpha_limits
+from maml_ode.theory.critical_points import count_critical_points
+from maml_ode.theory.errata_model import Comparison, Erratum, Evidence, OneVariable, line, parabola
+from maml_ode.theory.family_constants.find import constants
+from maml_ode.theory.open_points import theorem_3_9
 
 __all__ = ["LANDSCAPE"]
 

@@ -6,12 +6,8 @@ import math
 
 from scipy.optimize import brentq
 
-from maml_ode.theory.convergence import bimaml_time, time_bound
-from maml_ode.theory.derived import rho, zeta_corrected
-from maml_ode.theory.errata_model import Comparison, Erratum, Evidence, OneVariable, line
-from maml_ode.theory.landscape import Landscape
-from maml_ode.theory.open_points import printed_curve_slack
-from maml_ode.theory.printed import (
+from maml_ode.theory.bounds.flow_times import bimaml_time, time_bound
+from maml_ode.theory.bounds.printed import (
     printed_alpha_3_7,
     printed_alpha_b2,
     printed_curve_b2,
@@ -21,6 +17,10 @@ from maml_ode.theory.printed import (
     printed_time_3_7,
     printed_zeta,
 )
+from maml_ode.theory.bounds.products import rho, zeta_corrected
+from maml_ode.theory.bounds.sublevel_sets import Landscape
+from maml_ode.theory.errata_model import Comparison, Erratum, Evidence, OneVariable, line
+from maml_ode.theory.open_points import printed_curve_slack
 
 __all__ = ["RATES"]
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, as_weights
-from maml_ode.theory.derived import contraction_range
+from maml_ode.theory.bounds.products import contraction_range
 
 __all__ = ["optimal_rho", "optimal_task_rho", "product_radius"]
 

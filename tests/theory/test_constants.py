@@ -7,7 +7,7 @@ import pytest
 
 import maml_ode as mo
 from maml_ode.theory import Ball, Interval, Quantity, Status, Sublevel, constants
-from maml_ode.theory.constants_by_sampling import sampled_constants
+from maml_ode.theory.family_constants.sampling import sampled_constants
 
 FIGURE_1 = mo.tasks.Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0])
 
@@ -190,7 +190,7 @@ def test_scalar_loss_constants_by_a_scan():
     """The suprema of |phi''| and |phi'''| of softplus^2, by mpmath on a grid."""
     import mpmath as mp
 
-    from maml_ode.theory import constants_linear_models as module
+    from maml_ode.theory.family_constants import linear_models as module
 
     def second(z):
         s = 1 / (1 + mp.e ** (-z))

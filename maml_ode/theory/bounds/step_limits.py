@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point, check_real, unknown_name
 from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
-from maml_ode.theory import derived, printed
-from maml_ode.theory.convergence import closed_form_alpha, unique_minimum_level
-from maml_ode.theory.family_constants import Constants, constants
-from maml_ode.theory.landscape import landscapes
+from maml_ode.theory.bounds import printed, products
+from maml_ode.theory.bounds.flow_times import closed_form_alpha, unique_minimum_level
+from maml_ode.theory.bounds.sublevel_sets import landscapes
+from maml_ode.theory.family_constants.find import constants
+from maml_ode.theory.family_constants.model import Constants
 from maml_ode.theory.quantities import Quantity, Status, worst
 from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball
 
@@ -127,12 +128,12 @@ def alpha_limits(
         )
     limits = [*_printed(mu, L, kappa, sigma, switch_tol, K)]
     limits.append(AlphaLimit("Theorem B.2 with 1/15", False, _b2_corrected(mu, L)))
-    limits.append(AlphaLimit("psi > 0", False, {"psi = 0": derived.psi_limit(mu, L)}))
-    zeta = derived.zeta_corrected_limit(mu, L)
+    limits.append(AlphaLimit("psi > 0", False, {"psi = 0": products.psi_limit(mu, L)}))
+    zeta = products.zeta_corrected_limit(mu, L)
     limits.append(AlphaLimit("zeta_1 > 0", False, {"zeta_1 = 0": zeta}))
 
     def half_rate(alpha: float) -> bool:
-        return float(derived.zeta_corrected(alpha, mu, L)) >= 0.5 * mu
+        return float(products.zeta_corrected(alpha, mu, L)) >= 0.5 * mu
 
     limits.append(
         AlphaLimit("zeta_1 >= mu/2", False, {"zeta_1 = mu/2": _first_failure(half_rate, zeta)})

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from maml_ode.theory import derived
-from maml_ode.theory.inequalities import curvature_lower, curvature_upper
-
-if TYPE_CHECKING:
-    from maml_ode.theory.family_constants import Constants
+from maml_ode.theory.bounds import products
+from maml_ode.theory.bounds.pointwise import curvature_lower, curvature_upper
+from maml_ode.theory.family_constants.model import Constants
 
 __all__ = ["Landscape", "landscapes"]
 
@@ -63,12 +60,12 @@ class Landscape:
     @property
     def psi(self) -> float:
         """Psi - rho nu: the descent factor (must be positive)."""
-        return float(derived.psi(self.alpha, self.mu, self.L)) - self.rho * self.nu
+        return float(products.psi(self.alpha, self.mu, self.L)) - self.rho * self.nu
 
     @property
     def rho(self) -> float:
-        """The bias factor of ``derived.rho``."""
-        return float(derived.rho(self.alpha, self.mu, self.L))
+        """The bias factor of ``products.rho``."""
+        return float(products.rho(self.alpha, self.mu, self.L))
 
     @property
     def b(self) -> float:

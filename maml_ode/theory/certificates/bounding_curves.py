@@ -12,10 +12,10 @@ import math
 import numpy as np
 
 from maml_ode._validation import Array
-from maml_ode.theory import convergence, discrete, printed
-from maml_ode.theory.family_constants import Constants
-from maml_ode.theory.landscape import Landscape, landscapes
-from maml_ode.theory.quadratic_exact import QuadraticFacts
+from maml_ode.theory.bounds import descent_steps, flow_times, printed
+from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
+from maml_ode.theory.bounds.sublevel_sets import Landscape, landscapes
+from maml_ode.theory.family_constants.model import Constants
 from maml_ode.trajectory import Trajectory
 
 __all__ = ["bounding_curves"]
@@ -85,7 +85,7 @@ def bounding_curves(
             curves["grad_bound"][rows] = norm_F[rows.start] * _exact_decay(facts, t, run.step_size)
         if standing and run.step_size is None and math.isfinite(k.sigma):
             arguments = (norm_f[rows.start], k.sigma.value, alpha, k.mu.value, k.L.value)
-            curves["task_grad_bound"][rows] = convergence.gradient_curve(t, *arguments)
+            curves["task_grad_bound"][rows] = flow_times.gradient_curve(t, *arguments)
             curves["printed_bound"][rows] = np.sqrt(printed.printed_curve_b2(t, *arguments))
     return curves
 
@@ -103,7 +103,7 @@ def _gap_and_gradient(
 ) -> tuple[Array, Array]:
     """Return the bounds of f - f* and of ||grad F|| on a stretch that starts with s0 and ||grad F||."""
     if step_size is None:
-        gaps = convergence.gap_curve(t, s0, model) ** 2 / (2.0 * model.mu_f)
+        gaps = flow_times.gap_curve(t, s0, model) ** 2 / (2.0 * model.mu_f)
     elif step_size * model.L_f > 1.0:
         return np.full(t.size, np.nan), np.full(t.size, np.nan)
     else:
@@ -111,11 +111,11 @@ def _gap_and_gradient(
         gaps[0], level, done = model.level(s0), model.level(s0), 0
         for j in range(1, t.size):
             for _ in range(round(t[j] / step_size) - done):
-                level = discrete.gap_after_step(model, level, step_size)
+                level = descent_steps.gap_after_step(model, level, step_size)
             done, gaps[j] = round(t[j] / step_size), level
     gradients = np.empty(t.size)
     gradients[0] = start
-    floor = 0.0 if step_size is None else discrete.discrete_level_floor(model, step_size)
+    floor = 0.0 if step_size is None else descent_steps.discrete_level_floor(model, step_size)
     for j in range(1, t.size):
         level = max(float(gaps[j - 1]), floor)
         gradients[j] = model.gradient_bound(model.gradient_radius(float(gaps[j])))
@@ -124,7 +124,7 @@ def _gap_and_gradient(
         m = model.strong_convexity(level)
         if step_size is None:
             kept = math.exp(min(-m * float(t[j] - t[j - 1]), 700.0))
-        elif m > 0 and step_size <= discrete.stable_step_size(model, level):
+        elif m > 0 and step_size <= descent_steps.stable_step_size(model, level):
             kept = (1.0 - step_size * m) ** round((t[j] - t[j - 1]) / step_size)
         else:
             continue

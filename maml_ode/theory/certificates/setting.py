@@ -1,4 +1,4 @@
-"""A problem as the certificates see it: tasks, alpha, constants, and what is known of the start."""
+"""What is certified: tasks, alpha, constants, and what is known of the start."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from maml_ode._validation import Array
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.tasks.linear_model import LinearModel
-from maml_ode.theory.certificate import Hypothesis
-from maml_ode.theory.convergence import unique_minimum_level
-from maml_ode.theory.family_constants import Constants, deviation
-from maml_ode.theory.landscape import Landscape, landscapes
+from maml_ode.theory.bounds.flow_times import unique_minimum_level
+from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
+from maml_ode.theory.bounds.sublevel_sets import Landscape, landscapes
+from maml_ode.theory.certificates.certificate import Hypothesis
+from maml_ode.theory.family_constants.model import Constants, deviation
 from maml_ode.theory.minimizer import objective_minimizer
-from maml_ode.theory.quadratic_exact import QuadraticFacts
 from maml_ode.theory.quantities import Status, worst
 from maml_ode.theory.regions import Sublevel, enclosing_ball
 
-__all__ = ["Point", "Problem"]
+__all__ = ["Point", "Setting"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Point:
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class Setting:
     """Tasks, alpha and constants, with the start and the tolerances where they are given."""
 
     tasks: TaskFamily

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from maml_ode._validation import Array, check_real
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.tasks.base import TaskFamily
-from maml_ode.theory import inequalities
-from maml_ode.theory.bounding_curves import bounding_curves
-from maml_ode.theory.family_constants import Constants
-from maml_ode.theory.family_constants import constants as find_constants
-from maml_ode.theory.problem import Point
-from maml_ode.theory.quadratic_exact import QuadraticFacts
+from maml_ode.theory.bounds import pointwise
+from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
+from maml_ode.theory.certificates.bounding_curves import bounding_curves
+from maml_ode.theory.certificates.setting import Point
+from maml_ode.theory.family_constants.find import constants as find_constants
+from maml_ode.theory.family_constants.model import Constants
 from maml_ode.theory.quantities import Status, worst
 from maml_ode.theory.regions import Sublevel, enclosing_ball
 from maml_ode.trajectory import Trajectory
@@ -215,16 +215,16 @@ def monitor(
 def _slacks(F: MAMLLoss, k: Constants, point: Point) -> tuple[float, float, float]:
     norm, sd = point.gradient_norm, point.deviation
     arguments = (F.alpha, k.mu.value, k.L.value)
-    low = float(inequalities.descent_lower(norm, sd, *arguments))
-    top = float(inequalities.gradient_of_F_upper(norm, sd, *arguments))
+    low = float(pointwise.descent_lower(norm, sd, *arguments))
+    top = float(pointwise.gradient_of_F_upper(norm, sd, *arguments))
     hessian = math.nan
     if F.has_hessian and F.dim <= _HESSIAN_LIMIT and math.isfinite(k.kappa):
         norms = np.linalg.norm(point.gradients, axis=1)
         task = (norms, k.weights, F.alpha, k.mu_i, k.L_i, k.kappa_i)
         values = np.linalg.eigvalsh(F.hessian(point.w))
         hessian = min(
-            float(values[0]) - float(inequalities.task_curvature_lower(*task)),
-            float(inequalities.task_curvature_upper(*task)) - float(values[-1]),
+            float(values[0]) - float(pointwise.task_curvature_lower(*task)),
+            float(pointwise.task_curvature_upper(*task)) - float(values[-1]),
         )
     return float(point.gradient @ point.gradient_F) - low, top - point.gradient_F_norm, hessian
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from maml_ode.theory.certificate import Certificate, Hypothesis
-from maml_ode.theory.limits import alpha_limits, step_size_limit
-from maml_ode.theory.printed import printed_alpha_3_10
-from maml_ode.theory.problem import Problem
+from maml_ode.theory.bounds.printed import printed_alpha_3_10
+from maml_ode.theory.bounds.step_limits import alpha_limits, step_size_limit
+from maml_ode.theory.certificates.certificate import Certificate, Hypothesis
+from maml_ode.theory.certificates.setting import Setting
 from maml_ode.theory.quantities import Quantity, Status, worst
 
 __all__ = [
@@ -26,9 +26,9 @@ def _decided(holds: bool, quantity: Quantity) -> bool | None:
     return True if holds else (False if quantity.status is Status.EXACT else None)
 
 
-def assumption_certificates(problem: Problem) -> list[Certificate]:
+def assumption_certificates(setting: Setting) -> list[Certificate]:
     """Return the verdicts on Assumptions 3.2 to 3.5 (C1)."""
-    k = problem.constants
+    k = setting.constants
     affine = math.isfinite(k.sigma0) and math.isfinite(k.nu)
     where = "" if k.region is None else f" on {k.region}"
     return [
@@ -80,9 +80,9 @@ def assumption_certificates(problem: Problem) -> list[Certificate]:
     ]
 
 
-def quadratic_exact(problem: Problem) -> Certificate | None:
+def quadratic_exact(setting: Setting) -> Certificate | None:
     """Return the exact facts of a quadratic family (C16), or None."""
-    facts = problem.quadratic
+    facts = setting.quadratic
     if facts is None:
         return None
     return Certificate(
@@ -99,21 +99,21 @@ def quadratic_exact(problem: Problem) -> Certificate | None:
     )
 
 
-def _printed_limit(problem: Problem) -> float | None:
-    k = problem.constants
+def _printed_limit(setting: Setting) -> float | None:
+    k = setting.constants
     if not (k.mu > 0 and math.isfinite(k.sigma) and math.isfinite(k.kappa)):
         return None
     terms = printed_alpha_3_10(k.mu.value, k.L.value, k.kappa.value, k.sigma.value)
     return min(terms.values())
 
 
-def alpha_certificate(problem: Problem) -> Certificate:
+def alpha_certificate(setting: Setting) -> Certificate:
     """Return where alpha stands between the printed and the corrected limits (C2)."""
-    facts = problem.quadratic
+    facts = setting.quadratic
     statement = (
         "alpha is small enough for a unique minimum (limits of Theorems 3.6 to 3.10, corrected)"
     )
-    printed = _printed_limit(problem)
+    printed = _printed_limit(setting)
     if facts is not None:
         return Certificate(
             "alpha_limits",
@@ -121,53 +121,53 @@ def alpha_certificate(problem: Problem) -> Certificate:
             "any alpha with G = E H_i (I - alpha H_i)^2 positive definite",
             (),
             True if facts.unique else (None if facts.singular else False),
-            value=problem.alpha,
+            value=setting.alpha,
             bound=math.inf,
             slack=math.inf,
             printed=printed,
             note="quadratic losses: decided by the eigenvalues of G, with no limit on alpha",
         )
-    k = problem.constants
-    limits = alpha_limits(k, problem.switch_tol)
+    k = setting.constants
+    limits = alpha_limits(k, setting.switch_tol)
     if "unique minimum" not in [limit.name for limit in limits]:
         return Certificate(
             "alpha_limits",
             statement,
             "alpha < 0",
-            problem.standing(),
+            setting.standing(),
             None,
-            value=problem.alpha,
+            value=setting.alpha,
             bound=0.0,
-            slack=-problem.alpha,
-            status=problem.status,
+            slack=-setting.alpha,
+            status=setting.status,
             note="mu > 0 is not known, so no limit is positive",
         )
     best = max(
         (limits["unique minimum"], limits["unique minimum, per task"]), key=lambda x: x.value
     )
-    respected = [limit.name for limit in limits if limit.printed and problem.alpha < limit.value]
+    respected = [limit.name for limit in limits if limit.printed and setting.alpha < limit.value]
     note = f"binding: {best.binding} ({best.name}); printed limits respected: "
     return Certificate(
         "alpha_limits",
         statement,
         "alpha < sup{alpha: m(c_inf) > 0}",
-        problem.standing(),
-        True if problem.certified and k.region is None else None,
-        value=problem.alpha,
+        setting.standing(),
+        True if setting.certified and k.region is None else None,
+        value=setting.alpha,
         bound=best.value,
-        slack=best.value - problem.alpha,
-        status=problem.status,
+        slack=best.value - setting.alpha,
+        status=setting.status,
         printed=printed,
         note=note + (", ".join(respected) or "none"),
     )
 
 
-def unique_minimum(problem: Problem) -> Certificate:
+def unique_minimum(setting: Setting) -> Certificate:
     """Return whether F has exactly one critical point (C9, replaces Theorem 3.10)."""
     name = "unique_minimum"
     statement = "F has exactly one critical point, its global minimiser (replaces Theorem 3.10)"
-    facts = problem.quadratic
-    printed = _printed_limit(problem)
+    facts = setting.quadratic
+    printed = _printed_limit(setting)
     if facts is not None:
         return Certificate(
             name,
@@ -181,19 +181,19 @@ def unique_minimum(problem: Problem) -> Certificate:
             printed=printed,
             note="by the eigenvalues of G" + (": singular to rounding" if facts.singular else ""),
         )
-    hypotheses = list(problem.standing())
+    hypotheses = list(setting.standing())
     formula = "m(c_inf) > 0 on V(c_inf) = {f - f* <= c_inf}, c_inf = (rho sigma/psi)^2/(2 mu_f)"
-    model = problem.best
+    model = setting.best
     if model is None:
         hypotheses.append(Hypothesis("psi > 0 and c_inf finite", False))
         return Certificate(
-            name, statement, formula, tuple(hypotheses), None, status=problem.status,
+            name, statement, formula, tuple(hypotheses), None, status=setting.status,
             printed=printed, note="not certified: this theory does not apply",
         )  # fmt: skip
     level = model.level_floor
     m = model.strong_convexity(level)
     hypotheses.append(Hypothesis("m(c_inf) > 0", True if m > 0 else None, f"m = {m:.4g}"))
-    within = problem.inside(level)
+    within = setting.inside(level)
     note = f"critical points lie within {model.minimizer_distance:.4g} of argmin f"
     if within is not None:
         hypotheses.append(within)
@@ -208,29 +208,29 @@ def unique_minimum(problem: Problem) -> Certificate:
         value=m,
         bound=0.0,
         slack=m,
-        status=worst(problem.status, Status.BOUND),
+        status=worst(setting.status, Status.BOUND),
         printed=printed,
         note=note if holds else f"not certified; {note}",
     )
 
 
-def critical_set(problem: Problem) -> Certificate:
+def critical_set(setting: Setting) -> Certificate:
     """Return how far critical points of F can be from argmin f (C8)."""
-    hypotheses = list(problem.standing())
-    model = min(problem.models, key=lambda x: x.gap_floor, default=None)
+    hypotheses = list(setting.standing())
+    model = min(setting.models, key=lambda x: x.gap_floor, default=None)
     finite = model is not None and math.isfinite(model.gap_floor)
     hypotheses.append(Hypothesis("psi > 0", finite))
     bound = model.minimizer_distance if model is not None and finite else None
-    within = None if model is None or not finite else problem.inside(model.level_floor)
+    within = None if model is None or not finite else setting.inside(model.level_floor)
     if within is not None:
         hypotheses.append(within)
     value = None
     if (
         bound is not None
-        and problem.constants.minimizer is not None
-        and problem.solution is not None
+        and setting.constants.minimizer is not None
+        and setting.solution is not None
     ):
-        value = float(((problem.solution - problem.constants.minimizer) ** 2).sum() ** 0.5)
+        value = float(((setting.solution - setting.constants.minimizer) ** 2).sum() ** 0.5)
     holds = True if all(item.holds for item in hypotheses) else None
     return Certificate(
         "critical_set",
@@ -241,14 +241,14 @@ def critical_set(problem: Problem) -> Certificate:
         value=value,
         bound=bound,
         slack=None if value is None or bound is None else bound - value,
-        status=worst(problem.status, Status.BOUND),
+        status=worst(setting.status, Status.BOUND),
         note="the value is the distance of a computed minimiser" if value is not None else "",
     )
 
 
-def step_size_certificate(problem: Problem) -> Certificate:
+def step_size_certificate(setting: Setting) -> Certificate:
     """Return the largest stable step size of gradient descent on F (C13)."""
-    facts = problem.quadratic
+    facts = setting.quadratic
     certificate = Certificate(
         "step_size_limit",
         "no eigenvalue of Hess F makes Euler's step unstable below this step size (not in the paper)",
@@ -262,26 +262,26 @@ def step_size_certificate(problem: Problem) -> Certificate:
             certificate, holds=True, value=limit, bound=limit, slack=0.0, note="exact, everywhere"
         )
     value = None
-    if problem.w0 is not None and problem.F.has_hessian and problem.tasks.dim <= 500:
-        value = step_size_limit(problem.F, problem.w0).value
-    hypotheses = list(problem.standing())
+    if setting.w0 is not None and setting.F.has_hessian and setting.tasks.dim <= 500:
+        value = step_size_limit(setting.F, setting.w0).value
+    hypotheses = list(setting.standing())
     best: tuple[float, float] | None = None
-    for model in problem.models:
+    for model in setting.models:
         level = model.level_floor
-        if problem.start is not None:
-            level = max(level, model.level(problem.start.gradient_norm))
+        if setting.start is not None:
+            level = max(level, model.level(setting.start.gradient_norm))
         if math.isfinite(level) and (best is None or model.smoothness(level) < best[0]):
             best = model.smoothness(level), level
     if best is None or best[0] <= 0:
         return replace(
-            certificate, hypotheses=tuple(hypotheses), value=value, status=problem.status,
+            certificate, hypotheses=tuple(hypotheses), value=value, status=setting.status,
             note="no bound of Hess F here; the value is the limit at w0 only",
         )  # fmt: skip
-    within = problem.inside(best[1])
+    within = setting.inside(best[1])
     if within is not None:
         hypotheses.append(within)
     holds = True if all(item.holds for item in hypotheses) else None
-    where = "V(c) with c from w0" if problem.start is not None else "V(c_inf)"
+    where = "V(c) with c from w0" if setting.start is not None else "V(c_inf)"
     return replace(
         certificate,
         hypotheses=tuple(hypotheses),
@@ -289,6 +289,6 @@ def step_size_certificate(problem: Problem) -> Certificate:
         value=value,
         bound=2.0 / best[0],
         slack=None if value is None else value - 2.0 / best[0],
-        status=worst(problem.status, Status.BOUND),
+        status=worst(setting.status, Status.BOUND),
         note=f"bound: 2/M(c) on {where}, c = {best[1]:.4g}; value: 2/lambda_max at w0",
     )

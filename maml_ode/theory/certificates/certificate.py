@@ -31,7 +31,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What one statement says about one problem.
+    """What one statement says about one setting.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Certificate:
     formula : str
     hypotheses : tuple of Hypothesis
     holds : bool or None
-        True: proved for this problem. False: proved wrong for this problem. None: this statement
+        True: proved for this setting. False: proved wrong for this setting. None: this statement
         decides nothing here. It is never True on estimated constants without the word "estimated"
         in ``note``.
     value, bound, slack : float or None

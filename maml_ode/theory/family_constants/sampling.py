@@ -12,7 +12,7 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.tasks.base import MissingDerivative, Smoothness, TaskFamily
-from maml_ode.theory.family_constants import Constants, assemble, deviation, register
+from maml_ode.theory.family_constants.model import Constants, assemble, deviation, register
 from maml_ode.theory.minimizer import expected_loss_minimizer
 from maml_ode.theory.quantities import Status
 from maml_ode.theory.regions import (

@@ -1,4 +1,4 @@
-"""The constants of Assumptions 3.2 to 3.5 for a task family, each with its status.
+"""What the constants of Assumptions 3.2 to 3.5 are, and how they are put together.
 
 Families know nothing of theory: ``register`` attaches to a family class the function that finds its
 constants.
@@ -18,9 +18,9 @@ from maml_ode._validation import Array, freeze
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.theory.minimizer import expected_loss_minimizer
 from maml_ode.theory.quantities import Quantity, Status, worst
-from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball
+from maml_ode.theory.regions import Ball, Region, Sublevel, enclosing_ball
 
-__all__ = ["Constants", "constants", "register"]
+__all__ = ["Constants", "Finder", "assemble", "deviation", "find_by_class", "register"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,75 +105,19 @@ Finder = Callable[[Any, Region | None], Constants]
 
 
 @singledispatch
-def _find(tasks: object, region: Region | None) -> Constants:
+def find_by_class(tasks: object, region: Region | None) -> Constants:
+    """Return the constants of a family by the function registered for its class."""
     raise TypeError(f"tasks must be a task family, not {type(tasks).__name__}.")
 
 
 def register(family: type[Any]) -> Callable[[Finder], Finder]:
     """Decorate the function (tasks, region) -> Constants of a family class."""
 
-    def decorate(finder: Finder) -> Finder:
-        _find.register(family, finder)
-        return finder
+    def decorate(function: Finder) -> Finder:
+        find_by_class.register(family, function)
+        return function
 
     return decorate
-
-
-def constants(tasks: TaskFamily, region: Region | None = None) -> Constants:
-    """Return mu, L, kappa, mu_f, L_f, sigma and the affine pair (sigma0, nu) of a family.
-
-    Quadratic families by eigenvalues; `Sinusoid` in closed form; logistic and smoothed hinge losses
-    by proved bounds; `Symbolic` in one variable by interval arithmetic on ``region``; everything
-    else by sampling on ``region``, inflated by 1.2 and tagged ``estimate``: sampling underestimates
-    L, kappa, sigma and overestimates mu.
-
-    Parameters
-    ----------
-    tasks : TaskFamily
-    region : Ball, Interval or Sublevel, optional
-        Where the constants are to hold; everywhere by default, which sampling cannot offer.
-
-    Returns
-    -------
-    Constants
-
-    Raises
-    ------
-    ValueError
-        For the plain hinge (no Hessian at the kinks), and for a family that needs a ``region`` when
-        none is given.
-    TypeError
-        If ``tasks`` is not a task family.
-
-    Examples
-    --------
-    >>> import maml_ode as mo
-    >>> figure1 = mo.tasks.Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0])
-    >>> k = mo.theory.constants(figure1)
-    >>> round(k.L, 12), round(k.mu, 12), round(k.kappa, 9), k.kappa.status.value
-    (2.01, 0.01, 100.0, 'exact')
-    """
-    from maml_ode.theory import (  # noqa: F401  (each registers its families)
-        constants_by_sampling,
-        constants_linear_models,
-        constants_quadratic,
-        constants_sinusoid,
-        constants_symbolic,
-    )
-
-    if region is not None and not isinstance(region, (Ball, Interval, Sublevel)):
-        raise TypeError(
-            "region must be a Ball, an Interval or a Sublevel of maml_ode.theory, "
-            f"not {type(region).__name__}."
-        )
-    dim = getattr(tasks, "dim", None)
-    if isinstance(region, Interval) and dim != 1:
-        raise ValueError(f"region is an Interval, which needs d = 1, but the tasks have d = {dim}.")
-    if isinstance(region, Ball) and region.center.shape != (dim,):
-        raise ValueError(
-            f"region.center must have shape ({dim},), but it has shape {region.center.shape}."
-        )
-    return _find(tasks, region)
 
 
 def assemble(

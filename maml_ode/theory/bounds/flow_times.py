@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array
-from maml_ode.theory.landscape import Landscape
+from maml_ode.theory.bounds.products import rho, zeta_corrected
+from maml_ode.theory.bounds.sublevel_sets import Landscape
 
 __all__ = [
     "TimeBound",
@@ -89,8 +90,6 @@ def gradient_curve(
     zeta_1 > 0 (alpha below about mu/L^2), NaN otherwise. mu_f and L_f may be given for mu and L
     only if all tasks share them.
     """
-    from maml_ode.theory.derived import rho, zeta_corrected
-
     times = np.asarray(t, dtype=np.float64)
     rate = float(zeta_corrected(alpha, mu, L))
     if rate <= 0 or not math.isfinite(sigma):

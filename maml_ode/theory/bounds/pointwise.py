@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array
-from maml_ode.theory.derived import contraction_range, h_max, h_min, psi, rho
+from maml_ode.theory.bounds.products import contraction_range, h_max, h_min, psi, rho
 
 __all__ = [
     "curvature_lower",

@@ -6,23 +6,23 @@ import math
 
 import numpy as np
 
-from maml_ode.theory import inequalities, printed
-from maml_ode.theory.certificate import Certificate, Hypothesis
-from maml_ode.theory.local import fallback_gradient_norm, local_certificate
-from maml_ode.theory.problem import Problem
+from maml_ode.theory.bounds import pointwise, printed
+from maml_ode.theory.bounds.near_a_point import fallback_gradient_norm, local_certificate
+from maml_ode.theory.certificates.certificate import Certificate, Hypothesis
+from maml_ode.theory.certificates.setting import Setting
 from maml_ode.theory.quantities import Status, worst
 from maml_ode.theory.regions import Sublevel, enclosing_ball
 
 __all__ = ["fallback_certificate", "gradient_identity", "local_minimum", "point_certificates"]
 
 
-def gradient_identity(problem: Problem, nodes: int = 32) -> Certificate | None:
+def gradient_identity(setting: Setting, nodes: int = 32) -> Certificate | None:
     """Check Proposition 3.1 at w0, with the mean Hessian on the segment in place of one point of it (C3).
 
     grad F = E (I - alpha H_i)(g_i - alpha int_0^1 Hess f_i(w - s alpha g_i) g_i ds), the integral
     by Gauss and Legendre's rule.
     """
-    start, tasks, alpha = problem.start, problem.tasks, problem.alpha
+    start, tasks, alpha = setting.start, setting.tasks, setting.alpha
     if start is None:
         return None
     knots, weights = np.polynomial.legendre.leggauss(nodes)
@@ -48,25 +48,25 @@ def gradient_identity(problem: Problem, nodes: int = 32) -> Certificate | None:
     )
 
 
-def fallback_certificate(problem: Problem) -> Certificate:
+def fallback_certificate(setting: Setting) -> Certificate:
     """Return the time by which ||grad F|| <= tol somewhere on the path, with no convexity of F (C15)."""
     statement = (
-        f"some time before this one has ||grad F|| <= {problem.tol:g} (Lemma D.5, corrected)"
+        f"some time before this one has ||grad F|| <= {setting.tol:g} (Lemma D.5, corrected)"
     )
     formula = "min over [0, t] of ||grad F|| <= sqrt((F(w0) - E min f_i)/t)"
-    if problem.F.smoothness < 1:
+    if setting.F.smoothness < 1:
         jumps = Hypothesis("grad F is continuous", False, "the Hessians of the losses jump")
         return Certificate("fallback_stationarity", statement, formula, (jumps,), None)
-    lowest = problem.lowest_loss() if problem.start is not None else None
-    if problem.start is None or lowest is None:
+    lowest = setting.lowest_loss() if setting.start is not None else None
+    if setting.start is None or lowest is None:
         missing = (
             Hypothesis("w0 is given", None)
-            if problem.start is None
+            if setting.start is None
             else Hypothesis("E min f_i is bounded", None)
         )
         return Certificate("fallback_stationarity", statement, formula, (missing,), None)
-    gap = max(problem.F.value(problem.start.w) - lowest, 0.0)
-    bound = gap / problem.tol**2
+    gap = max(setting.F.value(setting.start.w) - lowest, 0.0)
+    bound = gap / setting.tol**2
     return Certificate(
         "fallback_stationarity",
         statement,
@@ -74,32 +74,32 @@ def fallback_certificate(problem: Problem) -> Certificate:
         (),
         True,
         bound=bound,
-        status=worst(problem.constants.mu, Status.BOUND),
-        printed=printed.printed_fallback_time_d5(gap, problem.tol),
+        status=worst(setting.constants.mu, Status.BOUND),
+        printed=printed.printed_fallback_time_d5(gap, setting.tol),
         note=f"F(w0) - E min f_i <= {gap:.6g}; at t = 1 the least ||grad F|| is "
         f"{fallback_gradient_norm(1.0, gap, 0.0):.4g} at most",
     )
 
 
-def local_minimum(problem: Problem) -> Certificate:
+def local_minimum(setting: Setting) -> Certificate:
     """Return whether a computed minimiser is the only critical point of a ball (C14)."""
     name = "local_minimum"
     statement = "F has exactly one critical point in this ball, and the flow does not leave it"
     formula = "m_loc > 0 and ||grad F(z)|| < m_loc R"
-    k = problem.constants
-    z = problem.solution
+    k = setting.constants
+    z = setting.solution
     if z is None or not math.isfinite(k.kappa):
         missing = Hypothesis("Hess F is available and kappa is finite", None)
-        return Certificate(name, statement, formula, (missing,), None, status=problem.status)
+        return Certificate(name, statement, formula, (missing,), None, status=setting.status)
     found = local_certificate(
-        problem.tasks, problem.alpha, z, mu_i=k.mu_i, L_i=k.L_i, kappa_i=k.kappa_i
+        setting.tasks, setting.alpha, z, mu_i=k.mu_i, L_i=k.L_i, kappa_i=k.kappa_i
     )
     hypotheses = [Hypothesis("m_loc > 0", True if found.strong_convexity > 0 else None)]
     if k.region is not None and not isinstance(k.region, Sublevel) and found.unique:
         ball = enclosing_ball(k.region, k.minimizer, k.mu_f)
         offset = float(np.linalg.norm(z - ball.center))
-        move = problem.alpha * float(np.linalg.norm(problem.tasks.gradients(z), axis=1).max())
-        widest = max(1.0, abs(1.0 - problem.alpha * k.mu), abs(1.0 - problem.alpha * k.L))
+        move = setting.alpha * float(np.linalg.norm(setting.tasks.gradients(z), axis=1).max())
+        widest = max(1.0, abs(1.0 - setting.alpha * k.mu), abs(1.0 - setting.alpha * k.L))
         reach = offset + move + widest * found.radius
         hypotheses.append(
             Hypothesis("the ball and its images within the region", reach <= ball.radius)
@@ -124,17 +124,15 @@ def local_minimum(problem: Problem) -> Certificate:
     )
 
 
-def point_certificates(problem: Problem) -> list[Certificate]:
+def point_certificates(setting: Setting) -> list[Certificate]:
     """Return the inequalities of the theory evaluated at w0 (C4, C5, C7)."""
-    start, k = problem.start, problem.constants
-    if start is None or not problem.models:
+    start, k = setting.start, setting.constants
+    if start is None or not setting.models:
         return []
-    alpha, mu, L = problem.alpha, k.mu.value, k.L.value
+    alpha, mu, L = setting.alpha, k.mu.value, k.L.value
     inner = float(start.gradient @ start.gradient_F)
-    low = float(inequalities.descent_lower(start.gradient_norm, start.deviation, alpha, mu, L))
-    top = float(
-        inequalities.gradient_of_F_upper(start.gradient_norm, start.deviation, alpha, mu, L)
-    )
+    low = float(pointwise.descent_lower(start.gradient_norm, start.deviation, alpha, mu, L))
+    top = float(pointwise.gradient_of_F_upper(start.gradient_norm, start.deviation, alpha, mu, L))
     status = worst(k.mu, k.L, Status.BOUND)
     old = float(printed.printed_gradient_of_F_b3(start.gradient_norm, start.deviation, alpha, L))
     certificates = [
@@ -150,12 +148,12 @@ def point_certificates(problem: Problem) -> list[Certificate]:
             printed_value=old,
         ),
     ]  # fmt: skip
-    if problem.F.has_hessian and problem.tasks.dim <= 500:
+    if setting.F.has_hessian and setting.tasks.dim <= 500:
         norms = np.linalg.norm(start.gradients, axis=1)
         arguments = (norms, k.weights, alpha, k.mu_i, k.L_i, k.kappa_i)
-        lower = float(inequalities.task_curvature_lower(*arguments))
-        upper = float(inequalities.task_curvature_upper(*arguments))
-        values = np.linalg.eigvalsh(problem.F.hessian(start.w))
+        lower = float(pointwise.task_curvature_lower(*arguments))
+        upper = float(pointwise.task_curvature_upper(*arguments))
+        values = np.linalg.eigvalsh(setting.F.hessian(start.w))
         slack = min(float(values[0]) - lower, upper - float(values[-1]))
         certificates.append(
             _inequality(

@@ -9,7 +9,7 @@ import numpy as np
 from maml_ode._validation import Array
 from maml_ode.tasks.base import QuadraticTerms, TaskFamily
 from maml_ode.tasks.quadratic import Quadratic
-from maml_ode.theory.family_constants import Constants, assemble, deviation, register
+from maml_ode.theory.family_constants.model import Constants, assemble, deviation, register
 from maml_ode.theory.minimizer import rounding_of
 from maml_ode.theory.quantities import Status
 from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball

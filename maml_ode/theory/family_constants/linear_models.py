@@ -19,8 +19,8 @@ from maml_ode.tasks.linear_regression import LinearRegression
 from maml_ode.tasks.logistic import LogisticRegression
 from maml_ode.tasks.sparse_samples import is_sparse
 from maml_ode.tasks.svm import SVM
-from maml_ode.theory.constants_quadratic import quadratic_constants
-from maml_ode.theory.family_constants import Constants, assemble, register
+from maml_ode.theory.family_constants.model import Constants, assemble, register
+from maml_ode.theory.family_constants.quadratic import quadratic_constants
 from maml_ode.theory.quantities import Status
 from maml_ode.theory.regions import Region
 

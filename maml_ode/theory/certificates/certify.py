@@ -1,4 +1,4 @@
-"""All certificates of one problem."""
+"""All certificates of one setting."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point, check_real
 from maml_ode.tasks.base import TaskFamily
-from maml_ode.theory.certificate import Certificate, Certificates
-from maml_ode.theory.certify_count import (
-    count_everywhere,
-    critical_points_certificate,
-    settle_uniqueness,
+from maml_ode.theory.bounds.relatives import fomaml_floor, moreau_curvature
+from maml_ode.theory.certificates.certificate import Certificate, Certificates
+from maml_ode.theory.certificates.of_a_point import (
+    fallback_certificate,
+    gradient_identity,
+    local_minimum,
+    point_certificates,
 )
-from maml_ode.theory.certify_landscape import (
+from maml_ode.theory.certificates.of_a_run import (
+    bimaml_certificate,
+    iteration_certificate,
+    time_certificate,
+)
+from maml_ode.theory.certificates.of_the_problem import (
     alpha_certificate,
     assumption_certificates,
     critical_set,
@@ -23,24 +30,17 @@ from maml_ode.theory.certify_landscape import (
     step_size_certificate,
     unique_minimum,
 )
-from maml_ode.theory.certify_point import (
-    fallback_certificate,
-    gradient_identity,
-    local_minimum,
-    point_certificates,
+from maml_ode.theory.certificates.setting import Setting
+from maml_ode.theory.certify_count import (
+    count_everywhere,
+    critical_points_certificate,
+    settle_uniqueness,
 )
-from maml_ode.theory.certify_run import (
-    bimaml_certificate,
-    iteration_certificate,
-    time_certificate,
-)
-from maml_ode.theory.family_constants import Constants
-from maml_ode.theory.family_constants import constants as find_constants
+from maml_ode.theory.family_constants.find import constants as find_constants
+from maml_ode.theory.family_constants.model import Constants
 from maml_ode.theory.minimizer import expected_loss_minimizer
-from maml_ode.theory.problem import Problem
 from maml_ode.theory.quantities import Status, worst
 from maml_ode.theory.regions import Ball, RegionNeeded
-from maml_ode.theory.variants import fomaml_floor, moreau_curvature
 
 __all__ = ["certify"]
 
@@ -54,7 +54,7 @@ def certify(
     tol: float = 1e-8,
     constants: Constants | None = None,
 ) -> Certificates:
-    """Return what theory guarantees for MAML and BI-MAML on a problem.
+    """Return what theory guarantees for MAML and BI-MAML on a setting.
 
     Parameters
     ----------
@@ -100,30 +100,30 @@ def certify(
     eps0 = None if switch_tol is None else check_real("switch_tol", switch_tol, minimum=0.0)
     start = None if w0 is None else as_point("w0", w0, tasks.dim)
     known = _constants_for(tasks, step, start) if constants is None else constants
-    problem = Problem(tasks, step, known, start, eps0, eps)
+    setting = Setting(tasks, step, known, start, eps0, eps)
 
-    exact, identity = quadratic_exact(problem), gradient_identity(problem)
-    unique, counted, counts = unique_minimum(problem), count_everywhere(problem), []
+    exact, identity = quadratic_exact(setting), gradient_identity(setting)
+    unique, counted, counts = unique_minimum(setting), count_everywhere(setting), []
     if counted is not None:
         unique = settle_uniqueness(unique, counted)
         counts = [critical_points_certificate(counted)]
     certificates = [
-        *assumption_certificates(problem),
-        alpha_certificate(problem),
+        *assumption_certificates(setting),
+        alpha_certificate(setting),
         unique,
         *counts,
-        critical_set(problem),
-        time_certificate(problem),
-        bimaml_certificate(problem),
-        iteration_certificate(problem),
-        step_size_certificate(problem),
-        local_minimum(problem),
-        fallback_certificate(problem),
-        *point_certificates(problem),
-        *_variants(problem),
+        critical_set(setting),
+        time_certificate(setting),
+        bimaml_certificate(setting),
+        iteration_certificate(setting),
+        step_size_certificate(setting),
+        local_minimum(setting),
+        fallback_certificate(setting),
+        *point_certificates(setting),
+        *_variants(setting),
         *(item for item in (identity, exact) if item is not None),
     ]
-    guarantee = _which_guarantee(problem, Certificates(certificates))
+    guarantee = _which_guarantee(setting, Certificates(certificates))
     return Certificates([*certificates, guarantee], summary=guarantee.statement)
 
 
@@ -141,13 +141,13 @@ def _constants_for(tasks: TaskFamily, alpha: float, start: Array | None) -> Cons
     return find_constants(tasks, Ball(centre, radius if radius > 0 else 1.0))
 
 
-def _variants(problem: Problem) -> list[Certificate]:
+def _variants(setting: Setting) -> list[Certificate]:
     """Return what is known of FO-MAML and of the Moreau envelope on the same tasks (C19)."""
-    k = problem.constants
-    if not (k.mu > 0 and problem.alpha * k.L < 1 and problem.alpha > 0):
+    k = setting.constants
+    if not (k.mu > 0 and setting.alpha * k.L < 1 and setting.alpha > 0):
         return []
     status = worst(k.mu, k.L, Status.BOUND)
-    low, _ = moreau_curvature(1.0 / problem.alpha, k.mu.value, k.L.value)
+    low, _ = moreau_curvature(1.0 / setting.alpha, k.mu.value, k.L.value)
     certificates = [
         Certificate(
             "moreau_rate",
@@ -164,10 +164,10 @@ def _variants(problem: Problem) -> list[Certificate]:
     ]
     if math.isfinite(k.sigma) and k.region is None:
         # ||grad f|| <= r sigma/(1 - alpha L) where FO-MAML is stationary
-        a, half = 1.0 - problem.alpha * k.L, 0.5 * problem.alpha * (k.L - k.mu)
+        a, half = 1.0 - setting.alpha * k.L, 0.5 * setting.alpha * (k.L - k.mu)
         gradient = half * k.sigma / a
-        mean = (1.0 - problem.alpha * k.mu) * math.hypot(gradient, k.sigma)
-        floor = float(fomaml_floor(problem.alpha, k.mu.value, k.L.value, mean))
+        mean = (1.0 - setting.alpha * k.mu) * math.hypot(gradient, k.sigma)
+        floor = float(fomaml_floor(setting.alpha, k.mu.value, k.L.value, mean))
         certificates.append(
             Certificate(
                 "fomaml_floor",
@@ -182,7 +182,7 @@ def _variants(problem: Problem) -> list[Certificate]:
     return certificates
 
 
-def _which_guarantee(problem: Problem, found: Certificates) -> Certificate:
+def _which_guarantee(setting: Setting, found: Certificates) -> Certificate:
     """Choose the strongest statement that holds, and say it in one sentence (C20)."""
     unique, time, local = found["unique_minimum"], found["time_bound"], found["local_minimum"]
     estimated = unique.status is Status.ESTIMATE
@@ -192,21 +192,21 @@ def _which_guarantee(problem: Problem, found: Certificates) -> Certificate:
         verb = "are estimated to bring" if time.status is Status.ESTIMATE else "bring"
         promise = (
             f", and {time.bound:.4g} units of time of the MAML flow from w0 {verb} ||grad F|| below "
-            f"{problem.tol:g}"
+            f"{setting.tol:g}"
         )
-    if problem.quadratic is not None and unique.holds:
+    if setting.quadratic is not None and unique.holds:
         text = (
             f"Quadratic tasks: F {manner} exactly one critical point, its global minimum{promise}."
         )
         return _guarantee(text, True, unique.status)
-    if problem.quadratic is not None:
+    if setting.quadratic is not None:
         text = "Quadratic tasks whose G = E H_i (I - alpha H_i)^2 is not positive definite: F "
         text += "has no unique minimum." if unique.holds is False else "may have no unique minimum."
         return _guarantee(text, None, unique.status)
     if unique.holds:
         where = (
             " among the points whose steps stay in the region"
-            if (problem.constants.region is not None)
+            if (setting.constants.region is not None)
             else ""
         )
         text = f"F {manner} exactly one critical point{where}, its minimum{promise}."
@@ -217,19 +217,19 @@ def _which_guarantee(problem: Problem, found: Certificates) -> Certificate:
         several = (
             f"F has {points.value:.0f} critical points ({points.note}), so no uniqueness holds."
         )
-    reach = [model for model in problem.models if math.isfinite(model.gap_floor)]
-    region_free = problem.constants.region is None
+    reach = [model for model in setting.models if math.isfinite(model.gap_floor)]
+    region_free = setting.constants.region is None
     if reach and region_free:
         model = min(reach, key=lambda item: item.gap_floor)
         bound = model.gradient_bound(model.gradient_radius(model.level_floor))
-        verb = "is estimated to come" if problem.status is Status.ESTIMATE else "comes"
+        verb = "is estimated to come" if setting.status is Status.ESTIMATE else "comes"
         text = (
             f"{several or 'No uniqueness is certified, but'} "
             f"{'The' if several else 'the'} MAML flow {verb} arbitrarily near to "
             f"{{f - f* <= {model.level_floor:.4g}}}, where ||grad F|| <= {bound:.4g}."
         )
         extra = _local_sentence(local)
-        return _guarantee(text + extra, True, worst(problem.status, Status.BOUND))
+        return _guarantee(text + extra, True, worst(setting.status, Status.BOUND))
     if local.holds:
         return _guarantee(
             "No global statement applies." + _local_sentence(local), True, local.status
@@ -238,10 +238,10 @@ def _which_guarantee(problem: Problem, found: Certificates) -> Certificate:
     if fallback.holds:
         text = (
             "Only the fallback applies: F falls along the flow, and ||grad F|| <= "
-            f"{problem.tol:g} at some time before {fallback.bound:.4g}."
+            f"{setting.tol:g} at some time before {fallback.bound:.4g}."
         )
         return _guarantee(text, True, fallback.status)
-    return _guarantee("No guarantee of this theory applies to this problem.", None, problem.status)
+    return _guarantee("No guarantee of this theory applies to this setting.", None, setting.status)
 
 
 def _local_sentence(local: Certificate) -> str:

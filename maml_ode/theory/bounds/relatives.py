@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point, check_choice
 from maml_ode.tasks.base import TaskFamily
-from maml_ode.theory.derived import contraction_range
+from maml_ode.theory.bounds.products import contraction_range
 
 __all__ = [
     "first_order_shift",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maml_ode.theory.landscape import Landscape
+from maml_ode.theory.bounds.sublevel_sets import Landscape
 
 __all__ = [
     "IterationBound",

@@ -10,7 +10,7 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.tasks.sinusoid import Sinusoid
-from maml_ode.theory.family_constants import Constants, assemble, register
+from maml_ode.theory.family_constants.model import Constants, assemble, register
 from maml_ode.theory.quantities import Status
 from maml_ode.theory.regions import Region
 
