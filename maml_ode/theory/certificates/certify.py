@@ -241,7 +241,7 @@ def _which_guarantee(setting: Setting, found: Certificates) -> Certificate:
             f"{setting.tol:g} at some time before {fallback.bound:.4g}."
         )
         return _guarantee(text, True, fallback.status)
-    return _guarantee("No guarantee of this theory applies to this setting.", None, setting.status)
+    return _guarantee("No guarantee of this theory applies to this problem.", None, setting.status)
 
 
 def _local_sentence(local: Certificate) -> str:
