@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from maml_ode.tasks.sinusoid import Sinusoid
 from maml_ode.theory.certificate import Certificate
-from maml_ode.theory.critical_points import CriticalPoints, count_critical_points
+from maml_ode.theory.intervals.critical_points import CriticalPoints, count_critical_points
 from maml_ode.theory.problem import Problem
 from maml_ode.theory.quantities import Status
 
