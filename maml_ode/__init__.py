@@ -15,6 +15,7 @@ from maml_ode._lazy import attach
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from maml_ode import errata as errata
     from maml_ode import experiments as experiments
     from maml_ode import integrate as integrate
     from maml_ode import plotting as plotting
@@ -57,5 +58,5 @@ __getattr__, __dir__ = attach(
         "reptile_flow": "maml_ode.flows",
         "solve": "maml_ode.integrate",
     },
-    submodules=("experiments", "integrate", "plotting", "tasks", "theory"),
+    submodules=("errata", "experiments", "integrate", "plotting", "tasks", "theory"),
 )

@@ -28,17 +28,29 @@ FLOORS = [
     {"integrate"},
     {"experiments"},
     {"theory.quantities", "theory.regions", "theory.minimizer"},
-    {"theory.interval_arrays", "theory.interval_enclosure", "theory.intervals"},
+    {"theory.intervals"},
     {"theory.family_constants"},
     {"theory.bounds"},
     {"theory"},
+    {"errata"},
     {"plotting"},
     {"reproduce"},
     {"cli"},
 ]
 # A trajectory draws itself: the method imports the drawing room when it is called.
 ALLOWED_UPWARD = {("trajectory", "plotting")}
-ENTRANCES = {"", "compiled", "tasks", "integrate", "experiments", "theory", "plotting", "reproduce"}
+ENTRANCES = {
+    "",
+    "compiled",
+    "tasks",
+    "integrate",
+    "experiments",
+    "theory",
+    "errata",
+    "errata.__main__",
+    "plotting",
+    "reproduce",
+}
 
 
 def room_of(module):

@@ -11,6 +11,11 @@ from maml_ode._validation import Array, as_point, check_real
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.theory.bounds.relatives import fomaml_floor, moreau_curvature
 from maml_ode.theory.certificates.certificate import Certificate, Certificates
+from maml_ode.theory.certificates.of_a_count import (
+    count_everywhere,
+    critical_points_certificate,
+    settle_uniqueness,
+)
 from maml_ode.theory.certificates.of_a_point import (
     fallback_certificate,
     gradient_identity,
@@ -31,11 +36,6 @@ from maml_ode.theory.certificates.of_the_problem import (
     unique_minimum,
 )
 from maml_ode.theory.certificates.setting import Setting
-from maml_ode.theory.certify_count import (
-    count_everywhere,
-    critical_points_certificate,
-    settle_uniqueness,
-)
 from maml_ode.theory.family_constants.find import constants as find_constants
 from maml_ode.theory.family_constants.model import Constants
 from maml_ode.theory.minimizer import expected_loss_minimizer

@@ -11,7 +11,7 @@ import numpy as np
 from maml_ode.tasks.symbolic import Symbolic
 from maml_ode.theory.family_constants.model import Constants, assemble, register
 from maml_ode.theory.family_constants.sampling import sampled_constants
-from maml_ode.theory.interval_enclosure import (
+from maml_ode.theory.intervals.expressions import (
     Enclosure,
     IntervalFunction,
     Unenclosable,

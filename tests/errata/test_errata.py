@@ -1,14 +1,18 @@
 """The errata: examples violate what is printed only and agree with the library; the page is current."""
 
-import re
+import functools
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import maml_ode as mo
-from maml_ode.theory.errata import errata, to_markdown
-from maml_ode.theory.errata_model import Comparison, OneVariable, line, parabola
+from maml_ode.cli import main
+from maml_ode.errata import errata
+from maml_ode.errata.erratum import Comparison, OneVariable, line, parabola
 
 ROOT = Path(__file__).parent.parent.parent
 ITEMS = {item.statement: item for item in errata()}
@@ -127,19 +131,41 @@ def test_experiment_constants_against_the_library(evidence):
     )
 
 
-def test_the_tests_named_exist():
+def test_the_functions_named_exist():
     for item in errata():
-        assert item.tests, item.statement
-        for name in item.tests:
-            path, function = name.split("::")
-            assert re.search(rf"^def {function}\(", (ROOT / path).read_text(), re.MULTILINE), name
+        assert item.computed_by, item.statement
+        for name in item.computed_by:
+            found = functools.reduce(getattr, name.removeprefix("mo.").split("."), mo)
+            assert callable(found), name
 
 
-def test_the_page_is_up_to_date():
-    """Write it again with ``python -m maml_ode.theory.errata docs/errata.md``."""
+def test_the_page_is_up_to_date(tmp_path):
+    """Write it again with ``maml-ode errata docs/errata.md``."""
     page = (ROOT / "docs" / "errata.md").read_text(encoding="utf-8")
-    assert page == to_markdown() + "\n"
+    written = tmp_path / "page.md"
+    assert CliRunner().invoke(main, ["errata", str(written)]).output == f"wrote {written}\n"
+    assert written.read_text(encoding="utf-8") == page
     for item in errata():
         assert page.count("**fails**") >= len(ITEMS)
         assert item.verdict in page
     assert "nan" not in page
+
+
+def test_the_page_goes_to_the_terminal_or_a_file_that_can_be_written(monkeypatch, tmp_path):
+    monkeypatch.setattr("maml_ode.errata.page.to_markdown", lambda: "# Errata ≤")
+    assert CliRunner().invoke(main, ["errata"]).output == "# Errata ≤\n"
+    refused = CliRunner().invoke(main, ["errata", str(tmp_path / "no" / "page.md")])
+    assert refused.exit_code == 2
+    assert "PAGE cannot be written" in refused.output
+
+
+def test_the_errata_answer_as_a_module_and_under_their_former_names():
+    done = subprocess.run(
+        [sys.executable, "-m", "maml_ode.errata", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Usage: python -m maml_ode.errata [OPTIONS] [PAGE]" in done.stdout
+    assert mo.theory.errata is mo.errata
+    assert mo.theory.open_points is mo.errata.open_points

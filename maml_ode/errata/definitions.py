@@ -6,15 +6,12 @@ import math
 
 import numpy as np
 
+from maml_ode.errata.erratum import Comparison, Erratum, Evidence, OneVariable, parabola
 from maml_ode.theory.bounds.pointwise import curvature_lower
 from maml_ode.theory.bounds.printed import printed_alpha_3_6
 from maml_ode.theory.bounds.products import zeta_corrected_limit
-from maml_ode.theory.errata_model import Comparison, Erratum, Evidence, OneVariable, parabola
 
 __all__ = ["DEFINITIONS"]
-
-_COUNTEREXAMPLES = "tests/theory/test_printed_counterexamples.py"
-_ERRATA = "tests/theory/test_errata.py"
 
 
 def _assumption_3_3() -> Evidence:
@@ -190,7 +187,7 @@ DEFINITIONS = (
         "equivalently Hess f_i >= mu_i I.",
         "An expansive gradient says that no eigenvalue of the Hessian is small, not that none is "
         "negative. Test the smallest eigenvalue with its sign.",
-        (f"{_COUNTEREXAMPLES}::test_assumption_3_3_as_printed_allows_concave_tasks",),
+        ("mo.theory.constants",),
     ),
     Erratum(
         "Assumption 3.4",
@@ -202,9 +199,7 @@ DEFINITIONS = (
         "Regression tasks with different data violate the assumption. With averaged Hessians H_i between "
         "argmin f and w, g_i - g = (H_i - E H_i)(w - x*) + g_i(x*), and E ||(H_i - E H)v||^2 <= ((L - mu)/2)^2 "
         "||v||^2.",
-        (
-            "tests/theory/test_constants.py::test_sinusoids_with_different_curvatures_have_unbounded_deviation",
-        ),
+        ("mo.theory.constants",),
     ),
     Erratum(
         "Assumption 3.5 and Hess F",
@@ -215,7 +210,7 @@ DEFINITIONS = (
         "hold for differences of grad F on convex sets.",
         "Hess F contains -alpha D^3 f_i[grad f_i(u_i)], which need not exist; ||D^3 f_i|| <= kappa_i where "
         "it does.",
-        (f"{_ERRATA}::test_every_counterexample_violates_the_printed_claim_only",),
+        ("mo.theory.inequalities.curvature_lower", "mo.theory.inequalities.curvature_upper"),
     ),
     Erratum(
         "Proposition 3.1",
@@ -227,10 +222,7 @@ DEFINITIONS = (
         "flow need Hess f_i continuous and locally Lipschitz.",
         "The mean value theorem holds for each coordinate with a point of its own. Only mu I <= Hess f_i(z) "
         "<= L I was used of z, which averages satisfy too.",
-        (
-            f"{_COUNTEREXAMPLES}::test_proposition_3_1_has_no_single_point",
-            f"{_COUNTEREXAMPLES}::test_proposition_3_1_fails_within_the_assumptions",
-        ),
+        ("mo.theory.derived.contraction_range",),
     ),
     Erratum(
         "Algorithms 1 and 2, line 3",
@@ -241,7 +233,7 @@ DEFINITIONS = (
         "phase only: in the first it costs what the phase saves. Return the w that was tested.",
         "As printed the iteration stops at argmin f once it comes near it. (Algorithm 2 also multiplies the "
         "flow by beta, which only stretches time and contradicts (3.2).)",
-        (f"{_ERRATA}::test_algorithm_1_against_the_library",),
+        ("mo.bimaml_flow",),
     ),
     Erratum(
         "Algorithms 1 and 2, the test in every step",
@@ -251,7 +243,7 @@ DEFINITIONS = (
         "A one-way switch.",
         "If eps_0 < ||grad f|| at the minimiser of F, both fields point at {||grad f|| = eps_0}: the iterates "
         "chatter about it and the flow slides along it. The printed order fails iff eps_0 exceeds that norm.",
-        (f"{_ERRATA}::test_algorithm_1_against_the_library",),
+        ("mo.bimaml_flow",),
     ),
     Erratum(
         "Equation (3.4)",
@@ -261,7 +253,7 @@ DEFINITIONS = (
         "d/dt ||grad f||^2 = 2 grad f' Hess f w'. The same factor is missing for ||grad F||^2 in the proofs of "
         "Theorems 3.6 and 3.7, where it costs half of the rate.",
         "The chain rule.",
-        (f"{_ERRATA}::test_every_counterexample_violates_the_printed_claim_only",),
+        ("mo.theory.convergence.gradient_curve",),
     ),
     Erratum(
         "Units (Lemma 3.8, Theorems B.2, 3.6, 3.7)",
@@ -272,8 +264,6 @@ DEFINITIONS = (
         "sigma: only alpha L, mu/L and alpha kappa sigma/mu enter.",
         "Young's inequality was used with weights 1/2, 1/2 on terms of different units, which adds L to 1. In "
         "fixed units the statements hold; their limits on alpha depend on the units.",
-        (
-            "tests/theory/test_inequalities.py::test_corrected_forms_keep_their_meaning_when_units_change",
-        ),
+        ("mo.theory.derived.zeta_corrected", "mo.theory.derived.zeta_corrected_limit"),
     ),
 )

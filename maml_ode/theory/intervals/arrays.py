@@ -30,7 +30,7 @@ class IntervalArray:
 
     Examples
     --------
-    >>> from maml_ode.theory.interval_arrays import IntervalArray
+    >>> from maml_ode.theory.intervals.arrays import IntervalArray
     >>> x = IntervalArray.of(0.1) + 0.2
     >>> bool(x.lower <= 0.3 <= x.upper)
     True

@@ -7,26 +7,26 @@ from dataclasses import replace
 from maml_ode.tasks.sinusoid import Sinusoid
 from maml_ode.theory.certificates.certificate import Certificate
 from maml_ode.theory.certificates.setting import Setting
-from maml_ode.theory.critical_points import CriticalPoints, count_critical_points
+from maml_ode.theory.intervals.critical_points import CriticalPoints, count_critical_points
 from maml_ode.theory.quantities import Status
 
 __all__ = ["count_everywhere", "critical_points_certificate", "settle_uniqueness"]
 
 
-def count_everywhere(problem: Setting) -> CriticalPoints | None:
+def count_everywhere(setting: Setting) -> CriticalPoints | None:
     """Return the certified count on the whole line, or None where it is not to be had.
 
     For sinusoids with a_i > 0 and alpha < 1/L, whose critical points lie on a known interval; not where the
     constants, and with them all claims, are those of a region.
     """
-    tasks = problem.tasks
-    if problem.constants.region is not None:
+    tasks = setting.tasks
+    if setting.constants.region is not None:
         return None
     if not isinstance(tasks, Sinusoid) or not (tasks.a > 0).all():
         return None
-    if not problem.alpha * problem.constants.L < 1:
+    if not setting.alpha * setting.constants.L < 1:
         return None
-    found = count_critical_points(tasks, problem.alpha)
+    found = count_critical_points(tasks, setting.alpha)
     return found if found.certified and found.everywhere else None
 
 

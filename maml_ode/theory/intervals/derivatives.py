@@ -9,7 +9,7 @@ import numpy as np
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.tasks.quadratic import Quadratic
 from maml_ode.tasks.sinusoid import Sinusoid
-from maml_ode.theory.interval_arrays import IntervalArray, cos, sin
+from maml_ode.theory.intervals.arrays import IntervalArray, cos, sin
 
 __all__ = ["MAMLEnclosure", "confining_interval"]
 
@@ -146,7 +146,7 @@ def _formulas(tasks: TaskFamily) -> list[TaskDerivatives]:
     import sympy
 
     from maml_ode.tasks.symbolic import Symbolic
-    from maml_ode.theory.interval_enclosure import IntervalFunction, Unenclosable, interval
+    from maml_ode.theory.intervals.expressions import IntervalFunction, Unenclosable, interval
 
     if not isinstance(tasks, Symbolic):
         raise TypeError(f"tasks must be a Symbolic family, not {type(tasks).__name__}.")

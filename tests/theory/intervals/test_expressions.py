@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from maml_ode.theory.interval_enclosure import IntervalFunction, Unenclosable, interval, supremum
+from maml_ode.theory.intervals.expressions import IntervalFunction, Unenclosable, interval, supremum
 
 x = sp.symbols("x", real=True)
 

@@ -89,8 +89,8 @@ class Erratum:
     corrected : str
     proof : str
         A sketch.
-    tests : tuple of str
-        Where the tests are, as ``file::function``.
+    computed_by : tuple of str
+        The functions that give what holds instead, as ``mo.theory...`` with ``import maml_ode as mo``.
     """
 
     statement: str
@@ -99,7 +99,7 @@ class Erratum:
     counterexample: Callable[[], Evidence]
     corrected: str
     proof: str
-    tests: tuple[str, ...]
+    computed_by: tuple[str, ...]
 
 
 @dataclass(frozen=True)

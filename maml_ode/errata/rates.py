@@ -6,6 +6,8 @@ import math
 
 from scipy.optimize import brentq
 
+from maml_ode.errata.erratum import Comparison, Erratum, Evidence, OneVariable, line
+from maml_ode.errata.open_points import printed_curve_slack
 from maml_ode.theory.bounds.flow_times import bimaml_time, time_bound
 from maml_ode.theory.bounds.printed import (
     printed_alpha_3_7,
@@ -19,14 +21,8 @@ from maml_ode.theory.bounds.printed import (
 )
 from maml_ode.theory.bounds.products import rho, zeta_corrected
 from maml_ode.theory.bounds.sublevel_sets import Landscape
-from maml_ode.theory.errata_model import Comparison, Erratum, Evidence, OneVariable, line
-from maml_ode.theory.open_points import printed_curve_slack
 
 __all__ = ["RATES"]
-
-_COUNTEREXAMPLES = "tests/theory/test_printed_counterexamples.py"
-_OPEN = "tests/theory/test_open_points.py"
-_ERRATA = "tests/theory/test_errata.py"
 
 
 def _lemma_3_8() -> Evidence:
@@ -146,7 +142,7 @@ RATES = (
         "f||^2 + L rho sigma ||grad f||, whose residual vanishes with alpha.",
         "grad f' Hess f grad F with grad F = E[A A'] grad f + E[(A A' - c)(grad f_i - grad f)]. Here and "
         "elsewhere A' averages I - alpha Hess f_i over the step.",
-        ("tests/theory/test_inequalities.py::test_printed_inequalities_that_are_true",),
+        ("mo.theory.derived.zeta_corrected", "mo.theory.derived.rho"),
     ),
     Erratum(
         "Section 3.3, the limit",
@@ -156,7 +152,7 @@ RATES = (
         "The printed bound converges to sigma^2/(2 zeta) >= sigma^2/(2 mu). The true limit of ||grad f||^2 is "
         "at most (L rho sigma/zeta_1)^2 = O(alpha^2).",
         "zeta <= mu.",
-        (f"{_COUNTEREXAMPLES}::test_section_3_3_limit",),
+        ("mo.theory.convergence.gradient_curve",),
     ),
     Erratum(
         "Theorem B.2, the limit on alpha",
@@ -165,7 +161,7 @@ RATES = (
         _theorem_b2,
         "alpha < mu/(15 L^2). The same term is copied into Theorem 3.6.",
         "The condition is (5/2) L^2 alpha < mu/6, without a root.",
-        (f"{_COUNTEREXAMPLES}::test_theorem_b2_constant",),
+        ("mo.theory.alpha_limits",),
     ),
     Erratum(
         "Theorem B.2, the curve",
@@ -177,7 +173,7 @@ RATES = (
         "The printed solution exists only for y(0) > gamma/zeta, and half the rate is the wrong side below "
         "that. It is a bound all the same: (L rho)^2 <= zeta_1 - zeta/2 whenever zeta > 0, and then the "
         "corrected inequality is stronger.",
-        (f"{_OPEN}::test_printed_curve_bounds_from_below_its_limit",),
+        ("mo.errata.open_points.printed_curve_slack",),
     ),
     Erratum(
         "Theorem 3.6",
@@ -189,10 +185,7 @@ RATES = (
         "log+(K_c/eps), for much larger alpha.",
         "sqrt(2 mu_f (f - f*)) falls to s_inf at the rate mu_f psi; inside the sublevel set ||grad F|| decays at "
         "the rate m(c), not m(c)/2.",
-        (
-            "tests/theory/test_convergence.py::test_time_bounds_and_curves_hold_on_every_run",
-            "tests/theory/test_convergence.py::test_the_printed_time_is_an_order_of_magnitude_larger",
-        ),
+        ("mo.theory.convergence.time_bound",),
     ),
     Erratum(
         "Theorem 3.7",
@@ -203,10 +196,7 @@ RATES = (
         "max(eps_0^2/(2 mu_f), s_inf^2/(2 mu_f)), for a one-way switch and unit speed.",
         "In phase 1 ||grad f|| decays at the rate mu_f. Without log+ a start near argmin f makes the time "
         "negative, although argmin f is not stationary for F.",
-        (
-            f"{_COUNTEREXAMPLES}::test_theorem_3_7_at_the_minimiser_of_f",
-            "tests/theory/test_convergence.py::test_bimaml_time_bounds_hold_on_every_run",
-        ),
+        ("mo.theory.convergence.bimaml_time",),
     ),
     Erratum(
         "Iteration complexity (Theorem 3.6 and its comparison with O(1/eps^2))",
@@ -217,6 +207,6 @@ RATES = (
         "globally smooth if kappa > 0, so M depends on the level set.",
         "O(log 1/eps) is for full gradients and strongly convex tasks, O(1/eps^2) for stochastic gradients and "
         "tasks that need not be convex.",
-        ("tests/theory/test_convergence.py::test_discrete_bounds_hold_on_every_run",),
+        ("mo.theory.discrete.iteration_bound",),
     ),
 )

@@ -1,21 +1,17 @@
 """What is wrong in the paper, where, by which smallest example, and what holds instead.
 
-``python -m maml_ode.theory.errata docs/errata.md`` writes the page; every number on it is computed
-at that moment.
+``maml-ode errata docs/errata.md`` writes the page; every number on it is computed at that moment.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from maml_ode.errata.definitions import DEFINITIONS
+from maml_ode.errata.erratum import Comparison, Erratum, Evidence
+from maml_ode.errata.landscape import LANDSCAPE
+from maml_ode.errata.open_points import OpenPoint, open_points
+from maml_ode.errata.rates import RATES
 
-from maml_ode.theory.errata_definitions import DEFINITIONS
-from maml_ode.theory.errata_landscape import LANDSCAPE
-from maml_ode.theory.errata_model import Comparison, Erratum, Evidence
-from maml_ode.theory.errata_rates import RATES
-from maml_ode.theory.open_points import OpenPoint, open_points
-
-__all__ = ["Comparison", "Erratum", "Evidence", "errata", "to_markdown"]
+__all__ = ["errata", "to_markdown"]
 
 _HEADER = """\
 # Errata
@@ -31,9 +27,9 @@ changed; *gap* that what is said is not wrong but does not carry what rests on i
 
 Notation: g_i = grad f_i, A_i = I - alpha Hess f_i(w), A'_i the average of I - alpha Hess f_i over the step from w
 to u_i = w - alpha grad f_i(w), E the mean over tasks, x* = argmin f, psi and rho the constants of
-`maml_ode.theory.derived`.
+`mo.theory.derived`, where `mo` is `maml_ode`.
 
-This page is written by `python -m maml_ode.theory.errata docs/errata.md`.
+This page is written by `maml-ode errata docs/errata.md`.
 """
 
 
@@ -42,7 +38,7 @@ def errata() -> tuple[Erratum, ...]:
 
     Examples
     --------
-    >>> from maml_ode.theory.errata import errata
+    >>> from maml_ode.errata import errata
     >>> item = next(item for item in errata() if item.statement == "Lemma D.2")
     >>> evidence = item.counterexample()
     >>> print(evidence.printed)
@@ -125,14 +121,14 @@ def _section(item: Erratum, found: Evidence) -> str:
         lines.append(f"- corrected: {_long(found.corrected)}")
     if found.numbers:
         lines.append(f"- {_numbers(found.numbers)}")
-    tests = ", ".join(f"`{test}`" for test in item.tests)
+    functions = ", ".join(f"`{name}`" for name in item.computed_by)
     lines += [
         "",
         f"*Correct.* {_prose(item.corrected)}",
         "",
         f"*Proof.* {_prose(item.proof)}",
         "",
-        f"*Tests.* {tests}",
+        f"*Computed by.* {functions}",
         "",
     ]
     return "\n".join(lines)
@@ -151,15 +147,3 @@ def _question(point: OpenPoint) -> str:
             "",
         ]
     )
-
-
-def _main(arguments: list[str]) -> int:
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m maml_ode.theory.errata PAGE.md\n")
-        return 2
-    Path(arguments[0]).write_text(to_markdown() + "\n", encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))

@@ -26,12 +26,12 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, check_real
-from maml_ode.theory.adversary import BumpTasks, Search, search
+from maml_ode.errata.adversary import BumpTasks, Search, search
+from maml_ode.errata.box_proof import BoxProof, prove_above
+from maml_ode.errata.noise_constant import optimal_rho
 from maml_ode.theory.bounds.printed import printed_zeta
 from maml_ode.theory.bounds.products import contraction_range, rho, zeta_corrected
-from maml_ode.theory.box_proof import BoxProof, prove_above
-from maml_ode.theory.interval_arrays import IntervalArray, sqrt
-from maml_ode.theory.noise_constant import optimal_rho
+from maml_ode.theory.intervals.arrays import IntervalArray, sqrt
 
 __all__ = [
     "OpenPoint",

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from maml_ode.errata.erratum import Comparison, Erratum, Evidence, OneVariable, line, parabola
+from maml_ode.errata.open_points import theorem_3_9
 from maml_ode.tasks.sinusoid import Sinusoid
 from maml_ode.theory.bounds.near_a_point import fallback_gradient_norm
 from maml_ode.theory.bounds.pointwise import (
@@ -22,17 +24,10 @@ from maml_ode.theory.bounds.printed import (
     printed_hessian_range_c2,
 )
 from maml_ode.theory.bounds.step_limits import alpha_limits
-from maml_ode.theory.critical_points import count_critical_points
-from maml_ode.theory.errata_model import Comparison, Erratum, Evidence, OneVariable, line, parabola
 from maml_ode.theory.family_constants.find import constants
-from maml_ode.theory.open_points import theorem_3_9
+from maml_ode.theory.intervals.critical_points import count_critical_points
 
 __all__ = ["LANDSCAPE"]
-
-_COUNTEREXAMPLES = "tests/theory/test_printed_counterexamples.py"
-_CRITICAL = "tests/theory/test_critical_points.py"
-_OPEN = "tests/theory/test_open_points.py"
-_ERRATA = "tests/theory/test_errata.py"
 
 
 def _lemma_c1() -> Evidence:
@@ -197,7 +192,7 @@ LANDSCAPE = (
         "L)^2.",
         "<grad f, grad F> >= psi ||grad f||^2 - rho sigma ||grad f||, psi = min lambda_min of the symmetric part "
         "of A A'. (The verdict is on its use in Theorems 3.6, 3.7 and 3.9.)",
-        ("tests/theory/test_inequalities.py::test_c1_is_violated_beyond_its_range",),
+        ("mo.theory.inequalities.gradient_of_f_upper",),
     ),
     Erratum(
         "Lemma C.2, lower bound",
@@ -208,7 +203,7 @@ LANDSCAPE = (
         "The proof treats f(w - alpha grad f(w)), one gradient step on the mean task, instead of the mean of "
         "f_i(w - alpha grad f_i(w)): E ||grad f_i|| is needed, not ||grad f||. Also, ||grad F(w) - grad F(u)|| >= "
         "c ||w - u|| does not make an eigenvalue positive.",
-        (f"{_COUNTEREXAMPLES}::test_lemma_c2_lower",),
+        ("mo.theory.inequalities.curvature_lower",),
     ),
     Erratum(
         "Lemma C.2, upper bound",
@@ -218,7 +213,7 @@ LANDSCAPE = (
         "lambda_max(Hess F) <= L (1 - alpha mu)^2 + alpha kappa (1 - alpha mu) E ||grad f_i||. F is not globally "
         "smooth if kappa > 0.",
         "As for the lower bound.",
-        (f"{_COUNTEREXAMPLES}::test_lemma_c2_upper",),
+        ("mo.theory.inequalities.curvature_upper",),
     ),
     Erratum(
         "Theorem 3.9",
@@ -229,8 +224,8 @@ LANDSCAPE = (
         "With Assumptions 3.4 and 3.5 (and true strong convexity) it holds as printed. For alpha <= 1/(4L) the "
         "lower bound can be .46 mu.",
         "Its proof rests on Lemmas C.1 and C.2. Ours bounds E ||grad f_i(u_i)|| by its mean and deviation; see "
-        "maml_ode.theory.open_points.",
-        (f"{_OPEN}::test_theorem_3_9_is_proved_and_its_bound_is_attained",),
+        "mo.errata.open_points.",
+        ("mo.errata.open_points.theorem_3_9",),
     ),
     Erratum(
         "Lemma D.2",
@@ -239,7 +234,7 @@ LANDSCAPE = (
         _lemma_d2,
         "For alpha <= 1/L: ||grad F|| <= (1 - alpha mu)^2 ||grad f|| + rho sigma.",
         "||I - alpha Hess f_i|| <= 1 needs alpha <= 2/L.",
-        (f"{_COUNTEREXAMPLES}::test_lemma_d2_needs_small_alpha",),
+        ("mo.theory.inequalities.gradient_of_F_upper",),
     ),
     Erratum(
         "Lemma D.5",
@@ -248,7 +243,7 @@ LANDSCAPE = (
         _lemma_d5,
         "By the time E(0)/K^2.",
         "t min ||grad F||^2 <= E(0), equation (D.2).",
-        (f"{_COUNTEREXAMPLES}::test_lemma_d5_time",),
+        ("mo.theory.local.fallback_gradient_norm",),
     ),
     Erratum(
         "Theorem 3.10",
@@ -261,10 +256,7 @@ LANDSCAPE = (
         "for at most .025 mu; the order and the constant are sharp.",
         "Critical points lie in {f - f* <= c_inf} by the descent inequality; F is m(c)-strongly convex there and "
         "coercive.",
-        (
-            f"{_COUNTEREXAMPLES}::test_uniqueness_condition_is_sharp",
-            "tests/theory/test_certify.py::test_adversarial_search_does_not_make_uniqueness_lie",
-        ),
+        ("mo.theory.convergence.unique_minimum_level",),
     ),
     Erratum(
         "Figure 1",
@@ -275,13 +267,9 @@ LANDSCAPE = (
         "alpha = 0.4 exceeds 1/(2L) and is outside every theorem; F has seven critical points there, four of them "
         "minima. Uniqueness fails first near alpha = 0.0367, below 1/(4L), holds again from 0.0395 and fails "
         "from 0.1465 on.",
-        "Interval arithmetic for F' and F'' (maml_ode.theory.critical_points); for alpha < 1/L all critical "
+        "Interval arithmetic for F' and F'' (mo.theory.count_critical_points); for alpha < 1/L all critical "
         "points lie between the minimisers of the tasks.",
-        (
-            f"{_CRITICAL}::test_figure_1_has_seven_critical_points",
-            f"{_CRITICAL}::test_signs_between_the_critical_points_by_mpmath",
-            f"{_CRITICAL}::test_the_number_is_proved_for_whole_ranges_of_alpha",
-        ),
+        ("mo.theory.count_critical_points", "mo.theory.count_by_alpha"),
     ),
     Erratum(
         "Section 4, the experiments",
@@ -292,6 +280,6 @@ LANDSCAPE = (
         "quadratic tasks is quadratic, with one minimum if E H_i (I - alpha H_i)^2 > 0, at any alpha.",
         "grad F = G (w - w_F) with that G. (The plain hinge has Hess f_i = 0 almost everywhere, so MAML and "
         "first-order MAML coincide, and F jumps; the printed ReLU(y - Xw) should be ReLU(1 - y Xw).)",
-        (f"{_ERRATA}::test_experiment_constants_against_the_library",),
+        ("mo.theory.certify",),
     ),
 )

@@ -5,13 +5,13 @@ import pytest
 from scipy.optimize import minimize
 
 import maml_ode as mo
-from maml_ode.theory import open_points as op
-from maml_ode.theory.adversary import BumpTasks
+from maml_ode.errata import open_points as op
+from maml_ode.errata.adversary import BumpTasks
+from maml_ode.errata.box_proof import prove_above
+from maml_ode.errata.noise_constant import optimal_rho, optimal_task_rho, product_radius
 from maml_ode.theory.bounds.printed import printed_curve_b2, printed_zeta
 from maml_ode.theory.bounds.products import rho
-from maml_ode.theory.box_proof import prove_above
-from maml_ode.theory.interval_arrays import IntervalArray
-from maml_ode.theory.noise_constant import optimal_rho, optimal_task_rho, product_radius
+from maml_ode.theory.intervals.arrays import IntervalArray
 
 
 def bumps(rng, M, S, width=(-1.5, 1.5), alpha_L=(0.01, 0.5)):

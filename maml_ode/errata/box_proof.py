@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maml_ode._validation import as_array, check_count, check_real
-from maml_ode.theory.interval_arrays import IntervalArray
+from maml_ode.theory.intervals.arrays import IntervalArray
 
 __all__ = ["BoxProof", "prove_above"]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
-from maml_ode.theory.enclosed_derivatives import MAMLEnclosure
-from maml_ode.theory.interval_arrays import IntervalArray, cos, sin, sqrt
+from maml_ode.theory.intervals.arrays import IntervalArray, cos, sin, sqrt
+from maml_ode.theory.intervals.derivatives import MAMLEnclosure
 
 FIGURE_1 = {"a": [0.505, 0.505], "b": [1.0, 1e-4], "omega": [1.0, 100.0]}
 ROOTS = [0.288088, 0.311261, 0.344866, 0.381652, 0.402744, 0.449469, 0.460737]

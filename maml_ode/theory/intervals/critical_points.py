@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, check_real
 from maml_ode.tasks.base import TaskFamily
-from maml_ode.theory.enclosed_derivatives import MAMLEnclosure, confining_interval
-from maml_ode.theory.interval_arrays import IntervalArray
+from maml_ode.theory.intervals.arrays import IntervalArray
+from maml_ode.theory.intervals.derivatives import MAMLEnclosure, confining_interval
 from maml_ode.theory.regions import Interval
 
 __all__ = ["CriticalPoints", "bifurcation_table", "count_by_alpha", "count_critical_points"]
