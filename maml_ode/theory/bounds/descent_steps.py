@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maml_ode.theory.bounds.logarithms import log_ratio, whole_steps
 from maml_ode.theory.bounds.sublevel_sets import Landscape
 
 __all__ = [
@@ -121,18 +122,14 @@ def phase_one_iterations(
     """
     if step_size > 2.0 / (landscape.L_f + landscape.mu_f):
         return math.inf
-    if gradient_norm <= switch_tol:
-        return 0.0
-    factor = 1.0 - step_size * landscape.mu_f
-    return _steps(math.log(gradient_norm / switch_tol), factor)
+    return _steps(log_ratio(gradient_norm, switch_tol), step_size * landscape.mu_f)
 
 
-def _steps(log_ratio: float, factor: float) -> float:
-    """Return the whole number n with factor^n <= exp(-log_ratio)."""
-    if log_ratio <= 0:
-        return 0.0
-    # one part in 1e12 against a ceiling that rounding puts one too low
-    return float(math.ceil(log_ratio / -math.log(factor) * (1 + 1e-12))) if factor > 0 else 1.0
+def _steps(log_total: float, gain: float) -> float:
+    """Return the whole number n with (1 - gain)^n <= exp(-log_total), gain > 0."""
+    if gain >= 1.0:
+        return 0.0 if log_total <= 0 else 1.0
+    return whole_steps(log_total, -math.log1p(-gain))
 
 
 def _approach(landscape: Landscape, gap: float, level: float, step_size: float) -> float:
@@ -149,10 +146,9 @@ def _approach(landscape: Landscape, gap: float, level: float, step_size: float) 
     x = (Q + math.sqrt(Q * Q + 4.0 * P * R)) / (2.0 * P)
     gaps = np.geomspace(gap, level, _STAGES)
     ends = np.sqrt(2.0 * landscape.mu_f * gaps[1:])
-    factors = 1.0 - 2.0 * landscape.mu_f * step_size * P * (1.0 - x / ends)
-    rates = -np.log(np.maximum(factors, np.finfo(float).tiny))
-    total = float((np.log(gaps[:-1] / gaps[1:]) / rates).sum())
-    return float(math.ceil(total * (1 + 1e-12)))
+    gains = 2.0 * landscape.mu_f * step_size * P * (1.0 - x / ends)
+    rates = -np.log1p(-np.minimum(gains, 1.0 - np.finfo(float).eps))
+    return whole_steps(float((np.log(gaps[:-1] / gaps[1:]) / rates).sum()), 1.0)
 
 
 def iteration_bound(
@@ -179,7 +175,9 @@ def iteration_bound(
     start = landscape.level(s0)
     if not (landscape.mu > 0 and math.isfinite(floor)):
         return none
-    bottom = max(floor * (1.0 + 1e-6), 1e-12 * min(start, tol * tol / landscape.L_f))
+    # tol * tol may be below the smallest float, where start is not
+    lowest = 1e-12 * min(start, max(tol * tol / landscape.L_f, 1e12 * np.finfo(float).tiny))
+    bottom = max(floor * (1.0 + 1e-6), lowest)
     if bottom == 0.0:
         return IterationBound(0.0, 0.0, 0.0, landscape.strong_convexity(0.0))
     best = none
@@ -189,9 +187,7 @@ def iteration_bound(
             continue
         approach = _approach(landscape, start, float(level), step_size)
         bound = landscape.gradient_bound(landscape.gradient_radius(float(level)))
-        total = approach + (
-            _steps(math.log(bound / tol), 1.0 - step_size * m) if bound > tol else 0
-        )
+        total = approach + _steps(log_ratio(bound, tol), step_size * m)
         if total < best.total:
             best = IterationBound(total, approach, float(level), m)
     return best

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array
+from maml_ode.theory.bounds.logarithms import log_ratio
 from maml_ode.theory.bounds.products import rho, zeta_corrected
 from maml_ode.theory.bounds.sublevel_sets import Landscape
 
@@ -60,10 +61,6 @@ class TimeBound:
 
 
 _NONE = TimeBound(math.inf, math.inf, math.nan, math.nan)
-
-
-def _log_plus(x: float) -> float:
-    return math.log(x) if x > 1.0 else 0.0
 
 
 def gap_curve(t: npt.ArrayLike, s0: float, landscape: Landscape) -> Array:
@@ -128,10 +125,9 @@ def two_phase_time(landscape: Landscape, s0: float, tol: float, level: float) ->
     s_c = math.sqrt(2.0 * landscape.mu_f * level)
     if rate <= 0 or not s_c > floor:
         return math.inf
-    approach = _log_plus((s0 - floor) / (s_c - floor)) / landscape.decay_rate if s0 > s_c else 0.0
+    approach = log_ratio(s0 - floor, s_c - floor) / landscape.decay_rate if s0 > s_c else 0.0
     return (
-        approach
-        + _log_plus(landscape.gradient_bound(landscape.gradient_radius(level)) / tol) / rate
+        approach + log_ratio(landscape.gradient_bound(landscape.gradient_radius(level)), tol) / rate
     )
 
 
@@ -164,7 +160,7 @@ def time_bound(
         return TimeBound(0.0, 0.0, landscape.level(s0), math.nan)
     # stages in s - s_inf, geometric, down to where a further stage changes m and K by less than
     # 1e-6
-    smallest = 1e-6 * max(floor, min(tol, excess))
+    smallest = max(1e-6 * max(floor, min(tol, excess)), 1e3 * np.finfo(float).tiny)
     offsets = np.geomspace(excess, smallest, _STAGES) if excess > smallest else np.array([smallest])
     levels = [landscape.level(floor + float(x)) for x in offsets]
     rates = np.array([landscape.strong_convexity(c) for c in levels])
@@ -177,7 +173,7 @@ def time_bound(
     gains = np.concatenate([[0.0], np.cumsum(rates[:-1] * np.diff(times))])
     best = _NONE
     for j, (start, clock) in enumerate(zip(starts, times, strict=True)):
-        need = gains[j] + _log_plus(float(start) / tol)
+        need = gains[j] + log_ratio(float(start), tol)
         # the first time at which the accumulated gain reaches the need; gains may fall before they
         # rise
         after = np.flatnonzero(gains[j:] >= need)
@@ -207,7 +203,7 @@ def bimaml_time(
     for the order of the text with a switch that stays.
     """
     entry = min(gradient_norm, switch_tol)
-    first = _log_plus(gradient_norm / switch_tol) / landscape.mu_f
+    first = log_ratio(gradient_norm, switch_tol) / landscape.mu_f
     second = time_bound(landscape, entry, tol, landscape.gradient_bound(entry))
     return TimeBound(first + second.total, first + second.approach, second.level, second.rate)
 
@@ -239,14 +235,14 @@ def closed_form_time(gradient_norm: float, sigma: float, mu: float, L: float, to
     """
     if not sigma > 0:
         raise ValueError("sigma must be positive in the closed form; use time_bound for sigma = 0.")
-    first = _log_plus(1.8 * math.sqrt(L / mu) * gradient_norm / sigma)
-    return 16.0 / (9.0 * mu) * first + 5.0 / mu * _log_plus(1.25 * sigma / tol)
+    first = log_ratio(1.8 * math.sqrt(L / mu) * gradient_norm, sigma)
+    return 16.0 / (9.0 * mu) * first + 5.0 / mu * log_ratio(1.25 * sigma, tol)
 
 
 def bimaml_closed_form(
     gradient_norm: float, sigma: float, mu: float, switch_tol: float, tol: float
 ) -> float:
     """Return (1/mu) log+(||g_0||/eps0) + (5/mu) log+((eps0 + sigma/4)/eps), for alpha as above."""
-    return _log_plus(gradient_norm / switch_tol) / mu + 5.0 / mu * _log_plus(
-        (switch_tol + 0.25 * sigma) / tol
+    return log_ratio(gradient_norm, switch_tol) / mu + 5.0 / mu * log_ratio(
+        switch_tol + 0.25 * sigma, tol
     )

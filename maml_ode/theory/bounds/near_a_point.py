@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point, check_real
 from maml_ode.tasks.base import TaskFamily
+from maml_ode.theory.evaluation import all_finite, norm, task_gradients, task_hessians
 
 __all__ = ["LocalCertificate", "fallback_gradient_norm", "local_certificate"]
 
@@ -83,13 +84,16 @@ def local_certificate(
     big = np.maximum(np.abs(high), np.abs(low))
     b = np.maximum(np.abs(1.0 - step * low), np.abs(1.0 - step * high))
 
-    gradients = tasks.gradients(point)
-    images = point - step * gradients
-    A = np.eye(tasks.dim) - step * tasks.hessians(point)
-    image_gradients = tasks.gradients(images)
+    images = point - step * task_gradients(tasks, point)
+    A = np.eye(tasks.dim) - step * task_hessians(tasks, point)
+    image_gradients = task_gradients(tasks, images)
     gradient_F = p @ np.einsum("mij,mj->mi", A, image_gradients)
-    curvature = np.einsum("m,mij,mjk,mkl->il", p, A, tasks.hessians(images), A)
-    norm = float(np.linalg.norm(gradient_F))
+    curvature = np.zeros((tasks.dim, tasks.dim))
+    for weight, left, hessian in zip(p, A, task_hessians(tasks, images), strict=True):
+        curvature += weight * (left @ hessian @ left)
+    size_of_gradient = norm(gradient_F)
+    if not all_finite(curvature, size_of_gradient):
+        return LocalCertificate(point, 0.0, -math.inf, size_of_gradient, False, math.inf)
 
     base = float(np.linalg.eigvalsh(0.5 * (curvature + curvature.T))[0]) - step * float(
         p @ (kappa * np.linalg.norm(image_gradients, axis=1))
@@ -100,9 +104,9 @@ def local_certificate(
     else:
         size = check_real("radius", radius, minimum=0.0, strict=True)
     m_loc = base - slope * size if slope > 0 else base
-    unique = m_loc > 0 and norm < m_loc * size
-    distance = norm / m_loc if unique else math.inf
-    return LocalCertificate(point, size, m_loc, norm, unique, distance)
+    unique = m_loc > 0 and size_of_gradient < m_loc * size
+    distance = size_of_gradient / m_loc if unique else math.inf
+    return LocalCertificate(point, size, m_loc, size_of_gradient, unique, distance)
 
 
 def fallback_gradient_norm(t: float, initial_value: float, lower_bound: float) -> float:

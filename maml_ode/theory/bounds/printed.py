@@ -213,7 +213,8 @@ def printed_time_3_6(
     iota = float(printed_zeta(alpha, mu, L)) - 0.5 * mu
     if sigma == 0 or iota <= 0:
         return math.nan
-    second = 16.0 / mu * math.log((5.0 + 9.0 / math.sqrt(mu)) * sigma / (4.0 * tol))
+    last = math.log((5.0 + 9.0 / math.sqrt(mu)) * sigma) - math.log(4.0) - math.log(tol)
+    second = 16.0 / mu * last
     if gradient_norm**2 <= sigma**2 / mu:
         return second
     first = (mu**2 * gradient_norm**2 - 0.5 * mu * sigma**2) / (iota * sigma**2)
@@ -229,9 +230,12 @@ def printed_time_3_7(
     infinity as g_0 -> 0 (start at the minimiser of f, which need not be stationary for F).
     """
     first = (
-        2.0 / mu * math.log(gradient_norm**2 / switch_tol**2) if gradient_norm > 0 else -math.inf
+        4.0 / mu * (math.log(gradient_norm) - math.log(switch_tol))
+        if gradient_norm > 0
+        else -math.inf
     )
-    return first + 16.0 / mu * math.log((9.0 * switch_tol + 5.0 * sigma) / (4.0 * tol))
+    last = math.log(9.0 * switch_tol + 5.0 * sigma) - math.log(4.0) - math.log(tol)
+    return first + 16.0 / mu * last
 
 
 def printed_fallback_time_d5(initial_gap: float, K: float) -> float:

@@ -130,8 +130,9 @@ def h_max(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
     """
     contraction_range(alpha, mu, L)
     step, low, high = (np.asarray(x, dtype=np.float64) for x in (alpha, mu, L))
-    safe = np.where(step > 0, step, 1.0)
-    inside = (step > 0) & (low <= 1.0 / (3.0 * safe)) & (1.0 / (3.0 * safe) <= high)
+    # as products, because 1/alpha may exceed the largest float
+    inside = (3.0 * step * low <= 1.0) & (3.0 * step * high >= 1.0)
+    safe = np.where(inside, step, 1.0)
     result: Array = np.where(inside, 4.0 / (27.0 * safe), np.maximum(h(low, step), h(high, step)))[
         ()
     ]
@@ -145,9 +146,12 @@ def zeta_corrected(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
     ||Z'|| <= 1. It replaces zeta = mu - (5/4) L^2 alpha (L^3 alpha^2 + 2 L^2 alpha + 2) of Lemma
     3.8, whose terms have different units.
     """
-    _, b = contraction_range(alpha, mu, L)
-    low, high = np.asarray(mu, dtype=np.float64), np.asarray(L, dtype=np.float64)
-    result: Array = 0.5 * (high + low) * psi(alpha, mu, L) - 0.5 * (high - low) * b * b
+    a, b = contraction_range(alpha, mu, L)
+    step, low, high = (np.asarray(x, dtype=np.float64) for x in (alpha, mu, L))
+    factor = psi(alpha, mu, L)
+    # psi - b^2, which at a small alpha is a difference of two numbers near 1
+    loss = np.where(3.0 * a >= b, -step * (high - low) * (a + b), factor - b * b)
+    result: Array = (0.5 * low * (factor + b * b) + 0.5 * high * loss)[()]
     return result
 
 
@@ -159,5 +163,7 @@ def zeta_corrected_limit(mu: float, L: float) -> float:
     wrong: mu = 1, L = 1.1 and alpha = 0.885 < (1 - q)/(L - q mu) = 0.8866 give zeta_1 < 0.
     """
     q = float(np.sqrt((L - mu) / (L + mu)))
-    t = q if q >= 1.0 / 3.0 else 3.0 - 2.0 * float(np.sqrt(2.0 * (1.0 - q * q)))
+    if q >= 1.0 / 3.0:  # 1 - q without the cancellation of a small mu/L
+        return 2.0 * mu / ((L + mu) * (1.0 + q) * (L - q * mu))
+    t = 3.0 - 2.0 * float(np.sqrt(2.0 * (1.0 - q * q)))
     return (1.0 - t) / (L - t * mu)

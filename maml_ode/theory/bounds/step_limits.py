@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point, check_real, unknown_name
 from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
+from maml_ode.sizes import MATRIX_ONCE
 from maml_ode.theory.bounds import printed, products
 from maml_ode.theory.bounds.flow_times import closed_form_alpha, unique_minimum_level
 from maml_ode.theory.bounds.sublevel_sets import landscapes
@@ -21,8 +22,6 @@ from maml_ode.theory.quantities import Quantity, Status, worst
 from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball
 
 __all__ = ["AlphaLimit", "AlphaLimits", "alpha_limits", "step_size_limit"]
-
-_DENSE_LIMIT = 500
 
 
 @dataclass(frozen=True)
@@ -190,6 +189,8 @@ def _b2_corrected(mu: float, L: float) -> dict[str, float]:
 
 def _first_failure(holds: Callable[[float], bool], ceiling: float) -> float:
     """Return the first alpha in (0, ceiling) at which ``holds`` fails, by a scan and bisection; or ceiling."""
+    if not ceiling > np.finfo(float).tiny or not math.isfinite(ceiling):
+        return 0.0
     grid = np.geomspace(1e-14 * ceiling, ceiling * (1.0 - 1e-12), 120)
     low = 0.0
     for alpha in grid:
@@ -245,7 +246,7 @@ def step_size_limit(
 
 def largest_eigenvalue(objective: Objective, w: Array) -> Quantity:
     """Return lambda_max(Hess) at ``w``."""
-    if objective.dim <= _DENSE_LIMIT:
+    if objective.dim <= MATRIX_ONCE:
         values = np.linalg.eigvalsh(objective.hessian(w))
         return Quantity(float(values[-1]), Status.EXACT, "2/lambda_max at this point only")
     from scipy.sparse.linalg import LinearOperator, eigsh

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, check_real
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
+from maml_ode.sizes import MATRIX_ON_A_PATH
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.theory.bounds import pointwise
 from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["Monitor", "monitor"]
-
-_HESSIAN_LIMIT = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +217,7 @@ def _slacks(F: MAMLLoss, k: Constants, point: Point) -> tuple[float, float, floa
     low = float(pointwise.descent_lower(norm, sd, *arguments))
     top = float(pointwise.gradient_of_F_upper(norm, sd, *arguments))
     hessian = math.nan
-    if F.has_hessian and F.dim <= _HESSIAN_LIMIT and math.isfinite(k.kappa):
+    if F.has_hessian and F.dim <= MATRIX_ON_A_PATH and math.isfinite(k.kappa):
         norms = np.linalg.norm(point.gradients, axis=1)
         task = (norms, k.weights, F.alpha, k.mu_i, k.L_i, k.kappa_i)
         values = np.linalg.eigvalsh(F.hessian(point.w))

@@ -1,16 +1,18 @@
-"""All certificates of one setting."""
+"""All certificates of one problem."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point, check_real
-from maml_ode.tasks.base import TaskFamily
-from maml_ode.theory.bounds.relatives import fomaml_floor, moreau_curvature
+from maml_ode.tasks.base import Smoothness, TaskFamily
+from maml_ode.theory.budget import OutOfTime, check_time, time_limit
+from maml_ode.theory.certificates.bar import certificate_bar
 from maml_ode.theory.certificates.certificate import Certificate, Certificates
+from maml_ode.theory.certificates.guarantee import which_guarantee
 from maml_ode.theory.certificates.of_a_count import (
     count_everywhere,
     critical_points_certificate,
@@ -27,6 +29,7 @@ from maml_ode.theory.certificates.of_a_run import (
     iteration_certificate,
     time_certificate,
 )
+from maml_ode.theory.certificates.of_relatives import relatives
 from maml_ode.theory.certificates.of_the_problem import (
     alpha_certificate,
     assumption_certificates,
@@ -36,15 +39,16 @@ from maml_ode.theory.certificates.of_the_problem import (
     unique_minimum,
 )
 from maml_ode.theory.certificates.setting import Setting
+from maml_ode.theory.evaluation import all_finite, norm, task_gradients
 from maml_ode.theory.family_constants.find import constants as find_constants
 from maml_ode.theory.family_constants.model import Constants
 from maml_ode.theory.minimizer import expected_loss_minimizer
-from maml_ode.theory.quantities import Status, worst
 from maml_ode.theory.regions import Ball, RegionNeeded
 
 __all__ = ["certify"]
 
 
+@np.errstate(all="ignore")  # what is not finite decides nothing
 def certify(
     tasks: TaskFamily,
     alpha: float,
@@ -53,8 +57,10 @@ def certify(
     switch_tol: float | None = None,
     tol: float = 1e-8,
     constants: Constants | None = None,
+    max_seconds: float | None = None,
+    progress: bool = False,
 ) -> Certificates:
-    """Return what theory guarantees for MAML and BI-MAML on a setting.
+    """Return what theory guarantees for MAML and BI-MAML on a problem.
 
     Parameters
     ----------
@@ -71,6 +77,11 @@ def certify(
         From `maml_ode.theory.constants`, for instance on a region of your choice. A family without
         closed-form constants is sampled on a ball about argmin f (or w0) that holds w0 and the
         tasks' steps twice over.
+    max_seconds : float, optional
+        Wall-clock time after which what is left is not computed. Without it the work is bounded by
+        the sizes in ``maml_ode.sizes``: a matrix d x d is not formed above them.
+    progress : bool
+        Show a bar on standard error.
 
     Returns
     -------
@@ -80,12 +91,15 @@ def certify(
         "lipschitz_hessian", "alpha_limits", "unique_minimum", "critical_points" (in one
         dimension, where a count is to be had), "critical_set", "time_bound",
         "bimaml_time", "iteration_bound", "step_size_limit", "local_minimum",
-        "fallback_stationarity", "which_guarantee".
+        "fallback_stationarity", "which_guarantee". What the time did not suffice for, what Ctrl-C
+        stopped, and everything where no theorem of this theory can be asked (losses with kinks, a
+        family without Hessian-vector products) is undecided, with a note "not computed: ...".
 
     Raises
     ------
     ValueError
-        For bad numbers, and for plain hinge losses, to which no theorem applies.
+        For bad numbers, and where the losses are not finite at the point from which the constants
+        are sought: w0, or 0 without it.
 
     Examples
     --------
@@ -95,36 +109,80 @@ def certify(
     >>> report["unique_minimum"].holds, report["unique_minimum"].status.value
     (True, 'exact')
     """
+    if not isinstance(tasks, TaskFamily):
+        raise TypeError(f"tasks must be a task family, not {type(tasks).__name__}.")
+    if constants is not None and not isinstance(constants, Constants):
+        raise TypeError(
+            "constants must come from maml_ode.theory.constants(tasks, region), not be a "
+            f"{type(constants).__name__}."
+        )
     step = check_real("alpha", alpha, minimum=0.0)
     eps = check_real("tol", tol, minimum=0.0, strict=True)
     eps0 = None if switch_tol is None else check_real("switch_tol", switch_tol, minimum=0.0)
     start = None if w0 is None else as_point("w0", w0, tasks.dim)
-    known = _constants_for(tasks, step, start) if constants is None else constants
-    setting = Setting(tasks, step, known, start, eps0, eps)
+    limit = None if max_seconds is None else check_real("max_seconds", max_seconds, minimum=0.0)
 
-    exact, identity = quadratic_exact(setting), gradient_identity(setting)
-    unique, counted, counts = unique_minimum(setting), count_everywhere(setting), []
-    if counted is not None:
-        unique = settle_uniqueness(unique, counted)
-        counts = [critical_points_certificate(counted)]
-    certificates = [
-        *assumption_certificates(setting),
-        alpha_certificate(setting),
-        unique,
-        *counts,
-        critical_set(setting),
-        time_certificate(setting),
-        bimaml_certificate(setting),
-        iteration_certificate(setting),
-        step_size_certificate(setting),
-        local_minimum(setting),
-        fallback_certificate(setting),
-        *point_certificates(setting),
-        *_variants(setting),
-        *(item for item in (identity, exact) if item is not None),
-    ]
-    guarantee = _which_guarantee(setting, Certificates(certificates))
-    return Certificates([*certificates, guarantee], summary=guarantee.statement)
+    found: list[Certificate] = []
+    setting: Setting | None = None
+    why_not = _out_of_reach(tasks)
+    with time_limit(limit), certificate_bar(progress, len(_SEARCHES)) as begin:
+        for names, find in _SEARCHES:
+            begin(next(iter(names)))
+            try:
+                if not why_not:
+                    check_time()
+                    if setting is None:
+                        setting = _setting(tasks, step, start, eps0, eps, constants)
+                    found.extend(find(setting))
+                    continue
+            except OutOfTime:
+                why_not = f"max_seconds = {limit:g} had passed"
+            except KeyboardInterrupt:
+                why_not = "interrupted"
+            done = {item.name for item in found}
+            found += [
+                _not_computed(*item, why_not) for item in names.items() if item[0] not in done
+            ]
+    guarantee = _guarantee(setting, Certificates(found), why_not)
+    return Certificates([*found, guarantee], summary=guarantee.statement)
+
+
+def _not_computed(name: str, statement: str, why_not: str) -> Certificate:
+    return Certificate(name, statement, "", (), None, note=f"not computed: {why_not}")
+
+
+def _guarantee(setting: Setting | None, found: Certificates, why_not: str) -> Certificate:
+    if setting is not None:
+        guarantee = which_guarantee(setting, found)
+        if guarantee.holds or not why_not:
+            return guarantee
+    return _not_computed("which_guarantee", f"No guarantee is known: {why_not}.", why_not)
+
+
+def _out_of_reach(tasks: TaskFamily) -> str:
+    """Return why no statement of this theory can be asked of a family; empty if they can."""
+    if tasks.smoothness is Smoothness.CONTINUOUS:
+        return (
+            "the losses have no gradient at their kinks, so no theorem applies; use a smooth loss, "
+            "of SVM loss='smooth_hinge'"
+        )
+    if not tasks.has_hvps:
+        return (
+            "grad F needs Hessian-vector products of the losses; give the family hvps= or hessians="
+        )
+    return ""
+
+
+def _setting(
+    tasks: TaskFamily,
+    alpha: float,
+    start: Array | None,
+    switch_tol: float | None,
+    tol: float,
+    constants: Constants | None,
+) -> Setting:
+    known = _constants_for(tasks, alpha, start) if constants is None else constants
+    return Setting(tasks, alpha, known, start, switch_tol, tol)
 
 
 def _constants_for(tasks: TaskFamily, alpha: float, start: Array | None) -> Constants:
@@ -136,122 +194,73 @@ def _constants_for(tasks: TaskFamily, alpha: float, start: Array | None) -> Cons
     origin = np.zeros(tasks.dim) if start is None else start
     if centre is None:
         centre = origin
-    moves = max(float(np.linalg.norm(tasks.gradients(w), axis=1).max()) for w in (centre, origin))
-    radius = 2.0 * (float(np.linalg.norm(origin - centre)) + alpha * moves)
+    gradients = [task_gradients(tasks, w) for w in (centre, origin)]
+    moves = max(norm(row) for rows in gradients for row in rows)
+    radius = 2.0 * (norm(origin - centre) + alpha * moves)
+    if not all_finite(gradients[1]):
+        where = "w = 0, where the search for a minimiser begins" if start is None else "w0"
+        raise ValueError(
+            f"the losses or their gradients are not finite at {where}: pass a w0= inside their domain."
+        )
+    if not np.isfinite(radius):
+        radius = 0.0
     return find_constants(tasks, Ball(centre, radius if radius > 0 else 1.0))
 
 
-def _variants(setting: Setting) -> list[Certificate]:
-    """Return what is known of FO-MAML and of the Moreau envelope on the same tasks (C19)."""
-    k = setting.constants
-    if not (k.mu > 0 and setting.alpha * k.L < 1 and setting.alpha > 0):
-        return []
-    status = worst(k.mu, k.L, Status.BOUND)
-    low, _ = moreau_curvature(1.0 / setting.alpha, k.mu.value, k.L.value)
-    certificates = [
-        Certificate(
-            "moreau_rate",
-            "the Moreau-envelope flow with lambda = 1/alpha converges at this rate from everywhere",
-            "mu lambda/(mu + lambda) <= lambda_min",
-            (),
-            True if k.region is None else None,
-            value=float(low),
-            bound=0.0,
-            slack=float(low),
-            status=status,
-            note="no condition on kappa, sigma or alpha",
-        )
-    ]
-    if math.isfinite(k.sigma) and k.region is None:
-        # ||grad f|| <= r sigma/(1 - alpha L) where FO-MAML is stationary
-        a, half = 1.0 - setting.alpha * k.L, 0.5 * setting.alpha * (k.L - k.mu)
-        gradient = half * k.sigma / a
-        mean = (1.0 - setting.alpha * k.mu) * math.hypot(gradient, k.sigma)
-        floor = float(fomaml_floor(setting.alpha, k.mu.value, k.L.value, mean))
-        certificates.append(
-            Certificate(
-                "fomaml_floor",
-                "where FO-MAML is stationary, ||grad F|| is at most this, and need not be 0",
-                "alpha (L - mu)/2 E||grad f_i(u_i)||",
-                (),
-                True,
-                bound=floor,
-                status=worst(status, k.sigma),
-            )
-        )
-    return certificates
+def _uniqueness(setting: Setting) -> Iterator[Certificate]:
+    unique = unique_minimum(setting)
+    try:
+        counted = count_everywhere(setting)
+    except (OutOfTime, KeyboardInterrupt):
+        yield unique
+        raise
+    if counted is None:
+        yield unique
+        return
+    yield settle_uniqueness(unique, counted)
+    yield critical_points_certificate(counted)
 
 
-def _which_guarantee(setting: Setting, found: Certificates) -> Certificate:
-    """Choose the strongest statement that holds, and say it in one sentence (C20)."""
-    unique, time, local = found["unique_minimum"], found["time_bound"], found["local_minimum"]
-    estimated = unique.status is Status.ESTIMATE
-    manner = "is estimated to have" if estimated else "has"
-    promise = ""
-    if time.holds and time.bound is not None:
-        verb = "are estimated to bring" if time.status is Status.ESTIMATE else "bring"
-        promise = (
-            f", and {time.bound:.4g} units of time of the MAML flow from w0 {verb} ||grad F|| below "
-            f"{setting.tol:g}"
-        )
-    if setting.quadratic is not None and unique.holds:
-        text = (
-            f"Quadratic tasks: F {manner} exactly one critical point, its global minimum{promise}."
-        )
-        return _guarantee(text, True, unique.status)
-    if setting.quadratic is not None:
-        text = "Quadratic tasks whose G = E H_i (I - alpha H_i)^2 is not positive definite: F "
-        text += "has no unique minimum." if unique.holds is False else "may have no unique minimum."
-        return _guarantee(text, None, unique.status)
-    if unique.holds:
-        where = (
-            " among the points whose steps stay in the region"
-            if (setting.constants.region is not None)
-            else ""
-        )
-        text = f"F {manner} exactly one critical point{where}, its minimum{promise}."
-        return _guarantee(text, True, unique.status)
-    several = ""
-    if unique.holds is False and "critical_points" in {item.name for item in found}:
-        points = found["critical_points"]
-        several = (
-            f"F has {points.value:.0f} critical points ({points.note}), so no uniqueness holds."
-        )
-    reach = [model for model in setting.models if math.isfinite(model.gap_floor)]
-    region_free = setting.constants.region is None
-    if reach and region_free:
-        model = min(reach, key=lambda item: item.gap_floor)
-        bound = model.gradient_bound(model.gradient_radius(model.level_floor))
-        verb = "is estimated to come" if setting.status is Status.ESTIMATE else "comes"
-        text = (
-            f"{several or 'No uniqueness is certified, but'} "
-            f"{'The' if several else 'the'} MAML flow {verb} arbitrarily near to "
-            f"{{f - f* <= {model.level_floor:.4g}}}, where ||grad F|| <= {bound:.4g}."
-        )
-        extra = _local_sentence(local)
-        return _guarantee(text + extra, True, worst(setting.status, Status.BOUND))
-    if local.holds:
-        return _guarantee(
-            "No global statement applies." + _local_sentence(local), True, local.status
-        )
-    fallback = found["fallback_stationarity"]
-    if fallback.holds:
-        text = (
-            "Only the fallback applies: F falls along the flow, and ||grad F|| <= "
-            f"{setting.tol:g} at some time before {fallback.bound:.4g}."
-        )
-        return _guarantee(text, True, fallback.status)
-    return _guarantee("No guarantee of this theory applies to this problem.", None, setting.status)
+Search = Callable[[Setting], Iterable[Certificate]]
 
 
-def _local_sentence(local: Certificate) -> str:
-    if not local.holds:
-        return ""
-    manner = "It is estimated that F has" if local.status is Status.ESTIMATE else "F has"
-    return (
-        f" {manner} exactly one critical point in a ball about a computed minimiser: {local.note}."
-    )
+def _one(find: Callable[[Setting], Certificate | None]) -> Search:
+    def search(setting: Setting) -> list[Certificate]:
+        certificate = find(setting)
+        return [] if certificate is None else [certificate]
+
+    return search
 
 
-def _guarantee(text: str, holds: bool | None, status: Status) -> Certificate:
-    return Certificate("which_guarantee", text, "", (), holds, status=status)
+# What each search is about, said where it is not made, and the search.
+_SEARCHES: list[tuple[dict[str, str], Search]] = [
+    (
+        {
+            "smoothness": "Assumption 3.2: every grad f_i is L-Lipschitz",
+            "strong_convexity": "Assumption 3.3, read as Hess f_i >= mu I with mu > 0",
+            "gradient_variance": "Assumption 3.4: the task gradients have bounded deviation",
+            "lipschitz_hessian": "Assumption 3.5: every Hess f_i is kappa-Lipschitz",
+        },
+        assumption_certificates,
+    ),
+    ({"alpha_limits": "alpha is small enough for a unique minimum"}, _one(alpha_certificate)),
+    ({"unique_minimum": "F has exactly one critical point, its global minimiser"}, _uniqueness),
+    ({"critical_set": "every critical point of F lies near argmin f"}, _one(critical_set)),
+    ({"time_bound": "a time by which the MAML flow from w0 is at rest"}, _one(time_certificate)),
+    ({"bimaml_time": "the same for the BI-MAML flow"}, _one(bimaml_certificate)),
+    ({"iteration_bound": "the same in steps of gradient descent"}, _one(iteration_certificate)),
+    ({"step_size_limit": "the largest stable step size"}, _one(step_size_certificate)),
+    ({"local_minimum": "F has exactly one critical point in a ball"}, _one(local_minimum)),
+    ({"fallback_stationarity": "a time for any alpha"}, _one(fallback_certificate)),
+    (
+        {
+            "descent": "f descends along the MAML flow at w0 up to bias",
+            "gradient_transfer": "||grad F|| at w0 is bounded by ||grad f||",
+            "hessian_bounds": "the spectrum of Hess F at w0 is bounded",
+        },
+        point_certificates,
+    ),
+    ({"moreau_rate": "the rate of the Moreau-envelope flow"}, relatives),
+    ({"gradient_identity": "Proposition 3.1 at w0"}, _one(gradient_identity)),
+    ({"quadratic_exact": "F is quadratic"}, _one(quadratic_exact)),
+]

@@ -20,7 +20,7 @@ from maml_ode.theory.quantities import Status, worst
 
 __all__ = ["bimaml_certificate", "iteration_certificate", "time_certificate"]
 
-_NEEDS_START = Hypothesis("w0 is given", None)
+_OUTSIDE = "not computed: the losses are not finite at w0; pass a w0 inside their domain"
 
 
 def _printed_time(setting: Setting) -> float | None:
@@ -47,8 +47,8 @@ def time_certificate(setting: Setting) -> Certificate:
     start, facts = setting.start, setting.quadratic
     if start is None:
         return Certificate(
-            name, statement, "", (_NEEDS_START,), None, status=setting.status,
-            note="pass w0= to have a time",
+            name, statement, "", (setting.has_start,), None, status=setting.status,
+            note="pass w0= to have a time" if setting.w0 is None else _OUTSIDE,
         )  # fmt: skip
     printed_time = _printed_time(setting)
     if facts is not None:
@@ -108,10 +108,14 @@ def bimaml_certificate(setting: Setting) -> Certificate:
     statement = f"the BI-MAML flow (one-way switch) has ||grad F|| <= {setting.tol:g} by this time (Theorem 3.7)"
     start, eps0, k = setting.start, setting.switch_tol, setting.constants
     if start is None or eps0 is None or eps0 <= 0:
-        missing = _NEEDS_START if start is None else Hypothesis("switch_tol > 0 is given", None)
+        missing = setting.has_start
+        if start is not None:
+            missing = Hypothesis("switch_tol > 0 is given", None)
         return Certificate(
             name, statement, "", (missing,), None, status=setting.status,
-            note="pass w0= and switch_tol= to have a time",
+            note=_OUTSIDE
+            if start is None and setting.w0 is not None
+            else "pass w0= and switch_tol= to have a time",
         )  # fmt: skip
     formula = "log(||grad f(w0)||/eps0)/mu_f + time of the second phase"
     old = None
@@ -178,7 +182,13 @@ def iteration_certificate(setting: Setting) -> Certificate:
     start, facts = setting.start, setting.quadratic
     if start is None:
         return Certificate(
-            name, statement, "", (_NEEDS_START,), None, status=setting.status, note="pass w0="
+            name,
+            statement,
+            "",
+            (setting.has_start,),
+            None,
+            status=setting.status,
+            note="pass w0=" if setting.w0 is None else _OUTSIDE,
         )
     if facts is not None:
         if not facts.unique:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from maml_ode.sizes import MATRIX_ONCE
 from maml_ode.theory.bounds.printed import printed_alpha_3_10
-from maml_ode.theory.bounds.step_limits import alpha_limits, step_size_limit
+from maml_ode.theory.bounds.step_limits import alpha_limits
 from maml_ode.theory.certificates.certificate import Certificate, Hypothesis
 from maml_ode.theory.certificates.setting import Setting
+from maml_ode.theory.evaluation import extreme_eigenvalues, objective_hessian
 from maml_ode.theory.quantities import Quantity, Status, worst
 
 __all__ = [
@@ -262,8 +264,10 @@ def step_size_certificate(setting: Setting) -> Certificate:
             certificate, holds=True, value=limit, bound=limit, slack=0.0, note="exact, everywhere"
         )
     value = None
-    if setting.w0 is not None and setting.F.has_hessian and setting.tasks.dim <= 500:
-        value = step_size_limit(setting.F, setting.w0).value
+    small = setting.tasks.dim <= MATRIX_ONCE
+    if setting.start is not None and setting.F.has_hessian and small:
+        top = float(extreme_eigenvalues(objective_hessian(setting.F, setting.start.w))[1])
+        value = 2.0 / top if top > 0 else math.inf
     hypotheses = list(setting.standing())
     best: tuple[float, float] | None = None
     for model in setting.models:

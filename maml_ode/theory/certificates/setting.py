@@ -10,18 +10,28 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
+from maml_ode.sizes import MATRIX_IN_A_DESCENT
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.tasks.linear_model import LinearModel
 from maml_ode.theory.bounds.flow_times import unique_minimum_level
 from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
 from maml_ode.theory.bounds.sublevel_sets import Landscape, landscapes
 from maml_ode.theory.certificates.certificate import Hypothesis
+from maml_ode.theory.evaluation import (
+    all_finite,
+    norm,
+    objective_gradient,
+    task_gradients,
+    task_losses,
+)
 from maml_ode.theory.family_constants.model import Constants, deviation
 from maml_ode.theory.minimizer import objective_minimizer
 from maml_ode.theory.quantities import Status, worst
 from maml_ode.theory.regions import Sublevel, enclosing_ball
 
 __all__ = ["Point", "Setting"]
+
+_DESCENT_STEPS = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,22 +48,26 @@ class Point:
     @property
     def gradient_norm(self) -> float:
         """||grad f(w)||."""
-        return float(np.linalg.norm(self.gradient))
+        return norm(self.gradient)
 
     @property
     def gradient_F_norm(self) -> float:
         """||grad F(w)||."""
-        return float(np.linalg.norm(self.gradient_F))
+        return norm(self.gradient_F)
+
+    @property
+    def finite(self) -> bool:
+        """Whether every gradient here is a finite number; else nothing can be said from here."""
+        return all_finite(self.gradients, self.gradient_F, self.deviation, self.mean_norm)
 
     @classmethod
     def at(cls, F: MAMLLoss, w: Array) -> Point:
         """Evaluate the task gradients and grad F at ``w``."""
         p = F.tasks.weights
-        gradients = F.tasks.gradients(w)
-        norms = np.linalg.norm(gradients, axis=1)
-        return cls(
-            w, gradients, p @ gradients, F.gradient(w), deviation(gradients, p), float(p @ norms)
-        )
+        gradients = task_gradients(F.tasks, w)
+        mean_norm = float(p @ [norm(g) for g in gradients])
+        gradient_F = objective_gradient(F, w)
+        return cls(w, gradients, p @ gradients, gradient_F, deviation(gradients, p), mean_norm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +99,18 @@ class Setting:
 
     @cached_property
     def start(self) -> Point | None:
-        """The evaluations at w0."""
-        return None if self.w0 is None else Point.at(self.F, self.w0)
+        """The evaluations at w0; None without one, or where they are not finite."""
+        if self.w0 is None:
+            return None
+        point = Point.at(self.F, self.w0)
+        return point if point.finite else None
+
+    @cached_property
+    def has_start(self) -> Hypothesis:
+        """The hypothesis of every statement about a run."""
+        if self.w0 is None:
+            return Hypothesis("w0 is given", None)
+        return Hypothesis("the gradients at w0 are finite", self.start is not None)
 
     @cached_property
     def models(self) -> list[Landscape]:
@@ -120,7 +144,7 @@ class Setting:
     def solution(self) -> Array | None:
         """A local minimiser of F, computed from w0 or argmin f; None if Hess F is not available."""
         start = self.w0 if self.constants.minimizer is None else self.constants.minimizer
-        if start is None or not self.F.has_hessian or self.tasks.dim > 300:
+        if start is None or not self.F.has_hessian or self.tasks.dim > MATRIX_IN_A_DESCENT:
             return None
         return objective_minimizer(self.F, start)
 
@@ -164,7 +188,7 @@ class Setting:
             return Hypothesis(name, False, "argmin f is not known to lie in it")
         ball = enclosing_ball(k.region, k.minimizer, k.mu_f)
         r = math.sqrt(2.0 * level / k.mu_f)
-        forces = float(np.linalg.norm(self.tasks.gradients(k.minimizer), axis=1).max())
+        forces = max(norm(g) for g in task_gradients(self.tasks, k.minimizer))
         reach = max(r, (1.0 - self.alpha * k.mu) * r + self.alpha * forces)
         reach += float(np.linalg.norm(k.minimizer - ball.center))
         return Hypothesis(
@@ -179,19 +203,22 @@ class Setting:
         """
         k, tasks = self.constants, self.tasks
         lower = np.full(tasks.n_tasks, 0.0 if isinstance(tasks, LinearModel) else -np.inf)
-        convex = k.mu_i > 0
+        convex = (k.mu_i > 0) & np.isfinite(k.L_i)
         if convex.any() and k.region is None:
             origin = np.zeros(tasks.dim) if self.w0 is None else self.w0
             x = np.tile(origin, (tasks.n_tasks, 1))
             momentum, previous = x.copy(), x.copy()
-            rate = 1.0 / np.maximum(k.L_i, 1e-300)
+            # a task that is not convex stays where it is: nothing is known of its minimum
+            rate = np.where(convex, 1.0 / np.where(convex, k.L_i, 1.0), 0.0)
             root = np.sqrt(np.where(convex, k.mu_i, 0.0) * rate)
             push = np.where(convex, (1.0 - root) / (1.0 + root), 0.0)[:, None]
-            for _ in range(300):
-                x = momentum - rate[:, None] * tasks.gradients(momentum)
+            for _ in range(_DESCENT_STEPS):
+                x = momentum - rate[:, None] * task_gradients(tasks, momentum)
                 momentum, previous = x + push * (x - previous), x
-            squares = (tasks.gradients(x) ** 2).sum(axis=1)
-            gap = squares / (2.0 * np.where(convex, k.mu_i, 1.0))
-            lower = np.where(convex, np.maximum(lower, tasks.losses(x) - gap), lower)
-        total = float(tasks.weights @ lower) if np.isfinite(lower).all() else -math.inf
+            gradients, losses = task_gradients(tasks, x), task_losses(tasks, x)
+            if all_finite(gradients, losses):
+                gap = (gradients**2).sum(axis=1) / (2.0 * np.where(convex, k.mu_i, 1.0))
+                lower = np.where(convex, np.maximum(lower, losses - gap), lower)
+        counted = tasks.weights > 0
+        total = float(tasks.weights[counted] @ lower[counted])
         return total if math.isfinite(total) else None

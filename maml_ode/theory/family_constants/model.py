@@ -16,6 +16,7 @@ import numpy as np
 
 from maml_ode._validation import Array, freeze
 from maml_ode.tasks.base import TaskFamily
+from maml_ode.theory.evaluation import norm, task_gradients
 from maml_ode.theory.minimizer import expected_loss_minimizer
 from maml_ode.theory.quantities import Quantity, Status, worst
 from maml_ode.theory.regions import Ball, Region, Sublevel, enclosing_ball
@@ -168,8 +169,8 @@ def assemble(
     if sigma0 is None:
         sigma0 = math.inf
         if minimizer is not None and mean_low > 0:
-            gradients = tasks.gradients(minimizer)
-            gradient = float(np.linalg.norm(p @ gradients))
+            gradients = task_gradients(tasks, minimizer)
+            gradient = norm(p @ gradients)
             slack = 0.5 * (high - low) * gradient / mean_low
             sigma0 = deviation(gradients, p) + slack
             notes = {"sigma0": "sd at argmin f", **notes}
@@ -197,8 +198,9 @@ def assemble(
 
 def deviation(gradients: Array, weights: Array) -> float:
     """Return sd = (sum p_i ||g_i - g||^2)^(1/2) of the rows of ``gradients``."""
-    centred = gradients - weights @ gradients
-    return math.sqrt(float(weights @ np.einsum("md,md->m", centred, centred)))
+    with np.errstate(all="ignore"):  # gradients at a point of our own may not be finite
+        centred = gradients - weights @ gradients
+        return float(np.sqrt(weights @ np.einsum("md,md->m", centred, centred)))
 
 
 def _restrict_sigma(tasks: TaskFamily, k: Constants) -> Constants:
@@ -211,7 +213,7 @@ def _restrict_sigma(tasks: TaskFamily, k: Constants) -> Constants:
         note = "sigma0 + nu sqrt(2 L_f c) on V(c)"
     else:
         ball = enclosing_ball(k.region, k.minimizer, k.mu_f)
-        centre = deviation(tasks.gradients(ball.center), tasks.weights)
+        centre = deviation(task_gradients(tasks, ball.center), tasks.weights)
         local = centre + 0.5 * (k.L - k.mu) * ball.radius
         source = worst(k.L, k.mu, Status.BOUND)
         note = "sd at the centre + (L - mu)/2 radius"

@@ -38,7 +38,9 @@ def quadratic_constants(
     mean = np.tensordot(p, terms.H, 1)
     mean_eigenvalues: Array = np.asarray(np.linalg.eigvalsh(mean), dtype=np.float64)
     spread = terms.H - mean
-    second = np.einsum("m,mij,mjk->ik", p, spread, spread)
+    second = np.zeros_like(mean)
+    for weight, block in zip(p, spread, strict=True):
+        second += weight * (block @ block)
     common = float(np.abs(spread).max()) <= 1e-14 * float(np.abs(terms.H).max())
     sigma0 = nu = sigma = math.inf
     minimizer: Array | None = None
