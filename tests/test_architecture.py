@@ -19,7 +19,6 @@ FLOORS = [
     {"compiled"},
     {"tasks"},
     {"counts", "energy"},
-    {"quadratic_form", "inner_loop"},
     {"objectives"},
     {"derivative_check", "fields"},
     {"switch_rules"},
@@ -34,7 +33,17 @@ FLOORS = [
 ]
 # A trajectory draws itself: the method imports the drawing room when it is called.
 ALLOWED_UPWARD = {("trajectory", "plotting")}
-ENTRANCES = {"", "compiled", "tasks", "integrate", "experiments", "theory", "plotting", "reproduce"}
+ENTRANCES = {
+    "",
+    "compiled",
+    "tasks",
+    "objectives",
+    "integrate",
+    "experiments",
+    "theory",
+    "plotting",
+    "reproduce",
+}
 
 
 def room_of(module):
