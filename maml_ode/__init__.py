@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from maml_ode import errata as errata
     from maml_ode import experiments as experiments
     from maml_ode import integrate as integrate
+    from maml_ode import objectives as objectives
     from maml_ode import plotting as plotting
     from maml_ode import tasks as tasks
     from maml_ode import theory as theory
@@ -58,5 +59,13 @@ __getattr__, __dir__ = attach(
         "reptile_flow": "maml_ode.flows",
         "solve": "maml_ode.integrate",
     },
-    submodules=("errata", "experiments", "integrate", "plotting", "tasks", "theory"),
+    submodules=(
+        "errata",
+        "experiments",
+        "integrate",
+        "objectives",
+        "plotting",
+        "tasks",
+        "theory",
+    ),
 )
