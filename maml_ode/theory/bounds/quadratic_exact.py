@@ -146,7 +146,7 @@ class QuadraticFacts:
         while excess(end) > 0:
             end *= 1.0 + 1e-9
         time = float(brentq(excess, 0.0, end, xtol=1e-300, rtol=4.0 * EPS))
-        error = self._gradient_error(time, point) / (tol * self.rate)
+        error = self._gradient_error(time, point) / tol / float(self.rate)
         return Quantity(time, safe_side(time, error, above=True).status)
 
     def _gradient_error(self, t: float, w: Array) -> float:

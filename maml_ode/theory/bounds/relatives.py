@@ -88,7 +88,8 @@ def moreau_curvature(lam: Numbers, mu: Numbers, L: Numbers) -> tuple[Array, Arra
     No kappa, sigma or limit on lam: its flow converges linearly from everywhere (mu > 0).
     """
     x, low, high = (np.asarray(v, dtype=np.float64) for v in (lam, mu, L))
-    return low * x / (low + x), high * x / (high + x)
+    # an infinite lam, 1/alpha at a tiny alpha, gives mu and L
+    return low / (1.0 + low / x), high / (1.0 + high / x)
 
 
 def imaml_curvature_lower(

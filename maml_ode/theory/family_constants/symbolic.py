@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from maml_ode.tasks.symbolic import Symbolic
+from maml_ode.theory.budget import check_time
 from maml_ode.theory.family_constants.model import Constants, assemble, register
 from maml_ode.theory.family_constants.sampling import sampled_constants
 from maml_ode.theory.intervals.expressions import (
@@ -62,6 +63,7 @@ class _Tasks:
 
     def at(self, i: int, x: Enclosure) -> list[Enclosure]:
         """Return enclosures of f_i', f_i'', f_i''', f_i'''' on ``x``."""
+        check_time()
         return self._function({self._variable: x, **self._parameters[i]})
 
     def task(self, i: int, order: int, sign: int) -> Callable[[Enclosure], tuple[Any, Any]]:
