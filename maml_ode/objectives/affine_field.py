@@ -29,7 +29,7 @@ class EigenField(Protocol):
         """Return the components of the field at ``w`` along the eigenvectors, shape (d,)."""
         ...
 
-    def norm(self, w: Array) -> tuple[float, float]:
+    def norm(self, w: Array, made_of: Array) -> tuple[float, float]:
         """Return the norm of the field evaluated at ``w`` and a bound on its rounding."""
         ...
 
@@ -84,9 +84,17 @@ class AffineField:
         """
         return self.eigen.amplitudes(w)
 
-    def norm(self, w: Array) -> tuple[float, float]:
-        """Return the norm of the field, evaluated at ``w`` and not by its closed form, and its error bar."""
-        return self.eigen.norm(w)
+    def norm(self, w: Array, made_of: Array | None = None) -> tuple[float, float]:
+        """Return the norm of the field, evaluated at ``w`` and not by its closed form, and its error bar.
+
+        Parameters
+        ----------
+        w : ndarray of shape (d,)
+        made_of : ndarray of shape (d,), optional
+            The sizes of what each coordinate of ``w`` was added up from, relative to which it is rounded;
+            the coordinate's own by default.
+        """
+        return self.eigen.norm(w, np.abs(w) if made_of is None else made_of)
 
     def equilibrium(self, w: Array) -> Array:
         """Return the rest point that differs from ``w`` in no direction of eigenvalue 0.
@@ -148,8 +156,8 @@ class _ModifiedEigen:
         order = np.argsort(self.gradient.spectrum.values * self._factor, kind="stable")
         return np.asarray((self._factor * self.gradient.amplitudes(w))[order])
 
-    def norm(self, w: Array) -> tuple[float, float]:
-        norm, bar = self.gradient.norm(w)
+    def norm(self, w: Array, made_of: Array) -> tuple[float, float]:
+        norm, bar = self.gradient.norm(w, made_of)
         own = self.gradient.spectrum
         parts = own.vectors.T @ (self.gradient.k - self.gradient.K @ w)
         top = float(np.abs(self._factor).max())

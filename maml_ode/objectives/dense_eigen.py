@@ -41,9 +41,9 @@ class DenseEigen:
         rounding = (spectrum.values <= 0.0) & (np.abs(parts) <= noise)
         return np.where(rounding, 0.0, parts)
 
-    def norm(self, w: Array) -> tuple[float, float]:
+    def norm(self, w: Array, made_of: Array) -> tuple[float, float]:
         """Return the norm of the field evaluated at ``w`` and a bound on its rounding."""
-        size = norm_bound(w)
+        size = norm_bound(made_of)
         rounding = w.size * EPS * (norm_bound(self.k) + norm_bound(self.K) * size)
         bar = rounding + self.K_error * size + self.k_error
         return float(np.linalg.norm(self.k - self.K @ w)), bar

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import qr
 from scipy.linalg.lapack import dgejsv
 
@@ -48,39 +47,34 @@ class GradedField:
         """Return the components of the field at ``w`` along the eigenvectors; exactly 0 in the null space."""
         return np.asarray(self.left @ (self.target - self.rows @ w))
 
-    def norm(self, w: Array) -> tuple[float, float]:
+    def norm(self, w: Array, made_of: Array) -> tuple[float, float]:
         """Return the norm of the field evaluated at ``w`` from the residual, and a bound on its rounding."""
-        return self.residual.norm(w)
+        return self.residual.norm(w, made_of)
 
 
 def decompose(residual: Residual) -> GradedField:
     """Decompose a residual field once."""
-    alive = np.abs(residual.phi) > residual.phi_error
-    phi, Z = residual.phi[alive], residual.Z[alive]
+    alive = residual.counts
+    phi, Z, q = residual.phi[alive], residual.Z[alive], residual.q[alive]
     root = np.sqrt(np.abs(phi))
-    d = residual.sizes.size
-    scale = np.where(residual.sizes > 0, residual.sizes, 1.0)
     top = float(root.max(initial=0.0))
-    if top == 0.0:
-        empty = np.zeros((d, 0))
-        spectrum = Spectrum(np.zeros(d), np.eye(d), np.full(d, _dropped(residual)))
-        return GradedField(residual, spectrum, empty, np.zeros(0), empty.T)
-    B = (root / top)[:, None] * Z / scale
-    Q, R, order = qr(B, mode="economic", pivoting=True)
-    rank = int(np.count_nonzero(np.abs(np.diag(R)) > _threshold(residual)))
-    Q, factor = Q[:, :rank], np.zeros((rank, d))
-    factor[:, order] = R[:rank]
-    factor = factor * scale * top
-    target = Q.T @ (root * residual.q[alive])
+    scale = np.where(residual.sizes > 0, residual.sizes, 1.0)
+    Q, triangle, order = qr(
+        (root / (top or 1.0))[:, None] * Z / scale, mode="economic", pivoting=True
+    )
+    rank = int(np.count_nonzero(np.abs(np.diag(triangle)) > _threshold(residual)))
+    Q, rows = Q[:, :rank], np.zeros((rank, scale.size))
+    rows[:, order] = triangle[:rank]
+    rows = rows * scale * top
     if (phi > 0).all():
-        vectors, singular, inner = _graded_svd(factor.T)
-        values, left, rows = singular**2, singular[:, None] * inner.T, factor
+        vectors, singular, inner = _graded_svd(rows)
+        values, left, target = singular**2, singular[:, None] * inner.T, Q.T @ (root * q)
     else:
-        basis, triangle = np.linalg.qr(factor.T)
+        basis, corner = np.linalg.qr(rows.T)
         core = (Q.T * np.sign(phi)) @ Q
-        values, inner = np.linalg.eigh(triangle @ core @ triangle.T)
-        vectors, left, rows = basis @ inner, inner.T @ triangle, core @ factor
-        target = Q.T @ (np.sign(phi) * root * residual.q[alive])
+        values, inner = np.linalg.eigh(corner @ core @ corner.T)
+        vectors, left, rows = basis @ inner, inner.T @ corner, core @ rows
+        target = Q.T @ (np.sign(phi) * root * q)
     return _assembled(residual, values, vectors, left, target, rows)
 
 
@@ -89,41 +83,55 @@ def _threshold(residual: Residual) -> float:
     return 4.0 * residual.unit * float(np.sqrt(residual.sizes.size))
 
 
-def _dropped(residual: Residual) -> float:
-    """Return how much the rows whose weight is rounding could add to an eigenvalue."""
-    weight = float((np.abs(residual.phi) + residual.phi_error).max(initial=0.0))
-    return weight * float(np.linalg.norm(residual.sizes)) ** 2
-
-
 def _assembled(
     residual: Residual, values: Array, vectors: Array, left: Array, target: Array, rows: Array
 ) -> GradedField:
     """Complete the basis by the null space and give every eigenvalue its error bar."""
     d, rank = vectors.shape
-    null = qr(vectors, mode="full")[0][:, rank:] if rank < d else np.zeros((d, 0))
+    null = qr(vectors, mode="full")[0][:, rank:] if 0 < rank < d else np.eye(d)[:, rank:]
     every = np.hstack([null, vectors])
     values = np.concatenate([np.zeros(d - rank), values])
     left = np.vstack([np.zeros((d - rank, rank)), left])
-    alive = np.abs(residual.phi) > residual.phi_error
-    top = float(np.sqrt(np.abs(residual.phi[alive]).max()))
-    # Z v is off by `off`; rows of rounded weight add theirs.
+    # Z v is off by `off`; rows whose weight is rounded add what that may be.
+    top = float(np.sqrt(np.abs(residual.phi[residual.counts]).max(initial=0.0)))
     off = top * residual.unit * (residual.sizes @ np.abs(every))
-    weights = np.where(alive, residual.phi_error, np.abs(residual.phi) + residual.phi_error)
-    error = weights @ (residual.Z @ every) ** 2
-    error = error + 2.0 * np.sqrt(np.abs(values)) * off + off**2
-    if (residual.phi[alive] < 0).any():
+    unsure = residual.phi_error + np.where(residual.counts, 0.0, np.abs(residual.phi))
+    error = unsure @ (residual.Z @ every) ** 2 + 2.0 * np.sqrt(np.abs(values)) * off + off**2
+    if (residual.phi[residual.counts] < 0).any():
         error = error + solver_error(d, float(np.abs(values).max()))
-    error[: d - rank] += (_threshold(residual) / residual.unit * off[: d - rank]) ** 2
+    # No vector of the null space is more its own than another: each eigenvalue is at most the trace.
+    lost = (_threshold(residual) / residual.unit * off[: d - rank]) ** 2
+    error[: d - rank] = np.sum(error[: d - rank] + lost)
     order = np.argsort(values, kind="stable")
     spectrum = Spectrum(values[order], every[:, order], error[order])
     return GradedField(residual, spectrum, left[order], target, rows)
 
 
-def _graded_svd(matrix: npt.NDArray[np.float64]) -> tuple[Array, Array, Array]:
-    """Return U, sigma, V of a d x r matrix of full column rank, d >= r, small sigma to relative accuracy."""
-    unit = float(np.abs(matrix).max())
-    sigma, U, V, work, _, info = dgejsv(matrix / unit, joba=2, jobu=0, jobv=0, jobt=1)
-    if info != 0:
-        U, sigma, Vt = np.linalg.svd(matrix / unit, full_matrices=False)
-        return U, sigma * unit, Vt.T
-    return U, sigma * (work[0] / work[1]) * unit, V
+def _graded_svd(rows: Array) -> tuple[Array, Array, Array]:
+    """Return V, sigma, U of an r x d matrix U sigma V' of full row rank with columns of very different size.
+
+    Square, it is a well-conditioned matrix with scaled columns, for which the method was made. With fewer rows
+    it is transposed, and then safe if its rows are sorted, largest first (Cox and Higham, "Stability of
+    Householder QR factorization for weighted least squares problems", 1998).
+    """
+    rank, d = rows.shape
+    if rank == 0:
+        return np.zeros((d, 0)), np.zeros(0), np.zeros((0, 0))
+    unit = float(np.abs(rows).max())
+    if rank == d:
+        sigma, U, V = _jacobi(rows / unit, "CEFGAR".index("C"))
+        return V, sigma * unit, U
+    order = np.argsort(-np.linalg.norm(rows / unit, axis=0), kind="stable")
+    sigma, V, U = _jacobi(rows.T[order] / unit, "CEFGAR".index("F"))
+    unsorted = np.empty_like(V)
+    unsorted[order] = V
+    return unsorted, sigma * unit, U
+
+
+def _jacobi(matrix: Array, accuracy: int) -> tuple[Array, Array, Array]:
+    """Return sigma, U, V of a tall matrix; ``accuracy`` is the place of LAPACK's JOBA among its letters."""
+    sigma, U, V, work, _, info = dgejsv(matrix, joba=accuracy, jobu=0, jobv=0, jobt=1)
+    if info != 0:  # the sweeps did not converge, which has never been seen
+        U, sigma, Vt = np.linalg.svd(matrix, full_matrices=False)
+        return sigma, U, Vt.T
+    return sigma * (work[0] / work[1]), U, V

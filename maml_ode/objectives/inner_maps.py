@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maml_ode.objectives.rounded import Rounded
-from maml_ode.objectives.spectrum import norm_bound
+from maml_ode.objectives.spectrum import EPS, norm_bound
 from maml_ode.tasks.base import QuadraticTerms
 
 __all__ = ["InnerMaps", "curvature", "slope"]
@@ -35,7 +35,7 @@ class InnerMaps:
         """Follow the steps on task i."""
         H, b = curvature(terms, i), slope(terms, i)
         d = b.value.size
-        contraction = norm_bound(np.eye(d) - alpha * H.value) if inner_steps else 1.0
+        contraction = norm_bound(np.eye(d) - alpha * H.value) + EPS * (1.0 + alpha * H.norm)
         P, r = Rounded(np.eye(d)), Rounded(np.zeros(d))
         slopes, offsets = Rounded(np.zeros((d, d))), Rounded(np.zeros(d))
         for _ in range(inner_steps):

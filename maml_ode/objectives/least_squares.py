@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from maml_ode._validation import Array
 from maml_ode.objectives.spectrum import EPS
@@ -51,17 +52,25 @@ class Residual:
     q_size: float
 
     @property
+    def counts(self) -> npt.NDArray[np.bool_]:
+        """Which rows have a weight that is more than rounding."""
+        return np.asarray(np.abs(self.phi) > self.phi_error)
+
+    @property
     def unit(self) -> float:
         """How far a column of Z may be off, relative to its size."""
         n, d = self.Z.shape
-        return 2.0 * EPS * (math.sqrt(n + d) + d)
+        return float(2.0 * EPS * (math.sqrt(n + d) + d))
 
-    def norm(self, w: Array) -> tuple[float, float]:
-        """Return the norm of the field at ``w`` and a bound on its rounding."""
+    def norm(self, w: Array, made_of: Array) -> tuple[float, float]:
+        """Return the norm of the field at ``w`` and a bound on its rounding and on that of ``w``.
+
+        ``made_of`` holds the sizes of what each coordinate of ``w`` was added up from.
+        """
         residual = self.q - self.Z @ w
         weighted = self.phi * residual
         size = float(np.linalg.norm(self.sizes))
-        rounded = self.unit * (self.q_size + float(self.sizes @ np.abs(w)))
+        rounded = self.unit * (self.q_size + float(self.sizes @ made_of))
         off = float(np.abs(self.phi).max(initial=0.0)) * rounded + float(
             np.linalg.norm(self.phi_error * residual)
         )
@@ -124,7 +133,7 @@ def _of_rows(
                 curvatures, vectors = np.linalg.eigh(product)
                 rows, targets = vectors.T @ R, vectors.T @ t
                 reach = 2.0 * alpha * s * float(np.abs(curvatures).max())
-                off = t.size * EPS * (1.0 + reach)
+                off = sum(R.shape) * EPS * (1.0 + reach)
                 value, error = shape(1.0 - 2.0 * alpha * s * curvatures, off)
             elif inner_steps > 0:
                 value, error = shape(value, 0.0)
