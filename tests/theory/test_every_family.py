@@ -64,7 +64,7 @@ def sinusoid(rng, M, d, s):
 
 FORMULAS = {
     name: mo.tasks.Symbolic(name, "w")
-    for name in ("exp(w)", "w-log(w)", "log(w)**2", "1/w", "-w**2 + w", "w**4")
+    for name in ("exp(w)", "w-log(w)", "log(w)**2", "1/w", "w**4")
 } | {"x*y + sin(x)": mo.tasks.Symbolic("x*y + sin(x)", ["x", "y"])}
 
 
@@ -92,7 +92,7 @@ MAKERS = [quadratic, regression, logistic, svm, sinusoid, symbolic, callables]
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_certify_answers(make):
     rng = np.random.default_rng(20261125)
-    for _ in range(25):
+    for _ in range(6 if make is symbolic else 25):
         M, d = int(rng.integers(1, 4)), int(rng.integers(1, 4))
         s = 10.0 ** rng.uniform(-9, 9) if rng.random() < 0.7 else 1.0
         tasks = make(rng, M, d, s)
