@@ -162,10 +162,13 @@ def time_bound(
     # 1e-6
     smallest = max(1e-6 * max(floor, min(tol, excess)), 1e3 * np.finfo(float).tiny)
     offsets = np.geomspace(excess, smallest, _STAGES) if excess > smallest else np.array([smallest])
-    levels = [landscape.level(floor + float(x)) for x in offsets]
+    gaps = [floor + float(x) for x in offsets]
+    levels = [landscape.level(s) for s in gaps]
     rates = np.array([landscape.strong_convexity(c) for c in levels])
-    # V(c) is entered when s <= s_c; inside, f - f* <= c gives ||grad f|| <= sqrt(2 L_f c)
-    starts = np.array([landscape.gradient_bound(landscape.gradient_radius(c)) for c in levels])
+    # V(c) is entered when s <= s_c; inside, f - f* <= c gives ||grad f|| <= sqrt(2 L_f c), here from s,
+    # because c = s^2/(2 mu_f) may be below the smallest float
+    widest = math.sqrt(landscape.L_f / landscape.mu_f)
+    starts = np.array([landscape.gradient_bound(widest * s) for s in gaps])
     starts[0] = min(starts[0], math.inf if gradient_F_norm is None else gradient_F_norm)
     times = (
         np.log(offsets[0] / offsets) / landscape.decay_rate if excess > smallest else np.zeros(1)
