@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 import maml_ode as mo
 from maml_ode.theory import Constants, Quantity, Status, certify
 from maml_ode.theory.bounds import descent_steps, flow_times
+from maml_ode.theory.bounds.logarithms import log_ratio, whole_steps
 from maml_ode.theory.bounds.near_a_point import local_certificate
 from maml_ode.theory.bounds.sublevel_sets import Landscape, landscapes
 from maml_ode.theory.certificates.of_the_problem import unique_minimum
@@ -542,3 +543,104 @@ def test_the_smallest_tolerances_promise_nothing_wrong():
     report = certify(TASKS, ALPHA, w0=[W0], switch_tol=1e-320, tol=1e-320, constants=known())
     assert report["time_bound"].bound > 320 * math.log(10) / HIGH**2 / L
     assert report["bimaml_time"].holds is True
+
+
+def noiseless(**changes):
+    numbers = {
+        "alpha": 0.0,
+        "mu": 1.0,
+        "L": 2.0,
+        "kappa": 0.0,
+        "mu_f": 1.0,
+        "L_f": 2.0,
+        "sigma": 0.0,
+    }
+    return Landscape(**{**numbers, **changes})
+
+
+def test_where_no_time_and_no_number_is_promised():
+    strong = noiseless(alpha=0.2, kappa=50.0, sigma=1.0)  # m(c_inf) < 0
+    assert flow_times.unique_minimum_level(strong) is None
+    assert flow_times.unique_minimum_level(noiseless(alpha=0.5)) is None  # alpha L = 1
+    assert flow_times.unique_minimum_level(noiseless(mu=0.0)) is None
+    assert flow_times.unique_minimum_level(noiseless()) == 0.0
+    assert flow_times.time_bound(strong, 1.0, 1e-3).total == math.inf
+    assert flow_times.two_phase_time(strong, 1.0, 1e-3, 1.0) == math.inf
+    at_rest = flow_times.time_bound(noiseless(), 1.0, 1e-3, 1e-3)
+    assert (at_rest.total, at_rest.approach, at_rest.level) == (0.0, 0.0, 0.5)
+    assert descent_steps.iteration_bound(strong, 1.0, 0.1, 1e-3).total == math.inf
+    assert descent_steps.iteration_bound(noiseless(mu=0.0), 1.0, 0.1, 1e-3).total == math.inf
+    assert descent_steps.iteration_bound(noiseless(), 0.0, 0.25, 1e-3).total == 0.0
+    # P = psi - L_f beta/2 = 0 at beta = 1/L_f and psi = 1/2
+    flat = noiseless(alpha=0.2, mu=0.0, mu_f=0.1, sigma=0.1)
+    assert flat.psi < 0.5
+    assert descent_steps.gap_after_step(flat, 1.0, 0.5) == math.inf
+    assert descent_steps.discrete_level_floor(flat, 0.5) == math.inf
+    for step in (0.0, 0.51):
+        with pytest.raises(ValueError, match=r"step_size must lie in \(0, 1/L_f\] = \(0, 0\.5\]"):
+            descent_steps.descent_coefficients(noiseless(), step)
+    assert descent_steps.descent_coefficients(noiseless(), 0.5) == (0.5, 0.0, 0.0)
+    # on f: 2/(L_f + mu_f) = 2/3
+    assert descent_steps.phase_one_iterations(noiseless(), 10.0, 1.0, 0.67) == math.inf
+    assert descent_steps.phase_one_iterations(noiseless(), 10.0, 1.0, 0.6) == 3.0  # 0.4^3 < 0.1
+    assert descent_steps.phase_one_iterations(noiseless(), 10.0, 0.0, 0.6) == math.inf
+    assert descent_steps.stable_step_size(noiseless(), 1.0) == pytest.approx(2 / 3)
+    affine = noiseless(alpha=0.1, sigma=0.2, nu=0.3)
+    rho, b = affine.rho, affine.b
+    x = 2.0 * 0.25
+    wanted = (
+        0.8**2 - rho * 0.3 - 0.5 * x * (b**2 + rho * 0.3) ** 2,
+        rho * 0.2 * (1 + x * (b**2 + rho * 0.3)),
+        0.5 * x * (rho * 0.2) ** 2,
+    )
+    assert descent_steps.descent_coefficients(affine, 0.25) == pytest.approx(wanted, rel=1e-13)
+
+
+def test_nothing_is_certified_near_a_point_outside_of_the_domain():
+    tasks = mo.tasks.from_callables(
+        lambda i, w: np.log(w).sum(), lambda i, w: np.where(w > 0, 1 / w, np.nan),
+        lambda i, w: np.diag(np.where(w > 0, -1 / w**2, np.nan)), n_tasks=1, dim=1,
+    )  # fmt: skip
+    found = local_certificate(tasks, 1.0, [0.5], mu_i=[-1.0], L_i=[1.0], kappa_i=[1.0], radius=0.1)
+    assert (found.unique, found.distance, found.strong_convexity) == (False, math.inf, -math.inf)
+    concave = mo.tasks.Sinusoid([-1.0], [0.1], [1.0])
+    found = local_certificate(concave, 0.1, [0.5], mu_i=[-2.1], L_i=[-1.9], kappa_i=[0.1])
+    assert (found.unique, found.radius) == (False, 0.0)
+    flat = mo.tasks.Quadratic([[[2.0]]], [[0.0]])
+    found = local_certificate(flat, 0.1, [0.5], mu_i=[2.0], L_i=[2.0], kappa_i=[0.0])
+    assert (found.unique, found.radius) == (True, math.inf)
+    assert found.strong_convexity == pytest.approx(2 * 0.8**2, rel=1e-14)
+    assert found.distance == pytest.approx(0.5, rel=1e-14)
+
+
+def test_logarithms():
+    assert log_ratio(10.0, 1.0) == pytest.approx(math.log(10), rel=1e-15)
+    assert log_ratio(1.0, 1.0) == log_ratio(0.5, 1.0) == log_ratio(0.0, 0.0) == 0.0
+    assert log_ratio(1.0, 0.0) == math.inf
+    assert log_ratio(1e300, 1e-300) == pytest.approx(600 * math.log(10), rel=1e-15)
+    assert math.isnan(log_ratio(math.nan, 1.0))
+    assert math.isnan(log_ratio(1.0, math.nan))
+    assert [whole_steps(x, 2.0) for x in (-1.0, 0.0, 0.1, 3.9, 4.1)] == [0.0, 0.0, 1.0, 2.0, 3.0]
+    assert whole_steps(4.0 * (1 - 1e-13), 2.0) == 3.0  # rounding never makes it one too low
+    assert whole_steps(math.inf, 1.0) == math.inf
+
+
+def test_other_bounds_of_relatives_by_hand():
+    variants = mo.theory.variants
+    alpha, mu, top = 0.1, 1.0, 3.0
+    a, b = 0.7, 0.9
+    psi, rho, high = variants.inner_steps_factors(alpha, mu, top, 2)
+    assert (psi, rho, high) == pytest.approx((2 * 0.8**4 - b**4, b**4 - 0.8**4, b**4), rel=1e-13)
+    low, up = variants.inner_steps_curvature(0.5, alpha, mu, top, 0.2, 2)
+    noise = alpha * 0.2 * b**3 * (1 + b) * 0.5
+    assert (low, up) == pytest.approx((mu * a**4 - noise, top * b**4 + noise), rel=1e-13)
+    q = [4 * x / (2 + x) ** 2 for x in (mu, top)]
+    found = variants.imaml_curvature_lower(2.0, mu, top, 0.2, 0.5)
+    assert found == pytest.approx(min(q) - 0.1 * (2 / 3) ** 3 * 0.5, rel=1e-13)
+    shifts = {"maml": 6, "fomaml": 3, "reptile": 1, "moreau": 1, "imaml": 2}
+    for method, multiple in shifts.items():
+        assert variants.shift_multiple(method, 3) == multiple
+    tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[1.0], [-1.0]])
+    # x* = 0: E H g = (1 * (-1) + 3 * 1)/2 = 1 over E H = 2
+    assert variants.first_order_shift(tasks, [0.0]) == pytest.approx([0.5], rel=1e-14)
+    assert variants.fomaml_floor(alpha, mu, top, 2.0) == pytest.approx(0.1 * 2.0, rel=1e-13)
