@@ -11,7 +11,7 @@ import maml_ode as mo
 from maml_ode.theory import Constants, Quantity, Status, certify
 from maml_ode.theory.bounds import descent_steps, flow_times
 from maml_ode.theory.bounds.logarithms import log_ratio, whole_steps
-from maml_ode.theory.bounds.near_a_point import local_certificate
+from maml_ode.theory.bounds.near_a_point import fallback_gradient_norm, local_certificate
 from maml_ode.theory.bounds.sublevel_sets import Landscape, landscapes
 from maml_ode.theory.certificates.of_the_problem import unique_minimum
 from maml_ode.theory.certificates.setting import Setting
@@ -169,14 +169,14 @@ def continuous_time(s0, start, tol):
         return quad(lambda x: m_of(c_at(x)), tau, t, epsabs=1e-12, epsrel=1e-12, limit=200)[0]
 
     best = math.inf
-    for tau in (0.0, *np.linspace(0.02, 8.0, 60)):
+    for tau in (0.0, *np.linspace(0.02, 8.0, 16)):
         K = K_of(math.sqrt(2 * L_F * c_at(tau)))
         K = min(K, start) if tau == 0 else K
         if tol >= K:
             best = min(best, tau)
             continue
         best = min(
-            best, brentq(lambda t, tau=tau, K=K: gained(tau, t) - math.log(K / tol), tau, 60)
+            best, brentq(lambda t, tau=tau, K=K: gained(tau, t) - math.log(K / tol), tau, 99)
         )
     return best
 
@@ -189,6 +189,41 @@ def test_time_bound():
     assert item.holds is True
     run = mo.solve(mo.maml_flow(TASKS, ALPHA), [W0], tol=TOL)
     assert run.final_time <= item.bound
+
+
+def staged_time(s0, start, tol):
+    """Walk through the stages one by one, with the left value of m on each."""
+    excess = max(s0 - FLOOR, 0.0)
+    smallest = 1e-6 * max(FLOOR, min(tol, excess))
+    offsets = np.geomspace(excess, smallest, 250) if excess > smallest else [smallest]
+    times = [math.log(offsets[0] / x) / (MU_F * PSI) for x in offsets]
+    rates = [m_of((FLOOR + x) ** 2 / (2 * MU_F)) for x in offsets]
+    best = math.inf
+    for j, x in enumerate(offsets):
+        K = K_of(math.sqrt(L_F / MU_F) * (FLOOR + x))
+        need = math.log((min(K, start) if j == 0 else K) / tol)
+        if need <= 0:
+            best = min(best, times[j])
+            continue
+        for k in range(j, len(offsets)):
+            lasts = times[k + 1] - times[k] if k + 1 < len(offsets) else math.inf
+            if need <= rates[k] * lasts:
+                best = min(best, times[k] + need / rates[k])
+                break
+            need -= rates[k] * lasts
+    return best
+
+
+@pytest.mark.parametrize("s0", [0.5 * FLOOR, 3 * FLOOR, 5.0])
+@pytest.mark.parametrize("tol", [1e-2, 1e-25])
+def test_time_bound_from_near_and_far_to_any_tolerance(s0, tol):
+    model = landscapes(known(), ALPHA)[0]
+    for start in (None, 0.5 * K_of(math.sqrt(L_F / MU_F) * s0)):
+        found = flow_times.time_bound(model, s0, tol, start)
+        wanted = staged_time(s0, math.inf if start is None else start, tol)
+        assert found.total == pytest.approx(wanted, rel=1e-10, abs=1e-10)
+        assert 0.0 <= found.approach <= found.total
+        assert found.rate == pytest.approx(m_of(found.level), rel=1e-12)
 
 
 def test_time_bound_is_attained_by_the_quadratic():
@@ -233,6 +268,8 @@ def test_iteration_bound():
     R = 0.5 * x * (RHO * SIGMA) ** 2
     top = (Q + math.sqrt(Q * Q + 4 * P * R)) / (2 * P)
     c_disc = top**2 / (2 * MU_F) + beta * (Q * Q / (4 * P) + R)
+    model = landscapes(known(), ALPHA)[0]
+    assert descent_steps.discrete_level_floor(model, beta) == pytest.approx(c_disc, rel=1e-12)
     best = math.inf
     for level in np.geomspace(c_disc * (1 + 1e-6), G0**2 / (2 * MU_F), 120):
         if m_of(level) <= 0 or beta > 2 / (m_of(level) + M_of(level)):
@@ -248,6 +285,17 @@ def test_iteration_bound():
             best, n + max(math.ceil(math.log(K / TOL) / -math.log(1 - beta * m_of(level))), 0)
         )
     assert best <= item.bound <= best + 3
+    gap, n = 4.0, 0  # far out and down to three times the floor, where the noise slows the descent
+    while gap > 3 * c_disc:
+        s = max(math.sqrt(2 * MU_F * gap), Q / (2 * P))
+        gap, n = gap - beta * (P * s * s - Q * s - R), n + 1
+    assert n <= descent_steps._approach(model, 4.0, 3 * c_disc, beta) <= n + 2
+    low = (
+        0.5 * (Q / (2 * P)) ** 2 / (2 * MU_F)
+    )  # below the top of the parabola the worst point counts
+    assert descent_steps.gap_after_step(model, low, beta) == pytest.approx(
+        low + beta * (Q * Q / (4 * P) + R), rel=1e-12
+    )
     w, n, F = np.array([W0]), 0, mo.MAMLLoss(TASKS, ALPHA)
     while abs(F.gradient(w)[0]) > TOL:
         w, n = w - beta * F.gradient(w), n + 1
@@ -356,6 +404,11 @@ def test_fallback_stationarity():
     assert item.printed == pytest.approx(math.sqrt((value + 1.5) / 0.2), rel=1e-12)
     assert f"{math.sqrt(value + 1.5):.4g} at most" in item.note
     assert item.holds is True
+
+
+def test_the_least_gradient_on_the_way():
+    assert fallback_gradient_norm(4.0, 5.0, 3.0) == pytest.approx(math.sqrt(0.5), rel=1e-15)
+    assert fallback_gradient_norm(4.0, 3.0, 5.0) == 0.0
 
 
 def test_the_fallback_knows_the_lowest_loss_to_its_bound():
@@ -498,8 +551,8 @@ def test_two_phase_time_and_closed_forms_by_hand():
     inside = flow_times.two_phase_time(model, 0.9 * s_c, TOL, level)
     assert inside == pytest.approx(math.log(K / TOL) / m_of(level), rel=1e-12)
     assert flow_times.two_phase_time(model, G0, TOL, 0.9 * C_INF) == math.inf
-    closed = flow_times.closed_form_time(4.0, 0.5, 1.0, 4.0, 1e-3)
-    wanted = 16 / 9 * math.log(1.8 * 2 * 4.0 / 0.5) + 5 * math.log(1.25 * 0.5 / 1e-3)
+    closed = flow_times.closed_form_time(4.0, 0.5, 3.0, 12.0, 1e-3)
+    wanted = 16 / 27 * math.log(1.8 * 2 * 4.0 / 0.5) + 5 / 3 * math.log(1.25 * 0.5 / 1e-3)
     assert closed == pytest.approx(wanted, rel=1e-13)
     closed = flow_times.bimaml_closed_form(4.0, 0.5, 2.0, 0.1, 1e-3)
     wanted = math.log(40.0) / 2 + 5 / 2 * math.log((0.1 + 0.125) / 1e-3)
@@ -644,3 +697,153 @@ def test_other_bounds_of_relatives_by_hand():
     # x* = 0: E H g = (1 * (-1) + 3 * 1)/2 = 1 over E H = 2
     assert variants.first_order_shift(tasks, [0.0]) == pytest.approx([0.5], rel=1e-14)
     assert variants.fomaml_floor(alpha, mu, top, 2.0) == pytest.approx(0.1 * 2.0, rel=1e-13)
+
+
+@pytest.mark.parametrize("s", [1e-9, 1e9])
+def test_the_unit_of_the_losses_decides_nothing(s):
+    """f -> s f and alpha -> alpha/s: every verdict stays, times shrink by s, counts and lengths stay."""
+    tasks = mo.tasks.Sinusoid(s * A, s * B, OMEGA)
+    k = known(
+        **{name: s * x for name, x in {"mu": MU, "L": L, "kappa": KAPPA, "mu_f": MU_F}.items()},
+        L_f=s * L_F, sigma=s * SIGMA,
+    )  # fmt: skip
+    for name, values in (("mu_i", MU_I), ("L_i", L_I), ("kappa_i", KAPPA_I)):
+        object.__setattr__(k, name, s * values)
+    other = certify(tasks, ALPHA / s, w0=[W0], switch_tol=s * EPS0, tol=s * TOL, constants=k)
+    powers = {
+        "time_bound": -1, "bimaml_time": -1, "iteration_bound": 0, "step_size_limit": -1,
+        "critical_set": 0, "local_minimum": 1, "fallback_stationarity": -1, "descent": 2,
+        "gradient_transfer": 1, "hessian_bounds": 1, "moreau_rate": 1, "fomaml_floor": 1,
+        "alpha_limits": -1,
+    }  # fmt: skip
+    for item in REPORT:
+        assert other[item.name].holds is item.holds, item.name
+        if item.name in powers:
+            scale = s ** powers[item.name]
+            for number in ("bound", "slack"):
+                wanted = getattr(item, number)
+                if wanted is not None:
+                    got = getattr(other[item.name], number) / scale
+                    assert got == pytest.approx(wanted, rel=1e-6, abs=1e-9), item.name
+
+
+def curves_by_hand(run, phase_f):
+    """Return gap_bound and grad_bound of a run by one model, step by step."""
+    k, h = known(), run.step_size
+    gap = run.task_loss - mo.ExpectedLoss(TASKS).value([X_STAR])
+    gaps, grads = np.empty(len(run)), np.empty(len(run))
+    for j, t in enumerate(run.t):
+        first = j == 0 or run.phase[j] != run.phase[j - 1]
+        if first:
+            t0, G = t, run.task_grad_norm[j]
+            s0 = min(G, math.sqrt(2 * MU_F * max(gap[j], 0.0)) + 1e-12 * (1 + G))
+            level, n = s0**2 / (2 * MU_F), 0
+        if run.phase[j] == phase_f:
+            n = round((t - t0) / h) if h else 0
+            grads[j] = np.nan
+            decay = (1 - h * MU_F) ** n if h else math.exp(-MU_F * (t - t0))
+            gaps[j] = (G * decay) ** 2 / (2 * MU_F)
+            continue
+        before = level
+        if h is None:
+            s = FLOOR + max(s0 - FLOOR, 0) * math.exp(-MU_F * PSI * (t - t0))
+            level = s * s / (2 * MU_F)
+        else:
+            model = landscapes(k, ALPHA)[0]
+            while n < round((t - t0) / h):
+                level, n = descent_steps.gap_after_step(model, level, h), n + 1
+            before = max(before, descent_steps.discrete_level_floor(model, h))
+        gaps[j] = level
+        if first:
+            grads[j] = run.grad_norm[j]
+            continue
+        m, dt = m_of(before), t - run.t[j - 1]
+        kept = math.exp(-m * dt) if h is None else (1 - h * m) ** round(dt / h)
+        grads[j] = min(K_of(math.sqrt(2 * L_F * level)), grads[j - 1] * kept)
+    return gaps, grads
+
+
+@pytest.mark.parametrize("verb", ["solve", "euler"])
+@pytest.mark.parametrize("name", ["maml", "bimaml"])
+def test_the_curves_of_the_monitor(verb, name):
+    flow = mo.maml_flow(TASKS, ALPHA) if name == "maml" else mo.bimaml_flow(TASKS, ALPHA, EPS0)
+    if verb == "solve":
+        run = mo.solve(flow, [W0], tol=1e-6)
+    else:
+        run = mo.euler(flow, [W0], 0.1, tol=1e-6, max_iter=500, record_every=2)
+    report = mo.theory.monitor(run, TASKS, ALPHA, known())
+    gaps, grads = curves_by_hand(run, 0 if name == "bimaml" else -1)
+    np.testing.assert_allclose(report.gap_bound, gaps, rtol=1e-9)
+    np.testing.assert_allclose(report.grad_bound, grads, rtol=1e-9)
+    stretch = np.flatnonzero(run.phase == run.phase[-1])
+    first, t = stretch[0], run.t[stretch] - run.t[stretch[0]]
+    if name == "bimaml":
+        falls = np.exp(-MU_F * run.t) if verb == "solve" else (1 - 0.1 * MU_F) ** (10 * run.t)
+        here = run.phase == 0
+        np.testing.assert_allclose(
+            report.task_grad_bound[here], run.task_grad_norm[0] * falls[here], rtol=1e-9
+        )
+    if verb == "solve":
+        zeta = 0.5 * (L + MU) * PSI - 0.5 * (L - MU) * HIGH**2
+        limit, start = L * RHO * SIGMA / zeta, run.task_grad_norm[first]
+        wanted = limit + (start - limit) * np.exp(-zeta * t)
+        np.testing.assert_allclose(report.task_grad_bound[stretch], wanted, rtol=1e-9)
+        zeta = MU - 1.25 * L**2 * ALPHA * (L**3 * ALPHA**2 + 2 * L**2 * ALPHA + 2)
+        if zeta > 0:
+            limit = SIGMA**2 / 2 / zeta
+            wanted = np.sqrt(limit + (start**2 - limit) * np.exp(-zeta * t))
+            np.testing.assert_allclose(report.printed_bound[stretch], wanted, rtol=1e-9)
+    else:
+        assert np.isnan(report.printed_bound).all()
+    k = Constants(
+        **{name: Quantity(getattr(known(), name)) for name in
+           ("mu", "L", "kappa", "mu_f", "L_f", "sigma", "sigma0", "nu")},
+        mu_i=MU_I, L_i=L_I, kappa_i=KAPPA_I, weights=TASKS.weights,
+    )  # fmt: skip
+    unknown = mo.theory.monitor(run, TASKS, ALPHA, k)  # without argmin f there is no gap
+    assert np.isnan(unknown.gap).all()
+    assert np.isfinite(unknown.grad_bound[stretch]).all()
+
+
+def test_assumptions():
+    """Each constant as it was given, with its note; a bound that fails decides nothing."""
+    for name, value in (("smoothness", L), ("strong_convexity", MU), ("lipschitz_hessian", KAPPA)):
+        assert REPORT[name].value == value
+        assert REPORT[name].holds is True
+        assert REPORT[name].status is Status.BOUND
+    assert REPORT["strong_convexity"].slack == MU
+    assert REPORT["gradient_variance"].value == SIGMA
+    assert "always" not in REPORT["gradient_variance"].note
+    report = certify(TASKS, ALPHA, constants=known(sigma0=0.2, nu=0.1))
+    assert "always: sd <= 0.2 + 0.1 ||grad f||" in report["gradient_variance"].note
+    for only in ({"sigma0": 0.2}, {"nu": 0.1}):
+        report = certify(TASKS, ALPHA, constants=known(**only))
+        assert "always" not in report["gradient_variance"].note
+    unknown = certify(TASKS, ALPHA, constants=known(mu=-0.1, kappa=math.inf, sigma=math.inf, L=9.0))
+    for name in ("strong_convexity", "gradient_variance", "lipschitz_hessian"):
+        assert unknown[name].holds is None
+    exact = known()
+    object.__setattr__(exact, "mu", Quantity(0.0))
+    assert certify(TASKS, ALPHA, constants=exact)["strong_convexity"].holds is False
+    without = certify(TASKS, ALPHA, constants=exact)
+    assert without["alpha_limits"].bound == 0.0
+    assert without["alpha_limits"].slack == -ALPHA
+    assert "no limit is positive" in without["alpha_limits"].note
+
+
+def test_without_a_start_there_are_no_times():
+    report = certify(TASKS, ALPHA, constants=known())
+    for name in ("time_bound", "bimaml_time", "iteration_bound"):
+        assert (report[name].holds, report[name].bound) == (None, None)
+        assert report[name].note.startswith("pass w0=")
+        assert str(report[name].hypotheses[0]) == "w0 is given: undecided"
+    assert report["fallback_stationarity"].hypotheses[0].name == "w0 is given"
+    names = {item.name for item in report}
+    assert not names & {"descent", "gradient_transfer", "hessian_bounds", "gradient_identity"}
+    step = report["step_size_limit"]
+    assert step.bound == pytest.approx(2 / M_of(C_INF), rel=1e-13)
+    assert (step.value, step.slack) == (None, None)
+    assert "V(c_inf)" in step.note
+    zero = certify(TASKS, ALPHA, w0=[W0], switch_tol=0.0, constants=known())["bimaml_time"]
+    assert zero.holds is None
+    assert zero.hypotheses[0].name == "switch_tol > 0 is given"
