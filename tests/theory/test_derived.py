@@ -65,6 +65,13 @@ def test_known_values():
     assert derived.h(3.0, 1.0) == 12.0
 
 
+@pytest.mark.filterwarnings("error")
+def test_h_max_at_an_alpha_whose_inverse_is_no_float():
+    assert derived.h_max(1e-320, 1.0, 3.0) == 3.0
+    assert derived.h_max(0.0, 1.0, 3.0) == 3.0
+    assert derived.h_max(1e-320, 1.0, 1e308) == pytest.approx(1e308)
+
+
 def test_h_extremes_against_a_scan():
     rng = np.random.default_rng(3)
     for _ in range(200):

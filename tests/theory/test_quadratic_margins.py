@@ -10,6 +10,7 @@ from maml_ode.objectives.quadratic_form import QuadraticForm
 from maml_ode.theory import Status
 from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
 from maml_ode.theory.bounds.step_limits import alpha_limits
+from maml_ode.theory.bounds.sublevel_sets import landscapes
 from maml_ode.theory.certificates.certify import certify
 from maml_ode.theory.quantities import safe_side
 
@@ -177,3 +178,31 @@ def test_a_printed_time_needs_every_printed_limit():
         for share, given in ((0.99, True), (1.01, False)):
             item = certify(figure_1, share * limit, w0=[-5.0], switch_tol=0.1)[certificate]
             assert (item.printed is not None) is given
+
+
+def test_what_is_exact_says_so_and_what_is_computed_too():
+    sharp = mo.tasks.Quadratic([np.diag([1.0, 4.0])], [[0.0, 0.0]])
+    vague = mo.tasks.Quadratic([np.diag([1e-9, 1.0])], [[0.0, 0.0]])
+    for tasks, word in ((sharp, "exact"), (vague, "computed")):
+        item = certify(tasks, 0.0, w0=[1.0, 1.0], tol=1e-12)["time_bound"]
+        assert item.holds is True
+        assert item.note == f"quadratic losses: the value is the {word} time"
+
+
+def test_the_step_of_the_iteration_bound():
+    """1/(2 L_f) or 1/M at twice the floor, whichever is smaller."""
+    for k, smaller in ((known(), "L_f"), (known(L_f=0.8, mu_f=0.7), "M")):
+        model = landscapes(k, ALPHA)[0]
+        steps = {"L_f": 0.5 / k.L_f, "M": 1.0 / model.smoothness(2.0 * model.level_floor)}
+        assert min(steps, key=steps.__getitem__) == smaller
+        note = certify(TASKS, ALPHA, w0=[1.7], constants=k)["iteration_bound"].note
+        assert float(note.split("= ")[1]) == pytest.approx(steps[smaller], rel=1e-12)
+
+
+def test_alpha_is_small_enough_only_where_uniqueness_is_certified_everywhere():
+    assert certify(TASKS, ALPHA, constants=known())["alpha_limits"].holds is True
+    assert certify(TASKS, 0.35, constants=known())["alpha_limits"].holds is None
+    k = known()
+    object.__setattr__(k, "region", mo.theory.Ball(k.minimizer, 1e6))
+    assert certify(TASKS, ALPHA, constants=k)["alpha_limits"].holds is None
+    assert certify(TASKS, 0.35, constants=k)["alpha_limits"].holds is None
