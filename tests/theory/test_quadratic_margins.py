@@ -73,6 +73,8 @@ def test_times_and_counts_use_what_is_certain():
     both = facts(1.0, 4.0, error=0.0).stationarity_time([1.0, 1.0], 0.1)
     assert math.hypot(math.exp(-both), 4 * math.exp(-4 * both)) == pytest.approx(0.1, rel=1e-12)
     assert own.stationarity_time(w, 3.0) == 0.0
+    unsure = facts(1.0).stationarity_time([0.95], 1.0)  # 0.95 or 1.045
+    assert (unsure, unsure.status) == (0.0, Status.BOUND)
     none = facts(0.05, 4.0)
     assert none.stationarity_time(w, tol) == none.time_bound(w, tol) == math.inf
     assert none.iterations(w, tol, 0.1) == math.inf
@@ -206,3 +208,29 @@ def test_alpha_is_small_enough_only_where_uniqueness_is_certified_everywhere():
     object.__setattr__(k, "region", mo.theory.Ball(k.minimizer, 1e6))
     assert certify(TASKS, ALPHA, constants=k)["alpha_limits"].holds is None
     assert certify(TASKS, 0.35, constants=k)["alpha_limits"].holds is None
+
+
+@pytest.mark.parametrize("verb", ["solve", "euler"])
+def test_the_monitor_knows_the_decay_of_a_quadratic(verb):
+    """exp(-lambda_min t), or the larger of |1 - h lambda| over both ends, to the number of steps."""
+    tasks = mo.tasks.Quadratic([np.diag([1.0, 4.0])], [[1.0, 0.0]])
+    low, high = 0.9**2, 4 * 0.6**2  # 0.81 and 1.44
+    flow = mo.maml_flow(tasks, 0.1)
+    for step in (0.5, 1.2):
+        if verb == "solve":
+            run = mo.solve(flow, [3.0, 1.0], tol=1e-4)
+            falls = np.exp(-low * run.t)
+        else:
+            run = mo.euler(flow, [3.0, 1.0], step, max_iter=9)
+            factor = max(abs(1 - step * low), abs(1 - step * high))
+            falls = factor ** np.round(run.t / step)
+        report = mo.theory.monitor(run, tasks, 0.1)
+        np.testing.assert_allclose(report.grad_bound, run.grad_norm[0] * falls, rtol=1e-9)
+        assert report.ok
+
+
+def test_an_alpha_above_the_inverse_of_L_is_named():
+    item = certify(TASKS, 1.3 / 2.6, constants=known())["critical_set"]
+    above = next(x for x in item.hypotheses if x.name == "alpha < 1/L")
+    assert (above.holds, above.detail) == (False, "alpha L = 1.3")
+    assert item.holds is None
