@@ -21,9 +21,8 @@ FLOORS = [
     {"counts", "energy"},
     {"quadratic_form", "inner_loop"},
     {"objectives"},
-    {"derivative_check", "fields"},
-    {"switch_rules"},
-    {"flows"},
+    {"derivative_check", "flows"},
+    {"fields"},
     {"trajectory"},
     {"integrate"},
     {"experiments"},
@@ -34,7 +33,17 @@ FLOORS = [
 ]
 # A trajectory draws itself: the method imports the drawing room when it is called.
 ALLOWED_UPWARD = {("trajectory", "plotting")}
-ENTRANCES = {"", "compiled", "tasks", "integrate", "experiments", "theory", "plotting", "reproduce"}
+ENTRANCES = {
+    "",
+    "compiled",
+    "flows",
+    "tasks",
+    "integrate",
+    "experiments",
+    "theory",
+    "plotting",
+    "reproduce",
+}
 
 
 def room_of(module):

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.energy import EnergyLedger, count_rises, dissipation
-from maml_ode.fields import GradientField
 from maml_ode.flows import Flow
+from maml_ode.flows.fields import GradientField
 from maml_ode.integrate.evaluation import Ledger
 from maml_ode.objectives import ExpectedLoss, Objective
 from maml_ode.trajectory import SERIES, StopReason, Trajectory

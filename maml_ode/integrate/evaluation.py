@@ -9,8 +9,9 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
-from maml_ode.fields import GradientField, VectorField
-from maml_ode.flows import GradientNormBelow, Until
+from maml_ode.flows.fields import GradientField, VectorField
+from maml_ode.flows.flow import Until
+from maml_ode.flows.switch_rules import GradientNormBelow
 from maml_ode.trajectory import StopReason
 
 __all__ = ["Abort", "FieldEvaluator", "Ledger", "SwitchingFunction", "vector_norm"]

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 
 from maml_ode._validation import Array
-from maml_ode.fields import GradientField
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
+from maml_ode.flows.fields import GradientField
 from maml_ode.quadratic_form import AffineField
 
 __all__ = ["ExactPhase", "ExactSolution", "why_not_exact"]

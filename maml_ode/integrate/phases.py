@@ -8,6 +8,7 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
+from maml_ode.flows.sliding import SlidingField
 from maml_ode.integrate.assemble import Path
 from maml_ode.integrate.evaluation import (
     Abort,
@@ -17,7 +18,6 @@ from maml_ode.integrate.evaluation import (
     vector_norm,
 )
 from maml_ode.integrate.segment import Outcome, Segment, Settings, Tape
-from maml_ode.integrate.sliding import SlidingField
 from maml_ode.trajectory import StopReason
 
 __all__ = ["PhaseMachine"]

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from scipy.integrate import OdeSolution, OdeSolver, solve_ivp
 
 from maml_ode._validation import Array, check_real
-from maml_ode.fields import GradientField
 from maml_ode.flows import Flow
+from maml_ode.flows.fields import GradientField
 from maml_ode.integrate.assemble import Path
 from maml_ode.integrate.evaluation import (
     Abort,

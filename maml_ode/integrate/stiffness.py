@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from maml_ode._validation import Array
-from maml_ode.fields import GradientField, VectorField
+from maml_ode.flows.fields import GradientField, VectorField
 from maml_ode.integrate.evaluation import Ledger
 
 __all__ = ["DENSE_LIMIT", "largest_rate", "spectral_radius"]

@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import as_point, check_choice, check_real
+from maml_ode.flows.switch_rules import OnlineSwitch
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
-from maml_ode.switch_rules import OnlineSwitch
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.theory.minimizer import expected_loss_minimizer, objective_minimizer
 from maml_ode.trajectory import Trajectory

@@ -10,8 +10,8 @@ from numba import njit, types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.fields import FIELD, evaluate
-from maml_ode.compiled.norms import weighted_rms as weighted_rms
 from maml_ode.compiled.vectors import copy
+from maml_ode.integrate.solvers.kernels.norms import weighted_rms as weighted_rms
 
 PIVOTS = types.int64[::1]
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
-from maml_ode.fields import VectorField
-from maml_ode.flows import GradientNormBelow
+from maml_ode.flows.fields import VectorField
+from maml_ode.flows.switch_rules import GradientNormBelow
 
 __all__ = ["SlidingField"]
 

@@ -13,7 +13,7 @@ from numba import njit, types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.fields import FIELD, evaluate
-from maml_ode.compiled.norms import weighted_rms
+from maml_ode.integrate.solvers.kernels.norms import weighted_rms
 
 
 @njit(types.void(INDEX, MATRIX, VECTOR, REAL, MATRIX, VECTOR), cache=True)

@@ -1,0 +1,355 @@
+"""Vector fields: the right-hand sides that phases follow."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from maml_ode._validation import Array, check_count, check_real
+from maml_ode.counts import Counts
+from maml_ode.inner_loop import InnerLoop
+from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
+from maml_ode.quadratic_form import AffineField, fomaml_field, reptile_field
+from maml_ode.tasks.base import TaskFamily
+
+__all__ = [
+    "CallableField",
+    "FirstOrderField",
+    "GradientField",
+    "ModifiedField",
+    "ReptileField",
+    "VectorField",
+]
+
+
+class VectorField(ABC):
+    """A right-hand side w' = v(w), with what an integrator may want to know of it.
+
+    Attributes
+    ----------
+    dim : int
+    label : str
+        How tables and legends name it.
+    smoothness : int
+        How many derivatives of the field are continuous; -1 means that the field itself jumps.
+    cost, jacobian_cost : Counts
+        What one evaluation costs.
+    """
+
+    dim: int
+    label: str
+    cost: Counts
+    jacobian_cost: Counts
+
+    @property
+    def smoothness(self) -> int:
+        """How many derivatives of the field are continuous."""
+        return 3
+
+    @property
+    def affine(self) -> AffineField | None:
+        """K, k when the field is -(K w - k) with symmetric K, else None."""
+        return None
+
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether ``jacobian`` can be evaluated."""
+        return True
+
+    @cached_property
+    def native(self) -> Any | None:
+        """The field's handle for compiled steppers, or None where it can only be called from Python.
+
+        See ``maml_ode.compiled.fields``; native and Python evaluation agree to rounding.
+        """
+        if self.affine is None:
+            return self._family_handle()
+        from maml_ode.compiled.fields import affine_field
+
+        return affine_field(self.affine.K, self.affine.k)
+
+    def _family_handle(self) -> Any | None:
+        """Return the handle of a field made of compiled families, else None."""
+        return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.pop("native", None)  # rebuilt on the other side
+        return state
+
+    @abstractmethod
+    def __call__(self, w: Array) -> Array:
+        """Return v(w), shape (d,)."""
+
+    @abstractmethod
+    def jacobian(self, w: Array) -> Array:
+        """Return dv/dw, shape (d, d)."""
+
+    def jacobian_vector(self, w: Array, v: Array) -> Array:
+        """Return dv/dw times ``v``, shape (d,)."""
+        return np.asarray(self.jacobian(w) @ v)
+
+
+class GradientField(VectorField):
+    """The gradient flow's field -grad F of an objective."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self.dim = objective.dim
+        self.label = "-grad F" if isinstance(objective, MAMLLoss) else "-grad f"
+        self.cost = objective.gradient_cost
+        self.jacobian_cost = objective.hessian_cost
+
+    @property
+    def smoothness(self) -> int:
+        """One derivative fewer than the objective."""
+        return self.objective.smoothness - 1
+
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether the objective has a Hessian."""
+        return self.objective.has_hessian
+
+    @cached_property
+    def affine(self) -> AffineField | None:
+        """G, c of a quadratic objective."""
+        form = self.objective.quadratic_form
+        return None if form is None else AffineField(form.G, form.c)
+
+    def _family_handle(self) -> Any | None:
+        objective = self.objective
+        if type(objective) is ExpectedLoss and objective.tasks.problem is not None:
+            from maml_ode.compiled.fields import EXPECTED_LOSS, family_field
+
+            return family_field(EXPECTED_LOSS, objective.tasks.problem)
+        if type(objective) is MAMLLoss and objective._compiled:
+            from maml_ode.compiled.fields import MAML, family_field
+
+            return family_field(
+                MAML,
+                objective.tasks.problem,
+                objective.query.problem,
+                objective.alpha,
+                objective.inner_steps,
+            )
+        return None
+
+    def __call__(self, w: Array) -> Array:
+        """Return -grad F(w)."""
+        return -self.objective.gradient(w)
+
+    def jacobian(self, w: Array) -> Array:
+        """Return -Hess F(w)."""
+        return -self.objective.hessian(w)
+
+    def jacobian_vector(self, w: Array, v: Array) -> Array:
+        """Return -Hess F(w) v."""
+        return -self.objective.hvp(w, v)
+
+
+class _InnerStepField(VectorField):
+    """What FO-MAML and Reptile share: inner steps of size alpha on every task."""
+
+    def __init__(
+        self, tasks: TaskFamily, alpha: float, inner_steps: int, query: TaskFamily | None
+    ) -> None:
+        self._loop = InnerLoop(tasks, alpha, inner_steps, query)
+        self.tasks, self.query = self._loop.tasks, self._loop.query
+        self.alpha, self.inner_steps = self._loop.alpha, self._loop.inner_steps
+        self.dim = tasks.dim
+
+    @property
+    def smoothness(self) -> int:
+        """One derivative fewer than the losses."""
+        return min(int(self.tasks.smoothness), int(self.query.smoothness)) - 1
+
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether the families have Hessian-vector products."""
+        return self.tasks.has_hvps and self.query.has_hvps
+
+
+class FirstOrderField(_InnerStepField):
+    """The FO-MAML field -sum_i p_i grad g_i(u_i): grad F with every A_i replaced by the identity.
+
+    In general not a gradient. For quadratic families with g = f it is affine with symmetric
+    K = sum p_i H_i (I - alpha H_i)^k.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskFamily,
+        alpha: float,
+        inner_steps: int = 1,
+        query: TaskFamily | None = None,
+    ) -> None:
+        super().__init__(tasks, alpha, inner_steps, query)
+        self.label = "FO-MAML"
+        self.cost = Counts(gradients=self.inner_steps + 1)
+        self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
+
+    @cached_property
+    def affine(self) -> AffineField | None:
+        """K, k for quadratic families."""
+        terms, query = self.tasks.quadratic, self.query.quadratic
+        if terms is None or query is None:
+            return None
+        return fomaml_field(terms, query, self.tasks.weights, self.alpha, self.inner_steps)
+
+    def _family_handle(self) -> Any | None:
+        if not self._loop.compiled:
+            return None
+        from maml_ode.compiled.fields import FIRST_ORDER, family_field
+
+        return family_field(
+            FIRST_ORDER, self.tasks.problem, self.query.problem, self.alpha, self.inner_steps
+        )
+
+    def __call__(self, w: Array) -> Array:
+        """Return -sum_i p_i grad g_i(u_i)."""
+        if self.affine is not None:
+            return np.asarray(self.affine.k - self.affine.K @ w)
+        return -self._loop.first_order_gradient(np.array(w))
+
+    def jacobian(self, w: Array) -> Array:
+        """Return -sum_i p_i Hess g_i(u_i) du_i/dw; in general not symmetric."""
+        return -self._loop.first_order_jacobians(np.array(w))[0]
+
+
+class ReptileField(_InnerStepField):
+    """The Reptile field sum_i p_i (u_i - w)/alpha, minus the sum of the inner gradients.
+
+    Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms", arXiv:1803.02999. With one
+    inner step it is -grad f.
+    """
+
+    def __init__(self, tasks: TaskFamily, alpha: float, inner_steps: int = 1) -> None:
+        super().__init__(tasks, alpha, inner_steps, None)
+        self.label = "Reptile"
+        self.cost = Counts(gradients=self.inner_steps)
+        self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
+
+    @cached_property
+    def affine(self) -> AffineField | None:
+        """K, k for quadratic families."""
+        terms = self.tasks.quadratic
+        if terms is None:
+            return None
+        return reptile_field(terms, self.tasks.weights, self.alpha, self.inner_steps)
+
+    def _family_handle(self) -> Any | None:
+        if not self._loop.compiled:
+            return None
+        from maml_ode.compiled.fields import REPTILE, family_field
+
+        return family_field(REPTILE, self.tasks.problem, None, self.alpha, self.inner_steps)
+
+    def __call__(self, w: Array) -> Array:
+        """Return sum_i p_i (u_i - w)/alpha."""
+        if self.affine is not None:
+            return np.asarray(self.affine.k - self.affine.K @ w)
+        return -self._loop.reptile_gradient(np.array(w))
+
+    def jacobian(self, w: Array) -> Array:
+        """Return sum_i p_i (du_i/dw - I)/alpha; in general not symmetric."""
+        return -self._loop.first_order_jacobians(np.array(w))[1]
+
+
+class ModifiedField(VectorField):
+    """The field -grad(F + step_size/4 ||grad F||^2) = -(g + step_size/2 Hess F g), g = grad F.
+
+    Euler's iterates with step beta follow this flow to second order in beta while they follow -grad F
+    only to first order (Barrett and Dherin, "Implicit Gradient Regularization", ICLR 2021,
+    arXiv:2009.11162).
+    """
+
+    def __init__(self, objective: Objective, step_size: float) -> None:
+        self.objective = objective
+        self.dim = objective.dim
+        self.step_size = check_real("step_size", step_size, minimum=0.0)
+        self.label = f"modified field, step size {self.step_size:g}"
+        self.cost = objective.gradient_cost + objective.hvp_cost
+        self.jacobian_cost = objective.hessian_cost
+
+    @property
+    def smoothness(self) -> int:
+        """Two derivatives fewer than the objective."""
+        return self.objective.smoothness - 2
+
+    @property
+    def has_jacobian(self) -> bool:
+        """Only for quadratic objectives: otherwise it needs a fourth derivative of the losses."""
+        return self.objective.quadratic_form is not None
+
+    @cached_property
+    def affine(self) -> AffineField | None:
+        """G + step_size/2 G^2 and its offset for a quadratic objective."""
+        form = self.objective.quadratic_form
+        if form is None:
+            return None
+        factor = np.eye(self.dim) + 0.5 * self.step_size * form.G
+        K = factor @ form.G
+        return AffineField(0.5 * (K + K.T), factor @ form.c)
+
+    def __call__(self, w: Array) -> Array:
+        """Return -(g + step_size/2 Hess F g)."""
+        gradient = self.objective.gradient(w)
+        return -(gradient + 0.5 * self.step_size * self.objective.hvp(w, gradient))
+
+    def jacobian(self, w: Array) -> Array:
+        """Return -(G + step_size/2 G^2) of a quadratic objective."""
+        if self.affine is None:
+            raise TypeError(
+                "the Jacobian of the modified field of a non-quadratic objective needs fourth "
+                "derivatives, which families do not have; use an explicit method."
+            )
+        return -self.affine.K
+
+
+class CallableField(VectorField):
+    """A user's own right-hand side ``function(w) -> (d,)`` with an optional Jacobian ``(d, d)``."""
+
+    def __init__(
+        self,
+        function: Callable[[Array], Array],
+        dim: int,
+        jacobian: Callable[[Array], Array] | None = None,
+        label: str = "field",
+    ) -> None:
+        if not callable(function):
+            raise TypeError(f"function must be callable as function(w), not {function!r}.")
+        self.function = function
+        self.dim = check_count("dim", dim)
+        self.label = label
+        self._jacobian = jacobian
+        self.cost = Counts()
+        self.jacobian_cost = Counts()
+
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether a Jacobian was given."""
+        return self._jacobian is not None
+
+    def __call__(self, w: Array) -> Array:
+        """Return the user's field at ``w``."""
+        value = np.asarray(self.function(w), dtype=np.float64)
+        if value.shape != (self.dim,):
+            raise ValueError(
+                f"the field must return shape ({self.dim},), but it returned shape {value.shape}."
+            )
+        return value
+
+    def jacobian(self, w: Array) -> Array:
+        """Return the user's Jacobian at ``w``."""
+        if self._jacobian is None:
+            raise TypeError("this field was given no Jacobian; pass jacobian= to CallableField.")
+        value = np.asarray(self._jacobian(w), dtype=np.float64)
+        if value.shape != (self.dim, self.dim):
+            raise ValueError(
+                f"the Jacobian must have shape ({self.dim}, {self.dim}), but it has {value.shape}."
+            )
+        return value
