@@ -86,6 +86,10 @@ class Objective(ABC):
         form = self.quadratic_form
         return self._hvp(point, direction) if form is None else form.G @ direction
 
+    def is_expected_loss_of(self, tasks: TaskFamily) -> bool:
+        """Whether this is the expected loss of ``tasks``."""
+        return False
+
     def values_and_gradient_norms(self, points: Array) -> tuple[Array, Array]:
         """Return the values and gradient norms at the rows of ``points``, shape (n, d)."""
         form = self.quadratic_form
@@ -142,6 +146,10 @@ class ExpectedLoss(Objective):
 
     def __repr__(self) -> str:
         return f"ExpectedLoss({self.tasks!r})"
+
+    def is_expected_loss_of(self, tasks: TaskFamily) -> bool:
+        """Whether this is the expected loss of ``tasks``."""
+        return self.tasks is tasks
 
     @property
     def smoothness(self) -> int:

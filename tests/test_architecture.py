@@ -18,7 +18,7 @@ FLOORS = [
     {"compiled.contract"},
     {"compiled"},
     {"tasks"},
-    {"counts", "energy"},
+    {"counts", "energy", "stop"},
     {"quadratic_form", "inner_loop"},
     {"objectives"},
     {"derivative_check", "flows"},

@@ -60,6 +60,16 @@ class VectorField(ABC):
         """Whether ``jacobian`` can be evaluated."""
         return True
 
+    @property
+    def descends(self) -> Objective | None:
+        """The objective whose negative gradient the field is, else None. Its Jacobian is then symmetric."""
+        return None
+
+    @property
+    def jvp_cost(self) -> Counts:
+        """What a product of the Jacobian with a vector costs."""
+        return self.jacobian_cost
+
     @cached_property
     def native(self) -> Any | None:
         """The field's handle for compiled steppers, or None where it can only be called from Python.
@@ -113,6 +123,16 @@ class GradientField(VectorField):
     def has_jacobian(self) -> bool:
         """Whether the objective has a Hessian."""
         return self.objective.has_hessian
+
+    @property
+    def descends(self) -> Objective:
+        """The objective."""
+        return self.objective
+
+    @property
+    def jvp_cost(self) -> Counts:
+        """One Hessian-vector product of the objective."""
+        return self.objective.hvp_cost
 
     @cached_property
     def affine(self) -> AffineField | None:

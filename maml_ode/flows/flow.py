@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from maml_ode._validation import Array, check_choice, check_count
 from maml_ode.flows.fields import GradientField, VectorField
-from maml_ode.flows.switch_rules import GradientNormBelow
+from maml_ode.flows.switch_rules import EndingRule, GradientNormBelow, Reversed, as_rule
 from maml_ode.objectives import ExpectedLoss, Objective
 
-__all__ = ["Flow", "Phase", "SwitchRule"]
+__all__ = ["Flow", "Leg", "Phase", "SwitchRule"]
 
 
 class SwitchRule(enum.StrEnum):
@@ -47,8 +48,11 @@ class Phase:
     field : VectorField or Objective
         What the phase follows; an objective stands for minus its gradient.
     until : GradientNormBelow or callable, optional
-        ``until(t, w)`` ends the phase where its value falls to 0 or below (an event as in
-        ``scipy.integrate.solve_ivp``, terminal, direction -1). None: the phase never ends by itself.
+        ``until(t, w)`` ends the phase at the first time at which its value is 0 or below; a boolean may stand for
+        1 and 0. A phase whose rule is met when it begins is over at once, where an event of
+        ``scipy.integrate.solve_ivp`` with direction -1 would wait for a fall from above; only in a flow whose
+        phases come again must the value first have been above 0. A rule counts as met where its value touches 0
+        to within 1e-10 of its size. None: the phase never ends by itself.
     then : int, optional
         The number of the phase that follows; the next one by default. A number at or before the phase's own
         makes the flow re-entrant.
@@ -80,6 +84,27 @@ class Phase:
                 raise ValueError("then= names what follows the phase's end, so it needs until=.")
         object.__setattr__(self, "until", until)
         object.__setattr__(self, "then", then)
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A phase as an integrator follows it: every switching rule of a flow is written as these.
+
+    Attributes
+    ----------
+    field : VectorField
+    rule : EndingRule or None
+        What ends it.
+    then : int
+        The number of the leg that follows; the number of legs if the flow ends there.
+    final : bool
+        Whether a vanishing field ends the run here.
+    """
+
+    field: VectorField
+    rule: EndingRule | None
+    then: int
+    final: bool
 
 
 @dataclass(frozen=True)
@@ -154,17 +179,58 @@ class Flow:
         """The number of parameters d."""
         return self.objective.dim
 
-    def following(self, number: int) -> int:
-        """Return the phase after phase ``number``; the number of phases if the flow ends there."""
-        then = self.phases[number].then
-        return number + 1 if then is None else then
-
     @property
     def re_entrant(self) -> bool:
         """Whether some phase is followed by itself or an earlier one."""
-        return any(self.following(number) <= number for number in range(len(self.phases)))
+        return any(leg.then <= number for number, leg in enumerate(self.legs))
 
     @property
+    def retested(self) -> bool:
+        """Whether the phase is chosen by the sign of one rule, again and again."""
+        return self.rule is not SwitchRule.ONE_WAY
+
+    @property
+    def inner_leg(self) -> int:
+        """The phase in force where a rule that is tested again and again is met."""
+        return 0 if self.rule is SwitchRule.AS_PRINTED else 1
+
+    @cached_property
+    def legs(self) -> tuple[Leg, ...]:
+        """The phases with what ends them and what follows, as the integrators read them.
+
+        With s the first phase's rule, retest is phase 0 while s > 0 and phase 1 while s <= 0, as_printed the
+        other way round.
+        """
+        if self.rule is SwitchRule.ONE_WAY or self.phases[0].until is None:
+            last = len(self.phases) - 1
+            return tuple(
+                Leg(
+                    phase.field,
+                    None if phase.until is None else as_rule(phase.until),
+                    number + 1 if phase.then is None else phase.then,
+                    number == last and phase.then is None,
+                )
+                for number, phase in enumerate(self.phases)
+            )
+        task, meta = (phase.field for phase in self.phases)
+        s = as_rule(self.phases[0].until)
+        if self.rule is SwitchRule.RETEST:
+            return Leg(task, s, 1, False), Leg(meta, Reversed(s), 0, True)
+        return Leg(task, Reversed(s), 1, True), Leg(meta, s, 0, True)
+
+    @cached_property
+    def identity(self) -> str | None:
+        """A digest of what the flow computes: fields, rules, alpha, weights and data.
+
+        Two flows with the same digest are the same flow, in any process. None where a part of it is a
+        Python function, which cannot be compared.
+        """
+        from maml_ode.flows.identity import digest_of
+
+        legs = [(leg.field, leg.rule, leg.then, leg.final) for leg in self.legs]
+        return digest_of(("flow", str(self.rule), self.objective, legs))
+
+    @cached_property
     def task_objective(self) -> ExpectedLoss:
         """The expected task loss f of the objective's family."""
         return ExpectedLoss(self.objective.tasks)

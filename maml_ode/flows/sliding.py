@@ -14,12 +14,15 @@ Righthand Sides, Kluwer 1988, chapter 2.)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.flows.fields import VectorField
-from maml_ode.flows.switch_rules import GradientNormBelow
+from maml_ode.flows.flow import Flow
+from maml_ode.flows.switch_rules import EndingRule, GradientNormBelow
 
 __all__ = ["SlidingField"]
 
@@ -47,6 +50,29 @@ class SlidingField(VectorField):
         # grad f and one product with Hess f for the normal, and both fields.
         self.cost = rule.objective.gradient_cost + rule.objective.hvp_cost + outer.cost + inner.cost
         self.jacobian_cost = Counts()
+
+    @classmethod
+    def of(cls, flow: Flow) -> SlidingField:
+        """Return the sliding field of a flow whose phase is tested again and again.
+
+        Raises
+        ------
+        ValueError
+            If the flow's first phase ends by a rule whose surface has no known normal.
+        """
+        until = flow.phases[0].until
+        if not isinstance(until, GradientNormBelow):
+            raise ValueError(
+                "sliding='follow' needs a first phase that ends at a gradient norm, whose normal is "
+                "known; use sliding='stop'."
+            )
+        inner = flow.inner_leg
+        return cls(flow.legs[1 - inner].field, flow.legs[inner].field, until)
+
+    @property
+    def margin_rule(self) -> EndingRule:
+        """The rule that ends sliding: one of the fields no longer pushes."""
+        return _MarginRule(self)
 
     @property
     def has_jacobian(self) -> bool:
@@ -86,3 +112,19 @@ class SlidingField(VectorField):
             normal = normal / size
         v0, v1 = self.outer(w), self.inner(w)
         return v0, v1, normal, size - self.rule.threshold, float(normal @ v0), float(normal @ v1)
+
+
+@dataclass(frozen=True)
+class _MarginRule(EndingRule):
+    """Sliding goes on while both fields push."""
+
+    field: SlidingField
+
+    @property
+    def cost(self) -> Counts:
+        """What one evaluation of the field costs."""
+        return self.field.cost
+
+    def __call__(self, t: float, w: Array) -> float:
+        """Return the field's margin."""
+        return self.field.margin(t, w)

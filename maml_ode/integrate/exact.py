@@ -14,15 +14,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 
 from maml_ode._validation import Array
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
-from maml_ode.flows.fields import GradientField
 from maml_ode.quadratic_form import AffineField
 
-__all__ = ["ExactPhase", "ExactSolution", "why_not_exact"]
+__all__ = ["ExactPhase", "why_not_exact"]
 
 POINTS = 100
 
@@ -121,26 +119,6 @@ class ExactPhase:
         return self.start + linear
 
 
-class ExactSolution:
-    """The continuous solution across phases: ``sol(t)`` as in ``solve_ivp``."""
-
-    def __init__(self, phases: list[ExactPhase], end: float) -> None:
-        self.phases = phases
-        self.t_min, self.t_max = phases[0].start, end
-        self._starts = np.array([phase.start for phase in phases])
-
-    def __call__(self, t: npt.ArrayLike) -> Array:
-        """Return the state at ``t``: shape (d,) for a scalar, (d, n) for an array."""
-        times = np.atleast_1d(np.asarray(t, dtype=np.float64))
-        which = np.clip(np.searchsorted(self._starts, times, side="right") - 1, 0, None)
-        out = np.empty((self.phases[0].state.size, times.size))
-        for k, phase in enumerate(self.phases):
-            mask = which == k
-            if mask.any():
-                out[:, mask] = phase.states(times[mask])
-        return out[:, 0] if np.ndim(t) == 0 else out
-
-
 def why_not_exact(flow: Flow) -> str | None:
     """Return why a flow has no closed form here, or None if it has one."""
     if flow.rule is not SwitchRule.ONE_WAY:
@@ -152,11 +130,8 @@ def why_not_exact(flow: Flow) -> str | None:
             return f"the field of phase {number} ({phase.field.label}) is not affine"
         if phase.until is None:
             continue
-        own = (
-            isinstance(phase.until, GradientNormBelow)
-            and isinstance(phase.field, GradientField)
-            and phase.until.objective is phase.field.objective
-        )
+        objective = phase.field.descends
+        own = isinstance(phase.until, GradientNormBelow) and phase.until.objective is objective
         if not own:
             return f"phase {number} ends by a rule other than the norm of its own gradient"
     return None

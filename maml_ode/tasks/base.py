@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,6 +91,11 @@ class TaskFamily(ABC):
         return None
 
     @property
+    def identity(self) -> str | None:
+        """A digest of the losses and their weights; None where they are Python functions."""
+        return None
+
+    @property
     def has_hvps(self) -> bool:
         """Whether Hessian-vector products are available (the MAML gradient needs them)."""
         return True
@@ -174,6 +180,19 @@ class CompiledFamily(TaskFamily):
 
         floats, integers = self._packed()
         return pack(self._kernels(), self.weights, floats, integers)
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of the class, the formula, the packed data and the weights."""
+        floats, integers = self._packed()
+        digest = hashlib.sha256(f"{type(self).__name__} {self._formula()}".encode())
+        for array in (np.array([self.n_tasks, self.dim]), self.weights, floats, integers):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def _formula(self) -> str:
+        """Return what tells this family's losses from others with the same class and packed data."""
+        return ""
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

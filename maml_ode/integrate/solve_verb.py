@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from scipy.integrate import OdeSolver
 
 from maml_ode._validation import Array, as_point, check_choice, check_count, check_real
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
-from maml_ode.integrate.assemble import assemble, check_t_eval, join
-from maml_ode.integrate.evaluation import Ledger
-from maml_ode.integrate.exact_run import solve_exact
-from maml_ode.integrate.methods import choose, is_explicit, resolve, stiff_method
-from maml_ode.integrate.monitor import Callback
-from maml_ode.integrate.phases import PhaseMachine
+from maml_ode.flows.sliding import SlidingField
+from maml_ode.integrate.assemble import join
+from maml_ode.integrate.callback import Callback
+from maml_ode.integrate.diagnose import seconds_per_point
+from maml_ode.integrate.driver import Driver
+from maml_ode.integrate.exact import why_not_exact
+from maml_ode.integrate.finish import finish
+from maml_ode.integrate.methods import (
+    Choice,
+    check_options,
+    choose,
+    facts_of,
+    resolve,
+    stiff_method,
+)
+from maml_ode.integrate.plan import Plan, Tolerances
 from maml_ode.integrate.progress import Progress
-from maml_ode.integrate.segment import Settings, Tolerances
+from maml_ode.integrate.record import Record
+from maml_ode.integrate.resume import check_same_flow
+from maml_ode.integrate.steppers.exact import ExactStepper
+from maml_ode.integrate.steppers.scipy_ivp import ScipyStepper
+from maml_ode.integrate.tally import Tally
+from maml_ode.integrate.times import check_horizon, check_t_eval
 from maml_ode.integrate.warnings import NonSmoothWarning
+from maml_ode.stop import Stop, StopReason
 from maml_ode.trajectory import Trajectory
 
 __all__ = ["solve"]
@@ -139,7 +154,7 @@ def solve(
         )
     start, t_start, number = _check_start(flow, w0, resume)
     tol = check_real("tol", tol, minimum=0.0)
-    t_max = _check_horizon(t_max, t_start)
+    t_max = check_horizon(t_max, t_start)
     max_steps = check_count("max_steps", max_steps)
     energy = check_choice("energy", energy, ("count", "integrate", "enforce"))
     sliding = check_choice("sliding", sliding, ("stop", "follow"))
@@ -147,58 +162,103 @@ def solve(
         max_seconds = check_real("max_seconds", max_seconds, minimum=0.0, strict=True)
     if max_evaluations is not None:
         max_evaluations = check_count("max_evaluations", max_evaluations)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be callable as callback(state), not {callback!r}.")
     times = check_t_eval(t_eval, t_start, t_max)
     _check_has_an_end(flow, tol, t_max)
-    stepping = rtol is not None or atol is not None or callback is not None or bool(options)
-    stepping = stepping or energy == "enforce"
-    ledger = Ledger(max_seconds, max_evaluations)
-    choice = choose(
-        flow, method, start, tol=tol, horizon=t_max - t_start, stepping=stepping, ledger=ledger
-    )
-    chosen, label = choice.method, choice.label
-    if chosen == "exact":
+    if sliding == "follow" and flow.retested:
+        SlidingField.of(flow)
+    if method != "auto" and method != "exact":
+        check_options(resolve(method), options, _OWN_KEYWORDS)
+    if rtol is not None:
+        rtol = check_real("rtol", rtol, minimum=0.0)
+    if atol is not None:
+        atol = check_real("atol", atol, minimum=0.0, strict=True)
+    asks_for_steps = rtol is not None or atol is not None or callback is not None or bool(options)
+    asks_for_steps = asks_for_steps or energy == "enforce"
+
+    tally = Tally(max_seconds, max_evaluations)
+    record = Record(flow.dim, tally)
+    record.begin(t_start, start, number or 0)
+    looked = None
+    try:
+        choice = choose(
+            flow, method, start, tol=tol, horizon=t_max - t_start, stepping=asks_for_steps, tally=tally
+        )  # fmt: skip
+        if max_seconds is not None and diagnostics:
+            tally.seconds_per_point, looked = seconds_per_point(flow, start)
+    except KeyboardInterrupt:
+        record.stop = Stop(StopReason.INTERRUPTED, "From the keyboard before the first step.")
+        choice = Choice(method)
+    keeps = dense_output or times is not None
+    if record.stop is None and choice.method == "exact":
         _refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
-        sol: Callable[[npt.ArrayLike], Array] | None
-        path, sol = solve_exact(
-            flow, start, t_start, number or 0, tol=tol, t_max=t_max, ledger=ledger
-        )
-    else:
-        solver = resolve(chosen)
+        record.keeps_solution = keeps or energy != "count"
+        _run_exact(flow, record, tally, tol, t_max, number)
+    elif record.stop is None:
+        solver = resolve(choice.method)
+        check_options(solver, options, _OWN_KEYWORDS)
         _check_smoothness(flow, tol, t_max)
         tolerances = Tolerances.choose(flow, tol, rtol, atol)
-        watch = method == "auto" and is_explicit(solver) and not options
+        watch = method == "auto" and facts_of(solver).explicit and not options
         _check_reachable(flow, solver, tol, tolerances)
+        record.keeps_solution = keeps or energy != "count"
+        plan = Plan(
+            solver,
+            tolerances,
+            t_max,
+            max_steps,
+            options,
+            enforce_energy=energy == "enforce",
+            stiff_method=resolve(stiff_method(flow)) if watch else None,
+        )
         with Progress(progress, f"{flow.name} by {solver.__name__}", t_max, tol) as bar:
-            settings = Settings(
-                solver,
-                t_max,
-                tolerances,
-                max_steps,
-                callback,
-                bar,
-                options,
-                dense=dense_output or times is not None or energy != "count",
-                enforce_energy=energy == "enforce",
-                stiff_method=resolve(stiff_method(flow)) if watch else None,
+            driver = Driver(
+                flow,
+                ScipyStepper(record, tally),
+                plan,
+                record,
+                tally,
+                tol=tol,
+                follow_sliding=sliding == "follow",
+                callback=callback,
+                progress=bar,
             )
-            machine = PhaseMachine(
-                flow, ledger, settings, tol=tol, follow_sliding=sliding == "follow"
-            )
-            path = machine.run(t_start, start, number)
-            sol = machine.tape.solution()
-            label += settings.changed_method
-    run = assemble(
+            driver.run(number)
+    run = finish(
         flow,
-        path,
-        ledger,
-        method=label,
+        record,
+        method=choice.label + record.method_note,
         diagnostics=diagnostics,
         t_eval=times,
-        sol=sol,
         keep_sol=dense_output,
         integrate_energy=energy != "count",
+        looked=looked,
     )
     return run if resume is None else join(resume, run)
+
+
+def _run_exact(
+    flow: Flow, record: Record, tally: Tally, tol: float, t_max: float, number: int | None
+) -> None:
+    """Follow a flow by its closed form.
+
+    Raises
+    ------
+    ValueError
+        If the flow has no closed form, or a phase never ends and ``t_max`` is infinite.
+    """
+    reason = why_not_exact(flow)
+    if reason is not None:
+        raise ValueError(
+            f'method="exact" needs affine phases with a closed form, but {reason}; use "auto" or DOP853.'
+        )
+    # The closed form has no tolerances to choose and no solver: of a plan it reads the horizon alone.
+    plan = Plan(OdeSolver, Tolerances(0.0, 0.0, True, True), t_max, 1)
+    with Progress(False, flow.name, t_max, tol) as bar:
+        Driver(
+            flow, ExactStepper(record, tally, t_max), plan, record, tally, tol=tol, progress=bar
+        ).run(number)
 
 
 def _check_start(
@@ -209,22 +269,14 @@ def _check_start(
         if w0 is None:
             raise TypeError("solve needs w0, or resume= with the trajectory to go on from.")
         return as_point("w0", w0, flow.dim), 0.0, None
+    if not isinstance(resume, Trajectory):
+        raise TypeError(f"resume must be a Trajectory, not {type(resume).__name__}.")
     if w0 is not None:
         raise TypeError("with resume= the start is the trajectory's end; leave w0 out.")
-    if resume.flow_name != flow.name or resume.final_state.size != flow.dim:
-        raise ValueError(
-            f"resume holds a run of {resume.flow_name!r} with d = {resume.final_state.size}, but the flow is "
-            f"{flow.name!r} with d = {flow.dim}; pass the same flow."
-        )
+    check_same_flow(flow, resume)
     number = 0 if resume.final_phase is None else resume.final_phase
     known = flow.rule is SwitchRule.ONE_WAY and number < len(flow.phases)
     return resume.final_state.copy(), resume.final_time, number if known else None
-
-
-def _check_horizon(t_max: float, t_start: float) -> float:
-    if isinstance(t_max, (int, float, np.integer, np.floating)) and t_max == math.inf:
-        return math.inf
-    return check_real("t_max", t_max, minimum=t_start, strict=True)
 
 
 def _check_has_an_end(flow: Flow, tol: float, t_max: float) -> None:
@@ -283,7 +335,7 @@ def _check_reachable(
     equilibrium in the stiffest direction, whose residual is lambda_max times that.
     """
     field = flow.phases[-1].field.affine
-    if tol == 0 or field is None or not is_explicit(solver) or not tolerances.fixed_atol:
+    if tol == 0 or field is None or not facts_of(solver).explicit or not tolerances.fixed_atol:
         return
     floor = 0.3 * field.largest_eigenvalue * tolerances.atol
     if floor > tol:
@@ -292,3 +344,9 @@ def _check_reachable(
             f"{tolerances.atol:g} on a field with lambda_max = {field.largest_eigenvalue:.3g}; leave atol "
             f"out, lower it below {tol / (15 * field.largest_eigenvalue):.1g}, or use Radau, BDF or exact."
         )
+
+
+# What may be meant by a misspelt option of a method.
+_OWN_KEYWORDS = tuple(
+    name for name, p in inspect.signature(solve).parameters.items() if p.kind is p.KEYWORD_ONLY
+)

@@ -1,0 +1,77 @@
+"""From a record to the trajectory that a verb returns: diagnostics, verdict, assembly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from maml_ode._validation import Array
+from maml_ode.counts import Counts
+from maml_ode.flows import Flow
+from maml_ode.integrate.assemble import assemble
+from maml_ode.integrate.diagnose import Diagnosis, diagnose, nothing_diagnosed
+from maml_ode.integrate.record import Points, Record
+from maml_ode.stop import Stop, StopReason
+from maml_ode.trajectory import Trajectory
+
+__all__ = ["finish"]
+
+
+def finish(
+    flow: Flow,
+    record: Record,
+    *,
+    method: str,
+    diagnostics: bool,
+    t_eval: Array | None = None,
+    keep_sol: bool = False,
+    step_size: float | None = None,
+    integrate_energy: bool = False,
+    looked: Counts | None = None,
+) -> Trajectory:
+    """Return the trajectory of an ended run, whatever interrupts its making.
+
+    Parameters
+    ----------
+    flow, record
+    method : str
+        How the trajectory names its integrator.
+    diagnostics : bool
+    t_eval : ndarray, optional
+    keep_sol, integrate_energy : bool
+    step_size : float, optional
+    looked : Counts, optional
+        What was spent on diagnostics before the run.
+    """
+    try:
+        sol = record.solution()
+        points = record.points(t_eval, sol)
+        diagnosis = nothing_diagnosed(points.t.size)
+        if diagnostics:
+            diagnosis = diagnose(flow, record, points, sol=sol if integrate_energy else None)
+    except KeyboardInterrupt:
+        sol = record.solution()
+        points = record.points(t_eval, sol)
+        remark = " Diagnostics are left out: they were interrupted from the keyboard."
+        diagnosis = nothing_diagnosed(points.t.size, remark)
+    if looked is not None:
+        diagnosis = replace(diagnosis, cost=(diagnosis.cost or Counts()) + looked)
+    stop = _verdict(record, points, diagnosis)
+    kept = sol if keep_sol else None
+    return assemble(
+        flow, record, points, stop, diagnosis, method=method, step_size=step_size, sol=kept
+    )
+
+
+def _verdict(record: Record, points: Points, diagnosis: Diagnosis) -> Stop:
+    """Return why the run ended, in the light of the loss at its end."""
+    stop = record.stop
+    if stop is None:
+        raise RuntimeError("the run was not ended; this is a defect of maml_ode.")
+    at_end = bool(points.t.size) and points.t[-1] == record.t
+    evaluated = diagnosis.cost is not None and not diagnosis.remark
+    if stop.asked_for and at_end and evaluated and not np.isfinite(diagnosis.series["loss"][-1]):
+        # The state itself has not overflowed yet, but nobody asked for this.
+        return Stop(StopReason.NON_FINITE, f"The loss at t = {record.t:.6g}; {stop.message}")
+    return replace(stop, detail=(stop.detail + diagnosis.remark).strip())
