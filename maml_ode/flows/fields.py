@@ -11,9 +11,10 @@ import numpy as np
 
 from maml_ode._validation import Array, check_count, check_real
 from maml_ode.counts import Counts
-from maml_ode.inner_loop import InnerLoop
-from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
-from maml_ode.quadratic_form import AffineField, fomaml_field, reptile_field
+from maml_ode.objectives import MAMLLoss, Objective
+from maml_ode.objectives.affine_field import AffineField, modified_affine_field
+from maml_ode.objectives.first_order_fields import fomaml_field, reptile_field
+from maml_ode.objectives.inner_loop import InnerSteps
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = [
@@ -88,7 +89,8 @@ class VectorField(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        state.pop("native", None)  # rebuilt on the other side
+        for name in ("native", "affine"):  # rebuilt on the other side
+            state.pop(name, None)
         return state
 
     @abstractmethod
@@ -138,25 +140,10 @@ class GradientField(VectorField):
     def affine(self) -> AffineField | None:
         """G, c of a quadratic objective."""
         form = self.objective.quadratic_form
-        return None if form is None else AffineField(form.G, form.c)
+        return None if form is None else form.field
 
     def _family_handle(self) -> Any | None:
-        objective = self.objective
-        if type(objective) is ExpectedLoss and objective.tasks.problem is not None:
-            from maml_ode.compiled.fields import EXPECTED_LOSS, family_field
-
-            return family_field(EXPECTED_LOSS, objective.tasks.problem)
-        if type(objective) is MAMLLoss and objective._compiled:
-            from maml_ode.compiled.fields import MAML, family_field
-
-            return family_field(
-                MAML,
-                objective.tasks.problem,
-                objective.query.problem,
-                objective.alpha,
-                objective.inner_steps,
-            )
-        return None
+        return self.objective.native_handle()
 
     def __call__(self, w: Array) -> Array:
         """Return -grad F(w)."""
@@ -177,9 +164,9 @@ class _InnerStepField(VectorField):
     def __init__(
         self, tasks: TaskFamily, alpha: float, inner_steps: int, query: TaskFamily | None
     ) -> None:
-        self._loop = InnerLoop(tasks, alpha, inner_steps, query)
-        self.tasks, self.query = self._loop.tasks, self._loop.query
-        self.alpha, self.inner_steps = self._loop.alpha, self._loop.inner_steps
+        self._inner = InnerSteps.checked(tasks, alpha, inner_steps, query)
+        self.tasks, self.query = self._inner.tasks, self._inner.query
+        self.alpha, self.inner_steps = self._inner.alpha, self._inner.count
         self.dim = tasks.dim
 
     @property
@@ -215,29 +202,20 @@ class FirstOrderField(_InnerStepField):
     @cached_property
     def affine(self) -> AffineField | None:
         """K, k for quadratic families."""
-        terms, query = self.tasks.quadratic, self.query.quadratic
-        if terms is None or query is None:
-            return None
-        return fomaml_field(terms, query, self.tasks.weights, self.alpha, self.inner_steps)
+        return fomaml_field(self._inner)
 
     def _family_handle(self) -> Any | None:
-        if not self._loop.compiled:
-            return None
-        from maml_ode.compiled.fields import FIRST_ORDER, family_field
-
-        return family_field(
-            FIRST_ORDER, self.tasks.problem, self.query.problem, self.alpha, self.inner_steps
-        )
+        return self._inner.loop.native_first_order_field()
 
     def __call__(self, w: Array) -> Array:
         """Return -sum_i p_i grad g_i(u_i)."""
         if self.affine is not None:
             return np.asarray(self.affine.k - self.affine.K @ w)
-        return -self._loop.first_order_gradient(np.array(w))
+        return -self._inner.loop.first_order_gradient(np.array(w))
 
     def jacobian(self, w: Array) -> Array:
         """Return -sum_i p_i Hess g_i(u_i) du_i/dw; in general not symmetric."""
-        return -self._loop.first_order_jacobians(np.array(w))[0]
+        return -self._inner.loop.first_order_jacobians(np.array(w))[0]
 
 
 class ReptileField(_InnerStepField):
@@ -256,27 +234,20 @@ class ReptileField(_InnerStepField):
     @cached_property
     def affine(self) -> AffineField | None:
         """K, k for quadratic families."""
-        terms = self.tasks.quadratic
-        if terms is None:
-            return None
-        return reptile_field(terms, self.tasks.weights, self.alpha, self.inner_steps)
+        return reptile_field(self._inner)
 
     def _family_handle(self) -> Any | None:
-        if not self._loop.compiled:
-            return None
-        from maml_ode.compiled.fields import REPTILE, family_field
-
-        return family_field(REPTILE, self.tasks.problem, None, self.alpha, self.inner_steps)
+        return self._inner.loop.native_reptile_field()
 
     def __call__(self, w: Array) -> Array:
         """Return sum_i p_i (u_i - w)/alpha."""
         if self.affine is not None:
             return np.asarray(self.affine.k - self.affine.K @ w)
-        return -self._loop.reptile_gradient(np.array(w))
+        return -self._inner.loop.reptile_gradient(np.array(w))
 
     def jacobian(self, w: Array) -> Array:
         """Return sum_i p_i (du_i/dw - I)/alpha; in general not symmetric."""
-        return -self._loop.first_order_jacobians(np.array(w))[1]
+        return -self._inner.loop.first_order_jacobians(np.array(w))[1]
 
 
 class ModifiedField(VectorField):
@@ -309,11 +280,7 @@ class ModifiedField(VectorField):
     def affine(self) -> AffineField | None:
         """G + step_size/2 G^2 and its offset for a quadratic objective."""
         form = self.objective.quadratic_form
-        if form is None:
-            return None
-        factor = np.eye(self.dim) + 0.5 * self.step_size * form.G
-        K = factor @ form.G
-        return AffineField(0.5 * (K + K.T), factor @ form.c)
+        return None if form is None else modified_affine_field(form.field, self.step_size)
 
     def __call__(self, w: Array) -> Array:
         """Return -(g + step_size/2 Hess F g)."""

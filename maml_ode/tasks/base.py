@@ -16,6 +16,7 @@ from maml_ode._validation import Array, as_points, as_weights, freeze
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels
+    from maml_ode.tasks.least_squares import LeastSquares
 
 __all__ = ["CompiledFamily", "MissingDerivative", "QuadraticTerms", "Smoothness", "TaskFamily"]
 
@@ -39,11 +40,17 @@ class MissingDerivative(TypeError):
 
 @dataclass(frozen=True, eq=False)
 class QuadraticTerms:
-    """The terms of f_i(w) = w'H_i w/2 - b_i'w + c_i: H (M, d, d), b (M, d), c (M,)."""
+    """The terms of f_i(w) = w'H_i w/2 - b_i'w + c_i: H (M, d, d), b (M, d), c (M,).
+
+    ``H_error`` and ``b_error``, both (M,), bound the 2-norms of the rounding of H_i and b_i where they were
+    formed from data; None where they are the data.
+    """
 
     H: Array
     b: Array
     c: Array
+    H_error: Array | None = None
+    b_error: Array | None = None
 
 
 class TaskFamily(ABC):
@@ -93,6 +100,11 @@ class TaskFamily(ABC):
     @property
     def identity(self) -> str | None:
         """A digest of the losses and their weights; None where they are Python functions."""
+        return None
+
+    @property
+    def _least_squares(self) -> LeastSquares | None:
+        """The losses as s_i ||y_i - X_i w||^2 where they are that and X_i can be factored, else None."""
         return None
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point
-from maml_ode.quadratic_form import QuadraticForm
+from maml_ode.objectives.quadratic_form import QuadraticForm
 
 __all__ = ["QuadraticFacts"]
 

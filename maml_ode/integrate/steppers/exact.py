@@ -9,7 +9,6 @@ import numpy as np
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.integrate.exact import ExactPhase
-from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
@@ -49,28 +48,30 @@ class ExactStepper:
 
     def run(self, segment: Segment, plan: Plan, look: Look) -> Finding:
         """Follow the phase to its end, and say what ended it."""
-        t, number, rule = self._record.t, segment.number, segment.rule
-        exact = self._begin(segment)
+        exact, rule = self._begin(segment), segment.rule
         own = -1.0 if rule is None else rule.rule.scale or 0.0
         threshold = max(segment.tol, own) if segment.tol > 0 or rule is not None else -1.0
         duration = exact.time_to_norm(threshold) if threshold >= 0 else math.inf
-        ends_here = math.isfinite(duration) and t + duration <= self._t_max
-        if not ends_here and math.isinf(self._t_max):
+        end = exact.start + duration
+        if not math.isfinite(end) and math.isinf(self._t_max):
             raise ValueError(
-                f"phase {number} never reaches a field norm of {max(threshold, 0.0):g}: a part of the field "
-                "lies in the null space or in a growing direction of its matrix; pass t_max."
+                f"phase {segment.number} never reaches a field norm of {max(threshold, 0.0):g}: a part of the "
+                "field lies in the null space or in a growing direction of its matrix; pass t_max."
             )
-        end = t + duration if ends_here else self._t_max
-        overflow = self._follow(exact, end, number)
+        switches = rule is not None and own >= segment.tol
+        stop = None
+        if end <= self._t_max and not switches:
+            end, stop = self._stationarity(segment, exact, threshold, end)
+        overflow = self._follow(exact, min(end, self._t_max), segment.number)
         if overflow is not None:
             return Finding(overflow)
         t = self._record.t
-        if not ends_here:
+        if stop is not None:
+            return Finding(stop)
+        if end > self._t_max or not switches:
             return Finding(Stop(StopReason.HORIZON, f"t = {t:.6g}.", asked_for=True))
-        if rule is not None and own >= segment.tol:
-            crossing = Crossing(t, self._record.w, t, t)
-            return Finding(Stop(StopReason.SWITCHED), crossing=crossing)
-        return Finding(self._stationarity(segment, threshold))
+        crossing = Crossing(t, self._record.w, t, t)
+        return Finding(Stop(StopReason.SWITCHED), crossing=crossing)
 
     def _begin(self, segment: Segment) -> ExactPhase:
         field = segment.leg.field
@@ -86,35 +87,47 @@ class ExactStepper:
 
     def _follow(self, exact: ExactPhase, end: float, number: int) -> Stop | None:
         """Record the phase up to ``end``; return the stop of a state that overflows before it."""
-        duration = end - exact.start
-        times = exact.sample_times(duration) if duration > 0 else np.array([exact.start])
-        times[-1] = end  # start + (end - start) may miss it by a rounding error
-        with np.errstate(over="ignore", invalid="ignore"):
-            states = exact.states(times).T
-        finite = np.isfinite(states).all(axis=1)
-        good = int(np.argmin(finite)) if not finite.all() else times.size
-        self._record.extend(times[1:good], np.ascontiguousarray(states[1:good]), number)
-        self._record.keep(self._record.t, _Piece(exact))
-        if good == times.size:
+        last = exact.last_finite_time(end)
+        duration = last - exact.start
+        if duration > 0:
+            times = exact.sample_times(duration)
+            times[-1] = last  # start + (last - start) may miss it by a rounding error
+            states = np.ascontiguousarray(exact.states(times[1:]).T)
+            self._record.extend(times[1:], states, number)
+            self._record.keep(last, _Piece(exact))
+        if last == end:
             return None
-        detail = (
-            f"The state grows beyond the largest number after t = {self._record.t:.6g}; pass a t_max "
-            "below that."
-        )
+        detail = f"The state grows beyond the largest number after t = {last:.6g}; pass a t_max below that."
         return Stop(StopReason.NON_FINITE, detail)
 
-    def _stationarity(self, segment: Segment, threshold: float) -> Stop:
-        """End in stationarity if the field evaluated at the end, not the formula for its norm, says so."""
-        t = self._record.t
-        size = vector_norm(segment.leg.field(self._record.w))
-        self._tally.nfev += 1
-        self._tally.add(segment.leg.field.cost)
-        numbers = f"{size:.6g} at tol = {threshold:g}, t = {t:.6g}"
-        if size <= threshold * (1 + 1e-3):
-            excess = "" if size <= threshold else "; the excess is rounding"
-            return Stop(StopReason.STATIONARY, f"{numbers}{excess}.", asked_for=True)
-        detail = f"Rounding leaves {numbers}, the time at which the exact norm is tol; raise tol."
-        return Stop(StopReason.TOLERANCE_OUT_OF_REACH, detail)
+    def _stationarity(
+        self, segment: Segment, exact: ExactPhase, tol: float, t: float
+    ) -> tuple[float, Stop | None]:
+        """Return the time from which on the field evaluated at the state, not its formula, is at most ``tol``.
+
+        Rounding of the state may keep the one above the other. Then later times are tried, at which the formula
+        is far below; if none will do, the run goes on to its horizon or, without one, ends here.
+        """
+        first = math.nan
+        for share in (1.0, 1e-2, 1e-4, 1e-8):
+            later = t if share == 1.0 else exact.start + exact.time_to_norm(share * tol)
+            if not math.isfinite(later) or later > self._t_max:
+                break
+            size, rounding = exact.norm(later)
+            first = size if share == 1.0 else first
+            self._tally.nfev += 1
+            self._tally.add(segment.leg.field.cost)
+            if size <= tol * (1 + 1e-3) or size - tol <= rounding <= tol:
+                excess = "" if size <= tol else "; the excess is rounding"
+                detail = f"{size:.6g} at tol = {tol:g}, t = {later:.6g}{excess}."
+                return later, Stop(StopReason.STATIONARY, detail, asked_for=True)
+        if math.isfinite(self._t_max):
+            return self._t_max, None
+        detail = (
+            f"Rounding leaves {first:.6g} at tol = {tol:g}, t = {t:.6g}, the time at which the exact norm is tol; "
+            "raise tol."
+        )
+        return t, Stop(StopReason.TOLERANCE_OUT_OF_REACH, detail)
 
 
 class _Piece:
