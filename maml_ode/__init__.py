@@ -15,6 +15,7 @@ from maml_ode._lazy import attach
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from maml_ode import errata as errata
     from maml_ode import experiments as experiments
     from maml_ode import fields as fields
     from maml_ode import flows as flows
@@ -61,6 +62,7 @@ __getattr__, __dir__ = attach(
         "solve": "maml_ode.integrate",
     },
     submodules=(
+        "errata",
         "experiments",
         "fields",
         "flows",

@@ -14,7 +14,7 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 # From the ground up; a module may import its own floor and those below.
 FLOORS = [
-    {"_validation", "_lazy"},
+    {"_validation", "_lazy", "sizes"},
     {"compiled.contract"},
     {"compiled"},
     {"tasks"},
@@ -25,7 +25,18 @@ FLOORS = [
     {"trajectory"},
     {"integrate"},
     {"experiments"},
+    {
+        "theory.quantities",
+        "theory.regions",
+        "theory.budget",
+        "theory.evaluation",
+        "theory.minimizer",
+    },
+    {"theory.intervals"},
+    {"theory.family_constants"},
+    {"theory.bounds"},
     {"theory"},
+    {"errata"},
     {"plotting"},
     {"reproduce"},
     {"cli"},
@@ -41,6 +52,8 @@ ENTRANCES = {
     "integrate",
     "experiments",
     "theory",
+    "errata",
+    "errata.__main__",
     "plotting",
     "reproduce",
 }
