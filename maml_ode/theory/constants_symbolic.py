@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode.tasks.symbolic import Symbolic
+from maml_ode.tasks.symbolic.family import Symbolic
 from maml_ode.theory.constants_by_sampling import sampled_constants
 from maml_ode.theory.family_constants import Constants, assemble, register
 from maml_ode.theory.interval_enclosure import (
