@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode.tasks.symbolic import Symbolic
+from maml_ode.tasks.symbolic.family import Symbolic
 from maml_ode.theory.family_constants.model import Constants, assemble, register
 from maml_ode.theory.family_constants.sampling import sampled_constants
 from maml_ode.theory.intervals.expressions import (

@@ -110,7 +110,7 @@ def _task_derivatives(tasks: TaskFamily) -> list[TaskDerivatives]:
             _parabola(float(h), float(b))
             for h, b in zip(tasks.H[:, 0, 0], tasks.b[:, 0], strict=True)
         ]
-    from maml_ode.tasks.symbolic import Symbolic
+    from maml_ode.tasks.symbolic.family import Symbolic
 
     if isinstance(tasks, Symbolic):
         return _formulas(tasks)
@@ -145,7 +145,7 @@ def _formulas(tasks: TaskFamily) -> list[TaskDerivatives]:
     """Return the derivatives of a Symbolic family through ``mpmath.iv``, one interval at a time."""
     import sympy
 
-    from maml_ode.tasks.symbolic import Symbolic
+    from maml_ode.tasks.symbolic.family import Symbolic
     from maml_ode.theory.intervals.expressions import IntervalFunction, Unenclosable, interval
 
     if not isinstance(tasks, Symbolic):

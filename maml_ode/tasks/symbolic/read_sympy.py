@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy
 
-from maml_ode.tasks.expression_tree import (
+from maml_ode.tasks.symbolic.tree import (
     FUNCTIONS,
     MAX_DEPTH,
     MAX_NODES,

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, freeze, unknown_name
 from maml_ode.tasks.base import CompiledFamily
-from maml_ode.tasks.expression_grammar import parse
-from maml_ode.tasks.expression_tree import CONSTANTS, FUNCTIONS, Node, names
+from maml_ode.tasks.symbolic.grammar import parse
+from maml_ode.tasks.symbolic.tree import CONSTANTS, FUNCTIONS, Node, names
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels
-    from maml_ode.tasks.symbolic_expression import Steps
+    from maml_ode.tasks.symbolic.steps import Steps
 
 __all__ = ["Symbolic"]
 
@@ -27,7 +27,7 @@ class Symbolic(CompiledFamily):
 
     Gradient, Hessian and third derivative are derived by SymPy and compiled by Numba at the first evaluation.
     Machine code is kept on disk and shared by all families with the same formula, so it is compiled once
-    per machine; ``maml_ode.tasks.generated_kernels.cache_directory`` says where.
+    per machine; ``maml_ode.tasks.symbolic.load.cache_directory`` says where.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ class Symbolic(CompiledFamily):
         return _source(self._tree, self.variables, self._parameter_names)
 
     def _kernels(self) -> Kernels:
-        from maml_ode.tasks.generated_kernels import load
+        from maml_ode.tasks.symbolic.load import load
 
         return load(self.source)
 
@@ -180,7 +180,7 @@ class Symbolic(CompiledFamily):
 
 def _symbols(variables: tuple[str, ...], parameters: tuple[str, ...]) -> dict[str, Any]:
     """Return the symbols w0, w1, ..., p0, p1, ... of the generated code by the given names."""
-    from maml_ode.tasks.symbolic_derivatives import parameter_symbols, variable_symbols
+    from maml_ode.tasks.symbolic.derivatives import parameter_symbols, variable_symbols
 
     symbols = (*variable_symbols(len(variables)), *parameter_symbols(len(parameters)))
     return dict(zip((*variables, *parameters), symbols, strict=True))
@@ -188,14 +188,14 @@ def _symbols(variables: tuple[str, ...], parameters: tuple[str, ...]) -> dict[st
 
 @lru_cache(maxsize=64)
 def _steps(tree: Node, variables: tuple[str, ...], parameters: tuple[str, ...]) -> Steps:
-    from maml_ode.tasks.symbolic_expression import Steps
+    from maml_ode.tasks.symbolic.steps import Steps
 
     return Steps(tree, _symbols(variables, parameters))
 
 
 @lru_cache(maxsize=64)
 def _source(tree: Node, variables: tuple[str, ...], parameters: tuple[str, ...]) -> str:
-    from maml_ode.tasks.compile_symbolic import kernel_source
+    from maml_ode.tasks.symbolic.source import kernel_source
 
     return kernel_source(_steps(tree, variables, parameters), len(variables), len(parameters))
 
@@ -234,7 +234,7 @@ def _tree(expression: Any) -> Node:
         raise TypeError(
             f"expression must be text or a SymPy expression, not {type(expression).__name__}."
         )
-    from maml_ode.tasks.read_sympy import read
+    from maml_ode.tasks.symbolic.read_sympy import read
 
     return read(expression)
 

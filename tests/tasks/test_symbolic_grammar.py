@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import sympy
 
-from maml_ode.tasks.expression_grammar import parse
-from maml_ode.tasks.expression_tree import FUNCTIONS, MAX_DEPTH, MAX_NODES, names
-from maml_ode.tasks.read_sympy import read
-from maml_ode.tasks.symbolic_expression import Steps
+from maml_ode.tasks.symbolic.grammar import parse
+from maml_ode.tasks.symbolic.read_sympy import read
+from maml_ode.tasks.symbolic.steps import Steps
+from maml_ode.tasks.symbolic.tree import FUNCTIONS, MAX_DEPTH, MAX_NODES, names
 
 SYMBOLS = {name: sympy.Symbol(name, real=True) for name in ("x", "y", "a", "e")}
 ORACLE = {name: getattr(mpmath, name) for name in FUNCTIONS} | {"pi": mpmath.pi, "E": mpmath.e}

@@ -15,7 +15,7 @@ from typing import Any
 
 import sympy
 
-from maml_ode.tasks.symbolic_expression import Steps, real_symbol
+from maml_ode.tasks.symbolic.steps import Steps, real_symbol
 
 __all__ = ["Derivation", "Index", "parameter_symbols", "variable_symbols"]
 

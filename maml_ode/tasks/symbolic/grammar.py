@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from maml_ode.tasks.expression_tree import (
+from maml_ode.tasks.symbolic.tree import (
     FUNCTIONS,
     MAX_DEPTH,
     MAX_NODES,

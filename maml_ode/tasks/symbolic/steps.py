@@ -15,7 +15,7 @@ from typing import Any
 
 import sympy
 
-from maml_ode.tasks.expression_tree import (
+from maml_ode.tasks.symbolic.tree import (
     FUNCTIONS,
     Call,
     Constant,
