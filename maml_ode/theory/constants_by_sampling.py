@@ -47,8 +47,8 @@ def sampled_constants(
     Raises
     ------
     ValueError
-        Without a region, for a `Sublevel` (whose shape is not known beforehand), or for losses that
-        are not C^1.
+        Without a region, for a `Sublevel` (whose shape is not known beforehand), for losses that are not
+        C^1, or where their derivatives are not finite in the region.
     """
     if region is None:
         raise RegionNeeded(
@@ -76,10 +76,13 @@ def sampled_constants(
     low, high, kappa = np.full(M, np.inf), np.full(M, -np.inf), np.zeros(M)
     mean_low, mean_high, sigma = math.inf, -math.inf, 0.0
     for w in points:
+        gradients = tasks.gradients(w)
+        _refuse_overflow(gradients, w)
         task_range, mean_range = _extremes(tasks, w, rng)
+        _refuse_overflow(task_range, w)
         low, high = np.minimum(low, task_range[:, 0]), np.maximum(high, task_range[:, 1])
         mean_low, mean_high = min(mean_low, mean_range[0]), max(mean_high, mean_range[1])
-        sigma = max(sigma, deviation(tasks.gradients(w), tasks.weights))
+        sigma = max(sigma, deviation(gradients, tasks.weights))
         kappa = np.maximum(kappa, _third_norms(tasks, w, ball.radius, rng))
     if tasks.smoothness is Smoothness.GRADIENT:
         kappa = np.full(M, np.inf)
@@ -108,6 +111,15 @@ def sampled_constants(
         sigma0=None if minimizer is not None else math.inf,
         minimizer=minimizer,
     )
+
+
+def _refuse_overflow(values: Array, w: Array) -> None:
+    if not np.isfinite(values).all():
+        where = np.array2string(w, precision=6, threshold=6, separator=", ")
+        raise ValueError(
+            f"region must be smaller: at w = {where}, which belongs to it, the derivatives of the losses are "
+            "not finite, so that no constants can be computed."
+        )
 
 
 def _deflate(x: Array) -> Array:
@@ -170,6 +182,8 @@ def _third_norms(tasks: TaskFamily, w: Array, radius: float, rng: np.random.Gene
         else:
             image = (tasks.hvps(w + h * v, v) - tasks.hvps(w - h * v, v)) / (2.0 * h)
         size = np.linalg.norm(image, axis=1)
+        if not np.isfinite(size).all():
+            return np.where(np.isfinite(size), best, np.inf)
         best = np.maximum(best, size)
         v = np.where(size[:, None] > 0, image / np.where(size > 0, size, 1.0)[:, None], v)
     return best
