@@ -23,6 +23,7 @@ from maml_ode.theory.intervals.work import Work
 __all__ = ["Cells", "divide", "narrowed", "unconfirmed"]
 
 Signs = npt.NDArray[np.int64]
+Pair = tuple[float, float]
 
 _FIRST_CELLS = 64
 _NARROWEST = 2.0**-36  # relative to the interval
@@ -179,33 +180,38 @@ def unconfirmed(loss: BallMAMLLoss, cells: Cells, interval: tuple[float, float],
                 with precision(_BITS_AT_POINTS):
                     holds = _sign(loss.derivatives(alpha, arb(low))[0]) == slope
             else:
-                holds = _holds(loss, alpha, float(low), float(high), int(slope), int(bend), work)
+                cell = float(low), float(high)
+                holds = _holds(loss, cells.alpha, cell, int(slope), int(bend), work)
             if not holds:
                 name = "F'" if slope else "F''"
                 return f"ball arithmetic does not confirm the sign of {name} near w = {low:.10g}"
     return ""
 
 
-def _holds(
-    loss: BallMAMLLoss, alpha: arb, low: float, high: float, slope: int, bend: int, work: Work
-) -> bool:
-    """Return whether F' has the sign ``slope`` on [low, high], or F'' has ``bend`` if that is 0."""
-    parts = [(low, high)]
+def _holds(loss: BallMAMLLoss, alpha: Pair, cell: Pair, slope: int, bend: int, work: Work) -> bool:
+    """Return whether F' has the sign ``slope`` on a cell, or F'' has ``bend`` if that is 0."""
+    parts = [(alpha, cell)]
     examined = 0
     while parts:
-        a, b = parts.pop()
+        alphas, ends = parts.pop()
         examined += 1
-        w = hull(a, b)
-        first, second = loss.derivatives(alpha, w)
+        a, w = hull(*alphas), hull(*ends)
+        first, second = loss.derivatives(a, w)
         if slope and _sign(first) == 0:
-            first = loss.sharper_slope(alpha, w, second)
+            first = loss.sharper_slope(a, w, second)
         if _sign(first if slope else second) == (slope or bend):
             continue
-        middle = 0.5 * a + 0.5 * b
-        if examined + len(parts) >= _MOST_PARTS or not a < middle < b or work.over:
+        pieces = [(x, y) for x in _halves(alphas) for y in _halves(ends)]
+        if examined + len(parts) >= _MOST_PARTS or len(pieces) == 1 or work.over:
             return False
-        parts += [(a, middle), (middle, b)]
+        parts += pieces
     return True
+
+
+def _halves(pair: Pair) -> list[Pair]:
+    low, high = pair
+    middle = 0.5 * low + 0.5 * high
+    return [(low, middle), (middle, high)] if low < middle < high else [pair]
 
 
 def _sign(ball: arb) -> int:
