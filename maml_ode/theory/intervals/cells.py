@@ -196,10 +196,11 @@ def _holds(loss: BallMAMLLoss, alpha: Pair, cell: Pair, slope: int, bend: int, w
         alphas, ends = parts.pop()
         examined += 1
         a, w = hull(*alphas), hull(*ends)
-        first, second = loss.derivatives(a, w)
-        if slope and _sign(first) == 0:
-            first = loss.sharper_slope(a, w, second)
-        if _sign(first if slope else second) == (slope or bend):
+        which = 0 if slope else 1
+        claim = slope or bend
+        if _sign(loss.derivatives(a, w)[which]) == claim:
+            continue
+        if _sign(loss.sharper_derivatives(a, w)[which]) == claim:
             continue
         pieces = [(x, y) for x in _halves(alphas) for y in _halves(ends)]
         if examined + len(parts) >= _MOST_PARTS or len(pieces) == 1 or work.over:

@@ -41,17 +41,31 @@ class BallMAMLLoss:
         slope = bend = arb(0)
         for p, loss in self._tasks:
             f = loss(arb_series([w, 1], 4))
-            # u(w + e) = w + e - alpha f'(w + e), up to e^2
-            adapted = [w - alpha * f[1], 1 - 2 * alpha * f[2], -3 * alpha * f[3]]
-            F = loss(arb_series(adapted, 3))
-            slope += p * F[1]
-            bend += 2 * p * F[2]
+            first, second = _composed(loss, alpha, f, w - alpha * f[1])
+            slope += p * first
+            bend += p * second
         return slope, bend
 
-    def sharper_slope(self, alpha: arb, w: arb, bend: arb) -> arb:
-        """Return F' by its mean-value form about the middle of ``w``, where F'' lies in ``bend``."""
+    def sharper_derivatives(self, alpha: arb, w: arb) -> tuple[arb, arb]:
+        """Return such balls by mean-value forms about the middle of ``w``, which are narrower on small balls."""
         middle = w.mid()
-        return self.derivatives(alpha, middle)[0] + bend * (w - middle)
+        slope = bend = at_middle = arb(0)
+        for p, loss in self._tasks:
+            f, f_m = (loss(arb_series([x, 1], 4)) for x in (w, middle))
+            u, u_m = w - alpha * f[1], middle - alpha * f_m[1]
+            u = u.intersection(u_m + (1 - 2 * alpha * f[2]) * (w - middle))
+            first, second = _composed(loss, alpha, f, u)
+            slope += p * first
+            bend += p * second
+            at_middle += p * _composed(loss, alpha, f_m, u_m)[0]
+        return slope.intersection(at_middle + bend * (w - middle)), bend
+
+
+def _composed(loss: _Loss, alpha: arb, f: arb_series, u: arb) -> tuple[arb, arb]:
+    """Return the derivatives of f(u(w)), where f is given as a series about w and lies at u = u(w)."""
+    # u(w + e) = w + e - alpha f'(w + e), up to e^2
+    F = loss(arb_series([u, 1 - 2 * alpha * f[2], -3 * alpha * f[3]], 3))
+    return F[1], 2 * F[2]
 
 
 def _losses(tasks: TaskFamily) -> list[_Loss]:
