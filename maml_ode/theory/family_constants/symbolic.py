@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from maml_ode.tasks.symbolic.family import Symbolic
 from maml_ode.theory.family_constants.model import Constants, assemble, register
 from maml_ode.theory.family_constants.sampling import sampled_constants
-from maml_ode.theory.intervals.expressions import (
-    Enclosure,
-    IntervalFunction,
-    Unenclosable,
-    interval,
-    supremum,
-)
+from maml_ode.theory.intervals.work import Work
 from maml_ode.theory.quantities import Status
 from maml_ode.theory.regions import Region, Sublevel, enclosing_ball
 
+if TYPE_CHECKING:
+    from maml_ode.theory.intervals.expressions import Enclosure
+
 __all__: list[str] = []
+
+# The search is limited by its number of boxes; this is for formulas that are slow to enclose.
+MAX_SECONDS = 2.0
 
 
 @register(Symbolic)
@@ -32,6 +32,8 @@ def _from_family(tasks: Symbolic, region: Region | None) -> Constants:
     """
     if tasks.dim != 1 or region is None or isinstance(region, Sublevel):
         return sampled_constants(tasks, region)
+    from maml_ode.theory.intervals.expressions import Unenclosable
+
     ball = enclosing_ball(region, None, math.nan)
     lower = math.nextafter(float(ball.center[0]) - ball.radius, -math.inf)
     upper = math.nextafter(float(ball.center[0]) + ball.radius, math.inf)
@@ -47,8 +49,11 @@ class _Tasks:
     def __init__(self, tasks: Symbolic) -> None:
         import sympy
 
+        from maml_ode.theory.intervals.expressions import IntervalFunction, exact, interval
+
         variable = sympy.Symbol(tasks.variables[0])
-        derivatives = [sympy.diff(tasks.expression, variable, order) for order in range(1, 5)]
+        formula = exact(tasks.expression)
+        derivatives = [sympy.diff(formula, variable, order) for order in range(1, 5)]
         self._function = IntervalFunction(derivatives)
         self._variable = variable
         self._parameters = [
@@ -96,12 +101,15 @@ class _Tasks:
 
 
 def _enclosed(tasks: Symbolic, region: Region, lower: float, upper: float) -> Constants:
+    from maml_ode.theory.intervals.expressions import supremum
+
     family = _Tasks(tasks)
     M = tasks.n_tasks
     widths = []
+    work = Work(MAX_SECONDS)
 
     def top(function: Callable[[Enclosure], tuple[Any, Any]]) -> float:
-        attained, bound = supremum(function, lower, upper, max_boxes=max(300, 3000 // M))
+        attained, bound = supremum(function, lower, upper, max_boxes=max(300, 3000 // M), work=work)
         widths.append(bound - attained)
         return bound
 
@@ -114,6 +122,8 @@ def _enclosed(tasks: Symbolic, region: Region, lower: float, upper: float) -> Co
     sigma = math.sqrt(max(top(family.variance), 0.0)) * (1 + 1e-15)
     names = ("mu", "L", "kappa", "mu_f", "L_f", "sigma")
     note = f"interval arithmetic on [{lower:g}, {upper:g}]"
+    if work.over:
+        note += f", ended after {MAX_SECONDS:g} s"
     return assemble(
         tasks,
         region,

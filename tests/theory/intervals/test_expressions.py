@@ -31,9 +31,9 @@ def test_enclosures_contain_the_values(expression):
         point = a + (b - a) * rng.random()
         for box, item in zip(boxes, (expression, sp.diff(expression, x)), strict=True):
             value = mpmath.mpf(str(item.subs(x, sp.Float(point, 40)).evalf(40)))
-            assert mpmath.mpf(box.a) <= value <= mpmath.mpf(box.b)
+            assert box.lower <= value <= box.upper
             (narrow, _) = function({x: interval(point)})
-            assert float(mpmath.mpf(narrow.b) - mpmath.mpf(narrow.a)) < 1e-12
+            assert narrow.upper - narrow.lower < 1e-12
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
