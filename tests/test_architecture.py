@@ -14,7 +14,9 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 # From the ground up; a module may import its own floor and those below.
 FLOORS = [
-    {"_validation", "_lazy"},
+    {"_validation", "_lazy", "_files"},
+    {"_schema"},
+    {"_archive"},
     {"compiled.contract"},
     {"compiled"},
     {"tasks"},

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from maml_ode._files import write_atomically
 from maml_ode._validation import check_choice
 from maml_ode.reproduce import ARTEFACTS, load_artefact
 from maml_ode.reproduce.artefact import Artefact, Settings
-from maml_ode.reproduce.files import write_atomically, write_figure
+from maml_ode.reproduce.files import write_figure
 from maml_ode.reproduce.parallel import Task, Workers
 from maml_ode.reproduce.record import (
     Record,
