@@ -20,7 +20,7 @@ import numpy as np
 from maml_ode._files import replacing
 from maml_ode._schema import REQUIRED, AnyArray, Column, Value, count
 
-__all__ = ["Archive"]
+__all__ = ["Archive", "npz_path"]
 
 HEADER = "header"
 LISTED = "n_events"
@@ -92,8 +92,7 @@ class Archive:
             raise ValueError(f"this {self._noun} cannot be saved: {_words(error)}.") from error
         content = {HEADER: np.array(header), **arrays}
         if isinstance(target, (str, bytes, os.PathLike)):
-            path = os.fsdecode(target)
-            with replacing(path if path.endswith(".npz") else f"{path}.npz") as stream:
+            with replacing(npz_path(target)) as stream:
                 _save(stream, content)
             return
         _check_binary(target, "write", "writing")
@@ -198,6 +197,12 @@ class Archive:
         return values
 
 
+def npz_path(path: str | bytes | os.PathLike[Any]) -> str:
+    """Return a path with the ending ``.npz``, appended where it is missing."""
+    name = os.fsdecode(path)
+    return name if name.lower().endswith(".npz") else f"{name}.npz"
+
+
 class _AnotherFormatError(ValueError):
     """The file says that it is of another format."""
 
@@ -207,8 +212,8 @@ def _opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[tuple[IO[byt
     """Give a stream in which one can search, and what to call it."""
     if isinstance(source, (str, bytes, os.PathLike)):
         path = os.fsdecode(source)
-        if not os.path.isfile(path) and os.path.isfile(f"{path}.npz"):
-            path = f"{path}.npz"
+        if not os.path.isfile(path) and os.path.isfile(npz_path(path)):
+            path = npz_path(path)
         with open(path, "rb") as stream:
             yield stream if stream.seekable() else io.BytesIO(stream.read()), path
         return
