@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from maml_ode._validation import check_count
 from maml_ode.experiments.splitmix64 import LARGEST_SEED, check_seed
-from maml_ode.reproduce.parallel import Task, Workers
-from maml_ode.reproduce.table import Table
+from maml_ode.runs.executor import Task, Workers
+from maml_ode.runs.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

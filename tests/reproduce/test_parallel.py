@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 import maml_ode as mo
-from maml_ode.reproduce.parallel import Task, Workers
+from maml_ode.runs.executor import Task, Workers
 
 # A process that is started afresh finds what is built in, but not what a test module defines.
 SLEEP_THEN_PROCESS = "[__import__('time').sleep({}), __import__('os').getpid()][1]"
@@ -111,7 +111,7 @@ def test_an_interrupt_that_a_task_takes_for_itself_is_not_lost(interruptible):
 PARENT = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from maml_ode.reproduce.parallel import Task, Workers
+from maml_ode.runs.executor import Task, Workers
 if __name__ == "__main__":
     with Workers(2) as workers:
         for _ in range(2):
