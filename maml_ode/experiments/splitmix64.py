@@ -8,16 +8,32 @@ The state after k draws is s + k * constant mod 2^64, so that n draws are one ve
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, check_count
 
-__all__ = ["SplitMix64"]
+__all__ = ["LARGEST_SEED", "SplitMix64", "check_seed"]
 
+LARGEST_SEED = 2**64 - 1
 _INCREMENT = 0x9E3779B97F4A7C15
-_MASK = 2**64 - 1
+_MASK = LARGEST_SEED
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed that every generator of the experiments takes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not an integer with 0 <= seed < 2^64.
+    """
+    checked = check_count("seed", seed, minimum=0)
+    if checked > LARGEST_SEED:
+        raise ValueError(f"seed must be less than 2**64, not {checked}; take a smaller one.")
+    return checked
 
 
 class SplitMix64:
@@ -41,9 +57,7 @@ class SplitMix64:
     """
 
     def __init__(self, seed: int) -> None:
-        self._state = check_count("seed", seed, minimum=0)
-        if self._state > _MASK:
-            raise ValueError(f"seed must be less than 2**64 for SplitMix64, not {seed}.")
+        self._state = check_seed(seed)
 
     def bits(self, n: int) -> npt.NDArray[np.uint64]:
         """Return the next ``n`` integers, uniform on [0, 2^64)."""

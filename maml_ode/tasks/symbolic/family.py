@@ -174,6 +174,9 @@ class Symbolic(CompiledFamily):
 
         return load(self.source)
 
+    def _formula(self) -> str:
+        return f"{self.expression} in {self.variables} with {self._parameter_names}"
+
     def _packed(self) -> tuple[Array, npt.NDArray[np.int64]]:
         return self._values.ravel(), np.array([self.n_tasks], dtype=np.int64)
 

@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maml_ode.reproduce.parallel import undisturbed
+from maml_ode._files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["sha256", "to_json", "write_atomically", "write_figure"]
+__all__ = ["sha256", "to_json", "write_figure"]
 
 DPI = 150
 
 _PLAIN_LIST = re.compile(r"\[\n[^\[\]{}]*\]")
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write beside the target and rename, so that no reader meets half a file."""
-    data = content.encode() if isinstance(content, str) else content
-    with undisturbed:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            # mkstemp makes files that only their owner can read.
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)  # Ctrl-C may come just after the renaming
-            raise
 
 
 def write_figure(folder: Path, stem: str, figure: Figure) -> list[Path]:

@@ -14,7 +14,7 @@ from maml_ode.experiments import Experiment
 from maml_ode.flows import Flow
 from maml_ode.integrate import euler, solve
 from maml_ode.integrate.warnings import NonSmoothWarning
-from maml_ode.reproduce.table import Table
+from maml_ode.runs.tables import Table
 from maml_ode.trajectory import Trajectory
 
 __all__ = [

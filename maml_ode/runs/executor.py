@@ -16,10 +16,9 @@ from multiprocessing.connection import Connection
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["Task", "Workers", "undisturbed"]
+from maml_ode._files import undisturbed
 
-# Held for what must not be left half done: a process of `Workers` that is told to end waits for it.
-undisturbed = threading.Lock()
+__all__ = ["Task", "Workers"]
 
 
 @dataclass(eq=False)

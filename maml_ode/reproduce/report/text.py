@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from maml_ode.reproduce.artefact import Settings, Tables
-from maml_ode.reproduce.statements import (
-    PROBLEMS,
-    VERDICT_RULE,
-)
-from maml_ode.reproduce.table import Table
+from maml_ode.reproduce.report.statements import PROBLEMS
+from maml_ode.reproduce.report.verdicts import VERDICT_RULE
+from maml_ode.runs.tables import Table
 
 __all__ = ["texts"]
 

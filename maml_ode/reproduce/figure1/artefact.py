@@ -15,9 +15,9 @@ from maml_ode.flows import bimaml_flow, maml_flow
 from maml_ode.integrate import solve
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings
-from maml_ode.reproduce.figure1_pictures import draw, key_numbers
-from maml_ode.reproduce.parallel import Task
-from maml_ode.reproduce.table import Table
+from maml_ode.reproduce.figure1.pictures import draw, key_numbers
+from maml_ode.runs.executor import Task
+from maml_ode.runs.tables import Table
 from maml_ode.theory.intervals.critical_points import (
     bifurcation_table,
     count_by_alpha,

@@ -8,7 +8,7 @@ import numpy as np
 
 from maml_ode.plotting.style import BIMAML, MAML
 from maml_ode.reproduce.artefact import Settings, Tables
-from maml_ode.reproduce.table import Table
+from maml_ode.runs.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

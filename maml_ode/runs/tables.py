@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Table"]
+__all__ = ["Table", "as_table"]
 
 Column = npt.NDArray[Any]
 
@@ -43,7 +43,7 @@ class Table:
 
     Examples
     --------
-    >>> from maml_ode.reproduce import Table
+    >>> from maml_ode.runs.tables import Table
     >>> table = Table("fig0_example", {"k": [0, 1], "loss": [0.1, 0.30000000000000004]})
     >>> print(table.to_csv())
     k,loss
@@ -104,6 +104,11 @@ class Table:
         if any(len(row) != len(header) for row in body):
             raise ValueError(f"the CSV of {name} has rows of unequal length.")
         return cls(name, {key: _read([row[k] for row in body]) for k, key in enumerate(header)})
+
+
+def as_table(name: str, rows: Sequence[Mapping[str, Any]], timing: bool = False) -> Table:
+    """Return rows with the same keys as a table."""
+    return Table(name, {key: [row[key] for row in rows] for key in rows[0]}, timing)
 
 
 def _as_column(table: str, key: str, values: Any) -> Column:

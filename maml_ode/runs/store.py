@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from maml_ode.reproduce.files import to_json, write_atomically
+from maml_ode._files import write_atomically
+from maml_ode.runs.files import to_json
 
 __all__ = ["Unfinished"]
 

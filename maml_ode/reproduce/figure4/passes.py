@@ -12,7 +12,7 @@ import numpy as np
 import maml_ode as mo
 from maml_ode._validation import Array
 from maml_ode.experiments import Experiment
-from maml_ode.reproduce.descents import (
+from maml_ode.reproduce.figure4.descents import (
     MAML_STEP,
     MEASURES,
     Curve,

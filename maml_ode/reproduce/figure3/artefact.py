@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from maml_ode.plotting.style import CYCLE
-from maml_ode.reproduce import work_precision as numbers
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
-from maml_ode.reproduce.parallel import Task
-from maml_ode.reproduce.table import Table
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from maml_ode.reproduce.figure3 import work_precision as numbers
+from maml_ode.reproduce.figure3.pictures import draw
+from maml_ode.reproduce.section4 import EXPERIMENTS, TITLES
+from maml_ode.runs.executor import Task
+from maml_ode.runs.tables import Table, as_table
 
 __all__ = ["ARTEFACT"]
 
-TITLES = {
-    "linear_regression": "linear regression",
-    "diabetes": "Diabetes",
-    "svm": "SVM, synthetic",
-    "svm_digits": "SVM, digits",
-}
-TO_FLOW: dict[str, Any] = CYCLE[0]
-TO_MODIFIED: dict[str, Any] = {
-    "color": "0.2",
-    "linestyle": (0, (1, 1)),
-    "marker": "d",
-    "markerfacecolor": "white",
-}
 TABLES = ("work_precision", "reference", "order")
 
 
@@ -39,7 +22,7 @@ def pieces(settings: Settings) -> list[Task]:
     """Return the runs of every method on every flow, and of Euler against its flows."""
     tasks = []
     # Longest first.
-    for name in reversed(numbers.EXPERIMENTS):
+    for name in reversed(EXPERIMENTS):
         for flow in numbers.FLOWS:
             arguments = (name, flow, settings.seed, settings.quick)
             tasks.append(Task(numbers.work_precision_rows, arguments, f"{name}, {flow} flow"))
@@ -51,7 +34,7 @@ def pieces(settings: Settings) -> list[Task]:
 def combine(settings: Settings, values: list[Any], inputs: Inputs) -> dict[str, Table]:
     """Put the rows of all experiments together, in the paper's order, and fit the slopes."""
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
-    for name in numbers.EXPERIMENTS:
+    for name in EXPERIMENTS:
         for part in values:
             for table, listed in part.items():
                 rows[table].extend(row for row in listed if row["experiment"] == name)
@@ -60,110 +43,14 @@ def combine(settings: Settings, values: list[Any], inputs: Inputs) -> dict[str, 
     return tables
 
 
-def as_table(name: str, rows: Sequence[Mapping[str, Any]], timing: bool = False) -> Table:
-    """Return rows with the same keys as a table."""
-    return Table(name, {key: [row[key] for row in rows] for key in rows[0]}, timing)
-
-
 def _slopes(order: Table) -> Table:
     rows = []
-    for name in numbers.EXPERIMENTS:
+    for name in EXPERIMENTS:
         part = order.where(experiment=name)
         for column, flow in (("to_flow", "flow"), ("to_modified_flow", "modified flow")):
             slope = numbers.fitted_slope(part["beta"], part[column])
             rows.append({"experiment": name, "distance_from": flow, "slope": slope})
     return as_table("fig3_slopes", rows)
-
-
-def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
-    """Draw error over passes for both flows, and Euler's distances over beta."""
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
-    figure = Figure(figsize=(10.4, 8.4))
-    grid = figure.subplots(3, 4)
-    runs = tables["fig3_work_precision"]
-    labels = [label for label in dict.fromkeys(runs["method"].tolist()) if "(own)" not in label]
-    for place, name in enumerate(numbers.EXPERIMENTS):
-        for row, flow in enumerate(numbers.FLOWS):
-            axis = grid[row, place]
-            for label in reversed(labels):
-                part = runs.where(experiment=name, flow=flow, method=label)
-                if len(part):
-                    axis.plot(part["work"], part["error"], **_style(labels.index(label)))
-            axis.set(xscale="log", yscale="log", xlabel="gradient passes")
-            letter = "abcdefgh"[4 * row + place]
-            axis.set_title(f"({letter}) {TITLES[name]}, {flow} flow")
-        _draw_order(grid[2, place], tables, name)
-        grid[2, place].set_title(f"({'ijkl'[place]}) {TITLES[name]}, MAML flow")
-    for row in range(3):
-        _share_limits(grid[row])
-    for axis in grid.flat:
-        _plain_ticks(axis)
-    for row in range(2):
-        grid[row, 0].set_ylabel("error / distance travelled")
-    grid[2, 0].set_ylabel("distance / distance travelled")
-    handles = [
-        *(Line2D([], [], label=label, **_style(k)) for k, label in enumerate(labels)),
-        Line2D([], [], label="(i)-(l) Euler to the flow", **TO_FLOW),
-        Line2D([], [], label="(i)-(l) to the modified flow", **TO_MODIFIED),
-    ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=7)
-    return {"fig3": figure}
-
-
-def _style(number: int) -> dict[str, Any]:
-    """Return the look of the method in place ``number``; a second round of the cycle is hollow."""
-    style = dict(CYCLE[number % len(CYCLE)]) | {"linewidth": 1.0, "markersize": 3.2}
-    if number >= len(CYCLE):
-        style["markerfacecolor"] = "white"
-    if number == 0:
-        style |= {"linewidth": 2.2, "markersize": 5.0}
-    return style
-
-
-def _draw_order(axis: Axes, tables: Tables, name: str) -> None:
-    part = tables["fig3_order"].where(experiment=name)
-    slopes = tables["fig3_slopes"].where(experiment=name)
-    above: dict[str, Any] = {"xytext": (-4, 4), "ha": "right", "va": "bottom"}
-    below: dict[str, Any] = {"xytext": (4, -4), "ha": "left", "va": "top"}
-    for column, flow, style, where in (
-        ("to_flow", "flow", TO_FLOW, above),
-        ("to_modified_flow", "modified flow", TO_MODIFIED, below),
-    ):
-        (slope,) = slopes.where(distance_from=flow)["slope"]
-        axis.plot(part["beta"], part[column], **style)
-        middle = len(part) // 2
-        axis.annotate(
-            f"slope {slope:.3f}",
-            (part["beta"][middle], part[column][middle]),
-            textcoords="offset points",
-            fontsize=8,
-            **where,
-        )
-    axis.set(xscale="log", yscale="log", xlabel=r"Euler's step size $\beta$")
-
-
-def _share_limits(axes: Sequence[Axes]) -> None:
-    """Give the axes the same vertical limits, so that panels compare."""
-    low = min(axis.get_ylim()[0] for axis in axes)
-    high = max(axis.get_ylim()[1] for axis in axes)
-    for axis in axes:
-        axis.set_ylim(low, high)
-
-
-def _plain_ticks(axis: Axes) -> None:
-    """Write 20 and 0.05 at the ticks of a logarithmic horizontal axis, no more than have room."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
-
-    # Over many decades the small ticks of the vertical axis only take time to draw.
-    axis.yaxis.set_minor_locator(NullLocator())
-    low, high = axis.get_xlim()
-    decades = np.log10(high / low)
-    steps = (1.0, 2.0, 5.0) if decades < 1.3 else (1.0, 3.0) if decades < 2.2 else (1.0,)
-    axis.xaxis.set_major_locator(LogLocator(subs=steps))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def constants(settings: Settings) -> dict[str, Any]:
@@ -172,14 +59,10 @@ def constants(settings: Settings) -> dict[str, Any]:
     return {
         "seed": settings.seed,
         "experiments": {
-            name: numbers.load(name, settings.seed).constants() for name in numbers.EXPERIMENTS
+            name: numbers.load(name, settings.seed).constants() for name in EXPERIMENTS
         },
-        "methods": {
-            name: list(numbers.methods_for(name, settings.quick)) for name in numbers.EXPERIMENTS
-        },
-        "tolerances": {
-            name: numbers.tolerances(name, settings.quick) for name in numbers.EXPERIMENTS
-        },
+        "methods": {name: list(numbers.methods_for(name, settings.quick)) for name in EXPERIMENTS},
+        "tolerances": {name: numbers.tolerances(name, settings.quick) for name in EXPERIMENTS},
         "step_sizes": [f"beta 2^{-j}" for j in numbers.halvings(settings.quick)],
         "ours": {
             "reference": f"closed form, else DOP853 at rtol {rtols['reference']:g}",
@@ -198,7 +81,7 @@ def key_numbers(tables: Tables) -> dict[str, str]:
     """Return what the closing table shows."""
     found = {}
     runs = tables["fig3_work_precision"].where(flow="MAML")
-    for name in numbers.EXPERIMENTS:
+    for name in EXPERIMENTS:
         part = runs.where(experiment=name)
         euler = part.where(method="Euler")
         # The second coarsest step size is the paper's.

@@ -16,7 +16,6 @@ from maml_ode.flows import Flow
 from maml_ode.trajectory import Trajectory
 
 __all__ = [
-    "EXPERIMENTS",
     "FLOWS",
     "Rows",
     "fitted_slope",
@@ -32,7 +31,6 @@ __all__ = [
 
 Rows = dict[str, list[dict[str, Any]]]
 
-EXPERIMENTS = ("linear_regression", "diabetes", "svm", "svm_digits")
 FLOWS = ("MAML", "BI-MAML")
 SCIPY = ("RK23", "RK45", "DOP853", "LSODA", "Radau", "BDF")
 REPORTING_TIMES = 5

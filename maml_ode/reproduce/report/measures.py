@@ -13,7 +13,7 @@ import maml_ode as mo
 from maml_ode._validation import Array
 from maml_ode.experiments import Experiment
 from maml_ode.integrate import StepSizeWarning
-from maml_ode.reproduce.descents import MAML_STEP, SWITCH_TEST
+from maml_ode.reproduce.figure4.descents import MAML_STEP, SWITCH_TEST
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.trajectory import Trajectory
 
