@@ -9,13 +9,12 @@ import numpy as np
 from maml_ode.flows import Flow
 from maml_ode.flows.flow import Leg
 from maml_ode.flows.sliding import SlidingField
-from maml_ode.flows.switch_rules import CallableRule
 from maml_ode.integrate.callback import Callback, State, ends_run
 from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
-from maml_ode.integrate.rest import time_at_rest
+from maml_ode.integrate.rest import never_met, time_at_rest, waits_for_ever
 from maml_ode.integrate.segment import Segment
 from maml_ode.integrate.steppers.protocol import Stepper
 from maml_ode.integrate.tally import Abort, Tally
@@ -152,18 +151,24 @@ class Driver:
         if stop is not None:
             return stop
         plan = self.plan.next_phase()
+        record = self.record
+        began = record.t, np.array(record.w)
         while True:
             finding = self._run(segment, plan)
             if finding.crossing is not None:
                 self.stepper.land(segment, plan, finding.crossing)
                 return None
             if finding.stop.reason is StopReason.STATIONARY and not segment.leg.final:
-                return self._rest(segment, plan)
+                return self._wait(segment, plan)
+            if finding.stop.reason is StopReason.HORIZON and waits_for_ever(
+                segment, *began, record, plan.tolerances
+            ):
+                return never_met(segment.number, record.t)
             better = finding.remedy(plan) if finding.remedy is not None else None
             if better is None:
                 return finding.stop
             plan = self.plan = better
-            self.record.method_note = plan.note
+            record.method_note = plan.note
 
     def _run(self, segment: Segment, plan: Plan) -> Finding:
         """Let the stepper advance the phase under the eyes of the watchers."""
@@ -199,7 +204,7 @@ class Driver:
         if plan.enforce_energy and segment.leg.field.descends is not None:
             judges.append(EnergyWatch(segment.leg.field.descends, self.tally, w))
         if rule is not None:
-            judges.append(CrossingWatch(rule, t, w))
+            judges.append(CrossingWatch(rule, t, w, self.flow.retested))
         if segment.tol > 0:
             watchers.append(StationarityWatch(segment.tol, segment.wanted))
         if plan.stiff_method is not None:
@@ -224,18 +229,12 @@ class Driver:
             return Finding(Stop(StopReason.STEP_LIMIT, "Raise max_steps to go on."))
         return None
 
-    def _rest(self, segment: Segment, plan: Plan) -> Stop | None:
-        """Wait where a phase is at rest for a rule that looks at the time; name a rule that cannot be met."""
-        record, rule = self.record, segment.rule
-        met = None
-        if rule is not None and isinstance(rule.rule, CallableRule):
-            met = time_at_rest(rule, record.t, record.w, plan.t_max)
+    def _wait(self, segment: Segment, plan: Plan) -> Stop | None:
+        """Wait where a phase is at rest for a rule that looks at the time; name one that cannot be met."""
+        record = self.record
+        met = time_at_rest(segment.rule, record.t, record.w, plan.t_max)
         if met is None:
-            detail = (
-                f"Phase {segment.number} is at rest from t = {record.t:.6g} on and its ending rule is not met, "
-                "so that no phase after it begins."
-            )
-            return Stop(StopReason.STATIONARY, detail)
+            return never_met(segment.number, record.t)
         record.keep_constant(met)
         record.append(met, np.array(record.w), segment.number)
         return None

@@ -80,7 +80,7 @@ _STIFF_FROM = {
     METHODS["Tsit5"]: 2.5,
     METHODS["DOP853"]: 2.5,
 }
-_NOT_OPTIONS = ("self", "fun", "t0", "y0", "t_bound", "vectorized")
+_NOT_OPTIONS = ("self", "fun", "t0", "y0", "t_bound", "vectorized", "extraneous")
 
 
 def facts_of(method: type[OdeSolver]) -> MethodFacts:

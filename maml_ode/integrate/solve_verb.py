@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import inspect
 import math
-import warnings
 from typing import Any
 
 import numpy.typing as npt
 from scipy.integrate import OdeSolver
 
 from maml_ode._validation import Array, as_point, check_choice, check_count, check_real
-from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
+from maml_ode.flows import Flow, SwitchRule
 from maml_ode.flows.sliding import SlidingField
 from maml_ode.integrate.assemble import join
 from maml_ode.integrate.callback import Callback
+from maml_ode.integrate.checks import (
+    check_has_an_end,
+    check_reachable,
+    check_smoothness,
+    refuse_unused,
+)
 from maml_ode.integrate.diagnose import seconds_per_point
 from maml_ode.integrate.driver import Driver
 from maml_ode.integrate.exact import why_not_exact
@@ -35,15 +40,10 @@ from maml_ode.integrate.steppers.exact import ExactStepper
 from maml_ode.integrate.steppers.scipy_ivp import ScipyStepper
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.times import check_horizon, check_t_eval
-from maml_ode.integrate.warnings import NonSmoothWarning
 from maml_ode.stop import Stop, StopReason
 from maml_ode.trajectory import Trajectory
 
 __all__ = ["solve"]
-
-# Below this the gradient norm of a MAML loss whose gradient jumps need not ever fall: the flow slides along
-# a kink, on which the one-sided gradients stay away from 0.
-NON_SMOOTH_FLOOR = 1e-3
 
 
 def solve(
@@ -165,7 +165,7 @@ def solve(
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable as callback(state), not {callback!r}.")
     times = check_t_eval(t_eval, t_start, t_max)
-    _check_has_an_end(flow, tol, t_max)
+    check_has_an_end(flow, tol, t_max)
     if sliding == "follow" and flow.retested:
         SlidingField.of(flow)
     if method != "auto" and method != "exact":
@@ -192,16 +192,16 @@ def solve(
         choice = Choice(method)
     keeps = dense_output or times is not None
     if record.stop is None and choice.method == "exact":
-        _refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
+        refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
         record.keeps_solution = keeps or energy != "count"
         _run_exact(flow, record, tally, tol, t_max, number)
     elif record.stop is None:
         solver = resolve(choice.method)
         check_options(solver, options, _OWN_KEYWORDS)
-        _check_smoothness(flow, tol, t_max)
+        check_smoothness(flow, tol, t_max)
         tolerances = Tolerances.choose(flow, tol, rtol, atol)
         watch = method == "auto" and facts_of(solver).explicit and not options
-        _check_reachable(flow, solver, tol, tolerances)
+        check_reachable(flow, solver, tol, tolerances)
         record.keeps_solution = keeps or energy != "count"
         plan = Plan(
             solver,
@@ -277,73 +277,6 @@ def _check_start(
     number = 0 if resume.final_phase is None else resume.final_phase
     known = flow.rule is SwitchRule.ONE_WAY and number < len(flow.phases)
     return resume.final_state.copy(), resume.final_time, number if known else None
-
-
-def _check_has_an_end(flow: Flow, tol: float, t_max: float) -> None:
-    if math.isfinite(t_max):
-        return
-    if tol == 0 and flow.phases[-1].until is None:
-        raise ValueError("with tol=0 the run has no end; pass a finite t_max, or a tol above 0.")
-    for number, phase in enumerate(flow.phases[:-1]):
-        if isinstance(phase.until, GradientNormBelow) and phase.until.threshold == 0:
-            raise ValueError(
-                f"phase {number} ends at a gradient norm of 0, which a flow reaches only as t grows "
-                "without bound; pass a switch_tol above 0, or a finite t_max."
-            )
-
-
-def _refuse_unused(**given: Any) -> None:
-    named = [name for name, value in given.items() if value is not None]
-    if named:
-        raise ValueError(
-            f'method="exact" takes no steps and has no use for {", ".join(named)}; leave it out, or name a '
-            "stepping method such as DOP853."
-        )
-
-
-def _check_smoothness(flow: Flow, tol: float, t_max: float) -> None:
-    """Warn of a field that jumps, and refuse a stationarity that its kinks keep out of reach."""
-    rough = [phase.field for phase in flow.phases if phase.field.smoothness < 0]
-    if not rough:
-        return
-    loss = getattr(flow.objective.tasks, "loss", None)
-    companion = (
-        f'the smooth companion SVM(..., loss="smooth_{loss}")'
-        if isinstance(loss, str)
-        else "a smooth family"
-    )
-    fact = f"the field {rough[0].label} is discontinuous at the kinks of the losses"
-    if math.isinf(t_max) and 0 < tol < NON_SMOOTH_FLOOR:
-        raise ValueError(
-            f"{fact}, so its norm need not fall to tol = {tol:g}; use {companion}, a tol of at least "
-            f"{NON_SMOOTH_FLOOR:g}, or a finite t_max."
-        )
-    warnings.warn(
-        f"{fact}: every integrator falls to first order there, and the default rtol = 1e-4 is about what "
-        f"the path is good for; {companion} avoids it.",
-        NonSmoothWarning,
-        stacklevel=3,
-    )
-
-
-def _check_reachable(
-    flow: Flow, solver: type[OdeSolver], tol: float, tolerances: Tolerances
-) -> None:
-    """Refuse a tol below the residual that an explicit method keeps at its stability limit.
-
-    With step control at absolute tolerance atol the state hovers within about 0.3 to 15 times atol of the
-    equilibrium in the stiffest direction, whose residual is lambda_max times that.
-    """
-    field = flow.phases[-1].field.affine
-    if tol == 0 or field is None or not facts_of(solver).explicit or not tolerances.fixed_atol:
-        return
-    floor = 0.3 * field.largest_eigenvalue * tolerances.atol
-    if floor > tol:
-        raise ValueError(
-            f"tol = {tol:g} is below {floor:.3g}, the residual that {solver.__name__} keeps at atol = "
-            f"{tolerances.atol:g} on a field with lambda_max = {field.largest_eigenvalue:.3g}; leave atol "
-            f"out, lower it below {tol / (15 * field.largest_eigenvalue):.1g}, or use Radau, BDF or exact."
-        )
 
 
 # What may be meant by a misspelt option of a method.

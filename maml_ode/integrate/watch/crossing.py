@@ -28,10 +28,12 @@ ROUNDING = 1e-12
 class CrossingWatch:
     """Finds the first time at which the rule is met, in the step in which it happens.
 
-    Where the rule may have begun its own phase, it must first leave what the switch left of it.
+    Where the rule may have begun its own phase, it must first rise above what the switch left of it; where it is
+    ``retested``, moving away from the switch to the other side ends the phase at its beginning.
     """
 
-    def __init__(self, rule: RuleEvaluator, t: float, w: Array) -> None:
+    def __init__(self, rule: RuleEvaluator, t: float, w: Array, retested: bool) -> None:
+        self._retested = retested
         self._rule = rule
         self._side = rule(t, w)
         self._start = min(self._side, 0.0)
@@ -46,7 +48,8 @@ class CrossingWatch:
         if not self._armed:
             # The event that began this phase must not end it: wait until the state has moved away.
             self._armed = side > self._rule.residue
-            if self._armed or side >= self._start - self._rule.residue:
+            beyond = self._retested and side < self._start - self._rule.residue
+            if not beyond:
                 self._side = side
                 return None
             bracket = step.t_old, step.t_old
