@@ -84,9 +84,7 @@ class Driver:
         except Abort as abort:
             self.record.stop = abort.stop
         except KeyboardInterrupt:
-            detail = f"From the keyboard at t = {self.record.t:.6g}."
-            self.record.stop = Stop(StopReason.INTERRUPTED, detail)
-        self.record.close()
+            self.record.interrupt()
 
     def _follow(self, number: int | None) -> Stop:
         record, legs = self.record, self.flow.legs
@@ -183,9 +181,9 @@ class Driver:
                     if finding.crossing is None:
                         tally.steps -= step.count
                     return finding
+            piece = step.interpolant() if record.keeps_solution else None
             record.append(step.t, step.w, segment.number)
-            if record.keeps_solution:
-                record.keep(step.t, step.interpolant())
+            record.keep(step.t, piece)
             for watcher in watchers:
                 finding = watcher.look(step)
                 if finding is not None:

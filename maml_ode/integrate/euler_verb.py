@@ -104,19 +104,22 @@ def euler(
     record.begin(0.0, w, 0)
     # Euler has no error control: of a plan it reads nothing.
     plan = Plan(OdeSolver, Tolerances(0.0, 0.0, True, True), np.inf, max_iter)
-    with Progress(progress, f"{flow.name} by Euler", max_iter * step_size, tol) as bar:
-        stepper = EulerStepper(
-            flow,
-            record,
-            tally,
-            step_size=step_size,
-            tol=tol,
-            max_iter=max_iter,
-            record_every=record_every,
-            callback=callback,
-            progress=bar,
-        )
-        Driver(flow, stepper, plan, record, tally, tol=tol, progress=bar).run()
+    try:
+        with Progress(progress, f"{flow.name} by Euler", max_iter * step_size, tol) as bar:
+            stepper = EulerStepper(
+                flow,
+                record,
+                tally,
+                step_size=step_size,
+                tol=tol,
+                max_iter=max_iter,
+                record_every=record_every,
+                callback=callback,
+                progress=bar,
+            )
+            Driver(flow, stepper, plan, record, tally, tol=tol, progress=bar).run()
+    except KeyboardInterrupt:
+        record.interrupt()
     return finish(flow, record, method="Euler", diagnostics=diagnostics, step_size=step_size)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from maml_ode.stop import Stop, StopReason
 from maml_ode.trajectory import Trajectory
 
 __all__ = ["finish"]
+
+INTERRUPTED = " Diagnostics are left out: they were interrupted from the keyboard."
 
 
 def finish(
@@ -44,23 +46,45 @@ def finish(
     looked : Counts, optional
         What was spent on diagnostics before the run.
     """
+    how = _How(method, t_eval, keep_sol, step_size, integrate_energy, looked)
     try:
-        sol = record.solution()
-        points = record.points(t_eval, sol)
-        diagnosis = nothing_diagnosed(points.t.size)
-        if diagnostics:
-            diagnosis = diagnose(flow, record, points, sol=sol if integrate_energy else None)
+        return _finish(flow, record, how, diagnostics)
     except KeyboardInterrupt:
-        sol = record.solution()
-        points = record.points(t_eval, sol)
-        remark = " Diagnostics are left out: they were interrupted from the keyboard."
-        diagnosis = nothing_diagnosed(points.t.size, remark)
-    if looked is not None:
-        diagnosis = replace(diagnosis, cost=(diagnosis.cost or Counts()) + looked)
-    stop = _verdict(record, points, diagnosis)
-    kept = sol if keep_sol else None
+        return _finish(flow, record, how, False, remark=INTERRUPTED)
+
+
+@dataclass(frozen=True)
+class _How:
+    """What `finish` was asked for."""
+
+    method: str
+    t_eval: Array | None
+    keep_sol: bool
+    step_size: float | None
+    integrate_energy: bool
+    looked: Counts | None
+
+
+def _finish(
+    flow: Flow, record: Record, how: _How, diagnostics: bool, remark: str = ""
+) -> Trajectory:
+    record.close()
+    sol = record.solution()
+    points = record.points(how.t_eval, sol)
+    diagnosis = nothing_diagnosed(points.t.size, remark)
+    if diagnostics:
+        diagnosis = diagnose(flow, record, points, sol=sol if how.integrate_energy else None)
+    if how.looked is not None:
+        diagnosis = replace(diagnosis, cost=(diagnosis.cost or Counts()) + how.looked)
     return assemble(
-        flow, record, points, stop, diagnosis, method=method, step_size=step_size, sol=kept
+        flow,
+        record,
+        points,
+        _verdict(record, points, diagnosis),
+        diagnosis,
+        method=how.method,
+        step_size=how.step_size,
+        sol=sol if how.keep_sol else None,
     )
 
 

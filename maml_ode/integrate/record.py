@@ -12,7 +12,7 @@ from scipy.integrate import OdeSolution
 
 from maml_ode._validation import Array
 from maml_ode.integrate.tally import Tally
-from maml_ode.stop import Stop
+from maml_ode.stop import Stop, StopReason
 
 __all__ = ["Points", "Record", "Switch"]
 
@@ -114,6 +114,12 @@ class Record:
         """Go to a state without recording it as a point."""
         self.t, self.w, self.phase = t, w, phase
 
+    def interrupt(self) -> None:
+        """End the run, if it has not ended, because the user pressed a key."""
+        if self.stop is None:
+            detail = f"From the keyboard at t = {self.t:.6g}."
+            self.stop = Stop(StopReason.INTERRUPTED, detail)
+
     def close(self) -> None:
         """Record the state in which the run is, if it is not the last point."""
         if self.size == 0 or self._times[self.size - 1] != self.t:
@@ -145,13 +151,12 @@ class Record:
         """Return the recorded points, or the solution at ``t_eval`` as far as the run came."""
         if t_eval is None:
             return Points(self.times, self.states, self.phases, True)
-        t = t_eval[t_eval <= self.t]
-        states = np.empty((t.size, self.dim))
-        if t.size and sol is not None:
-            states = np.ascontiguousarray(np.asarray(sol(t)).T)
-        elif t.size:
-            # A run that ended before its first step has no interpolant: only its starting point is known.
-            t, states = t[:1], self.w[None]
+        # An interrupt may have left the last point without its piece.
+        covered = self._pieces[-1][0] if self._pieces else self._start
+        t = t_eval[t_eval <= covered]
+        states = np.repeat(self.states[:1], t.size, axis=0)
+        if sol is not None:
+            states = np.ascontiguousarray(np.asarray(sol(t)).T).reshape(t.size, self.dim)
         which = np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, None)
         return Points(t, states, self.phases[which], False)
 

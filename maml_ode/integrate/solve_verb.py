@@ -40,7 +40,6 @@ from maml_ode.integrate.steppers.exact import ExactStepper
 from maml_ode.integrate.steppers.scipy_ivp import ScipyStepper
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.times import check_horizon, check_t_eval
-from maml_ode.stop import Stop, StopReason
 from maml_ode.trajectory import Trajectory
 
 __all__ = ["solve"]
@@ -180,51 +179,47 @@ def solve(
     tally = Tally(max_seconds, max_evaluations)
     record = Record(flow.dim, tally)
     record.begin(t_start, start, number or 0)
-    looked = None
+    record.keeps_solution = dense_output or times is not None or energy != "count"
+    choice, looked = Choice(method), None
     try:
         choice = choose(
             flow, method, start, tol=tol, horizon=t_max - t_start, stepping=asks_for_steps, tally=tally
         )  # fmt: skip
         if max_seconds is not None and diagnostics:
             tally.seconds_per_point, looked = seconds_per_point(flow, start)
-    except KeyboardInterrupt:
-        record.stop = Stop(StopReason.INTERRUPTED, "From the keyboard before the first step.")
-        choice = Choice(method)
-    keeps = dense_output or times is not None
-    if record.stop is None and choice.method == "exact":
-        refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
-        record.keeps_solution = keeps or energy != "count"
-        _run_exact(flow, record, tally, tol, t_max, number)
-    elif record.stop is None:
-        solver = resolve(choice.method)
-        check_options(solver, options, _OWN_KEYWORDS)
-        check_smoothness(flow, tol, t_max)
-        tolerances = Tolerances.choose(flow, tol, rtol, atol)
-        watch = method == "auto" and facts_of(solver).explicit and not options
-        check_reachable(flow, solver, tol, tolerances)
-        record.keeps_solution = keeps or energy != "count"
-        plan = Plan(
-            solver,
-            tolerances,
-            t_max,
-            max_steps,
-            options,
-            enforce_energy=energy == "enforce",
-            stiff_method=resolve(stiff_method(flow)) if watch else None,
-        )
-        with Progress(progress, f"{flow.name} by {solver.__name__}", t_max, tol) as bar:
-            driver = Driver(
-                flow,
-                ScipyStepper(record, tally),
-                plan,
-                record,
-                tally,
-                tol=tol,
-                follow_sliding=sliding == "follow",
-                callback=callback,
-                progress=bar,
+        if choice.method == "exact":
+            refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
+            _run_exact(flow, record, tally, tol, t_max, number)
+        else:
+            solver = resolve(choice.method)
+            check_options(solver, options, _OWN_KEYWORDS)
+            check_smoothness(flow, tol, t_max)
+            tolerances = Tolerances.choose(flow, tol, rtol, atol)
+            check_reachable(flow, solver, tol, tolerances)
+            watch = method == "auto" and facts_of(solver).explicit and not options
+            plan = Plan(
+                solver,
+                tolerances,
+                t_max,
+                max_steps,
+                options,
+                enforce_energy=energy == "enforce",
+                stiff_method=resolve(stiff_method(flow)) if watch else None,
             )
-            driver.run(number)
+            with Progress(progress, f"{flow.name} by {solver.__name__}", t_max, tol) as bar:
+                Driver(
+                    flow,
+                    ScipyStepper(record, tally),
+                    plan,
+                    record,
+                    tally,
+                    tol=tol,
+                    follow_sliding=sliding == "follow",
+                    callback=callback,
+                    progress=bar,
+                ).run(number)
+    except KeyboardInterrupt:
+        record.interrupt()
     run = finish(
         flow,
         record,
