@@ -133,7 +133,8 @@ class Driver:
         Where phases come again, a rule that is located may be the one that began its phase, and is then waited
         for until the state has moved away from it.
         """
-        if self.flow.retested or (self.flow.re_entrant and self.stepper.locates):
+        waits = self.flow.re_entrant and self.stepper.locates
+        if self.flow.retested or waits or self.stepper.by_formula:
             return number
         for _ in self.flow.legs:
             rule = self._segments[number].rule if number < len(self._segments) else None
