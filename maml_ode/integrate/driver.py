@@ -196,7 +196,7 @@ class Driver:
     def _watchers(self, segment: Segment, plan: Plan) -> tuple[list[Watcher], list[Watcher]]:
         """Return those that may refuse a step, and those that look at what is recorded."""
         t, w, rule = self.record.t, self.record.w, segment.rule
-        if not self.stepper.locates:
+        if self.stepper.by_formula or not self.stepper.locates:
             return [], []
         judges: list[Watcher] = []
         watchers: list[Watcher] = []

@@ -146,7 +146,7 @@ def test_classes_are_given_what_they_take_and_nothing_else():
     assert mo.solve(flow, [1.0], method=FixedStep, h=0.5).success
     switch = mo.Flow([mo.Phase(JUDGE, until=lambda t, w: w[0] - 0.5), mo.Phase(JUDGE)])
     assert mo.solve(switch, [1.0], method=NoKeywords, tol=1e-3).switch_times.size == 1
-    with pytest.raises(TypeError, match="unknown option of FixedStep 'hh'. Did you mean 'h'"):
+    with pytest.raises(TypeError, match=r"unknown option of FixedStep 'hh'. Did you mean 'h'"):
         mo.solve(flow, [1.0], method=FixedStep, hh=0.5)
     with pytest.raises(TypeError, match="unknown option of NoKeywords 'h'"):
         mo.solve(flow, [1.0], method=NoKeywords, h=0.5)

@@ -75,7 +75,7 @@ def test_the_same_flow_built_again_goes_on_also_from_a_file(tmp_path):
     whole = mo.solve(FLOWS["logistic"](), [3.0, -2.0], t_max=4.0)
     np.testing.assert_allclose(rest.w, whole.w, atol=1e-6)
     assert rest.identity == run.identity == whole.identity
-    with pytest.raises(ValueError, match="start anew with w0=run.w"):
+    with pytest.raises(ValueError, match=r"start anew with w0=run.w"):
         mo.solve(FLOWS["l2"](), resume=Trajectory.load(tmp_path / "run.npz"))
     assert mo.solve(FLOWS["l2"](), run.w, t_max=1.0).success  # as the message says
 
