@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_point
+from maml_ode._validation import Array, as_point, as_rng, shown
 from maml_ode.objectives import Objective
 from maml_ode.tasks.base import TaskFamily
 
@@ -140,7 +140,8 @@ def check_derivatives(
     w : array_like of shape (d,), optional
         The point; standard normal by default.
     rng : Generator or int, optional
-        Source of the point and the directions; seed 0 by default.
+        Source of the point and the directions, a seed being an integer from 0 to 2^128 - 1; seed 0 by
+        default.
 
     Returns
     -------
@@ -154,7 +155,7 @@ def check_derivatives(
     >>> report.ok, round(report.slopes["gradient"])
     (True, 2)
     """
-    generator = np.random.default_rng(0 if rng is None else rng)
+    generator = as_rng("rng", rng)
     subject = _subject(tasks_or_objective)
     point = generator.standard_normal(subject.dim) if w is None else as_point("w", w, subject.dim)
     v, u = (_unit(generator, subject.dim) for _ in range(2))
@@ -202,7 +203,7 @@ def _subject(given: TaskFamily | Objective) -> _Subject:
             None,
         )
     raise TypeError(
-        f"check_derivatives takes a task family or an objective, not {type(given).__name__}."
+        f"tasks_or_objective must be a task family or an objective, not {shown(given)}."
     )
 
 

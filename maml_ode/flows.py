@@ -8,7 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from maml_ode._validation import Array, check_choice, check_count, check_real
+from maml_ode._validation import (
+    Array,
+    as_sequence,
+    check_callable,
+    check_choice,
+    check_count,
+    check_real,
+    check_text,
+    shown,
+)
 from maml_ode.fields import (
     FirstOrderField,
     GradientField,
@@ -16,7 +25,7 @@ from maml_ode.fields import (
     ReptileField,
     VectorField,
 )
-from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
+from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective, checked_objective
 from maml_ode.switch_rules import GradientNormBelow, OnlineSwitch
 from maml_ode.tasks.base import TaskFamily
 
@@ -88,14 +97,14 @@ class Phase:
             field = GradientField(field)
         if not isinstance(field, VectorField):
             raise TypeError(
-                f"a phase follows an objective or a VectorField, not {type(field).__name__}; wrap a "
+                f"field must be an objective or a VectorField, not {shown(field)}; wrap a "
                 "function with maml_ode.fields.CallableField(function, dim)."
             )
-        if until is not None and not callable(until):
-            raise TypeError(f"until must be callable as until(t, w) -> float, not {until!r}.")
+        if until is not None:
+            check_callable("until", until, "until(t, w) -> float")
         object.__setattr__(self, "field", field)
         if then is not None:
-            check_count("then", then, minimum=0)
+            then = check_count("then", then, minimum=0)
             if until is None:
                 raise ValueError("then= names what follows the phase's end, so it needs until=.")
         object.__setattr__(self, "until", until)
@@ -136,12 +145,15 @@ class Flow:
         rule: str = "one_way",
         name: str = "flow",
     ) -> None:
-        phases = tuple(phases)
+        chosen = SwitchRule(check_choice("rule", rule, [str(r) for r in SwitchRule]))
+        if isinstance(phases, Phase):
+            raise TypeError("phases must be a sequence of Phase; pass [phase] for a single one.")
+        phases = tuple(as_sequence("phases", phases, "Phase"))
         if not phases:
-            raise ValueError("a flow needs at least one Phase.")
+            raise ValueError("phases is empty: a flow needs at least one Phase.")
         for number, phase in enumerate(phases):
             if not isinstance(phase, Phase):
-                raise TypeError(f"phases[{number}] must be a Phase, not {type(phase).__name__}.")
+                raise TypeError(f"phases[{number}] must be a Phase, not {shown(phase)}.")
             if phase.field.dim != phases[0].field.dim:
                 raise ValueError(
                     f"all phases must act on the same R^d, but phase 0 has d = {phases[0].field.dim} and "
@@ -153,21 +165,21 @@ class Flow:
                 )
             if phase.until is None and number < len(phases) - 1:
                 raise ValueError(f"phase {number} is not the last one, so it needs until=.")
-        if objective is None:
-            objective = _objective_of(phases[-1].field)
+        objective = (
+            _objective_of(phases[-1].field) if objective is None else checked_objective(objective)
+        )
         if objective.dim != phases[0].field.dim:
             raise ValueError(
                 f"objective has d = {objective.dim}, but the phases have d = {phases[0].field.dim}."
             )
-        if rule != "one_way" and any(phase.then is not None for phase in phases):
+        if chosen is not SwitchRule.ONE_WAY and any(phase.then is not None for phase in phases):
             raise ValueError(f"rule={rule!r} chooses the phase by itself; leave then= out.")
-        chosen = SwitchRule(check_choice("rule", rule, [str(r) for r in SwitchRule]))
         if chosen is not SwitchRule.ONE_WAY and len(phases) != 2:
             raise ValueError(f"rule={rule!r} needs a flow of two phases, not {len(phases)}.")
         object.__setattr__(self, "phases", phases)
         object.__setattr__(self, "objective", objective)
         object.__setattr__(self, "rule", chosen)
-        object.__setattr__(self, "name", str(name))
+        object.__setattr__(self, "name", check_text("name", name))
 
     @property
     def dim(self) -> int:
@@ -214,7 +226,7 @@ def gradient_flow(objective: Objective) -> Flow:
     >>> mo.gradient_flow(mo.ExpectedLoss(tasks)).name
     'gradient flow'
     """
-    return Flow([Phase(objective)], objective, name="gradient flow")
+    return Flow([Phase(checked_objective(objective))], objective, name="gradient flow")
 
 
 def maml_flow(tasks: TaskFamily, alpha: float, **kw: Any) -> Flow:
@@ -268,11 +280,11 @@ def bimaml_flow(
     """
     objective = MAMLLoss(tasks, alpha, **kw)
     task_loss = ExpectedLoss(tasks)
+    ratio = check_real("cost_ratio", cost_ratio, minimum=1.0, strict=True)
     until: Until
     if check_choice("switch", switch, ("tolerance", "auto")) == "auto":
         if switch_tol is not None:
             raise TypeError("switch='auto' finds its own switch; leave switch_tol out.")
-        ratio = check_real("cost_ratio", cost_ratio, minimum=1.0, strict=True)
         until = OnlineSwitch(tasks, objective.alpha, math.sqrt(ratio - 1.0))
     else:
         if switch_tol is None:

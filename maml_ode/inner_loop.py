@@ -9,31 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from maml_ode._validation import Array, check_count, check_real
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.base import TaskFamily, checked_family
 
-__all__ = ["InnerLoop", "checked_family"]
-
-
-def checked_family(tasks: TaskFamily) -> TaskFamily:
-    """Return ``tasks`` if it is a task family.
-
-    Raises
-    ------
-    TypeError
-        If it is not.
-    """
-    if not isinstance(tasks, TaskFamily):
-        raise TypeError(
-            f"tasks must be a task family such as mo.tasks.Quadratic(...), not {type(tasks).__name__}; "
-            "wrap your own functions with mo.tasks.from_callables."
-        )
-    return tasks
+__all__ = ["InnerLoop"]
 
 
 def _checked_query(tasks: TaskFamily, query: TaskFamily | None) -> TaskFamily:
     if query is None:
         return tasks
-    checked_family(query)
+    checked_family(query, "query")
     if (query.n_tasks, query.dim) != (tasks.n_tasks, tasks.dim):
         raise ValueError(
             f"query must have the tasks' size (M, d) = ({tasks.n_tasks}, {tasks.dim}), but it has "

@@ -8,20 +8,21 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array
+from maml_ode._validation import Array, evaluation_point, real_array, shown
 from maml_ode.counts import Counts
-from maml_ode.inner_loop import InnerLoop, checked_family
+from maml_ode.inner_loop import InnerLoop
 from maml_ode.quadratic_form import QuadraticForm, maml_quadratic_form
-from maml_ode.tasks.base import MissingDerivative, TaskFamily
+from maml_ode.tasks.base import MissingDerivative, TaskFamily, checked_family
 
-__all__ = ["ExpectedLoss", "MAMLLoss", "Objective"]
+__all__ = ["ExpectedLoss", "MAMLLoss", "Objective", "checked_objective"]
 
 
 class Objective(ABC):
     """A scalar function of w in R^d with its derivatives.
 
     Methods take ``w`` of shape ``(d,)`` and return fresh arrays. NaN in gives NaN out: the integrators
-    rely on it to reject a trial step.
+    rely on it to reject a trial step. What holds anything but real numbers is refused: text, dates,
+    booleans, complex and masked entries.
 
     Attributes
     ----------
@@ -88,6 +89,11 @@ class Objective(ABC):
 
     def values_and_gradient_norms(self, points: Array) -> tuple[Array, Array]:
         """Return the values and gradient norms at the rows of ``points``, shape (n, d)."""
+        points = real_array("points", points)
+        if points.ndim != 2 or points.shape[1] != self.dim:
+            raise ValueError(
+                f"points must have shape (n, {self.dim}), but it has shape {points.shape}."
+            )
         form = self.quadratic_form
         if form is not None:
             return form.values_and_gradient_norms(points)
@@ -97,13 +103,7 @@ class Objective(ABC):
         return values, norms
 
     def _point(self, w: npt.ArrayLike, name: str = "w") -> Array:
-        point = np.ascontiguousarray(w, dtype=np.float64)
-        if point.shape != (self.dim,):
-            raise ValueError(
-                f"{name} must have shape ({self.dim},), but it has shape {np.shape(w)}."
-            )
-        # The compiled layer is typed for writable arrays; it never writes to its inputs.
-        return point if point.flags.writeable else point.copy()
+        return evaluation_point(name, w, self.dim)
 
     @abstractmethod
     def _value(self, w: Array) -> float: ...
@@ -116,6 +116,22 @@ class Objective(ABC):
 
     @abstractmethod
     def _hvp(self, w: Array, v: Array) -> Array: ...
+
+
+def checked_objective(objective: Objective, name: str = "objective") -> Objective:
+    """Return ``objective`` if it is one.
+
+    Raises
+    ------
+    TypeError
+        If it is not.
+    """
+    if not isinstance(objective, Objective):
+        raise TypeError(
+            f"{name} must be an objective such as mo.MAMLLoss(tasks, alpha) or mo.ExpectedLoss(tasks), "
+            f"not {shown(objective)}."
+        )
+    return objective
 
 
 class ExpectedLoss(Objective):

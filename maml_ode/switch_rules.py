@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maml_ode._validation import Array, check_real
+from maml_ode._validation import Array, check_real, evaluation_point
 from maml_ode.counts import Counts
-from maml_ode.objectives import Objective
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.objectives import Objective, checked_objective
+from maml_ode.tasks.base import TaskFamily, checked_family
 
 __all__ = ["GradientNormBelow", "OnlineSwitch"]
 
@@ -22,6 +22,7 @@ class GradientNormBelow:
     threshold: float
 
     def __post_init__(self) -> None:
+        checked_objective(self.objective)
         threshold = check_real("switch_tol", self.threshold, minimum=0.0)
         object.__setattr__(self, "threshold", threshold)
 
@@ -56,6 +57,12 @@ class OnlineSwitch:
     alpha: float
     divisor: float
 
+    def __post_init__(self) -> None:
+        checked_family(self.tasks)
+        object.__setattr__(self, "alpha", check_real("alpha", self.alpha, minimum=0.0))
+        divisor = check_real("divisor", self.divisor, minimum=0.0, strict=True)
+        object.__setattr__(self, "divisor", divisor)
+
     @property
     def cost(self) -> Counts:
         """What one evaluation costs."""
@@ -63,15 +70,21 @@ class OnlineSwitch:
 
     def threshold(self, w: Array) -> float:
         """Return 2 alpha ||E Hess f_i grad f_i||/divisor at ``w``."""
-        force = self.tasks.weights @ self.tasks.hvps(w, self.tasks.gradients(w))
-        return 2.0 * self.alpha * float(np.linalg.norm(force)) / self.divisor
+        return self._look(w)[1]
 
     def __call__(self, t: float, w: Array) -> float:
         """Return ||grad f|| - threshold; phase 1 ends where this falls to 0."""
-        gradients = self.tasks.gradients(w)
-        force = self.tasks.weights @ self.tasks.hvps(w, gradients)
-        norm = float(np.linalg.norm(self.tasks.weights @ gradients))
-        return norm - 2.0 * self.alpha * float(np.linalg.norm(force)) / self.divisor
+        norm, threshold = self._look(w)
+        return norm - threshold
+
+    def _look(self, w: Array) -> tuple[float, float]:
+        """Return ||grad f|| and the threshold; where a gradient is not finite, neither are they."""
+        tasks = self.tasks
+        point = evaluation_point("w", w, tasks.dim)[np.newaxis]
+        gradients = tasks._gradients(point)
+        force = tasks.weights @ tasks._hvps(point, gradients)
+        norm = float(np.linalg.norm(tasks.weights @ gradients))
+        return norm, 2.0 * self.alpha * float(np.linalg.norm(force)) / self.divisor
 
 
 ONE_LOOK = Counts(gradients=1, hvps=1)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from maml_ode._validation import check_choice, check_count, unknown_name
+from maml_ode._validation import check_choice, check_seed, unknown_name
 from maml_ode.experiments import (
     diabetes,
     figure1,
@@ -61,7 +61,8 @@ def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
     name : str
         One of `names`.
     seed : int
-        What data, where synthetic, and w0 are drawn from.
+        What data, where synthetic, and w0 are drawn from; from 0 to 2^128 - 1, and below 2^64 where
+        `SplitMix64` draws.
     **changes
         See the table, and the function ``build`` of the experiment's module.
 
@@ -87,7 +88,7 @@ def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
     for key in changes:
         if key not in known:
             raise TypeError(unknown_name(f"override for {name!r}", key, known))
-    experiment = _BUILDERS[name](check_count("seed", seed, minimum=0), **changes)
+    experiment = _BUILDERS[name](check_seed("seed", seed), **changes)
     if not changes:
         return experiment
     note = f"Ours: given by the caller of load: {', '.join(sorted(changes))}."

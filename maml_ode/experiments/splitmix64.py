@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, check_count
+from maml_ode._validation import Array, check_seed
 
 __all__ = ["SplitMix64"]
 
@@ -41,7 +41,7 @@ class SplitMix64:
     """
 
     def __init__(self, seed: int) -> None:
-        self._state = check_count("seed", seed, minimum=0)
+        self._state = check_seed("seed", seed)
         if self._state > _MASK:
             raise ValueError(f"seed must be less than 2**64 for SplitMix64, not {seed}.")
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point, check_real
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.certificate import Certificate, Certificates
 from maml_ode.theory.certify_count import (
     count_everywhere,
@@ -34,7 +34,7 @@ from maml_ode.theory.certify_run import (
     iteration_certificate,
     time_certificate,
 )
-from maml_ode.theory.family_constants import Constants
+from maml_ode.theory.family_constants import Constants, checked_constants
 from maml_ode.theory.family_constants import constants as find_constants
 from maml_ode.theory.minimizer import expected_loss_minimizer
 from maml_ode.theory.problem import Problem
@@ -95,11 +95,14 @@ def certify(
     >>> report["unique_minimum"].holds, report["unique_minimum"].status.value
     (True, 'exact')
     """
+    checked_family(tasks)
     step = check_real("alpha", alpha, minimum=0.0)
     eps = check_real("tol", tol, minimum=0.0, strict=True)
     eps0 = None if switch_tol is None else check_real("switch_tol", switch_tol, minimum=0.0)
     start = None if w0 is None else as_point("w0", w0, tasks.dim)
-    known = _constants_for(tasks, step, start) if constants is None else constants
+    known = (
+        _constants_for(tasks, step, start) if constants is None else checked_constants(constants)
+    )
     problem = Problem(tasks, step, known, start, eps0, eps)
 
     exact, identity = quadratic_exact(problem), gradient_identity(problem)

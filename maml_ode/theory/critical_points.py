@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, check_real
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.enclosed_derivatives import MAMLEnclosure, confining_interval
 from maml_ode.theory.interval_arrays import IntervalArray
 from maml_ode.theory.regions import Interval
@@ -117,6 +117,7 @@ def count_critical_points(
     >>> found.points.round(6).tolist()
     [0.288088, 0.311261, 0.344866, 0.381652, 0.402744, 0.449469, 0.460737]
     """
+    checked_family(tasks)
     step = check_real("alpha", alpha, minimum=0.0)
     return bifurcation_table(tasks, [step], interval)[0]
 
@@ -127,6 +128,7 @@ def bifurcation_table(
     interval: Interval | tuple[float, float] | None = None,
 ) -> list[CriticalPoints]:
     """Return ``count_critical_points`` for each of the given values of alpha, shape (n,)."""
+    checked_family(tasks)
     values = as_array("alphas", alphas, (None,))
     found, scope = _count(tasks, values, values, interval)
     return _with_narrow_enclosures(scope, found)
@@ -158,13 +160,18 @@ def count_by_alpha(
         Widths of the first and of the narrowest intervals of alpha; by default 1/256 and 1/32768 of
         the range.
     """
+    checked_family(tasks)
     low, high = check_real("alpha_min", alpha_min, minimum=0.0), check_real("alpha_max", alpha_max)
     if not low < high:
         raise ValueError(f"alpha_max must be greater than alpha_min = {low:g}, not {high:g}.")
     first = (
         (high - low) / 256 if width is None else check_real("width", width, minimum=0, strict=True)
     )
-    last = (high - low) / 32768 if narrowest is None else check_real("narrowest", narrowest)
+    last = (
+        (high - low) / 32768
+        if narrowest is None
+        else check_real("narrowest", narrowest, minimum=0, strict=True)
+    )
     edges = np.linspace(low, high, max(1, round((high - low) / first)) + 1)
     lows, highs = edges[:-1], edges[1:]
     done: list[CriticalPoints] = []
@@ -214,7 +221,11 @@ def _scope(
                 "for sinusoids with a_i > 0 and alpha < 1/L, and for quadratic tasks."
             )
         return _Scope(enclose, *confined, True)
-    ends = interval if isinstance(interval, Interval) else Interval(*interval)
+    ends = (
+        interval
+        if isinstance(interval, Interval)
+        else Interval(*as_array("interval", interval, (2,)))
+    )
     everywhere = confined is not None and ends.lower <= confined[0] and confined[1] <= ends.upper
     return _Scope(enclose, float(ends.lower), float(ends.upper), everywhere)
 

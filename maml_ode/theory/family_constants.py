@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode._validation import Array, freeze
-from maml_ode.tasks.base import TaskFamily
+from maml_ode._validation import Array, freeze, shown
+from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.minimizer import expected_loss_minimizer
 from maml_ode.theory.quantities import Quantity, Status, worst
 from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball
@@ -153,6 +153,7 @@ def constants(tasks: TaskFamily, region: Region | None = None) -> Constants:
     >>> round(k.L, 12), round(k.mu, 12), round(k.kappa, 9), k.kappa.status.value
     (2.01, 0.01, 100.0, 'exact')
     """
+    checked_family(tasks)
     from maml_ode.theory import (  # noqa: F401  (each registers its families)
         constants_by_sampling,
         constants_linear_models,
@@ -174,6 +175,16 @@ def constants(tasks: TaskFamily, region: Region | None = None) -> Constants:
             f"region.center must have shape ({dim},), but it has shape {region.center.shape}."
         )
     return _find(tasks, region)
+
+
+def checked_constants(given: Constants) -> Constants:
+    """Return ``given`` if it is what `constants` returns; else raise TypeError."""
+    if not isinstance(given, Constants):
+        raise TypeError(
+            f"constants must come from maml_ode.theory.constants(tasks), not {shown(given)}; leave it out "
+            "to have them found."
+        )
+    return given
 
 
 def assemble(

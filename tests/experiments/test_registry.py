@@ -145,7 +145,7 @@ def test_flows_carry_the_constants():
         (lambda load: load("svm", beta=0), ValueError, "beta must be greater than 0"),
         (lambda load: load("svm", n_steps=2.5), TypeError, "n_steps must be an integer"),
         (lambda load: load("svm", rule="retes"), ValueError, "Did you mean 'retest'"),
-        (lambda load: load("svm", seed=-1), ValueError, "seed must be at least 0"),
+        (lambda load: load("svm", seed=-1), ValueError, "seed must be a seed from 0"),
         (lambda load: load("svm_digits", jitter="no"), TypeError, "jitter must be"),
         (
             lambda load: load("linear_regression", generator="splitmix"),
