@@ -15,6 +15,8 @@ from maml_ode._real_numbers import real_array, real_number, shown
 Array = npt.NDArray[np.float64]
 AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
 
+# Sizes whose fourth powers are normal doubles.
+SMALLEST_SIZE, LARGEST_SIZE = 1e-75, 1e75
 _DOUBLE = np.dtype(np.float64)
 _PRECISION = float(np.finfo(np.float64).eps)
 
@@ -35,6 +37,7 @@ __all__ = [
     "check_flag",
     "check_real",
     "check_seed",
+    "check_size",
     "check_text",
     "copy_into",
     "evaluation_point",
@@ -259,9 +262,26 @@ def check_real(name: str, value: Any, *, minimum: float = -math.inf, strict: boo
     return number
 
 
+def check_size(name: str, value: Any, *, strict: bool = False) -> float:
+    """Return 0 (not if ``strict``) or a positive number whose fourth power is a normal double."""
+    number = check_real(name, value, minimum=0.0, strict=strict)
+    if number and not SMALLEST_SIZE <= number <= LARGEST_SIZE:
+        wanted = "" if strict else "0 or "
+        raise ValueError(
+            f"{name} must be {wanted}between {SMALLEST_SIZE:g} and {LARGEST_SIZE:g}, not {number:g}: "
+            "powers beyond vanish or overflow; write the problem in other units."
+        )
+    return number
+
+
+def _is_integer(value: Any) -> bool:
+    # To Python a bool is an int, to NumPy a time difference is a signed integer.
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
+
+
 def check_count(name: str, value: Any, *, minimum: int = 1, maximum: int = 2**63 - 1) -> int:
     """Return an integer that is at least ``minimum`` and at most ``maximum``."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+    if not _is_integer(value):
         raise TypeError(f"{name} must be an integer, not {shown(value)}.")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, not {shown(value)}.")
@@ -294,14 +314,19 @@ def check_callable(name: str, value: Any, call: str) -> Callable[..., Any]:
 
 def as_sequence(name: str, value: Any, what: str) -> list[Any]:
     """Return the entries of a sequence of ``what``; a text is not taken for a sequence of letters."""
-    if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, Iterable):
+    letters = isinstance(value, (str, bytes, bytearray, Mapping))
+    try:
+        entries = None if letters else iter(value)
+    except TypeError:
+        entries = None
+    if entries is None:
         raise TypeError(f"{name} must be a sequence of {what}, not {shown(value)}.")
-    return list(value)
+    return list(entries)
 
 
 def check_seed(name: str, value: Any) -> int:
     """Return a seed, an integer from 0 to 2^128 - 1."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+    if not _is_integer(value):
         raise TypeError(f"{name} must be an integer, not {shown(value)}.")
     if not 0 <= value < 2**128:
         raise ValueError(f"{name} must be a seed from 0 to 2**128 - 1, not {shown(value)}.")
@@ -312,9 +337,7 @@ def as_rng(name: str, value: Any, default: int = 0) -> np.random.Generator:
     """Return a generator: ``value`` itself, or a new one from a seed (``default`` for None)."""
     if isinstance(value, np.random.Generator):
         return value
-    if value is not None and (
-        isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer))
-    ):
+    if value is not None and not _is_integer(value):
         raise TypeError(
             f"{name} must be a numpy.random.Generator or an integer seed, not {shown(value)}; pass "
             "np.random.default_rng(seed)."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -223,7 +224,11 @@ def _check_scale(runs: list[Trajectory], x: str, step_size: float | None) -> flo
             raise ValueError('step_size has a use only with x="iteration"; leave it out.')
         return None
     if step_size is not None:
-        return check_real("step_size", step_size, minimum=0.0, strict=True)
+        scale = check_real("step_size", step_size, minimum=0.0, strict=True)
+        longest = max(float(run.t[-1]) for run in runs)
+        if not math.isfinite(longest / scale):
+            raise ValueError(f"step_size = {scale:g} is too small for times up to {longest:g}.")
+        return scale
     known = next((run.step_size for run in runs if run.step_size is not None), None)
     if known is None:
         raise ValueError('x="iteration" needs step_size= when no trajectory is discrete.')

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_point, check_real
+from maml_ode._validation import Array, as_point, check_size
 from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.certificate import Certificate, Certificates
 from maml_ode.theory.certify_count import (
@@ -96,9 +96,9 @@ def certify(
     (True, 'exact')
     """
     checked_family(tasks)
-    step = check_real("alpha", alpha, minimum=0.0)
-    eps = check_real("tol", tol, minimum=0.0, strict=True)
-    eps0 = None if switch_tol is None else check_real("switch_tol", switch_tol, minimum=0.0)
+    step = check_size("alpha", alpha)
+    eps = check_size("tol", tol, strict=True)
+    eps0 = None if switch_tol is None else check_size("switch_tol", switch_tol)
     start = None if w0 is None else as_point("w0", w0, tasks.dim)
     known = (
         _constants_for(tasks, step, start) if constants is None else checked_constants(constants)

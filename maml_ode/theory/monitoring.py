@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, check_real, shown
+from maml_ode._validation import Array, check_size, shown
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory import inequalities
@@ -132,7 +132,7 @@ def monitor(
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory must be a Trajectory, not {shown(trajectory)}.")
     checked_family(tasks)
-    step = check_real("alpha", alpha, minimum=0.0)
+    step = check_size("alpha", alpha)
     if trajectory.y.shape[0] != tasks.dim:
         raise ValueError(
             f"trajectory has d = {trajectory.y.shape[0]}, but tasks has d = {tasks.dim}; "

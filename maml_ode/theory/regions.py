@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, as_point, check_real, freeze, real_array
@@ -39,9 +38,7 @@ class Ball:
 
     def contains(self, w: npt.ArrayLike) -> bool:
         """Whether ``w`` of shape (d,) lies in the ball."""
-        return (
-            float(np.linalg.norm(as_point("w", w, self.center.size) - self.center)) <= self.radius
-        )
+        return math.dist(as_point("w", w, self.center.size), self.center) <= self.radius
 
 
 @dataclass(frozen=True)
