@@ -56,7 +56,9 @@ def real_array(name: str, value: Any, *, booleans: bool = False) -> Numbers:
     if type(value) is np.ndarray and value.dtype.kind in "iuf" and value.itemsize <= 8:
         return value
     if hasattr(value, "tocsr"):
-        raise TypeError(f"{name} must be dense; pass {name}.toarray().")
+        raise TypeError(
+            f"{name} must be dense; pass {name}.toarray(), or np.ravel of it where one row is meant."
+        )
     _look_inside(name, name, value, booleans)
     try:
         given = np.asanyarray(value)

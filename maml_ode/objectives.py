@@ -89,7 +89,7 @@ class Objective(ABC):
 
     def values_and_gradient_norms(self, points: Array) -> tuple[Array, Array]:
         """Return the values and gradient norms at the rows of ``points``, shape (n, d)."""
-        points = real_array("points", points)
+        points = np.asarray(real_array("points", points), dtype=np.float64)
         if points.ndim != 2 or points.shape[1] != self.dim:
             raise ValueError(
                 f"points must have shape (n, {self.dim}), but it has shape {points.shape}."

@@ -77,7 +77,8 @@ def from_callables(
     Raises
     ------
     TypeError
-        If something that should be callable is not.
+        If something that should be callable is not; at an evaluation, if a result does not hold real
+        numbers.
     ValueError
         If a sequence does not hold M callables; at an evaluation, if a result has the wrong shape.
     MissingDerivative

@@ -64,6 +64,7 @@ FAMILIES = {
 }
 QUADRATIC, LOGISTIC = FAMILIES["Quadratic"], FAMILIES["LogisticRegression"]
 MAML = mo.MAMLLoss(LOGISTIC, 0.1)
+CONCAVE = mo.tasks.Quadratic([[[-1.0]]], [[1.0]])  # to which no limit on alpha applies
 
 
 def facts(family):
@@ -407,7 +408,7 @@ def statements():
     yield Entrance(
         "alpha_limits",
         lambda **given: [item.value for item in mo.theory.alpha_limits(**given)],
-        {"constants": mo.theory.constants(QUADRATIC), "switch_tol": 0.1, "K": 1.0},
+        {"constants": mo.theory.constants(CONCAVE), "switch_tol": 0.1, "K": 1.0},
         {"constants": "other", "switch_tol": "real?", "K": "real?"},
         **quiet,
     )
