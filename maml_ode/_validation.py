@@ -15,20 +15,22 @@ from maml_ode._real_numbers import real_array, real_number, shown
 Array = npt.NDArray[np.float64]
 AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
 
-# Sizes whose fourth powers are normal doubles.
-SMALLEST_SIZE, LARGEST_SIZE = 1e-75, 1e75
+LARGEST_SEED = 2**64 - 1
+# Smaller numbers have rounding errors that double precision cannot hold with all their digits.
+SMALLEST_SIZE = float(np.finfo(np.float64).smallest_normal / np.finfo(np.float64).eps)
 _DOUBLE = np.dtype(np.float64)
 _PRECISION = float(np.finfo(np.float64).eps)
 
 __all__ = [
+    "LARGEST_SEED",
     "Array",
     "as_array",
     "as_labels",
     "as_point",
     "as_points",
     "as_rng",
+    "as_seed",
     "as_sequence",
-    "as_times",
     "as_weights",
     "check_callable",
     "check_choice",
@@ -36,12 +38,12 @@ __all__ = [
     "check_finite",
     "check_flag",
     "check_real",
-    "check_seed",
     "check_size",
     "check_text",
     "copy_into",
     "evaluation_point",
     "freeze",
+    "precision_of",
     "real_array",
     "shown",
     "unknown_name",
@@ -156,44 +158,6 @@ def evaluation_point(name: str, value: Any, dim: int) -> Array:
     return np.array(given, dtype=np.float64, order="C").reshape(dim)
 
 
-def as_times(name: str, value: Any, start: float, end: float) -> Array:
-    """Return times that increase strictly within [start, end].
-
-    Times that leave the interval by rounding, a few units in the last place of their own precision, are
-    moved to its end: ``np.arange(0, 0.4, 0.1)`` ends above 0.3, and so does a float32 grid.
-
-    Raises
-    ------
-    TypeError
-        If the entries are not real numbers.
-    ValueError
-        If they are not a non-empty 1-d array of finite, strictly increasing numbers within the interval.
-    """
-    given = real_array(name, value)
-    if given.ndim != 1 or given.size == 0:
-        raise ValueError(f"{name} must be a non-empty 1-d array, but it has shape {given.shape}.")
-    times = as_array(name, given)
-    ends = [abs(t) for t in (start, end) if math.isfinite(t)]
-    slack = 4.0 * _precision(given) * max(ends, default=0.0)
-    for limit, outside in ((start, times < start), (end, times > end)):
-        beyond = outside & (np.abs(times - limit) > slack)
-        if beyond.any():
-            worst = float(times[int(np.argmax(beyond))])
-            raise ValueError(
-                f"{name} must lie within [{start:.17g}, {end:.17g}], but it holds {worst:.17g}; leave the "
-                "times outside out."
-            )
-        times[outside] = limit
-    steps = np.flatnonzero(np.diff(times) <= 0)
-    if steps.size:
-        k = int(steps[0])
-        raise ValueError(
-            f"{name} must be strictly increasing, but {name}[{k}] = {times[k]:.17g} is followed by "
-            f"{times[k + 1]:.17g}; pass np.unique({name})."
-        )
-    return times
-
-
 def as_weights(weights: Any, n_tasks: int) -> Array:
     """Return task weights p_i >= 0 with sum 1 (uniform when ``weights`` is None).
 
@@ -209,7 +173,7 @@ def as_weights(weights: Any, n_tasks: int) -> Array:
         raise ValueError(f"weights must not be negative, but weights[{k}] is {p[k]:g}.")
     largest = float(p.max(initial=0.0))
     total = math.fsum(p) if math.isfinite(largest * n_tasks) else math.inf
-    precision = _precision(given)
+    precision = precision_of(given)
     # A sum and its quotients, rounded one by one: sqrt(M) + a few units, as a random walk.
     tolerance = max(1e-9, (4.0 + math.sqrt(n_tasks)) * precision)
     if total == 0.0:
@@ -229,7 +193,7 @@ def as_weights(weights: Any, n_tasks: int) -> Array:
     return p / total if precision > _PRECISION else p
 
 
-def _precision(given: npt.NDArray[Any]) -> float:
+def precision_of(given: npt.NDArray[Any]) -> float:
     """Return the unit in the last place of 1 of the type given; that of double for integers."""
     return (
         max(_PRECISION, float(np.finfo(given.dtype).eps)) if given.dtype.kind == "f" else _PRECISION
@@ -262,30 +226,29 @@ def check_real(name: str, value: Any, *, minimum: float = -math.inf, strict: boo
     return number
 
 
-def check_size(name: str, value: Any, *, strict: bool = False) -> float:
-    """Return 0 (not if ``strict``) or a positive number whose fourth power is a normal double."""
-    number = check_real(name, value, minimum=0.0, strict=strict)
-    if number and not SMALLEST_SIZE <= number <= LARGEST_SIZE:
-        wanted = "" if strict else "0 or "
-        raise ValueError(
-            f"{name} must be {wanted}between {SMALLEST_SIZE:g} and {LARGEST_SIZE:g}, not {number:g}: "
-            "powers beyond vanish or overflow; write the problem in other units."
-        )
-    return number
-
-
 def _is_integer(value: Any) -> bool:
     # To Python a bool is an int, to NumPy a time difference is a signed integer.
     return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
 
 
-def check_count(name: str, value: Any, *, minimum: int = 1, maximum: int = 2**63 - 1) -> int:
+def check_size(name: str, value: Any, *, strict: bool = False) -> float:
+    """Return 0 (not if ``strict``) or a positive number, large enough for products with roundings."""
+    number = check_real(name, value, minimum=0.0, strict=strict)
+    if 0.0 < number < SMALLEST_SIZE:
+        raise ValueError(
+            f"{name} must be at least {SMALLEST_SIZE:.3g}, below which doubles lose their digits, not "
+            f"{number:g}."
+        )
+    return number
+
+
+def check_count(name: str, value: Any, *, minimum: int = 1, maximum: int | None = 2**63 - 1) -> int:
     """Return an integer that is at least ``minimum`` and at most ``maximum``."""
     if not _is_integer(value):
         raise TypeError(f"{name} must be an integer, not {shown(value)}.")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, not {shown(value)}.")
-    if value > maximum:
+    if maximum is not None and value > maximum:
         raise ValueError(f"{name} must be at most {maximum}, not {shown(value)}.")
     return int(value)
 
@@ -324,13 +287,12 @@ def as_sequence(name: str, value: Any, what: str) -> list[Any]:
     return list(entries)
 
 
-def check_seed(name: str, value: Any) -> int:
-    """Return a seed, an integer from 0 to 2^128 - 1."""
-    if not _is_integer(value):
-        raise TypeError(f"{name} must be an integer, not {shown(value)}.")
-    if not 0 <= value < 2**128:
-        raise ValueError(f"{name} must be a seed from 0 to 2**128 - 1, not {shown(value)}.")
-    return int(value)
+def as_seed(name: str, value: Any) -> int:
+    """Return a seed, an integer with 0 <= seed < 2^64, which every generator takes."""
+    seed = check_count(name, value, minimum=0, maximum=None)
+    if seed > LARGEST_SEED:
+        raise ValueError(f"{name} must be less than 2**64, not {shown(seed)}; take a smaller one.")
+    return seed
 
 
 def as_rng(name: str, value: Any, default: int = 0) -> np.random.Generator:
@@ -342,7 +304,7 @@ def as_rng(name: str, value: Any, default: int = 0) -> np.random.Generator:
             f"{name} must be a numpy.random.Generator or an integer seed, not {shown(value)}; pass "
             "np.random.default_rng(seed)."
         )
-    return np.random.default_rng(default if value is None else check_seed(name, value))
+    return np.random.default_rng(default if value is None else as_seed(name, value))
 
 
 def unknown_name(kind: str, given: object, known: Iterable[str]) -> str:

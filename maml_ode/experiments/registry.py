@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from maml_ode._validation import check_choice, check_seed, unknown_name
+from maml_ode._validation import check_choice, unknown_name
 from maml_ode.experiments import (
     diabetes,
     figure1,
@@ -17,6 +17,7 @@ from maml_ode.experiments import (
     svm_mnist,
 )
 from maml_ode.experiments.experiment import Experiment
+from maml_ode.experiments.splitmix64 import check_seed
 
 __all__ = ["load", "names", "overrides"]
 
@@ -61,8 +62,7 @@ def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
     name : str
         One of `names`.
     seed : int
-        What data, where synthetic, and w0 are drawn from; from 0 to 2^128 - 1, and below 2^64 where
-        `SplitMix64` draws.
+        What data, where synthetic, and w0 are drawn from; less than 2^64.
     **changes
         See the table, and the function ``build`` of the experiment's module.
 
@@ -88,7 +88,7 @@ def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
     for key in changes:
         if key not in known:
             raise TypeError(unknown_name(f"override for {name!r}", key, known))
-    experiment = _BUILDERS[name](check_seed("seed", seed), **changes)
+    experiment = _BUILDERS[name](check_seed(seed), **changes)
     if not changes:
         return experiment
     note = f"Ours: given by the caller of load: {', '.join(sorted(changes))}."

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from maml_ode._files import write_atomically
 from maml_ode._validation import check_choice
 from maml_ode.reproduce import ARTEFACTS, load_artefact
 from maml_ode.reproduce.artefact import Artefact, Settings
-from maml_ode.reproduce.files import write_atomically, write_figure
-from maml_ode.reproduce.parallel import Task, Workers
 from maml_ode.reproduce.record import (
     Record,
     all_there,
@@ -24,7 +23,9 @@ from maml_ode.reproduce.record import (
     write_record,
     write_tables,
 )
-from maml_ode.reproduce.unfinished import Unfinished
+from maml_ode.runs.executor import Task, Workers
+from maml_ode.runs.files import write_figure
+from maml_ode.runs.store import Unfinished
 
 __all__ = ["NothingToRedrawError", "Outcome", "reproduce"]
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from maml_ode import __version__
+from maml_ode._files import write_atomically
 from maml_ode.reproduce.artefact import Artefact, Settings, Tables
-from maml_ode.reproduce.files import sha256, to_json, write_atomically
-from maml_ode.reproduce.table import Table
+from maml_ode.runs.files import sha256, to_json
+from maml_ode.runs.tables import Table
 
 __all__ = [
     "all_there",

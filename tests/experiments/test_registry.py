@@ -145,7 +145,7 @@ def test_flows_carry_the_constants():
         (lambda load: load("svm", beta=0), ValueError, "beta must be greater than 0"),
         (lambda load: load("svm", n_steps=2.5), TypeError, "n_steps must be an integer"),
         (lambda load: load("svm", rule="retes"), ValueError, "Did you mean 'retest'"),
-        (lambda load: load("svm", seed=-1), ValueError, "seed must be a seed from 0"),
+        (lambda load: load("svm", seed=-1), ValueError, "seed must be at least 0"),
         (lambda load: load("svm_digits", jitter="no"), TypeError, "jitter must be"),
         (
             lambda load: load("linear_regression", generator="splitmix"),
@@ -193,3 +193,10 @@ def test_printed_constants_are_finite():
     for name in OFFLINE:
         constants = mo.experiments.load(name).constants()
         assert all(math.isfinite(constants[key]) for key in ("alpha", "beta", "switch_tol"))
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_a_seed_is_one_for_every_generator_or_is_refused(name):
+    with pytest.raises(ValueError, match=r"seed must be less than 2\*\*64"):
+        mo.experiments.load(name, seed=10**30)
+    assert mo.experiments.load(name, seed=2**64 - 1).seed == 2**64 - 1

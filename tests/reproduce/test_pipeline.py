@@ -10,10 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 
 import maml_ode.reproduce as package
+from maml_ode._files import write_atomically
 from maml_ode.reproduce import Artefact, Settings, Table, reproduce
-from maml_ode.reproduce.files import to_json, write_atomically
-from maml_ode.reproduce.parallel import Task
 from maml_ode.reproduce.pipeline import NothingToRedrawError
+from maml_ode.runs.executor import Task
+from maml_ode.runs.files import to_json
 
 
 class Workshop:

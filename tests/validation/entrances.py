@@ -16,7 +16,7 @@ import numpy as np
 
 import maml_ode as mo
 from maml_ode.fields import CallableField, FirstOrderField, GradientField, ReptileField
-from maml_ode.switch_rules import GradientNormBelow, OnlineSwitch
+from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
 from maml_ode.theory import Ball, Interval, Sublevel
 
 H1, B1 = [[[2.0]], [[4.0]]], [[2.0], [-4.0]]
