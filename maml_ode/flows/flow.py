@@ -60,7 +60,9 @@ class Phase:
         1 and 0. A phase whose rule is met when it begins is over at once, where an event of
         ``scipy.integrate.solve_ivp`` with direction -1 would wait for a fall from above; only in a flow whose
         phases come again must the value first have been above 0. A rule counts as met where its value touches 0
-        to within 1e-10 of its size. None: the phase never ends by itself.
+        to within 1e-10 of its size. Inside a step a function is looked at eight times, and more often where it
+        turns; one that is met for less than a tenth of a step can be missed, which ``max_step`` prevents. None:
+        the phase never ends by itself.
     then : int, optional
         The number of the phase that follows; the next one by default. A number at or before the phase's own
         makes the flow re-entrant.
