@@ -14,6 +14,7 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 # From the ground up; a module may import its own floor and those below.
 FLOORS = [
+    {"_real_numbers"},
     {"_validation", "_lazy", "_files", "sizes"},
     {"_schema"},
     {"_archive"},

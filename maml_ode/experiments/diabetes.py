@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode._validation import Array, freeze
+from maml_ode._validation import Array, check_choice, freeze
 from maml_ode.experiments.experiment import Experiment, make_experiment, starting_point
+from maml_ode.tasks.linear_model import REDUCTIONS
 from maml_ode.tasks.linear_regression import LinearRegression
 
 __all__ = ["build"]
@@ -63,6 +64,7 @@ def build(
     ValueError
         For another reduction without a ``switch_tol`` in its units.
     """
+    check_choice("reduction", reduction, REDUCTIONS)
     if switch_tol is None:
         if reduction != "sum":
             raise ValueError(

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array
+from maml_ode._validation import Array, check_choice
 from maml_ode.experiments.experiment import Experiment, make_experiment, starting_point
 from maml_ode.experiments.splitmix64 import SplitMix64
+from maml_ode.tasks.linear_model import REDUCTIONS
 from maml_ode.tasks.svm import SVM
 
 __all__ = ["PAIRS", "PER_DIGIT", "choose_pair", "digit_experiment", "draw_start"]
@@ -67,6 +68,7 @@ def digit_experiment(
     ValueError
         For a reduction other than the mean without a ``switch_tol`` in its units.
     """
+    check_choice("reduction", reduction, REDUCTIONS)
     if switch_tol is None:
         if reduction != "mean":
             raise ValueError(

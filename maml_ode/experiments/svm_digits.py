@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode._validation import Array, freeze
+from maml_ode._validation import Array, check_flag, freeze
 from maml_ode.experiments.digit_pairs import (
     PAIRS,
     Pixels,
@@ -79,9 +79,8 @@ def build(
     w0 : array_like of shape (784,) or "zero", optional
         Drawn by default.
     """
-    if not isinstance(jitter, (bool, np.bool_)):
-        raise TypeError(f"jitter must be True or False, not {jitter!r}.")
-    pixels, drawn = _draw(seed, bool(jitter))
+    jitter = check_flag("jitter", jitter)
+    pixels, drawn = _draw(seed, jitter)
     return digit_experiment(
         pixels,
         drawn.copy(),

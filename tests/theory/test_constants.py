@@ -267,7 +267,7 @@ def test_sampled_constants_are_estimates_that_cover_the_truth():
         (callables(), Ball([0.0], 1.0), ValueError, r"\(2,\), but it has shape \(1,\)"),
         (callables(hessians=False), Ball([0.0, 0.0], 1.0), TypeError, "Hessian-vector products"),
         (FIGURE_1, 3.0, TypeError, "region must be a Ball"),
-        ("tasks", None, TypeError, "must be a task family, not str"),
+        ("tasks", None, TypeError, "tasks must be a task family .*, not str"),
     ],
 )
 def test_bad_requests_say_what_to_do(tasks, region, error, match):

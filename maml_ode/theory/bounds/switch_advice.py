@@ -25,7 +25,7 @@ import numpy.typing as npt
 from maml_ode._validation import as_point, check_choice, check_real
 from maml_ode.flows.switch_rules import OnlineSwitch
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.minimizer import expected_loss_minimizer, objective_minimizer
 from maml_ode.trajectory import Trajectory
 
@@ -101,6 +101,7 @@ def switch_advice(
     ValueError
         If argmin f is not found, or Hess f or Hess F is not positive definite at its minimiser.
     """
+    checked_family(tasks)
     step = check_real("alpha", alpha, minimum=0.0)
     cost = check_real("cost_ratio", cost_ratio, minimum=0.0, strict=True)
     kind = check_choice("approach", approach, ("orthogonal", "collinear"))

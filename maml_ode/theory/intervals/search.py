@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from maml_ode._validation import Array
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.intervals.cells import Cells, divide, narrowed, unconfirmed
 from maml_ode.theory.intervals.derivatives import MAMLEnclosure
 from maml_ode.theory.intervals.power_series import BallMAMLLoss
@@ -38,8 +38,7 @@ class Search:
         alpha_high: Array,
         interval: tuple[float, float] | None,
     ) -> None:
-        if not isinstance(tasks, TaskFamily):
-            raise TypeError(f"tasks must be a task family, not {type(tasks).__name__}.")
+        checked_family(tasks)
         if alpha_low.size == 0:
             raise ValueError("alphas must hold at least one value.")
         if (alpha_low < 0).any():
