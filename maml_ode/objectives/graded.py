@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import qr
-from scipy.linalg.lapack import dgejsv
 
 from maml_ode._validation import Array
 from maml_ode.objectives.least_squares import Residual
+from maml_ode.objectives.scaled_factor import ScaledFactor
 from maml_ode.objectives.spectrum import Spectrum, solver_error
 
 __all__ = ["GradedField", "decompose"]
@@ -59,15 +59,11 @@ def decompose(residual: Residual) -> GradedField:
     root = np.sqrt(np.abs(phi))
     top = float(root.max(initial=0.0))
     scale = np.where(residual.sizes > 0, residual.sizes, 1.0)
-    Q, triangle, order = qr(
-        (root / (top or 1.0))[:, None] * Z / scale, mode="economic", pivoting=True
-    )
-    rank = int(np.count_nonzero(np.abs(np.diag(triangle)) > _threshold(residual)))
-    Q, rows = Q[:, :rank], np.zeros((rank, scale.size))
-    rows[:, order] = triangle[:rank]
-    rows = rows * scale * top
+    columns = (root / (top or 1.0))[:, None] * Z / scale
+    factor, Q = ScaledFactor.of_columns(columns, scale * top, _threshold(residual))
+    rows = factor.rows
     if (phi > 0).all():
-        vectors, singular, inner = _graded_svd(rows)
+        vectors, singular, inner = factor.svd()
         values, left, target = singular**2, singular[:, None] * inner.T, Q.T @ (root * q)
     else:
         basis, corner = np.linalg.qr(rows.T)
@@ -105,33 +101,3 @@ def _assembled(
     order = np.argsort(values, kind="stable")
     spectrum = Spectrum(values[order], every[:, order], error[order])
     return GradedField(residual, spectrum, left[order], target, rows)
-
-
-def _graded_svd(rows: Array) -> tuple[Array, Array, Array]:
-    """Return V, sigma, U of an r x d matrix U sigma V' of full row rank with columns of very different size.
-
-    Square, it is a well-conditioned matrix with scaled columns, for which the method was made. With fewer rows
-    it is transposed, and then safe if its rows are sorted, largest first (Cox and Higham, "Stability of
-    Householder QR factorization for weighted least squares problems", 1998).
-    """
-    rank, d = rows.shape
-    if rank == 0:
-        return np.zeros((d, 0)), np.zeros(0), np.zeros((0, 0))
-    unit = float(np.abs(rows).max())
-    if rank == d:
-        sigma, U, V = _jacobi(rows / unit, "CEFGAR".index("C"))
-        return V, sigma * unit, U
-    order = np.argsort(-np.linalg.norm(rows / unit, axis=0), kind="stable")
-    sigma, V, U = _jacobi(rows.T[order] / unit, "CEFGAR".index("F"))
-    unsorted = np.empty_like(V)
-    unsorted[order] = V
-    return unsorted, sigma * unit, U
-
-
-def _jacobi(matrix: Array, accuracy: int) -> tuple[Array, Array, Array]:
-    """Return sigma, U, V of a tall matrix; ``accuracy`` is the place of LAPACK's JOBA among its letters."""
-    sigma, U, V, work, _, info = dgejsv(matrix, joba=accuracy, jobu=0, jobv=0, jobt=1)
-    if info != 0:  # the sweeps did not converge, which has never been seen
-        U, sigma, Vt = np.linalg.svd(matrix, full_matrices=False)
-        return sigma, U, Vt.T
-    return sigma * (work[0] / work[1]), U, V
