@@ -76,7 +76,7 @@ def decompose(residual: Residual) -> GradedField:
 
 def _threshold(residual: Residual) -> float:
     """Return the size below which a column of B that is left over consists of rounding."""
-    return 4.0 * residual.unit * float(np.sqrt(residual.sizes.size))
+    return 2.0 * residual.unit * float(np.sqrt(residual.sizes.size))
 
 
 def _assembled(
@@ -88,13 +88,15 @@ def _assembled(
     every = np.hstack([null, vectors])
     values = np.concatenate([np.zeros(d - rank), values])
     left = np.vstack([np.zeros((d - rank, rank)), left])
-    # Z v is off by `off`; rows whose weight is rounded add what that may be.
+    # Z v is off by `off`.
     top = float(np.sqrt(np.abs(residual.phi[residual.counts]).max(initial=0.0)))
     off = top * residual.unit * (residual.sizes @ np.abs(every))
-    unsure = residual.phi_error + np.where(residual.counts, 0.0, np.abs(residual.phi))
-    error = unsure @ (residual.Z @ every) ** 2 + 2.0 * np.sqrt(np.abs(values)) * off + off**2
+    error = residual.quadratic_error(every) + 2.0 * np.sqrt(np.abs(values)) * off + off**2
     if (residual.phi[residual.counts] < 0).any():
         error = error + solver_error(d, float(np.abs(values).max()))
+    # Columns that depend on each other only to rounding turn the row space, which changes the other values by
+    # up to what the null space's own could be.
+    error[d - rank :] += np.sum(off[: d - rank] ** 2)
     # No vector of the null space is more its own than another: each eigenvalue is at most the trace.
     lost = (_threshold(residual) / residual.unit * off[: d - rank]) ** 2
     error[: d - rank] = np.sum(error[: d - rank] + lost)
