@@ -63,6 +63,11 @@ class ScaledFactor:
         coefficients[np.abs(coefficients) <= rounding] = 0.0
         return cls(leading, coefficients, order, sizes), Q
 
+    def transformed(self, matrix: Array) -> tuple[ScaledFactor, Array]:
+        """Return S and an orthogonal Q with Q S = matrix times this factor, for a square matrix."""
+        Q, triangle = np.linalg.qr(matrix @ self.triangle)
+        return ScaledFactor(triangle, self.coefficients, self.order, self.sizes), np.asarray(Q)
+
     @property
     def rank(self) -> int:
         """The number of rows r."""

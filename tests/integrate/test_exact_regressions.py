@@ -41,8 +41,8 @@ def to_float(x):
         return float(to_mpf(x))
 
 
-def exact_quadratic(tasks, alpha, inner_steps):
-    """G and c of the MAML loss, as the definition has them."""
+def exact_field(tasks, alpha, inner_steps, first_order=False):
+    """K and k of the MAML or FO-MAML flow, as the definition has them."""
     d = tasks.dim
     G, c = DomainMatrix.zeros((d, d), QQ), DomainMatrix.zeros((d, 1), QQ)
     for X, y, s, p in zip(tasks.X, tasks.y, tasks.scales, tasks.weights, strict=True):
@@ -51,8 +51,9 @@ def exact_quadratic(tasks, alpha, inner_steps):
         P, r = DomainMatrix.eye(d, QQ), DomainMatrix.zeros((d, 1), QQ)
         for _ in range(inner_steps):
             P, r = P - H * P * fraction(alpha), r - (H * r - b) * fraction(alpha)
-        G += P.transpose() * H * P * p
-        c += P.transpose() * (b - H * r) * p
+        outer = p * DomainMatrix.eye(d, QQ) if first_order else P.transpose() * p
+        G += outer * H * P
+        c += outer * (b - H * r)
     return G, c
 
 
@@ -113,7 +114,7 @@ def test_the_flow_ends_at_the_minimiser_and_moves_nothing_else():
         alpha, inner_steps = step_for(tasks, rng.uniform(0.05, 0.6)), int(rng.choice([1, 3]))
         field = mo.MAMLLoss(tasks, alpha, inner_steps).quadratic_form.field
         w0 = rng.normal(size=tasks.dim) / sizes
-        limit, rank, null = exact_limit(*exact_quadratic(tasks, alpha, inner_steps), w0)
+        limit, rank, null = exact_limit(*exact_field(tasks, alpha, inner_steps), w0)
         assert field.spectrum.rank == rank
         phase = ExactPhase.begin(field, 0.0, w0)
         w = phase.states(np.array([1e12 / field.spectrum.smallest_positive]))[:, 0]
@@ -122,6 +123,38 @@ def test_the_flow_ends_at_the_minimiser_and_moves_nothing_else():
         assert np.linalg.norm(sizes * (w - limit)) <= 1e3 * unit * scale
         for n in null:
             assert abs(n @ (w - w0)) <= 50 * unit * (np.abs(n) @ (np.abs(w) + np.abs(w0)))
+
+
+def test_first_order_flows_whose_inner_steps_overshoot():
+    """alpha L up to 2.5 in one task: rows of negative weight, whose sum with the others may still decay."""
+    rng = np.random.default_rng(11)
+    growing = 0
+    for _ in range(80):
+        tasks, sizes = random_regression(rng)
+        samples = [X * f for X, f in zip(tasks.X, (1.0, 0.5, 0.25), strict=False)]
+        tasks = mo.tasks.LinearRegression(samples, list(tasks.y), weights=tasks.weights)
+        alpha = step_for(tasks, rng.uniform(0.6, 2.5))
+        field = FirstOrderField(tasks, alpha).affine
+        w0 = rng.normal(size=tasks.dim) / sizes
+        limit, rank, null = exact_limit(*exact_field(tasks, alpha, 1, first_order=True), w0)
+        spectrum = field.spectrum
+        phase = ExactPhase.begin(field, 0.0, w0)
+        if spectrum.values[0] < 0:
+            growing += 1
+            w = phase.states(np.array([1.0 / spectrum.radius]))[:, 0]
+        else:
+            assert spectrum.rank == rank
+            w = phase.states(np.array([1e12 / spectrum.smallest_positive]))[:, 0]
+            lengths = np.sqrt(np.diag(field.K))
+            lengths = np.where(lengths > 0, lengths, 1.0)
+            core = np.linalg.eigvalsh(field.K / np.outer(lengths, lengths))
+            unit = EPS * scaled_condition(tasks, rank) / core[-rank] * core[-1]
+            scale = np.linalg.norm(sizes * (np.abs(limit) + np.abs(w0))) + 1.0
+            assert np.linalg.norm(sizes * (w - limit)) <= 1e4 * unit * scale
+        for n in null:
+            unit = EPS * scaled_condition(tasks, rank)
+            assert abs(n @ (w - w0)) <= 100 * unit * (np.abs(n) @ (np.abs(w) + np.abs(w0)))
+    assert 10 < growing < 70
 
 
 def test_many_regressions_with_a_known_null_vector():
@@ -152,7 +185,7 @@ def test_states_at_finite_times_equal_the_matrix_exponential():
         for _ in range(12):
             tasks, sizes = random_regression(rng)
             alpha = step_for(tasks, 0.3)
-            G, c = exact_quadratic(tasks, alpha, 1)
+            G, c = exact_field(tasks, alpha, 1)
             field = mo.MAMLLoss(tasks, alpha).quadratic_form.field
             w0 = rng.normal(size=tasks.dim) / sizes
             phase = ExactPhase.begin(field, 0.0, w0)

@@ -9,7 +9,7 @@ from mpmath import mp
 import maml_ode as mo
 from maml_ode.fields import FirstOrderField, ModifiedField, ReptileField
 from maml_ode.objectives.affine_field import AffineField
-from maml_ode.objectives.spectrum import Spectrum, norm_bound
+from maml_ode.objectives.spectrum import Spectrum, norm_bound, solver_error
 
 EPS = np.finfo(float).eps
 DIGITS = 80
@@ -170,6 +170,9 @@ def test_what_a_spectrum_says():
     assert (spectrum.lower_bounds() < spectrum.upper_bounds()).all()
     assert Spectrum.of_matrix(np.array([[-2.0]])).smallest_positive == math.inf
     assert Spectrum.of_matrix(np.array([[-2.0]])).relative_errors()[0] == 0.0
+    assert Spectrum.of_matrix(np.array([[0.0]])).relative_errors()[0] == 0.0
+    assert Spectrum.with_bars(np.ones(1), np.eye(1), np.ones(1)).rank == 0
+    assert (solver_error(1, 5.0), solver_error(4, 3.0)) == (0.0, 24.0 * EPS)
     assert Spectrum.of_matrix(np.diag([1.0, 2.0])).is_positive_definite
 
 
