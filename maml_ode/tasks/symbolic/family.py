@@ -167,7 +167,10 @@ class Symbolic(CompiledFamily):
     @property
     def source(self) -> str:
         """The generated module that holds the kernels."""
-        return _source(self._tree, self.variables, self._parameter_names)
+        signs = tuple(
+            1 if (row > 0.0).all() else -1 if (row < 0.0).all() else 0 for row in self._values
+        )
+        return _source(self._tree, self.variables, self._parameter_names, signs)
 
     def _kernels(self) -> Kernels:
         from maml_ode.tasks.symbolic.load import load
@@ -194,10 +197,23 @@ def _steps(tree: Node, variables: tuple[str, ...], parameters: tuple[str, ...]) 
 
 
 @lru_cache(maxsize=64)
-def _source(tree: Node, variables: tuple[str, ...], parameters: tuple[str, ...]) -> str:
+def _source(
+    tree: Node, variables: tuple[str, ...], parameters: tuple[str, ...], signs: tuple[int, ...]
+) -> str:
+    from maml_ode.tasks.symbolic.exponentials import stable
     from maml_ode.tasks.symbolic.source import kernel_source
+    from maml_ode.tasks.symbolic.stable_functions import STABLE
+    from maml_ode.tasks.symbolic.steps import Steps
 
-    return kernel_source(_steps(tree, variables, parameters), len(variables), len(parameters))
+    known = {**dict.fromkeys(variables, 0), **dict(zip(parameters, signs, strict=True))}
+    symbols = _symbols(variables, parameters)
+    try:
+        steps = Steps(stable(tree, known), symbols, STABLE)
+        return kernel_source(steps, len(variables), len(parameters))
+    except ValueError:
+        # Beyond the limits in its stable form; as it stands it may be within them.
+        steps = Steps(tree, symbols, STABLE)
+        return kernel_source(steps, len(variables), len(parameters))
 
 
 def _split(variables: Any) -> Iterable[Any]:

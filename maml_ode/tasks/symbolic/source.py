@@ -16,6 +16,7 @@ from typing import Any
 import sympy
 
 from maml_ode.tasks.symbolic.derivatives import Derivation, Index, parameter_symbols
+from maml_ode.tasks.symbolic.stable_functions import SOURCES, Log1p
 from maml_ode.tasks.symbolic.steps import Steps, real_symbol
 from maml_ode.tasks.symbolic.tree import FUNCTIONS
 
@@ -38,6 +39,7 @@ from maml_ode.compiled.contract import (
     HESSIAN,
     HVP,
     LOSS,
+    REAL,
     THIRD,
     THIRD_VECTOR,
     Kernels,
@@ -76,11 +78,12 @@ def kernel_source(steps: Steps, n_variables: int, n_parameters: int) -> str:
         If a kernel would hold more than ``MAX_OPERATIONS`` operations.
     """
     writer = _KernelWriter(steps, n_variables, n_parameters)
-    source = [_HEADER]
+    kernels = []
     for name, arguments, lines in writer.kernels():
-        source.append(_KERNEL.format(type=name.upper(), name=name, arguments=arguments))
-        source += [f"    {line}\n" for line in lines]
-    return "".join([*source, _FOOTER])
+        kernels.append(_KERNEL.format(type=name.upper(), name=name, arguments=arguments))
+        kernels += [f"    {line}\n" for line in lines]
+    helpers = [SOURCES[name] for name in sorted(writer.used) if name in SOURCES]
+    return "".join([_HEADER, *helpers, *kernels, _FOOTER])
 
 
 class _KernelWriter:
@@ -96,6 +99,7 @@ class _KernelWriter:
         for letter, k in itertools.product("wvq", range(n_variables)):
             inputs[real_symbol(f"{letter}{k}")] = f"{letter}[{k}]"
         self.inputs = inputs
+        self.used: dict[str, None] = {}
 
     def kernels(self) -> Iterator[tuple[str, str, list[str]]]:
         """Yield name, arguments and body of each kernel."""
@@ -162,7 +166,7 @@ class _KernelWriter:
         lines = [f"{name} = {text}" for name, text in self.inputs.items() if name in order]
         if any(line.startswith("p") for line in lines):
             lines[:0] = ["floats, integers = data", "n_tasks = integers[0]"]
-        printer = _Printer(lines)
+        printer = _Printer(lines, self.used)
         for name in order:
             if name not in self.inputs:
                 text = printer.text(values[name])
@@ -176,7 +180,7 @@ def _name(entry: Index) -> Any:
 
 def _has_domain(expression: Any) -> bool:
     """Whether an operation in ``expression`` gives NaN at some real points."""
-    calls = expression.has(sympy.log, sympy.asin, sympy.acos, sympy.acosh, sympy.atanh)
+    calls = expression.has(sympy.log, Log1p, sympy.asin, sympy.acos, sympy.acosh, sympy.atanh)
     return bool(calls) or any(
         not power.exp.is_Integer and not power.base.is_positive
         for power in expression.atoms(sympy.Pow)
@@ -188,12 +192,16 @@ def _size(expression: Any) -> int:
 
 
 class _Printer:
-    """Prints an expression as Python arithmetic on floats; appends to ``lines`` what needs a name."""
+    """Prints an expression as Python arithmetic on floats; appends to ``lines`` what needs a name.
+
+    The functions of ``stable_functions`` that it prints are noted in ``used``.
+    """
 
     _CHUNK = 40  # operands per line: long chains overflow the stack of Python's compiler
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], used: dict[str, None]) -> None:
         self.lines = lines
+        self.used = used
         self.n_names = 0
 
     def text(self, expression: Any) -> str:
@@ -209,6 +217,11 @@ class _Printer:
         if expression.is_Pow:
             return self._power(expression.base, expression.exp)
         name = type(expression).__name__
+        code = getattr(type(expression), "code", "")
+        if code:
+            self.used[code] = None
+            operands = expression.args[:2]  # of log_add, the third serves derivatives
+            return f"{code}({', '.join(map(self.text, operands))})"
         if name not in FUNCTIONS:
             raise ValueError(
                 f"expression: its derivatives hold {expression}, which is not compiled."

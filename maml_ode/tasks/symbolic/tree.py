@@ -15,6 +15,7 @@ __all__ = [
     "REFUSED",
     "Call",
     "Constant",
+    "LogAdd",
     "Name",
     "Node",
     "Number",
@@ -120,7 +121,16 @@ class Call:
     argument: Node
 
 
-Node = Number | Name | Constant | Sum | Product | Power | Call
+@dataclass(frozen=True, slots=True)
+class LogAdd:
+    """log(exp(first) + exp(second)), with first - second in its best form; not in texts."""
+
+    first: Node
+    second: Node
+    difference: Node
+
+
+Node = Number | Name | Constant | Sum | Product | Power | Call | LogAdd
 
 
 def names(node: Node) -> list[str]:
