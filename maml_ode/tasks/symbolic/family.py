@@ -119,6 +119,9 @@ class Symbolic(CompiledFamily):
         self._values = _table({name: by_name[name] for name in self._parameter_names})
         super().__init__(self._values.shape[1], len(self.variables), weights)
         self._steps()  # refuses what cannot be derived
+        from maml_ode.tasks.symbolic.reality import check_real
+
+        check_real(self._tree, self.variables, self._parameter_names)
 
     @property
     def parameters(self) -> dict[str, Array]:

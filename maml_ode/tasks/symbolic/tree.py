@@ -22,6 +22,7 @@ __all__ = [
     "Power",
     "Product",
     "Sum",
+    "children",
     "names",
     "refuse_function",
 ]
@@ -56,14 +57,21 @@ REFUSED = {
     "fabs": _NOT_SMOOTH + "write sqrt(x**2 + s**2) with a small s",
     "sign": _NOT_SMOOTH + "write tanh(x/s) with a small s",
     "heaviside": _NOT_SMOOTH + "write (1 + tanh(x/s))/2 with a small s",
-    "max": _NOT_SMOOTH + "write s*log(exp(x/s) + exp(y/s)) with a small s",
-    "min": _NOT_SMOOTH + "write -s*log(exp(-x/s) + exp(-y/s)) with a small s",
+    "max": _NOT_SMOOTH + "write (x + y + sqrt((x - y)**2 + s**2))/2 with a small s",
+    "min": _NOT_SMOOTH + "write (x + y - sqrt((x - y)**2 + s**2))/2 with a small s",
     "piecewise": _NOT_SMOOTH + "write one smooth formula",
     "floor": _NOT_SMOOTH + "write one smooth formula",
     "ceil": _NOT_SMOOTH + "write one smooth formula",
     "ceiling": _NOT_SMOOTH + "write one smooth formula",
     "round": _NOT_SMOOTH + "write one smooth formula",
+    "relu": _NOT_SMOOTH + "write (x + sqrt(x**2 + s**2))/2 with a small s",
     "ln": "is called log here",
+    "sigmoid": "is called logistic here",
+    "expit": "is called logistic here",
+    "logaddexp": "is called logsumexp here",
+    "log1p": "is written log(1 + x) here, and computed without cancellation",
+    "expm1": "is written exp(x) - 1 here",
+    "sech": "is written 1/cosh(x) here",
     "pow": "is written x**y here",
     "derivative": "is not evaluated; call .doit() first",
     "integral": "is not evaluated; call .doit() first",
@@ -133,22 +141,30 @@ class LogAdd:
 Node = Number | Name | Constant | Sum | Product | Power | Call | LogAdd
 
 
+def children(node: Node) -> tuple[Node, ...]:
+    """Return the trees that ``node`` is put together from."""
+    match node:
+        case Sum(parts) | Product(parts):
+            return parts
+        case Power(base, exponent):
+            return base, exponent
+        case Call(_, argument):
+            return (argument,)
+        case LogAdd(first, second, difference):
+            return first, second, difference
+        case _:
+            return ()
+
+
 def names(node: Node) -> list[str]:
     """Return the names in ``node``, each once, in order of appearance."""
     found: dict[str, None] = {}
     pending: list[Node] = [node]
     while pending:
-        match pending.pop():
-            case Name(name):
-                found[name] = None
-            case Sum(children) | Product(children):
-                pending.extend(reversed(children))
-            case Power(base, exponent):
-                pending.extend((exponent, base))
-            case Call(_, argument):
-                pending.append(argument)
-            case _:
-                pass
+        part = pending.pop()
+        if isinstance(part, Name):
+            found[part.name] = None
+        pending.extend(reversed(children(part)))
     return list(found)
 
 
