@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import keyword
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_array, freeze, unknown_name
+from maml_ode._validation import Array, as_array, freeze
 from maml_ode.tasks.base import CompiledFamily
+from maml_ode.tasks.symbolic.declared_names import check_names, declared_names, split_names
 from maml_ode.tasks.symbolic.grammar import parse
-from maml_ode.tasks.symbolic.tree import CONSTANTS, FUNCTIONS, Node, names
+from maml_ode.tasks.symbolic.tree import CONSTANTS, Node, listed, names
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels
@@ -99,23 +99,26 @@ class Symbolic(CompiledFamily):
         parameters: Mapping[Any, npt.ArrayLike] | None = None,
         weights: npt.ArrayLike | None = None,
     ) -> None:
-        self.variables = _declared("variables", _split(variables))
+        in_text = isinstance(expression, str)
+        self.variables = declared_names("variables", split_names(variables), in_text)
         if not self.variables:
             raise ValueError("variables must name at least one coordinate of w.")
         given = {} if parameters is None else dict(parameters)
-        by_name = dict(zip(_declared("parameters", given), given.values(), strict=True))
+        by_name = dict(
+            zip(declared_names("parameters", given, in_text), given.values(), strict=True)
+        )
         # Sorted: families that differ in the order of their parameters share their code.
         self._parameter_names = tuple(sorted(by_name))
         shared = set(self.variables) & set(self._parameter_names)
         if shared:
             raise ValueError(
-                f"{_listed(shared)} must be either a variable or a parameter, not both."
+                f"{listed(shared)} must be either a variable or a parameter, not both."
             )
         self._tree = _tree(expression)
         # A symbol of SymPy's is never one of its numbers, whatever it is called.
-        constants = CONSTANTS if isinstance(expression, str) else ()
+        constants = CONSTANTS if in_text else ()
         declared = (*self.variables, *self._parameter_names)
-        _check_names(names(self._tree), declared, constants)
+        check_names(names(self._tree), declared, constants)
         self._values = _table({name: by_name[name] for name in self._parameter_names})
         super().__init__(self._values.shape[1], len(self.variables), weights)
         self._steps()  # refuses what cannot be derived
@@ -219,31 +222,6 @@ def _source(
         return kernel_source(steps, len(variables), len(parameters))
 
 
-def _split(variables: Any) -> Iterable[Any]:
-    if isinstance(variables, str):
-        return variables.replace(",", " ").split()
-    return variables if isinstance(variables, Iterable) else [variables]
-
-
-def _declared(argument: str, given: Iterable[Any]) -> tuple[str, ...]:
-    """Return the names of strings and symbols, each checked."""
-    found: list[str] = []
-    for item in given:
-        name = item if isinstance(item, str) else getattr(item, "name", None)
-        if not isinstance(name, str):
-            raise TypeError(f"{argument} must be names or SymPy symbols, not {item!r}.")
-        if not name.isidentifier() or keyword.iskeyword(name):
-            raise ValueError(
-                f"{argument}: {name!r} is no name; use letters, digits and _, as in w_1."
-            )
-        if name in FUNCTIONS:
-            raise ValueError(f"{argument}: {name!r} is the name of a function; choose another.")
-        if name in found:
-            raise ValueError(f"{argument}: {name!r} is given twice.")
-        found.append(name)
-    return tuple(found)
-
-
 def _tree(expression: Any) -> Node:
     if isinstance(expression, str):
         return parse(expression)
@@ -256,25 +234,6 @@ def _tree(expression: Any) -> Node:
     from maml_ode.tasks.symbolic.read_sympy import read
 
     return read(expression)
-
-
-def _check_names(found: list[str], declared: tuple[str, ...], constants: tuple[str, ...]) -> None:
-    unknown = [name for name in found if name not in declared and name not in constants]
-    if unknown:
-        sentences = "; ".join(unknown_name("name", name, declared).rstrip(".") for name in unknown)
-        raise ValueError(
-            f"expression holds names that are neither variables nor parameters: {sentences}."
-        )
-    unused = [name for name in declared if name not in found]
-    if unused:
-        raise ValueError(
-            f"{_listed(unused)} does not occur in the expression; remove it from the declarations, or "
-            f"write + 0*{unused[0]} if the loss is meant not to depend on it."
-        )
-
-
-def _listed(found: Iterable[str]) -> str:
-    return ", ".join(map(repr, sorted(found)))
 
 
 def _table(parameters: Mapping[str, npt.ArrayLike]) -> Array:

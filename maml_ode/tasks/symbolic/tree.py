@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from maml_ode._validation import unknown_name
 
 __all__ = [
+    "COMPOSED",
     "CONSTANTS",
     "FUNCTIONS",
     "MAX_DEPTH",
@@ -23,6 +25,8 @@ __all__ = [
     "Product",
     "Sum",
     "children",
+    "compose",
+    "listed",
     "names",
     "refuse_function",
 ]
@@ -45,6 +49,8 @@ FUNCTIONS = (
     "sqrt",
     "erf",
 )
+# Functions that stand for formulas in the others.
+COMPOSED = ("logistic", "softplus", "logsumexp")
 CONSTANTS = ("pi", "e", "E")
 
 MAX_NODES = 2_000  # numbers, names, operations and calls
@@ -166,6 +172,30 @@ def names(node: Node) -> list[str]:
             found[part.name] = None
         pending.extend(reversed(children(part)))
     return list(found)
+
+
+def compose(function: str, operands: Sequence[Node]) -> Node:
+    """Return the formula that one of ``COMPOSED`` stands for.
+
+    Raises
+    ------
+    ValueError
+        For more than one operand of a function other than logsumexp.
+    """
+    if function == "logsumexp":
+        terms = tuple(Call("exp", operand) for operand in operands)
+        return Call("log", Sum(terms)) if len(terms) > 1 else operands[0]
+    if len(operands) != 1:
+        raise ValueError(f"expression: {function} takes one argument, as in {function}(x).")
+    [x] = operands
+    if function == "softplus":
+        return Call("log", Sum((Number(1), Call("exp", x))))
+    return Power(Sum((Number(1), Call("exp", Product((Number(-1), x))))), Number(-1))
+
+
+def listed(found: Iterable[str]) -> str:
+    """Return names in quotes, in order, for a sentence."""
+    return ", ".join(map(repr, sorted(found)))
 
 
 def refuse_function(name: str) -> ValueError:
