@@ -1,7 +1,7 @@
 """The names of variables and parameters, and how they are told apart.
 
-Generated code has names of its own, so that a symbol of SymPy's may be called anything. Names that Unicode's NFKC form
-makes equal, like the micro sign and the Greek letter, are one name, as they are in Python.
+Generated code has names of its own, so that a symbol of SymPy's may be called anything. Names that Unicode's NFKC
+form makes equal, like the micro sign and the Greek letter, are one name, as they are in Python.
 """
 
 from __future__ import annotations

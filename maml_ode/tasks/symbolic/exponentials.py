@@ -68,19 +68,29 @@ def stable(node: Node, signs: Mapping[str, int]) -> Node:
 class _Rewriter:
     def __init__(self, signs: Mapping[str, int], constants: Iterable[str]) -> None:
         self.signs = signs
+        self.written: dict[int, tuple[Node, Node]] = {}  # a node is kept with its id
         self.euler: list[Node] = [Constant("e"), Constant("E")]
         self.euler += [Name(name) for name in constants if name in ("e", "E")]
 
     def tree(self, node: Node) -> Node:
+        """Return the rewritten tree of a part, which is written once."""
+        if id(node) not in self.written:
+            self.written[id(node)] = node, self._write(node)
+        return self.written[id(node)][1]
+
+    def _write(self, node: Node) -> Node:
         match node:
             case Sum(terms):
                 return join([self.tree(term) for term in terms])
-            case Product() | Power() | Call("sqrt", _):
-                return self._product(list(self._factors(node)))
+            case Product(factors):
+                return self._product(node) or Product(tuple(map(self.tree, factors)))
+            case Power(base, exponent):
+                return self._product(node) or Power(self.tree(base), self.tree(exponent))
+            case Call("sqrt", argument):
+                return self._product(node) or Call("sqrt", self.tree(argument))
             case Call("log", argument):
                 inner = self.tree(argument)
-                logarithm = self._logarithm(inner)
-                return _plain_logarithm(inner) if logarithm is None else logarithm
+                return self._logarithm(inner) or _plain_logarithm(inner)
             case Call(function, argument):
                 return Call(function, self.tree(argument))
             case _:
@@ -177,8 +187,7 @@ class _Rewriter:
                 Fraction(power).denominator == 1
             ):
                 for factor in self._factors(base):
-                    inner = factor if isinstance(factor, Power) else Power(factor, Number(1))
-                    yield Power(inner.base, product([inner.exponent, Number(power)]))
+                    yield self._to_the(factor, Fraction(power))
             case Power(base, exponent):
                 yield Power(self.tree(base), self.tree(exponent))
             case Call("sqrt", argument):
@@ -186,13 +195,28 @@ class _Rewriter:
             case _:
                 yield self.tree(node)
 
-    def _product(self, factors: Sequence[Node]) -> Node:
+    def _to_the(self, factor: Node, power: Fraction) -> Node:
+        if not isinstance(factor, Power):
+            return Power(factor, number(power))
+        match factor.exponent:
+            case Number(inner) if Fraction(inner).denominator > 1:
+                multiply = self._is_positive(factor.base)  # sqrt(x)**2 is not x where x < 0
+            case Number():
+                multiply = True
+            case _:
+                multiply = self._is_positive(factor.base)
+        if multiply:
+            return Power(factor.base, product([factor.exponent, number(power)]))
+        return Power(factor, number(power))
+
+    def _product(self, node: Node) -> Node | None:
+        """Return the rewritten product, or None if no rule applies."""
         fraction = _Fraction()
-        for factor in factors:
+        for factor in self._factors(node):
             self._sort(factor, fraction)
         if not fraction.divisors:
             if fraction.n_exponentials < 2:
-                return factors[0] if len(factors) == 1 else Product(tuple(factors))
+                return None
             return product([*fraction.others, *fraction.sums, over(fraction.exponent, [])])
         numerator = _multiply_out([self._expand(node) for node in fraction.sums])
         if numerator is None:

@@ -34,10 +34,13 @@ class Symbolic(CompiledFamily):
     expression : str or sympy.Expr
         The loss. Text is read by a small grammar, without ``eval``: numbers, names, ``+ - * / **``,
         parentheses, the constants ``pi``, ``e`` and ``E`` (unless declared below) and the functions sin, cos,
-        tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, exp, log, sqrt and erf. A SymPy
-        expression may hold the same and nothing else. Constant exponents are at most 64.
+        tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, exp, log, sqrt, erf, and
+        logistic(x) = 1/(1 + exp(-x)), softplus(x) = log(1 + exp(x)), logsumexp(x, y, ...). A SymPy
+        expression may hold the same and nothing else, the last three as ``sympy.Function("softplus")(x)``.
+        Constant exponents are at most 64.
     variables : str, sympy.Symbol or sequence of these
-        The coordinates of w in order; text may name several, separated by spaces or commas.
+        The coordinates of w in order; text may name several, separated by spaces or commas. Symbols of
+        SymPy's may have any name, names in text are identifiers.
     parameters : mapping of name to array_like of shape (M,), optional
         The values of every parameter, one per task; a scalar holds for all tasks. Without parameters
         of shape (M,) there is one task.
@@ -62,10 +65,10 @@ class Symbolic(CompiledFamily):
     TypeError
         If ``expression`` is neither text nor a SymPy expression, or a name is neither text nor a symbol.
     ValueError
-        If the expression is not in the grammar or exceeds its limits; if it holds a name that is not
-        declared, or a declared name does not occur in it; for parameters of different lengths or not
-        finite; for weights that are negative or do not sum to 1. At the first evaluation, if the
-        derivatives are too large to compile.
+        If the expression is not in the grammar or exceeds its limits, or is real nowhere; if it holds a
+        name that is not declared, or a declared name does not occur in it; for parameters of different
+        lengths or not finite; for weights that are negative or do not sum to 1. At the first evaluation,
+        if the derivatives are too large to compile or are not found in time.
 
     Notes
     -----
@@ -74,6 +77,14 @@ class Symbolic(CompiledFamily):
     ``SMOOTH``. Where the argument of a root or of a fractional power is 0, derivatives are infinite or NaN;
     outside the domain the loss and all its derivatives are NaN. Like terms are collected, so that x/x
     is 1 also at x = 0.
+
+    Sums of exponentials with positive coefficients (numbers, and parameters and expressions that are positive
+    for every task) do not overflow in logarithms, denominators and roots: log(1 + exp(w)), 1/(1 + exp(-w)),
+    log(cosh(w)), s*log(exp(x/s) + exp(y/s)), exp(a)/(exp(a) + exp(b)) and all their derivatives hold to
+    rounding wherever they are numbers. Not so where coefficients have both signs or an unknown one, as
+    in 1/(exp(w) - 1) or log(1 + w**2*exp(w)), in nests like exp(-exp(-w)), or with more than about a
+    hundred exponentials in one sum: there a loss that is finite can be NaN once exp overflows, beyond
+    arguments of 709.
 
     Examples
     --------

@@ -43,7 +43,7 @@ def read(expression: Any) -> Node:
     symbols: dict[str, Any] = {}
     for symbol in sorted(expression.free_symbols, key=str):
         other = symbols.setdefault(normal_name(str(symbol.name)), symbol)
-        alike = other.name == symbol.name and not isinstance(symbol, sympy.Dummy)
+        alike = other.name == symbol.name and not {type(other), type(symbol)} & {sympy.Dummy}
         if other != symbol and not alike:
             raise ValueError(
                 f"expression holds two symbols, {other!r} and {symbol!r}, whose names cannot be told apart; "

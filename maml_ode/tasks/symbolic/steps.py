@@ -79,7 +79,7 @@ class Steps:
     ) -> None:
         self.definitions: dict[Any, Any] = {}
         self._functions = {**_CLASSES, **functions}
-        self._built: dict[int, Any] = {}
+        self._built: dict[int, tuple[Node, Any]] = {}  # a node is kept with its id
         self._symbols = symbols
         self._names: dict[Any, Any] = {}
         self._degrees: dict[Any, float] = {}
@@ -102,8 +102,8 @@ class Steps:
         """Return a short expression in the given symbols and named steps."""
         # Parts of a rewritten tree are shared: as many places as point to one, it is built once.
         if id(node) not in self._built:
-            self._built[id(node)] = self._operation(node)
-        return self._built[id(node)]
+            self._built[id(node)] = node, self._operation(node)
+        return self._built[id(node)][1]
 
     def _operation(self, node: Node) -> Any:
         match node:
