@@ -71,7 +71,8 @@ def sum_of(terms: Iterable[Node]) -> Node:
     constant = Fraction(0)
     others: list[Node] = []
     for term in terms:
-        for part in term.terms if isinstance(term, Sum) else (term,):
+        for whole in term.terms if isinstance(term, Sum) else (term,):
+            part = product([whole])
             if isinstance(part, Number):
                 constant += Fraction(part.value)
             else:
