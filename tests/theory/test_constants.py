@@ -236,7 +236,7 @@ def test_the_curvature_of_every_function_of_the_grammar_is_bounded():
 
 
 def test_nested_exponentials_end_in_a_sentence_or_a_bound_at_once():
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(ValueError, match=r"region must be smaller: at w = \[10\.\]"):
         constants(mo.tasks.Symbolic("exp(exp(exp(w)))", "w"), Interval(-10, 10))
     smaller = constants(mo.tasks.Symbolic("exp(exp(exp(w)))", "w"), Interval(-10, 1))
@@ -247,7 +247,7 @@ def test_nested_exponentials_end_in_a_sentence_or_a_bound_at_once():
     assert steepest <= smaller.L.value <= steepest * (1 + 1e-5)
     for formula in ("sin(exp(w))", "cosh(cosh(w))"):
         assert constants(mo.tasks.Symbolic(formula, "w"), Interval(-5, 5)).status is Status.BOUND
-    assert time.perf_counter() - begin < 10  # 2 s each at most; the machine may be busy
+    assert time.process_time() - begin < 10  # 2 s each at most; the machine may be busy
 
 
 def test_constants_that_took_too_long_are_bounds_all_the_same(monkeypatch):

@@ -50,6 +50,10 @@ def test_waves_of_intervals_attain_their_extremes():
     assert found.upper[0] == pytest.approx(np.sin(1.0), abs=1e-14)
     assert found.upper[0] >= np.sin(1.0) > found.lower[0]
     assert cos(IntervalArray.of(3.0, 3.3)).lower == -1
+    # so near a crest that rounding could lead beyond it
+    for near in (0.5 * np.pi - 2e-8, 0.5 * np.pi + 2e-8):
+        assert sin(IntervalArray.of(near)).upper == 1
+        assert sin(IntervalArray.of(-near)).lower == -1
 
 
 def test_division_through_zero_is_unbounded():
@@ -102,6 +106,7 @@ def test_meets_signs_and_ordered_values_by_hand():
     assert x.meet(y).upper.tolist()[:2] == [2.5, 2.5]
     assert x.sign.tolist() == [0, 1, -1]
     assert IntervalArray.of([0.0, -1.0], [1.0, 0.0]).sign.tolist() == [0, 0]
+    assert IntervalArray.of([1e-300, -0.5], [0.5, -1e-300]).sign.tolist() == [1, -1]
     assert x.maximum(y).lower.tolist() == [0.0, 2.0, 0.0]
     assert x.minimum(y).upper.tolist() == [2.5, 2.5, -2.0]
     assert x.clip_lower(0.5).lower.tolist() == [0.5, 2.0, 0.5]

@@ -254,9 +254,9 @@ def test_random_trigonometric_polynomials_against_root_finding_by_mpmath():
 )
 def test_nested_exponentials_are_given_up_in_time(formula, alpha, interval):
     tasks = mo.tasks.Symbolic(formula, "w")
-    begin = time.perf_counter()
+    begin = time.process_time()
     found = mo.theory.count_critical_points(tasks, alpha, interval)
-    assert time.perf_counter() - begin < 5.0  # 2 s are allowed; the machine may be busy
+    assert time.process_time() - begin < 5.0  # 2 s are allowed; the machine may be busy
     assert (found.count, found.certified, found.enclosures) == (None, False, ())
     assert "has no bounds near" in found.note or "ended after 2 s" in found.note
 

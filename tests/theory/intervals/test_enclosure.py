@@ -181,13 +181,13 @@ def test_random_compositions_are_enclosed_or_refused_at_once(seed, formula):
     for size in (1e-3, 0.2, 3.0, 40.0):
         low = rng.uniform(-size, size)
         high = low + rng.random() * size
-        begin = time.perf_counter()
+        begin = time.process_time()
         try:
             box, _ = function({x: interval(low, high)})
         except Unenclosable:
             continue
         finally:
-            assert time.perf_counter() - begin < 0.5
+            assert time.process_time() - begin < 0.5
         assert_contains(box, exactly, low, high)
 
 
@@ -195,9 +195,9 @@ def test_random_compositions_are_enclosed_or_refused_at_once(seed, formula):
 def test_random_compositions_are_counted_or_given_up_in_time(seed, formula):
     tasks = mo.tasks.Symbolic(formula, "w")
     reach = (0.7, 3.0, 30.0)[seed % 3]
-    begin = time.perf_counter()
+    begin = time.process_time()
     found = mo.theory.count_critical_points(tasks, 0.01, (-reach, reach), max_seconds=0.4)
-    assert time.perf_counter() - begin < 3.0
+    assert time.process_time() - begin < 3.0
     assert found.certified == (found.count is not None)
     assert found.certified or found.note.startswith("not proved: ")
     if not found.certified:
