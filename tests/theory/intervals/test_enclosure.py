@@ -11,7 +11,13 @@ import sympy as sp
 
 import maml_ode as mo
 from maml_ode.theory.intervals.balls import arb, hull, precision
-from maml_ode.theory.intervals.enclosure import FUNCTIONS, Enclosure, Unenclosable, rational_power
+from maml_ode.theory.intervals.enclosure import (
+    FUNCTIONS,
+    Enclosure,
+    Unenclosable,
+    power,
+    rational_power,
+)
 from maml_ode.theory.intervals.expressions import IntervalFunction, exact, interval
 
 x = sp.Symbol("x")
@@ -84,7 +90,9 @@ def test_leaving_a_domain_or_the_range_of_doubles_is_unenclosable(name, box):
 @pytest.mark.parametrize(
     "exponent", ["0", "1", "2", "3", "-1", "-2", "-3", "1/2", "3/2", "-1/2", "-5/3"]
 )
-@pytest.mark.parametrize("ends", [(0.25, 3.0), (0.0, 2.0), (-3.0, -0.5), (-2.0, 1.5), (2.0, 2.0)])
+@pytest.mark.parametrize(
+    "ends", [(0.25, 3.0), (0.0, 2.0), (-3.0, -0.5), (-2.0, 1.5), (0.1, 0.7), (0.0, 0.0)]
+)
 def test_powers(exponent, ends):
     p, q = Fraction(exponent).as_integer_ratio()
     zero_inside, negative = ends[0] <= 0 <= ends[1], ends[0] < 0
@@ -96,6 +104,18 @@ def test_powers(exponent, ends):
     assert_contains(box, lambda w: w**p if q == 1 else w ** (mpmath.mpf(p) / q), *ends)
     values = [float(w) ** (p / q) for w in np.linspace(*ends, 301)]
     assert_tight(box, values)
+
+
+@pytest.mark.parametrize("exponent", [(0.4, 0.9), (-1.5, 0.5), (-2.0, -1.0)])
+@pytest.mark.parametrize("base", [(0.2, 0.8), (0.5, 3.0), (1.5, 4.0)])
+def test_powers_whose_exponent_varies(base, exponent):
+    box = power(interval(*base), interval(*exponent))
+    values = [b**e for b in np.linspace(*base, 60) for e in np.linspace(*exponent, 60)]
+    assert_tight(box, values)
+    assert box.lower <= min(values) * (1 + 1e-15)
+    assert box.upper >= max(values) * (1 - 1e-15)
+    with pytest.raises(Unenclosable):
+        power(interval(0.0, 1.0), interval(*exponent))
 
 
 def test_arithmetic_at_points_is_a_few_roundings_wide():

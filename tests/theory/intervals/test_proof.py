@@ -124,6 +124,43 @@ def test_balls_contain_sampled_values_and_mean_values_are_sharper():
         assert narrow < 0.51 * abs(np.subtract(*ends)) + 1e-9
 
 
+@pytest.mark.parametrize(
+    ("formula", "w"),
+    [("log(w)", (0.0, 1.0)), ("1/w", (-0.1, 0.2)), ("w**(1/2)", (0.0, 1.0)), ("acosh(w)", (0.5, 2.0)),
+     ("asin(w)", (0.5, 1.0)), ("tan(w)", (1.0, 2.0)), ("w**w", (-1.0, 1.0)), ("exp(exp(exp(w)))", (7.0, 8.0))],
+)  # fmt: skip
+def test_nothing_is_confirmed_outside_domains(formula, w):
+    loss = BallMAMLLoss(mo.tasks.Symbolic(formula, "w"))
+    for method in (loss.derivatives, loss.sharper_derivatives):
+        for ball in method(arb(0.1), hull(*w)):
+            assert not ball > 0
+            assert not ball < 0
+
+
+@pytest.mark.parametrize(
+    ("formula", "interval", "roots"),
+    [("log(w) + 1/w", (1e-2, 3.0), [1.0]), ("acosh(w) - w/4", (1.001, 9.0), [17**0.5]),
+     ("asin(w) - 2*w", (-0.999, 0.999), [-(0.75**0.5), 0.75**0.5]), ("w**w", (0.01, 2.0), [np.exp(-1)]),
+     ("(w**2 + 1)**(3/2) - 3*w", (0.1, 1.0), [((5**0.5 - 1) / 2) ** 0.5]),
+     ("1/w**2 + w", (0.3, 5.0), [2 ** (1 / 3)])],
+)  # fmt: skip
+def test_formulas_with_domains_are_counted_inside_them(formula, interval, roots):
+    """Alpha is so small that the roots of F' are those of f'."""
+    found = mo.theory.count_critical_points(mo.tasks.Symbolic(formula, "w"), 1e-9, interval)
+    assert found.count == len(roots), found.note
+    assert found.points == pytest.approx(roots, abs=1e-7)
+
+
+def test_functions_without_interval_version_prove_nothing():
+    """SymPy's derivative of a root of a square has real and imaginary parts in it."""
+    odd = mo.tasks.Symbolic("(w**2)**(3/2) - w", "w")
+    found = mo.theory.count_critical_points(odd, 0.1, (0.1, 1.0))
+    assert (found.count, found.certified) == (None, False)
+    assert found.note == "not proved: re has no interval version"
+    assert mo.theory.count_by_alpha(odd, 0.1, interval=(0.1, 1.0))[0].count is None
+    assert mo.theory.constants(odd, mo.theory.Interval(0.1, 1.0)).L.status.value == "estimate"
+
+
 def wrong_cosine(x):
     found = arrays.cos(x)
     return IntervalArray(-found.upper, -found.lower)
@@ -222,6 +259,30 @@ def test_narrowed_brackets_still_hold_a_change_of_sign():
         with precision(192):
             before, after = (loss.derivatives(arb(0.4), arb(float(w)))[0] for w in (low, high))
         assert before * rise < 0 < after * rise
+
+
+def test_brackets_on_which_the_curvature_changes_its_sign_are_bisected():
+    loss, enclose = BallMAMLLoss(FIGURE_1), MAMLEnclosure(FIGURE_1)
+    exactly = mo.theory.count_critical_points(FIGURE_1, 0.1)
+    for ends in ((-0.99, 0.5), (0.3, 0.99), (-0.99, 0.99)):
+        ((low, high),) = narrowed(
+            enclose, loss, np.array([0.1]), np.array([ends]), np.array([1]), Work()
+        )
+        assert high - low < 1e-14
+        assert low <= exactly.points[0] <= high
+
+
+def test_an_end_at_the_root_itself_is_moved_off_it():
+    """w - 1 has the root 1: neither end of a bracket of width 0 has a sign."""
+    line = mo.tasks.Quadratic([[[1.0]], [[1.0]]], [[1.0], [1.0]])
+    loss = BallMAMLLoss(line)
+    for sign, bracket in ((1, 1.5), (-1, 0.5)):
+        with precision(192):
+            end = cells._confirmed_end(loss, arb(0.1), 1.0, 0.0, bracket, sign)
+        assert 0 < sign * (end - 1.0) < 1e-15
+        assert cells._confirmed_end(loss, arb(0.1), bracket, 0.0, bracket, sign) == bracket
+        # an end that is bracketed wrongly moves no farther than the bracket
+        assert cells._confirmed_end(loss, arb(0.1), 1.0, 1e-3, bracket, -sign) == bracket
 
 
 @pytest.mark.parametrize("shift", [-3e-10, 3e-10])
