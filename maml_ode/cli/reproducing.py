@@ -13,7 +13,7 @@ import click
 from maml_ode.cli.output import echo_json, make_table, open_console, say, seed_option, usage_errors
 
 if TYPE_CHECKING:
-    from maml_ode.reproduce.pipeline import Outcome, Progress
+    from maml_ode.reproduce.making import Outcome, Progress
 
 __all__ = ["reproduce_paper"]
 
@@ -141,7 +141,9 @@ def _bars(names: list[str]) -> Iterator[Progress]:
 
 
 def _lines(name: str, fraction: float, note: str) -> None:
-    if fraction == 1.0 or not note:
+    from maml_ode.reproduce.pipeline import DAMAGED
+
+    if fraction == 1.0 or not note or note == DAMAGED:
         click.echo(f"{name}: {note or 'started'}", err=True)
 
 
