@@ -12,7 +12,7 @@ from maml_ode.reproduce.record import Record, belongs, read_record, read_tables,
 from maml_ode.runs.files import write_figure
 from maml_ode.runs.tables import Table
 
-__all__ = ["UNSUITABLE", "check_name", "draw", "tables_of"]
+__all__ = ["UNSUITABLE", "check_name", "draw_artefact", "tables_of"]
 
 # What code raises that gets other tables, or other pieces, than it expects.
 UNSUITABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -33,7 +33,9 @@ def tables_of(folder: Path, name: str) -> tuple[Record, dict[str, Table]]:
     return record, tables
 
 
-def draw(folder: Path, name: str, trusted: bool) -> tuple[dict[str, str], dict[str, Any]] | None:
+def draw_artefact(
+    folder: Path, name: str, trusted: bool
+) -> tuple[dict[str, str], dict[str, Any]] | None:
     """Draw an artefact from the tables in its folder.
 
     Returns

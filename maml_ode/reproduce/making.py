@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from maml_ode.reproduce.artefact import Artefact, Settings
-from maml_ode.reproduce.drawing import UNSUITABLE, check_name, draw, tables_of
+from maml_ode.reproduce.drawing import UNSUITABLE, check_name, draw_artefact, tables_of
 from maml_ode.reproduce.record import (
     Record,
     all_there,
@@ -22,12 +22,12 @@ from maml_ode.reproduce.record import (
 from maml_ode.runs.executor import Task, Workers
 from maml_ode.runs.store import Unfinished
 
-__all__ = ["Call", "DamagedError", "NothingToRedrawError", "Outcome", "Progress"]
+__all__ = ["DamagedError", "NothingToRedrawError", "Outcome", "Production", "Reporter"]
 
 # The share of an artefact's progress that is done when its tables are.
 COMPUTED = 0.95
 
-Progress = Callable[[str, float, str], None]
+Reporter = Callable[[str, float, str], None]
 
 
 class NothingToRedrawError(ValueError):
@@ -82,12 +82,12 @@ class Making:
         return self.done == len(self.pieces)
 
 
-class Call:
+class Production:
     """One call of `reproduce`: an ordered list of artefacts, and one pool of processes for their work."""
 
     workers: Workers
 
-    def __init__(self, folder: Path, settings: Settings, fresh: set[str], report: Progress) -> None:
+    def __init__(self, folder: Path, settings: Settings, fresh: set[str], report: Reporter) -> None:
         self.folder, self.settings, self.fresh, self.report = folder, settings, fresh, report
         self.outcomes: dict[str, Outcome] = {}
         self._owners: dict[Task, Making] = {}
@@ -226,7 +226,7 @@ class Call:
 
     def _draw(self, making: Making, first: bool = False) -> None:
         trusted = making.status == "computed"
-        task = Task(draw, (self.folder, making.artefact.name, trusted), "drawing")
+        task = Task(draw_artefact, (self.folder, making.artefact.name, trusted), "drawing")
         self._owners[task] = making
         self.workers.submit(task, first=first)
 

@@ -10,11 +10,11 @@ from maml_ode._validation import check_choice
 from maml_ode.reproduce import ARTEFACTS, load_artefact
 from maml_ode.reproduce.artefact import Settings
 from maml_ode.reproduce.making import (
-    Call,
     DamagedError,
     NothingToRedrawError,
     Outcome,
-    Progress,
+    Production,
+    Reporter,
 )
 from maml_ode.runs.executor import Workers
 
@@ -29,7 +29,7 @@ def reproduce(
     settings: Settings | None = None,
     redraw: bool = False,
     resume: bool = True,
-    progress: Progress | None = None,
+    progress: Reporter | None = None,
 ) -> list[Outcome]:
     """Make the artefacts and write them to a folder.
 
@@ -75,11 +75,11 @@ def reproduce(
     report = progress or _silent
     fresh = set() if resume else set(names)
     while True:
-        call = Call(folder, settings, fresh, report)
+        production = Production(folder, settings, fresh, report)
         try:
-            with Workers(settings.jobs, call.started) as call.workers:
-                (call.redraw if redraw else call.make)(artefacts)
-            return [call.outcomes[name] for name in names]
+            with Workers(settings.jobs, production.started) as production.workers:
+                (production.redraw if redraw else production.make)(artefacts)
+            return [production.outcomes[name] for name in names]
         except DamagedError as error:
             fresh |= error.names
             for name in sorted(error.names):
