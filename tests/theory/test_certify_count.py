@@ -3,10 +3,10 @@
 import mpmath
 import numpy as np
 import pytest
-from maml_ode.theory.certificate import Certificate
-from maml_ode.theory.certify_count import critical_points_certificate, settle_uniqueness
 
 import maml_ode as mo
+from maml_ode.theory.certificates.certificate import Certificate
+from maml_ode.theory.certificates.of_a_count import critical_points_certificate, settle_uniqueness
 from maml_ode.theory.quantities import Status
 
 FIGURE_1 = mo.tasks.Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0])

@@ -251,8 +251,8 @@ def test_nested_exponentials_end_in_a_sentence_or_a_bound_at_once():
 
 
 def test_constants_that_took_too_long_are_bounds_all_the_same(monkeypatch):
-    monkeypatch.setattr("maml_ode.theory.constants_symbolic.MAX_SECONDS", 1e-6)
-    monkeypatch.setattr("maml_ode.theory.constants_symbolic.MAX_SECONDS_PER_TASK", 0.0)
+    monkeypatch.setattr("maml_ode.theory.family_constants.symbolic.MAX_SECONDS", 1e-6)
+    monkeypatch.setattr("maml_ode.theory.family_constants.symbolic.MAX_SECONDS_PER_TASK", 0.0)
     rough = constants(mo.tasks.Symbolic("w**2 + sin(9*w)", "w"), Interval(-2.0, 2.0))
     assert rough.status is Status.BOUND
     assert rough.L.value >= 83.0

@@ -97,7 +97,7 @@ class AlphaLimits(tuple[AlphaLimit, ...]):
 def alpha_limits(
     constants: Constants, switch_tol: float | None = None, K: float | None = None
 ) -> AlphaLimits:
-    """Return the printed and the corrected limits on alpha, each with its binding term.
+    """Return the printed and the corrected limits on alpha (**lower** bounds), each with its binding term.
 
     The printed ones change when f and alpha are rescaled together (f -> s f, alpha -> alpha/s),
     because they mix units; the corrected ones do not.
@@ -215,7 +215,7 @@ def step_size_limit(
     where: npt.ArrayLike | Region,
     constants: Constants | None = None,
 ) -> Quantity:
-    """Return 2/lambda_max(Hess), above which Euler's method (gradient descent) is not stable.
+    """Return 2/lambda_max(Hess), the limit of Euler's stability: **tight** at a point, **lower** on a region.
 
     At a point the eigenvalue is computed (by Lanczos above d = 500, an estimate); on a region it is
     bounded. For a quadratic objective it is exact everywhere. F has no global bound if kappa > 0:

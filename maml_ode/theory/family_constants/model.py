@@ -19,7 +19,7 @@ from maml_ode.tasks.base import TaskFamily
 from maml_ode.theory.evaluation import norm, task_gradients
 from maml_ode.theory.minimizer import expected_loss_minimizer
 from maml_ode.theory.quantities import Quantity, Status, worst
-from maml_ode.theory.regions import Ball, Region, Sublevel, enclosing_ball
+from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball
 
 __all__ = ["Constants", "Finder", "assemble", "deviation", "find_by_class", "register"]
 
@@ -174,7 +174,9 @@ def assemble(
     mean_low = float(p @ mu_i) if mu_f is None else mu_f
     mean_high = float(p @ L_i) if L_f is None else L_f
     if mean_low > 0 and minimizer is None:
-        start = region.center if isinstance(region, Ball) else None
+        start = None
+        if isinstance(region, (Ball, Interval)):
+            start = enclosing_ball(region, None, math.nan).center
         minimizer = expected_loss_minimizer(tasks, start)
     if sigma0 is None:
         sigma0 = math.inf

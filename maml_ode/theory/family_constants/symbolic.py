@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maml_ode.tasks.symbolic.family import Symbolic
+from maml_ode.theory.budget import check_time
 from maml_ode.theory.family_constants.model import Constants, assemble, register
 from maml_ode.theory.family_constants.sampling import sampled_constants
 from maml_ode.theory.intervals.work import Work
@@ -69,6 +70,7 @@ class _Tasks:
 
     def at(self, i: int, order: int, x: Enclosure) -> list[Enclosure]:
         """Return enclosures of derivatives ``order`` and ``order`` + 1 of f_i on ``x``."""
+        check_time()
         return self._pairs[order]({self._variable: x, **self._parameters[i]})
 
     def task(self, i: int, order: int, sign: int) -> Callable[[Enclosure], tuple[Any, Any]]:
