@@ -13,8 +13,9 @@ from typing import BinaryIO
 
 __all__ = ["replacing", "undisturbed", "write_atomically"]
 
-# Held for what must not be left half done; who ends a process on purpose waits for it.
-undisturbed = threading.Lock()
+# Held for what must not be left half done; who ends a process on purpose waits for it. Reentrant, so that
+# a thread that Ctrl-C has kept from letting go of it does not wait for itself.
+undisturbed = threading.RLock()
 
 
 @contextmanager

@@ -22,9 +22,9 @@ __all__ = [
     "NOT_CONVERGED",
     "echo_json",
     "make_table",
-    "number",
     "open_console",
     "overrides_of",
+    "rounded",
     "say",
     "seed_option",
     "settled",
@@ -108,7 +108,7 @@ def echo_json(content: Any) -> None:
     click.echo(plain)
 
 
-def number(value: float) -> str:
+def rounded(value: float) -> str:
     """Return a number for a table."""
     return f"{value:.6g}"
 

@@ -13,7 +13,7 @@ import click
 from maml_ode.cli.output import echo_json, make_table, open_console, say, seed_option, usage_errors
 
 if TYPE_CHECKING:
-    from maml_ode.reproduce.pipeline import Outcome, Progress
+    from maml_ode.reproduce.making import Outcome, Reporter
 
 __all__ = ["reproduce_paper"]
 
@@ -113,7 +113,7 @@ def _processors() -> int:
 
 
 @contextmanager
-def _bars(names: list[str]) -> Iterator[Progress]:
+def _bars(names: list[str]) -> Iterator[Reporter]:
     """Show a progress bar per artefact on stderr; plain lines if that is not a terminal."""
     if not sys.stderr.isatty():
         yield _lines
@@ -141,7 +141,9 @@ def _bars(names: list[str]) -> Iterator[Progress]:
 
 
 def _lines(name: str, fraction: float, note: str) -> None:
-    if fraction == 1.0 or not note:
+    from maml_ode.reproduce.pipeline import DAMAGED
+
+    if fraction == 1.0 or not note or note == DAMAGED:
         click.echo(f"{name}: {note or 'started'}", err=True)
 
 

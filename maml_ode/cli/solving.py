@@ -16,9 +16,9 @@ from maml_ode.cli.output import (
     NOT_CONVERGED,
     echo_json,
     make_table,
-    number,
     open_console,
     overrides_of,
+    rounded,
     say,
     seed_option,
     settled,
@@ -232,12 +232,12 @@ def _print(problem: Experiment, run: Trajectory, written: list[str], done: bool)
         ("f(w)", run.task_loss),
         ("||grad f(w)||", run.task_grad_norm),
     ):
-        table.add_row(label, number(series[0]), number(series[-1]))
-    table.add_row("time t", "0", number(run.final_time))
+        table.add_row(label, rounded(series[0]), rounded(series[-1]))
+    table.add_row("time t", "0", rounded(run.final_time))
     if run.step_size is not None:
         table.add_row("iteration k", "0", str(run.counts.steps))
     for t in run.switch_times:
-        table.add_row("switch at t", "", number(t))
+        table.add_row("switch at t", "", rounded(t))
     open_console().print(table)
     counts = run.counts
     say(run.message, style="green" if done else "red")

@@ -20,6 +20,7 @@ from maml_ode.reproduce.both_algorithms import (
     stack,
     switch_iteration,
 )
+from maml_ode.reproduce.section4 import EXPERIMENTS
 from maml_ode.runs.executor import Task
 from maml_ode.runs.tables import Table
 
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ARTEFACT", "EXPERIMENTS"]
+__all__ = ["ARTEFACT"]
 
-EXPERIMENTS = ("linear_regression", "diabetes", "svm", "svm_digits")
 TITLES = {
     "linear_regression": "linear regression",
     "diabetes": "Diabetes",

@@ -15,7 +15,7 @@ from maml_ode._files import write_atomically
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["sha256", "to_json", "write_figure"]
+__all__ = ["read_json", "sha256", "to_json", "write_figure"]
 
 DPI = 150
 
@@ -53,6 +53,14 @@ def write_figure(folder: Path, stem: str, figure: Figure) -> list[Path]:
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds; None if there is no file, or none that holds JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
 
 
 def to_json(content: Any) -> str:

@@ -1,30 +1,30 @@
-"""What an interrupted run had computed of an artefact: one file per piece, until its tables are written."""
+"""What an interrupted run had computed: one file per piece, until all of them are put together."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from maml_ode._files import write_atomically
-from maml_ode.runs.files import to_json
+from maml_ode.runs.files import read_json, to_json
 
 __all__ = ["Unfinished"]
 
 
 class Unfinished:
-    """The finished pieces of an artefact, in the folder ``unfinished``.
+    """The finished pieces of something larger, in the folder ``unfinished``.
 
     Parameters
     ----------
     folder : Path
-        Where the artefacts go.
+        Where the whole will go.
     name : str
-        The artefact.
+        What it is called.
     identity : dict
-        What its tables depend on; pieces of another identity are not found.
+        What it depends on; pieces of another identity are not found.
     """
 
     def __init__(self, folder: Path, name: str, identity: dict[str, Any]) -> None:
@@ -34,22 +34,36 @@ class Unfinished:
     def save(self, piece: int, value: Any, seconds: float) -> None:
         """Keep what a piece returned (NumPy arrays come back as lists) and the time that it took."""
         self._folder.mkdir(exist_ok=True)
-        write_atomically(self._path(piece), to_json({"seconds": seconds, "value": value}))
+        content = {"seconds": seconds, "value": value}
+        write_atomically(self._path(piece), to_json(content | {"sha256": _digest(content)}))
 
     def load(self, piece: int) -> tuple[Any, float] | None:
-        """Return what was saved of a piece, or None."""
+        """Return what was saved of a piece, or None; a file that was changed since counts as missing."""
         try:
-            found = json.loads(self._path(piece).read_text(encoding="utf-8"))
-            return found["value"], float(found["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):
+            found = read_json(self._path(piece))
+        except OSError:
             return None
+        if not isinstance(found, dict) or set(found) != {"seconds", "value", "sha256"}:
+            return None
+        stated, seconds = found.pop("sha256"), found["seconds"]
+        if (
+            stated != _digest(found)
+            or not isinstance(seconds, float)
+            or not 0 <= seconds < math.inf
+        ):
+            return None
+        return found["value"], seconds
 
     def clear(self) -> None:
-        """Forget all pieces of the artefact, of whatever identity."""
+        """Forget all pieces, of whatever identity."""
         for path in self._folder.glob(f"{self._name}-*.json"):
             path.unlink(missing_ok=True)
-        with suppress(OSError):  # other artefacts have pieces there, or there is no such folder
+        with suppress(OSError):  # others have pieces there, or there is no such folder
             self._folder.rmdir()
 
     def _path(self, piece: int) -> Path:
         return self._folder / f"{self._name}-{self._key}-{piece}.json"
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(to_json(content).encode()).hexdigest()

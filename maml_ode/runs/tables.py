@@ -96,11 +96,22 @@ class Table:
 
     @classmethod
     def from_csv(cls, name: str, text: str) -> Table:
-        """Rebuild what `to_csv` wrote."""
-        rows = list(csv.reader(io.StringIO(text)))
+        """Rebuild what `to_csv` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the text is not such a table.
+        """
+        try:
+            rows = list(csv.reader(io.StringIO(text)))
+        except csv.Error as error:
+            raise ValueError(f"the CSV of {name} cannot be read: {error}.") from error
         if not rows:
             raise ValueError(f"the CSV of {name} is empty; it lacks even a header.")
         header, body = rows[0], rows[1:]
+        if len(set(header)) != len(header):
+            raise ValueError(f"the CSV of {name} has two columns of the same name.")
         if any(len(row) != len(header) for row in body):
             raise ValueError(f"the CSV of {name} has rows of unequal length.")
         return cls(name, {key: _read([row[k] for row in body]) for k, key in enumerate(header)})
@@ -151,7 +162,10 @@ def _read(texts: list[str]) -> Column:
     if all(text in ("true", "false") for text in texts):
         return np.array([text == "true" for text in texts], dtype=bool)
     if all(_INTEGER.fullmatch(text) for text in texts):
-        return np.array([int(text) for text in texts], dtype=np.int64)
+        try:
+            return np.array([int(text) for text in texts], dtype=np.int64)
+        except OverflowError as error:
+            raise ValueError(f"a column has integers beyond 64 bits: {error}.") from error
     if all(_FLOAT.fullmatch(text) for text in texts):
         return np.array([float(text) for text in texts])
     return np.array(texts, dtype=np.str_)

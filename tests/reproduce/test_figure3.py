@@ -154,7 +154,7 @@ def test_references_are_confirmed_and_switches_known(tables):
 
 
 def test_the_svm_runs_use_the_smooth_companion_and_converge():
-    problem = numbers.load("svm", 0)
+    problem = numbers.smooth_experiment("svm", 0)
     assert problem.options["loss"] == "smooth_squared_hinge"
     found = numbers.work_precision_rows("svm", "BI-MAML", 0, True)
     (about,) = found["reference"]

@@ -62,8 +62,7 @@ def test_counted_passes_equal_a_plain_loop(tables, name, steps, factor):
     problem = mo.experiments.load(name, seed=1)
     rows = tables["fig4_eps0"].where(experiment=name, seed=1, eps0_factor=factor)
     runs = {
-        algorithm: plain_loop(name, 1, algorithm, factor, steps)
-        for algorithm in descents.ALGORITHMS
+        algorithm: plain_loop(name, 1, algorithm, factor, steps) for algorithm in descents.COMPARED
     }
     low = (
         lowest(problem)
@@ -85,7 +84,7 @@ def test_curves_and_costs_are_those_of_euler():
     """The closed form of the regressions and the early stop of the SVMs change nothing."""
     for name in NAMES:
         problem = mo.experiments.load(name, seed=0)
-        view = descents.Problem.of(problem, passes.TARGETS[name])
+        view = descents.Descent.of(problem, passes.TARGETS[name])
         bimaml, switch = descents.bimaml_curve(view, problem.switch_tol)
         for flow, curve in (
             (problem.maml_flow(), descents.maml_curve(view, problem.w0)),

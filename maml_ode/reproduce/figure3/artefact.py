@@ -59,7 +59,7 @@ def constants(settings: Settings) -> dict[str, Any]:
     return {
         "seed": settings.seed,
         "experiments": {
-            name: numbers.load(name, settings.seed).constants() for name in EXPERIMENTS
+            name: numbers.smooth_experiment(name, settings.seed).constants() for name in EXPERIMENTS
         },
         "methods": {name: list(numbers.methods_for(name, settings.quick)) for name in EXPERIMENTS},
         "tolerances": {name: numbers.tolerances(name, settings.quick) for name in EXPERIMENTS},

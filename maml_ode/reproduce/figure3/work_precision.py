@@ -17,9 +17,7 @@ from maml_ode.trajectory import Trajectory
 
 __all__ = [
     "FLOWS",
-    "Rows",
     "fitted_slope",
-    "forms_jacobians",
     "halvings",
     "methods",
     "methods_for",
@@ -44,7 +42,7 @@ FEW_HESSIANS = ("Radau", "BDF")
 FEW_TOLERANCES = (1e-2, 1e-4, 1e-6)
 
 
-def load(name: str, seed: int) -> Experiment:
+def smooth_experiment(name: str, seed: int) -> Experiment:
     """Return an experiment, with the smooth companion of the squared hinge in place of it.
 
     The gradient of the squared hinge's MAML loss is discontinuous, so that every integrator would
@@ -112,7 +110,7 @@ def work_precision_rows(name: str, flow_name: str, seed: int, quick: bool) -> Ro
     units of the distance ||w_ref(N beta) - w0|| travelled. ``work`` counts gradient passes, with a
     Hessian-vector product as one and a Hessian as d of them.
     """
-    experiment = load(name, seed)
+    experiment = smooth_experiment(name, seed)
     flow = flow_of(experiment, flow_name)
     horizon = experiment.n_steps * experiment.beta
     times = horizon * np.arange(1, REPORTING_TIMES + 1) / REPORTING_TIMES
@@ -190,7 +188,7 @@ def order_rows(name: str, seed: int, quick: bool) -> Rows:
     Distances are taken at all corners k beta of the polygon up to N beta, in units of the distance
     travelled.
     """
-    experiment = load(name, seed)
+    experiment = smooth_experiment(name, seed)
     flow = experiment.maml_flow()
     horizon = experiment.n_steps * experiment.beta
     powers = halvings(quick)

@@ -65,7 +65,7 @@ def _steps(table: Table) -> dict[tuple[str, str], int]:
     fitted = table.where(eps0_factor=1.0)
     for measure in descents.MEASURES:
         part = fitted.where(measure=measure)
-        for algorithm in descents.ALGORITHMS:
+        for algorithm in descents.COMPARED:
             (spent,) = part[_column(algorithm)]
             if np.isfinite(spent):
                 switch = float(part["switch_step"][0])
@@ -81,7 +81,7 @@ def _summary(table: Table) -> Table:
         for measure in descents.MEASURES:
             for target in ("transient", "tail"):
                 part = fitted.where(experiment=name, measure=measure, target=target)
-                for algorithm in descents.ALGORITHMS:
+                for algorithm in descents.COMPARED:
                     spent = part[_column(algorithm)]
                     rows.append(
                         {

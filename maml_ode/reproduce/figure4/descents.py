@@ -21,14 +21,13 @@ from maml_ode.integrate import State
 from maml_ode.objectives import MAMLLoss
 
 __all__ = [
-    "ALGORITHMS",
-    "FO_STEP",
+    "COMPARED",
     "MAML_STEP",
     "MEASURES",
     "PHASE_1_LIMIT",
     "SWITCH_TEST",
-    "Curve",
-    "Problem",
+    "Descent",
+    "DescentCurve",
     "Targets",
     "bimaml_curve",
     "fomaml_curve",
@@ -37,7 +36,7 @@ __all__ = [
     "steps_for",
 ]
 
-ALGORITHMS = ("MAML", "BI-MAML", "FO-MAML")
+COMPARED = ("MAML", "BI-MAML", "FO-MAML")
 MEASURES = ("F gap", "gradient norm")
 PHASE_1_STEP, FO_STEP, MAML_STEP, SWITCH_TEST = 1, 2, 3, 1
 PHASE_1_LIMIT = 200
@@ -70,17 +69,17 @@ class Targets:
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class DescentCurve:
     """F, ||grad F|| and the passes spent, at every iterate w_0, w_1, ..."""
 
     value: Array
     norm: Array
     work: Array
 
-    def after(self, other: Curve, switch: int) -> Curve:
+    def after(self, other: DescentCurve, switch: int) -> DescentCurve:
         """Return ``other`` up to its iterate ``switch``, then this curve, which starts there."""
         spent = other.work[switch] + SWITCH_TEST
-        return Curve(
+        return DescentCurve(
             np.concatenate([other.value[:switch], self.value]),
             np.concatenate([other.norm[:switch], self.norm]),
             np.concatenate([other.work[:switch], self.work + spent]),
@@ -93,7 +92,7 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class Descent:
     """An experiment with its MAML loss, the level that gaps are measured from, and its goals."""
 
     experiment: Experiment
@@ -103,7 +102,7 @@ class Problem:
     max_iter: int
 
     @classmethod
-    def of(cls, experiment: Experiment, targets: Targets) -> Problem:
+    def of(cls, experiment: Experiment, targets: Targets) -> Descent:
         """Find F_low and turn the deepest targets into absolute ones."""
         F = mo.MAMLLoss(experiment.tasks, experiment.alpha)
         lowest = 0.0
@@ -129,13 +128,13 @@ class Problem:
         return cls(experiment, F, lowest, goals, targets.max_iter)
 
 
-def maml_curve(problem: Problem, start: Array) -> Curve:
+def maml_curve(descent: Descent, start: Array) -> DescentCurve:
     """Follow MAML from ``start`` until the goals are reached."""
-    experiment = problem.experiment
+    experiment = descent.experiment
     field = experiment.maml_flow().phases[0].field
     if field.affine is not None:
-        return _measured(problem, _affine_iterates(problem, field, start), MAML_STEP)
-    values = [problem.objective.value(start) - problem.lowest]
+        return _measured(descent, _affine_iterates(descent, field, start), MAML_STEP)
+    values = [descent.objective.value(start) - descent.lowest]
     last = start
     norm = math.inf
 
@@ -144,30 +143,32 @@ def maml_curve(problem: Problem, start: Array) -> Curve:
         # The norm of the gradient that was stepped along, at the iterate before this one.
         norm = float(np.linalg.norm(state.w - last)) / experiment.beta
         last = state.w
-        values.append(problem.objective.value(state.w) - problem.lowest)
+        values.append(descent.objective.value(state.w) - descent.lowest)
         if len(values) <= experiment.n_steps + 1:
             return False
-        return values[-2] <= problem.goals["F gap"] and norm <= problem.goals["gradient norm"]
+        return values[-2] <= descent.goals["F gap"] and norm <= descent.goals["gradient norm"]
 
     run = mo.euler(
         experiment.maml_flow(),
         start,
         experiment.beta,
-        max_iter=problem.max_iter,
+        max_iter=descent.max_iter,
         diagnostics=False,
         callback=watch,
     )
     # The last iterate's own norm is not known from a step; the curve ends one before.
     norms = np.linalg.norm(np.diff(run.y, axis=1), axis=0) / experiment.beta
-    return Curve(np.array(values[:-1]), norms, MAML_STEP * np.arange(norms.size, dtype=float))
+    return DescentCurve(
+        np.array(values[:-1]), norms, MAML_STEP * np.arange(norms.size, dtype=float)
+    )
 
 
-def phase_1(problem: Problem) -> tuple[Curve, Array, Array]:
+def phase_1(descent: Descent) -> tuple[DescentCurve, Array, Array]:
     """Follow -grad f as long as any eps0 may ask for; return its curve, states and ||grad f||."""
-    experiment = problem.experiment
+    experiment = descent.experiment
     field = experiment.bimaml_flow().phases[0].field
     if field.affine is not None:
-        states = _affine_iterates(problem, field, experiment.w0)
+        states = _affine_iterates(descent, field, experiment.w0)
     else:
         flow = mo.gradient_flow(mo.ExpectedLoss(experiment.tasks))
         run = mo.euler(
@@ -175,30 +176,30 @@ def phase_1(problem: Problem) -> tuple[Curve, Array, Array]:
         )
         states = run.y.T
     _, norms = mo.ExpectedLoss(experiment.tasks).values_and_gradient_norms(states)
-    return _measured(problem, states, PHASE_1_STEP), states, norms
+    return _measured(descent, states, PHASE_1_STEP), states, norms
 
 
 def bimaml_curve(
-    problem: Problem, eps0: float, first: tuple[Curve, Array, Array] | None = None
-) -> tuple[Curve, int | None]:
+    descent: Descent, eps0: float, first: tuple[DescentCurve, Array, Array] | None = None
+) -> tuple[DescentCurve, int | None]:
     """Follow BI-MAML; return its curve and the step of the switch, None if it never switches."""
-    curve, states, task_norms = phase_1(problem) if first is None else first
+    curve, states, task_norms = phase_1(descent) if first is None else first
     below = np.flatnonzero(task_norms <= eps0)
     if not below.size:
         return curve, None
     switch = int(below[0])
-    return maml_curve(problem, np.ascontiguousarray(states[switch])).after(curve, switch), switch
+    return maml_curve(descent, np.ascontiguousarray(states[switch])).after(curve, switch), switch
 
 
-def fomaml_curve(problem: Problem) -> Curve:
+def fomaml_curve(descent: Descent) -> DescentCurve:
     """Follow FO-MAML until the goals are reached, the limit, or F at twice its first gap."""
-    experiment = problem.experiment
+    experiment = descent.experiment
     flow = mo.fomaml_flow(experiment.tasks, experiment.alpha)
     field = flow.phases[0].field
     if field.affine is not None:
-        return _measured(problem, _affine_iterates(problem, field, experiment.w0), FO_STEP)
-    F = problem.objective
-    most = F.value(experiment.w0) + GROWN_BEYOND * (F.value(experiment.w0) - problem.lowest)
+        return _measured(descent, _affine_iterates(descent, field, experiment.w0), FO_STEP)
+    F = descent.objective
+    most = F.value(experiment.w0) + GROWN_BEYOND * (F.value(experiment.w0) - descent.lowest)
 
     def watch(state: State) -> bool:
         return F.value(state.w) > most
@@ -207,11 +208,11 @@ def fomaml_curve(problem: Problem) -> Curve:
         flow,
         experiment.w0,
         experiment.beta,
-        max_iter=problem.max_iter,
+        max_iter=descent.max_iter,
         diagnostics=False,
         callback=watch,
     )
-    return _measured(problem, run.y.T, FO_STEP)
+    return _measured(descent, run.y.T, FO_STEP)
 
 
 def steps_for(algorithm: str, spent: float, switch: float) -> int:
@@ -225,7 +226,7 @@ def steps_for(algorithm: str, spent: float, switch: float) -> int:
     return round(switch + (spent - SWITCH_TEST - switch) / MAML_STEP)
 
 
-def _affine_iterates(problem: Problem, field: VectorField, start: Array) -> Array:
+def _affine_iterates(descent: Descent, field: VectorField, start: Array) -> Array:
     """Return Euler's iterates on w' = k - K w in closed form, one a row.
 
     With K = Q diag(lambda) Q' and a = Q'(k - K w_0), w_n = w_0 + Q phi_n a, where
@@ -234,16 +235,16 @@ def _affine_iterates(problem: Problem, field: VectorField, start: Array) -> Arra
     affine = field.affine
     if affine is None:
         raise ValueError(f"the field {field.label} is not affine.")
-    beta = problem.experiment.beta
+    beta = descent.experiment.beta
     rates, vectors = np.linalg.eigh(affine.K)
     amplitudes = vectors.T @ (affine.k - affine.K @ start)
-    n = np.arange(problem.max_iter + 1)[:, None]
+    n = np.arange(descent.max_iter + 1)[:, None]
     safe = np.where(rates == 0.0, 1.0, rates)
     phi = np.where(rates == 0.0, n * beta, (1.0 - (1.0 - beta * rates) ** n) / safe)
     return np.asarray(start + (phi * amplitudes) @ vectors.T)
 
 
-def _measured(problem: Problem, states: Array, step: int) -> Curve:
-    values, norms = problem.objective.values_and_gradient_norms(np.ascontiguousarray(states))
+def _measured(descent: Descent, states: Array, step: int) -> DescentCurve:
+    values, norms = descent.objective.values_and_gradient_norms(np.ascontiguousarray(states))
     work = step * np.arange(len(states), dtype=float)
-    return Curve(values - problem.lowest, norms, work)
+    return DescentCurve(values - descent.lowest, norms, work)

@@ -15,8 +15,8 @@ from maml_ode.experiments import Experiment
 from maml_ode.reproduce.figure4.descents import (
     MAML_STEP,
     MEASURES,
-    Curve,
-    Problem,
+    Descent,
+    DescentCurve,
     Targets,
     bimaml_curve,
     fomaml_curve,
@@ -58,15 +58,15 @@ def passes_rows(name: str, seed: int, quick: bool) -> dict[str, list[dict[str, A
     """Return the rows of one experiment and seed, for the tables of Figure 4."""
     targets = TARGETS[name]
     experiment = mo.experiments.load(name, seed=seed)
-    problem = Problem.of(experiment, targets)
-    maml = maml_curve(problem, experiment.w0)
+    descent = Descent.of(experiment, targets)
+    maml = maml_curve(descent, experiment.w0)
     n = experiment.n_steps
     reached = {"F gap": float(maml.value[n]), "gradient norm": float(maml.norm[n])}
     # BI-MAML is also compared with where MAML is after N steps.
-    goals = {measure: min(problem.goals[measure], reached[measure]) for measure in MEASURES}
-    problem = replace(problem, goals=goals)
-    first = phase_1(problem)
-    fomaml = fomaml_curve(problem)
+    goals = {measure: min(descent.goals[measure], reached[measure]) for measure in MEASURES}
+    descent = replace(descent, goals=goals)
+    first = phase_1(descent)
+    fomaml = fomaml_curve(descent)
     scale = {"F gap": float(maml.value[0]), "gradient norm": float(maml.norm[0])}
     key = {"experiment": name, "seed": seed}
     over_eps0, over_depth = [], []
@@ -74,7 +74,7 @@ def passes_rows(name: str, seed: int, quick: bool) -> dict[str, list[dict[str, A
     for factor in FACTORS:
         if quick and factor not in (0.25, 1.0, 4.0):
             continue
-        curve, switch = bimaml_curve(problem, factor * experiment.switch_tol, first)
+        curve, switch = bimaml_curve(descent, factor * experiment.switch_tol, first)
         if factor == 1.0:
             fitted = curve, switch
         for measure in MEASURES:
@@ -121,7 +121,7 @@ def depths(deepest: float, points: int = 25) -> Array:
 
 
 def _saving(
-    experiment: Experiment, maml: Curve, bimaml: Curve, switch: int | None
+    experiment: Experiment, maml: DescentCurve, bimaml: DescentCurve, switch: int | None
 ) -> dict[str, Any]:
     """Return what BI-MAML saves over N iterations, and to be as good as MAML is then."""
     n = experiment.n_steps

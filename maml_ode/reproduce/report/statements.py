@@ -14,11 +14,9 @@ from maml_ode.runs.tables import Table
 __all__ = [
     "JUMPING",
     "JUMP_HEIGHT",
-    "JUMP_SHARPNESS",
     "PROBLEMS",
     "QUOTED",
     "STATEMENTS",
-    "Criterion",
     "Statement",
 ]
 
