@@ -301,7 +301,7 @@ def upper_rooms():
         "experiments.load, figure1",
         build(mo.experiments.load, experiment_facts),
         {"name": "figure1", "seed": 0, **good, "w0": 1.0, "rule": "one_way"},
-        {"seed": "count", **constants, **choices, "w0": "points?"},
+        {"seed": "count", **constants, "switch_tol": "real?", **choices, "w0": "points?"},
         {"name": "experiment"},
     )
     yield Entrance(
