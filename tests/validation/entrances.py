@@ -301,7 +301,7 @@ def upper_rooms():
         "experiments.load, figure1",
         build(mo.experiments.load, experiment_facts),
         {"name": "figure1", "seed": 0, **good, "w0": 1.0, "rule": "one_way"},
-        {"seed": "count", **constants, **choices, "w0": "points?"},
+        {"seed": "count", **constants, "switch_tol": "real?", **choices, "w0": "points?"},
         {"name": "experiment"},
     )
     yield Entrance(
@@ -356,7 +356,6 @@ def regions():
 
 
 def statements():
-    quiet = {"extremes": False}  # numbers whose squares overflow
     tug = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
     k = mo.theory.constants(LOGISTIC)
     yield Entrance(
@@ -378,7 +377,6 @@ def statements():
             "tol": "real",
             "constants": "other",
         },
-        **quiet,
     )
     interval = {"interval": "points?"}
     yield Entrance(
@@ -387,7 +385,6 @@ def statements():
         {"tasks": FAMILIES["Quadratic d=1"], "alpha": 0.1, "interval": (-9.0, 9.0)},
         {"tasks": "other", "alpha": "real", **interval},
         {"interval": "interval|lower"},
-        **quiet,
     )
     yield Entrance(
         "bifurcation_table",
@@ -395,7 +392,6 @@ def statements():
         {"tasks": FAMILIES["Quadratic d=1"], "alphas": [0.1, 0.2], "interval": (-9.0, 9.0)},
         {"tasks": "other", "alphas": "points", **interval},
         {"alphas": "alphas?", "interval": "interval|lower"},
-        **quiet,
     )
     yield Entrance(
         "switch_advice",
@@ -403,28 +399,24 @@ def statements():
         {"tasks": tug, "alpha": 0.1, "cost_ratio": 3.0, "step_size": 0.1, "start": [1.0]},
         {"alpha": "real", "cost_ratio": "real", "step_size": "real?", "start": "points?"},
         {"alpha": "alpha|step_size|Hess F"},
-        **quiet,
     )
     yield Entrance(
         "alpha_limits",
         lambda **given: [item.value for item in mo.theory.alpha_limits(**given)],
         {"constants": mo.theory.constants(CONCAVE), "switch_tol": 0.1, "K": 1.0},
         {"constants": "other", "switch_tol": "real?", "K": "real?"},
-        **quiet,
     )
     yield Entrance(
         "step_size_limit",
         lambda **given: [mo.theory.step_size_limit(**given).value],
         {"objective": MAML, "where": W2, "constants": k},
         {"objective": "other", "where": "points", "constants": "other"},
-        **quiet,
     )
     yield Entrance(
         "monitor",
         lambda **given: mo.theory.monitor(**given).grad_bound,
         {"trajectory": short_run(), "tasks": LOGISTIC, "alpha": 0.1, "constants": k},
         {"trajectory": "other", "tasks": "other", "alpha": "real", "constants": "other"},
-        **quiet,
     )
 
 
@@ -459,7 +451,6 @@ def verbs():
             "energy": "other",
             "sliding": "other",
         },
-        extremes=False,
     )
     yield Entrance(
         "euler",
@@ -480,7 +471,6 @@ def verbs():
             "record_every": "count",
             "rule": "other",
         },
-        extremes=False,
     )
 
 

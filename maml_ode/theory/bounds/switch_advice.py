@@ -120,6 +120,8 @@ def switch_advice(
     rates = _rates(float(slow[0]), float(slow[1]), step_size)
     S = float(np.linalg.norm(f.gradient(solution)))
     kappa_c = cost * rates[0] / rates[1]
+    if not math.isfinite(kappa_c):
+        raise ValueError(f"cost_ratio = {cost:g} is too large for these rates: kappa_c overflows.")
     if kappa_c <= 1.0:
         note = (
             f"kappa_c = {kappa_c:.3g} <= 1: phase 1 converges too slowly for its price; use MAML."
