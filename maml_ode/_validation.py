@@ -17,7 +17,6 @@ AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
 
 LARGEST_SEED = 2**64 - 1
 # Smaller numbers have rounding errors that double precision cannot hold with all their digits.
-SMALLEST_SIZE = float(np.finfo(np.float64).smallest_normal / np.finfo(np.float64).eps)
 _DOUBLE = np.dtype(np.float64)
 _PRECISION = float(np.finfo(np.float64).eps)
 
@@ -38,7 +37,6 @@ __all__ = [
     "check_finite",
     "check_flag",
     "check_real",
-    "check_size",
     "check_text",
     "copy_into",
     "evaluation_point",
@@ -229,17 +227,6 @@ def check_real(name: str, value: Any, *, minimum: float = -math.inf, strict: boo
 def _is_integer(value: Any) -> bool:
     # To Python a bool is an int, to NumPy a time difference is a signed integer.
     return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
-
-
-def check_size(name: str, value: Any, *, strict: bool = False) -> float:
-    """Return 0 (not if ``strict``) or a positive number, large enough for products with roundings."""
-    number = check_real(name, value, minimum=0.0, strict=strict)
-    if 0.0 < number < SMALLEST_SIZE:
-        raise ValueError(
-            f"{name} must be at least {SMALLEST_SIZE:.3g}, below which doubles lose their digits, not "
-            f"{number:g}."
-        )
-    return number
 
 
 def check_count(name: str, value: Any, *, minimum: int = 1, maximum: int | None = 2**63 - 1) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_point, check_real, check_size
+from maml_ode._validation import Array, as_point, check_real
 from maml_ode.tasks.base import Smoothness, TaskFamily, checked_family
 from maml_ode.theory.budget import OutOfTime, check_time, time_limit
 from maml_ode.theory.certificates.bar import certificate_bar
@@ -113,8 +113,8 @@ def certify(
     if constants is not None:
         checked_constants(constants)
     step = check_real("alpha", alpha, minimum=0.0)
-    eps = check_size("tol", tol, strict=True)
-    eps0 = None if switch_tol is None else check_size("switch_tol", switch_tol)
+    eps = check_real("tol", tol, minimum=0.0, strict=True)
+    eps0 = None if switch_tol is None else check_real("switch_tol", switch_tol, minimum=0.0)
     start = None if w0 is None else as_point("w0", w0, tasks.dim)
     limit = None if max_seconds is None else check_real("max_seconds", max_seconds, minimum=0.0)
 
