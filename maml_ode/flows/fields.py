@@ -219,7 +219,7 @@ class FirstOrderField(_InnerStepField):
         """Return -sum_i p_i grad g_i(u_i)."""
         point = evaluation_point("w", w, self.dim)
         if self.affine is not None:
-            return np.asarray(self.affine.k - self.affine.K @ point)
+            return self.affine(point)
         return -self._inner.loop.first_order_gradient(point)
 
     def jacobian(self, w: Array) -> Array:
@@ -252,7 +252,7 @@ class ReptileField(_InnerStepField):
         """Return sum_i p_i (u_i - w)/alpha."""
         point = evaluation_point("w", w, self.dim)
         if self.affine is not None:
-            return np.asarray(self.affine.k - self.affine.K @ point)
+            return self.affine(point)
         return -self._inner.loop.reptile_gradient(point)
 
     def jacobian(self, w: Array) -> Array:

@@ -8,7 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.integrate import OdeSolver
 
-from maml_ode._validation import as_point, check_count, check_real
+from maml_ode._validation import (
+    as_point,
+    check_callable,
+    check_count,
+    check_flag,
+    check_real,
+    shown,
+)
 from maml_ode.flows import Flow, GradientNormBelow
 from maml_ode.integrate.callback import Callback
 from maml_ode.integrate.driver import Driver
@@ -88,9 +95,7 @@ def euler(
     ('STATIONARY', 119)
     """
     if not isinstance(flow, Flow):
-        raise TypeError(
-            f"flow must be a Flow such as mo.maml_flow(...), not {type(flow).__name__}."
-        )
+        raise TypeError(f"flow must be a Flow such as mo.maml_flow(...), not {shown(flow)}.")
     if rule is not None:
         flow = flow.with_rule(rule)
     w = as_point("w0", w0, flow.dim)
@@ -98,6 +103,10 @@ def euler(
     tol = check_real("tol", tol, minimum=0.0)
     max_iter = check_count("max_iter", max_iter, minimum=0)
     record_every = check_count("record_every", record_every)
+    if callback is not None:
+        check_callable("callback", callback, "callback(state)")
+    diagnostics = check_flag("diagnostics", diagnostics)
+    progress = check_flag("progress", progress)
     _warn_if_unstable(flow, step_size)
     tally = Tally()
     record = Record(flow.dim, tally)

@@ -11,7 +11,7 @@ from typing import Any
 import scipy.integrate
 from scipy.integrate import OdeSolver
 
-from maml_ode._validation import Array, unknown_name
+from maml_ode._validation import Array, shown, unknown_name
 from maml_ode.flows import Flow
 from maml_ode.integrate.exact import why_not_exact
 from maml_ode.integrate.solvers import METHODS
@@ -200,7 +200,7 @@ def resolve(method: str | type[OdeSolver]) -> type[OdeSolver]:
     if isinstance(method, type) and issubclass(method, OdeSolver):
         return method
     raise TypeError(
-        f"method must be a name or a class derived from scipy.integrate.OdeSolver, not {method!r}."
+        f"method must be a name or a class derived from scipy.integrate.OdeSolver, not {shown(method)}."
     )
 
 

@@ -9,7 +9,16 @@ from typing import Any
 import numpy.typing as npt
 from scipy.integrate import OdeSolver
 
-from maml_ode._validation import Array, as_point, check_choice, check_count, check_real
+from maml_ode._validation import (
+    Array,
+    as_point,
+    check_callable,
+    check_choice,
+    check_count,
+    check_flag,
+    check_real,
+    shown,
+)
 from maml_ode.flows import Flow, SwitchRule
 from maml_ode.flows.sliding import SlidingField
 from maml_ode.integrate.assemble import join
@@ -148,9 +157,7 @@ def solve(
     ('STATIONARY', 0.421053)
     """
     if not isinstance(flow, Flow):
-        raise TypeError(
-            f"flow must be a Flow such as mo.maml_flow(...), not {type(flow).__name__}."
-        )
+        raise TypeError(f"flow must be a Flow such as mo.maml_flow(...), not {shown(flow)}.")
     start, t_start, number = _check_start(flow, w0, resume)
     tol = check_real("tol", tol, minimum=0.0)
     t_max = check_horizon(t_max, t_start)
@@ -161,13 +168,16 @@ def solve(
         max_seconds = check_real("max_seconds", max_seconds, minimum=0.0, strict=True)
     if max_evaluations is not None:
         max_evaluations = check_count("max_evaluations", max_evaluations)
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback must be callable as callback(state), not {callback!r}.")
+    if callback is not None:
+        check_callable("callback", callback, "callback(state)")
+    dense_output = check_flag("dense_output", dense_output)
+    diagnostics = check_flag("diagnostics", diagnostics)
+    progress = check_flag("progress", progress)
     times = check_t_eval(t_eval, t_start, t_max)
     check_has_an_end(flow, tol, t_max)
     if sliding == "follow" and flow.retested:
         SlidingField.of(flow)
-    if method != "auto" and method != "exact":
+    if not isinstance(method, str) or method not in ("auto", "exact"):
         check_options(resolve(method), options, _OWN_KEYWORDS)
     if rtol is not None:
         rtol = check_real("rtol", rtol, minimum=0.0)

@@ -91,7 +91,7 @@ class Objective(ABC):
         """Return the Hessian at ``w`` times ``v``, shape (d,); no d x d matrix is formed."""
         point, direction = self._point(w), self._point(v, "v")
         form = self.quadratic_form
-        return self._hvp(point, direction) if form is None else form.G @ direction
+        return self._hvp(point, direction) if form is None else form.hvp(direction)
 
     def is_expected_loss_of(self, tasks: TaskFamily) -> bool:
         """Whether this is the expected loss of ``tasks``."""

@@ -173,7 +173,7 @@ def evaluations():
             yield Entrance(f"{name}.{method}", evaluate(family, method), points, kinds)
     for name, family in FAMILIES.items():
         w, v = np.full(family.dim, 0.3), np.full(family.dim, -0.2)
-        quiet = {"extremes": family.quadratic is None and family.problem is not None}
+        quiet = {"extremes": family.problem is not None}
         for objective in (mo.ExpectedLoss(family), mo.MAMLLoss(family, 0.1, inner_steps=2)):
             label = f"{type(objective).__name__} of {name}"
             methods = {"value": {"w": w}, "gradient": {"w": w}, "hessian": {"w": w}}
@@ -279,9 +279,8 @@ def flows():
     )
     fields = (GradientField(MAML), FirstOrderField(LOGISTIC, 0.1), ReptileField(QUADRATIC, 0.1, 2))
     for one in (*fields, CallableField(lambda w: -w, 2)):
-        quiet = {"extremes": one.affine is None}
         name = f"{type(one).__name__}()"
-        yield Entrance(name, lambda w, v=one: v(w), {"w": W2}, {"w": "points"}, **quiet)
+        yield Entrance(name, lambda w, v=one: v(w), {"w": W2}, {"w": "points"})
 
 
 def upper_rooms():
@@ -450,6 +449,10 @@ def verbs():
             "max_evaluations": "count?",
             "energy": "other",
             "sliding": "other",
+            "method": "other",
+            "diagnostics": "other",
+            "dense_output": "other",
+            "callback": "other",
         },
     )
     yield Entrance(
