@@ -72,6 +72,13 @@ def test_a_lasting_part_above_the_threshold_is_never_below_it():
     np.testing.assert_allclose(phase.states(np.array([1e12]))[:, 0], [0.0, 1e11])
 
 
+def test_one_rate_from_rest():
+    """w' = 1 - w from 0 is 1 - exp(-t)."""
+    times = np.array([0.0, 1e-8, 1.0, 50.0, 1e300])
+    w = phase_of([[1.0]], [0.0], c=[1.0]).states(times)[0]
+    np.testing.assert_allclose(w, -np.expm1(-times), rtol=1e-15)
+
+
 def test_an_equilibrium_does_not_move():
     phase = phase_of(np.zeros((2, 2)), [1.0, 2.0])
     assert phase.log_norm(1.0) == (-math.inf, 0.0)

@@ -174,6 +174,7 @@ def test_what_a_spectrum_says():
     assert Spectrum.with_bars(np.ones(1), np.eye(1), np.ones(1)).rank == 0
     assert (solver_error(1, 5.0), solver_error(4, 3.0)) == (0.0, 24.0 * EPS)
     assert Spectrum.of_matrix(np.diag([1.0, 2.0])).is_positive_definite
+    assert Spectrum.of_matrix(np.diag([-1.0, 0.25, 0.5])).smallest_positive == 0.25
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
