@@ -7,7 +7,8 @@ import pytest
 from mpmath import mp
 
 import maml_ode as mo
-from maml_ode.integrate.exact import ExactPhase, ExactSolution
+from maml_ode.flows import GradientNormBelow
+from maml_ode.integrate.exact import ExactPhase, ExactSolution, why_not_exact
 from maml_ode.objectives.affine_field import AffineField
 
 
@@ -177,3 +178,17 @@ def test_a_solution_of_two_phases_at_any_time():
     assert (sol.t_min, sol.t_max) == (0.0, 3.0)
     np.testing.assert_allclose(sol([0.5, 1.0, 2.0])[0], np.exp([-0.5, -1.0, -3.0]), rtol=1e-14)
     assert sol(2.0).shape == (1,)
+
+
+def test_why_a_flow_has_no_closed_form(make_quadratic):
+    f, F = mo.ExpectedLoss(make_quadratic()), mo.MAMLLoss(make_quadratic(), 0.1)
+    rule = GradientNormBelow(f, 0.1)
+    assert why_not_exact(mo.Flow([mo.Phase(f, until=rule), mo.Phase(F)])) is None
+    again = mo.Flow([mo.Phase(f, until=rule, then=1), mo.Phase(F)])
+    assert "follow each other" in why_not_exact(again)
+    other = GradientNormBelow(F, 0.1)
+    assert "its own gradient" in why_not_exact(mo.Flow([mo.Phase(f, until=other), mo.Phase(F)]))
+    chosen = mo.Flow([mo.Phase(f, until=rule), mo.Phase(F)], rule="retest")
+    assert "'retest'" in why_not_exact(chosen)
+    bent = mo.ExpectedLoss(mo.tasks.Sinusoid([1.0], [1.0], [1.0]))
+    assert "not affine" in why_not_exact(mo.gradient_flow(bent))
