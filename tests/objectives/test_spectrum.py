@@ -275,7 +275,10 @@ def test_a_quadratic_form_evaluates_many_points_as_it_does_one(make_quadratic):
     np.testing.assert_allclose(
         norms, [np.linalg.norm(form.gradient(w)) for w in points], rtol=1e-13
     )
-    assert QuadraticForm(np.eye(1), np.ones(1), 0.0).field.norm(np.zeros(1)) == (
-        1.0,
-        pytest.approx(EPS),
-    )
+    given = QuadraticForm(
+        np.eye(1), np.ones(1), 0.0
+    )  # the matrix is the data: only evaluation rounds
+    assert given.spectrum.error[0] == 0.0
+    norm, bar = given.field.norm(np.zeros(1))
+    assert norm == 1.0
+    assert 0 < bar <= 2 * EPS
