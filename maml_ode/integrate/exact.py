@@ -58,17 +58,27 @@ class ExactPhase:
 
     def states(self, times: Array) -> Array:
         """Return w at the given times, shape (d, n); not finite where it exceeds the largest float."""
-        moving = self.amplitudes != 0.0
-        moves = _moves(
-            self.eigenvalues[moving, None], self.amplitudes[moving, None], times - self.start
-        )
+        moves = self._moves(times)
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.asarray(self.state[:, None] + self.eigenvectors[:, moving] @ moves)
+            return np.asarray(self.state[:, None] + self._moving_vectors @ moves)
 
     def norm(self, t: float) -> tuple[float, float]:
         """Return ||field|| evaluated afresh at w(t), and what rounding, of w(t) too, adds to it at most."""
-        state = self.states(np.array([t]))[:, 0]
-        return self.field.norm(state, np.abs(self.state) + np.abs(state - self.state))
+        time = np.array([t])
+        made_of = np.abs(self.state) + np.abs(self._moving_vectors) @ np.abs(
+            self._moves(time)[:, 0]
+        )
+        return self.field.norm(self.states(time)[:, 0], made_of)
+
+    @cached_property
+    def _moving_vectors(self) -> Array:
+        return np.asarray(self.eigenvectors[:, self.amplitudes != 0.0])
+
+    def _moves(self, times: Array) -> Array:
+        """Return how far w has moved along each of the moving eigenvectors."""
+        moving = self.amplitudes != 0.0
+        rates, parts = self.eigenvalues[moving, None], self.amplitudes[moving, None]
+        return _moves(rates, parts, times - self.start)
 
     def last_finite_time(self, end: float) -> float:
         """Return the last time up to ``end`` at which every coordinate of w(t) is a finite float."""

@@ -80,14 +80,13 @@ class Residual:
         ``made_of`` holds the sizes of what each coordinate of ``w`` was added up from.
         """
         residual = self.q - self.Z @ w
-        weighted = self.phi * residual
-        size = float(np.linalg.norm(self.sizes))
-        rounded = self.unit * (self.q_size + float(self.sizes @ made_of))
-        off = float(np.abs(self.phi).max(initial=0.0)) * rounded + float(
-            np.linalg.norm(self.phi_error * residual)
-        )
-        bar = size * (off + self.unit * float(np.linalg.norm(weighted)))
-        return float(np.linalg.norm(self.Z.T @ weighted)), bar
+        # Sums of d and n products; the orthogonal factor that the closed form goes through has sums of n as well.
+        unit = 2.0 * EPS * (w.size + math.sqrt(residual.size) + 2.0)
+        rounded = unit * (np.abs(self.q) + np.abs(self.Z) @ made_of)
+        weight = np.abs(self.phi)
+        off = weight * (rounded + unit * np.abs(residual)) + self.phi_error * np.abs(residual)
+        norm = float(np.linalg.norm(self.Z.T @ (self.phi * residual)))
+        return norm, float(np.linalg.norm(np.abs(self.Z).T @ off))
 
 
 def maml_residual(

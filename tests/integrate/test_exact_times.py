@@ -7,7 +7,8 @@ import pytest
 from mpmath import mp
 
 import maml_ode as mo
-from maml_ode.integrate.exact import ExactPhase, ExactSolution
+from maml_ode.flows import GradientNormBelow
+from maml_ode.integrate.exact import ExactPhase, ExactSolution, why_not_exact
 from maml_ode.objectives.affine_field import AffineField
 
 
@@ -70,6 +71,13 @@ def test_a_lasting_part_above_the_threshold_is_never_below_it():
     assert phase.time_to_norm(0.0999) == math.inf
     assert phase.time_to_norm(0.1001) == pytest.approx(-0.5 * math.log(0.1001**2 - 0.01), rel=1e-9)
     np.testing.assert_allclose(phase.states(np.array([1e12]))[:, 0], [0.0, 1e11])
+
+
+def test_one_rate_from_rest():
+    """w' = 1 - w from 0 is 1 - exp(-t)."""
+    times = np.array([0.0, 1e-8, 1.0, 50.0, 1e300])
+    w = phase_of([[1.0]], [0.0], c=[1.0]).states(times)[0]
+    np.testing.assert_allclose(w, -np.expm1(-times), rtol=1e-15)
 
 
 def test_an_equilibrium_does_not_move():
@@ -170,3 +178,17 @@ def test_a_solution_of_two_phases_at_any_time():
     assert (sol.t_min, sol.t_max) == (0.0, 3.0)
     np.testing.assert_allclose(sol([0.5, 1.0, 2.0])[0], np.exp([-0.5, -1.0, -3.0]), rtol=1e-14)
     assert sol(2.0).shape == (1,)
+
+
+def test_why_a_flow_has_no_closed_form(make_quadratic):
+    f, F = mo.ExpectedLoss(make_quadratic()), mo.MAMLLoss(make_quadratic(), 0.1)
+    rule = GradientNormBelow(f, 0.1)
+    assert why_not_exact(mo.Flow([mo.Phase(f, until=rule), mo.Phase(F)])) is None
+    again = mo.Flow([mo.Phase(f, until=rule, then=1), mo.Phase(F)])
+    assert "follow each other" in why_not_exact(again)
+    other = GradientNormBelow(F, 0.1)
+    assert "its own gradient" in why_not_exact(mo.Flow([mo.Phase(f, until=other), mo.Phase(F)]))
+    chosen = mo.Flow([mo.Phase(f, until=rule), mo.Phase(F)], rule="retest")
+    assert "'retest'" in why_not_exact(chosen)
+    bent = mo.ExpectedLoss(mo.tasks.Sinusoid([1.0], [1.0], [1.0]))
+    assert "not affine" in why_not_exact(mo.gradient_flow(bent))

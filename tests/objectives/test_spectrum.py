@@ -9,6 +9,7 @@ from mpmath import mp
 import maml_ode as mo
 from maml_ode.fields import FirstOrderField, ModifiedField, ReptileField
 from maml_ode.objectives.affine_field import AffineField
+from maml_ode.objectives.quadratic_form import QuadraticForm
 from maml_ode.objectives.spectrum import Spectrum, norm_bound, solver_error
 
 EPS = np.finfo(float).eps
@@ -174,6 +175,7 @@ def test_what_a_spectrum_says():
     assert Spectrum.with_bars(np.ones(1), np.eye(1), np.ones(1)).rank == 0
     assert (solver_error(1, 5.0), solver_error(4, 3.0)) == (0.0, 24.0 * EPS)
     assert Spectrum.of_matrix(np.diag([1.0, 2.0])).is_positive_definite
+    assert Spectrum.of_matrix(np.diag([-1.0, 0.25, 0.5])).smallest_positive == 0.25
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
@@ -263,3 +265,20 @@ def test_columns_of_zeros_and_tasks_without_weight_are_null():
     assert spectrum.values[1] > 0
     nothing = mo.tasks.LinearRegression(np.zeros((1, 2, 2)), np.ones((1, 2)))
     assert mo.MAMLLoss(nothing, 0.01).quadratic_form.spectrum.rank == 0
+
+
+def test_a_quadratic_form_evaluates_many_points_as_it_does_one(make_quadratic):
+    form = mo.MAMLLoss(make_quadratic(), 0.2).quadratic_form
+    points = np.random.default_rng(0).normal(size=(5, 4))
+    values, norms = form.values_and_gradient_norms(points)
+    np.testing.assert_allclose(values, [form.value(w) for w in points], rtol=1e-13)
+    np.testing.assert_allclose(
+        norms, [np.linalg.norm(form.gradient(w)) for w in points], rtol=1e-13
+    )
+    given = QuadraticForm(
+        np.eye(1), np.ones(1), 0.0
+    )  # the matrix is the data: only evaluation rounds
+    assert given.spectrum.error[0] == 0.0
+    norm, bar = given.field.norm(np.zeros(1))
+    assert norm == 1.0
+    assert 0 < bar <= 2 * EPS
