@@ -452,7 +452,6 @@ def verbs():
             "method": "other",
             "diagnostics": "other",
             "dense_output": "other",
-            "callback": "other",
         },
     )
     yield Entrance(
