@@ -15,8 +15,12 @@ from maml_ode._lazy import attach
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from maml_ode import errata as errata
     from maml_ode import experiments as experiments
+    from maml_ode import fields as fields
+    from maml_ode import flows as flows
     from maml_ode import integrate as integrate
+    from maml_ode import objectives as objectives
     from maml_ode import plotting as plotting
     from maml_ode import tasks as tasks
     from maml_ode import theory as theory
@@ -57,5 +61,15 @@ __getattr__, __dir__ = attach(
         "reptile_flow": "maml_ode.flows",
         "solve": "maml_ode.integrate",
     },
-    submodules=("experiments", "integrate", "plotting", "tasks", "theory"),
+    submodules=(
+        "errata",
+        "experiments",
+        "fields",
+        "flows",
+        "integrate",
+        "objectives",
+        "plotting",
+        "tasks",
+        "theory",
+    ),
 )

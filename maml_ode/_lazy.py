@@ -10,7 +10,9 @@ __all__ = ["attach"]
 
 
 def attach(
-    package: str, names: Mapping[str, str], submodules: tuple[str, ...] = ()
+    package: str,
+    names: Mapping[str, str],
+    submodules: tuple[str, ...] | Mapping[str, str] = (),
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` for ``package`` (PEP 562).
 
@@ -20,15 +22,16 @@ def attach(
         The package's ``__name__``.
     names : mapping of str to str
         Public name -> absolute module that defines it.
-    submodules : tuple of str
-        Submodules reachable as attributes.
+    submodules : tuple of str or mapping of str to str
+        Submodules reachable as attributes; a mapping names the absolute module behind each.
     """
 
     def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(importlib.import_module(names[name]), name)
         if name in submodules:
-            return importlib.import_module(f"{package}.{name}")
+            where = submodules[name] if isinstance(submodules, Mapping) else f"{package}.{name}"
+            return importlib.import_module(where)
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -27,31 +26,13 @@ from maml_ode._schema import (
 from maml_ode._validation import Array
 from maml_ode.counts import KINDS, Counts
 from maml_ode.energy import EnergyLedger
+from maml_ode.stop import StopReason
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 __all__ = ["Counts", "StopReason", "Trajectory"]
-
-
-class StopReason(enum.Enum):
-    """Why a run ended; the value is the sentence that says it."""
-
-    STATIONARY = "The norm of the field fell to the tolerance."
-    SWITCHED = "The last phase's own ending rule was met."
-    HORIZON = "The time horizon was reached."
-    STEP_LIMIT = "The number of steps reached its limit."
-    EVALUATION_LIMIT = "The number of evaluations of the field reached its limit."
-    TIME_LIMIT = "The wall-clock time reached its limit."
-    NON_FINITE = "A state or a derivative was not finite."
-    STEP_TOO_SMALL = "The step size fell to the spacing of floating-point numbers."
-    CHATTERING = "Two phases push against each other, so that the path slides along their boundary."
-    TOLERANCE_OUT_OF_REACH = "The field's norm stalled above the tolerance."
-    INTERRUPTED = "The run was interrupted by the user or by the callback."
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -96,6 +77,9 @@ class Trajectory:
         For the discrete algorithms.
     t_events, y_events : list of ndarray
         Per phase with an ending rule, the times (k,) and states (k, d) at which it was met.
+    identity : str or None
+        A digest of the flow's fields, rules, alpha, weights and data, by which `solve` knows whether
+        ``resume=`` goes on with the same flow; None where a Python function is part of it.
     sol : callable or None
         ``sol(t)`` with ``dense_output=True``; not saved by `save`.
     final_state : ndarray of shape (d,)
@@ -128,6 +112,7 @@ class Trajectory:
     final_state: Array
     final_time: float
     final_phase: int | None = None
+    identity: str | None = None
     energy: EnergyLedger | None = None
     step_size: float | None = None
     t_events: list[Array] = field(default_factory=list)
@@ -284,6 +269,7 @@ HEADER = {
         lambda energy: None if energy is None else energy.to_dict(),
     ),
     "step_size": Value(or_none(_is_a_number)),
+    "identity": Value(or_none(text), default=None),
 }
 # Lengths: n points, d parameters, s switches. An optional field of a later version has a default here.
 COLUMNS = {

@@ -14,7 +14,7 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 # From the ground up; a module may import its own floor and those below.
 FLOORS = [
-    {"_validation", "_lazy", "_files"},
+    {"_validation", "_lazy", "_files", "sizes"},
     {"_schema"},
     {"_archive"},
     # What runs long computations knows nothing of the paper: no floor below is a family or a flow.
@@ -22,23 +22,45 @@ FLOORS = [
     {"compiled.contract"},
     {"compiled"},
     {"tasks"},
-    {"counts", "energy"},
-    {"quadratic_form", "inner_loop"},
+    {"counts", "energy", "stop"},
     {"objectives"},
-    {"derivative_check", "fields"},
-    {"switch_rules"},
-    {"flows"},
+    {"derivative_check", "flows"},
+    {"fields"},
     {"trajectory"},
     {"integrate"},
     {"experiments"},
+    {
+        "theory.quantities",
+        "theory.regions",
+        "theory.budget",
+        "theory.evaluation",
+        "theory.minimizer",
+    },
+    {"theory.intervals"},
+    {"theory.family_constants"},
+    {"theory.bounds"},
     {"theory"},
+    {"errata"},
     {"plotting"},
     {"reproduce"},
     {"cli"},
 ]
 # A trajectory draws itself: the method imports the drawing room when it is called.
 ALLOWED_UPWARD = {("trajectory", "plotting")}
-ENTRANCES = {"", "compiled", "tasks", "integrate", "experiments", "theory", "plotting", "reproduce"}
+ENTRANCES = {
+    "",
+    "compiled",
+    "flows",
+    "tasks",
+    "objectives",
+    "integrate",
+    "experiments",
+    "theory",
+    "errata",
+    "errata.__main__",
+    "plotting",
+    "reproduce",
+}
 
 
 def room_of(module):

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "list": ("maml_ode.cli.listing", "list_experiments", "List the paper's experiments."),
     "solve": ("maml_ode.cli.solving", "solve_experiment", "Run an experiment's flow or algorithm."),
     "certify": ("maml_ode.cli.certifying", "certify_experiment", "Say which theorems apply."),
+    "errata": ("maml_ode.cli.errata", "write_errata", "Show where the paper is wrong."),
     "reproduce": ("maml_ode.cli.reproducing", "reproduce_paper", "Regenerate the paper's figures."),
 }
 

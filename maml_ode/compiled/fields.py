@@ -17,7 +17,7 @@ from maml_ode._validation import Array
 from maml_ode.compiled import maml
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 
-AFFINE, EXPECTED_LOSS, MAML, FIRST_ORDER, REPTILE = range(5)
+AFFINE, MAML, FIRST_ORDER, REPTILE = range(4)
 
 
 @structref.register
@@ -81,13 +81,13 @@ def family_field(
     Parameters
     ----------
     kind : int
-        ``EXPECTED_LOSS``, ``MAML``, ``FIRST_ORDER`` or ``REPTILE``.
+        ``MAML``, ``FIRST_ORDER`` or ``REPTILE``.
     problem, query : Problem
         The support and query families, which the caller keeps alive; ``query`` is the support if None.
     alpha : float
         Inner step size.
     inner_steps : int
-        Number of inner steps.
+        Number of inner steps; ``MAML`` with none is minus the gradient of the expected loss.
     """
     return _of_families(kind, problem, problem if query is None else query, alpha, inner_steps)
 
@@ -100,9 +100,7 @@ def evaluate(field, w, out):  # type: ignore[no-untyped-def]
         for k in range(w.size):
             out[k] = field.vector[k] - out[k]
         return
-    if field.kind == EXPECTED_LOSS:
-        maml.expected_gradient(field.problem, w, out)
-    elif field.kind == MAML:
+    if field.kind == MAML:
         maml.gradient(field.problem, field.query, w, field.alpha, field.inner_steps, out)
     elif field.kind == FIRST_ORDER:
         maml.first_order_gradient(

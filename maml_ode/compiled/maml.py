@@ -1,7 +1,8 @@
 """MAML loops over the tasks, written once for every family.
 
 With k inner steps of size alpha, u_0 = w, u_{j+1} = u_j - alpha grad f_i(u_j), and a query loss g_i
-(g_i = f_i unless a second family is given), the MAML loss is F(w) = sum_i p_i g_i(u_k). Reverse mode gives
+(g_i = f_i unless a second family is given), the MAML loss is F(w) = sum_i p_i g_i(u_k); with k = 0 it is the
+expected loss. Reverse mode gives
 
     q_k = grad g_i(u_k),   q_j = q_{j+1} - alpha Hess f_i(u_j) q_{j+1},   grad F_i = q_0,
 
@@ -93,7 +94,8 @@ def hvp(problem, query, w, v, alpha, inner_steps, out):  # type: ignore[no-untyp
             problem.hvp(i, path[j], tangent[j], problem.data, product)
             for k in range(d):
                 tangent[j + 1, k] = tangent[j, k] - alpha * product[k]
-        query.gradient(i, path[inner_steps], query.data, adjoint)
+        if inner_steps > 0:
+            query.gradient(i, path[inner_steps], query.data, adjoint)
         query.hvp(i, path[inner_steps], tangent[inner_steps], query.data, adjoint_tangent)
         for j in range(inner_steps - 1, -1, -1):
             problem.hvp(i, path[j], adjoint_tangent, problem.data, product)
@@ -135,7 +137,8 @@ def hessian(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-unty
     out[:, :] = 0.0
     for i in range(problem.weights.size):
         _inner_path(problem, i, alpha, path, product)
-        query.gradient(i, path[inner_steps], query.data, adjoint)
+        if inner_steps > 0:
+            query.gradient(i, path[inner_steps], query.data, adjoint)
         query.hessian(i, path[inner_steps], query.data, curvature)
         for j in range(inner_steps - 1, -1, -1):
             _contraction(problem, i, path[j], alpha, contraction)
@@ -220,49 +223,3 @@ def first_order_jacobians(problem, query, w, alpha, inner_steps, fomaml, reptile
         for r in range(d):
             for c in range(d):
                 fomaml[r, c] += p * product[r, c]
-
-
-@njit(REAL(PROBLEM, VECTOR), cache=True)
-def expected_value(problem, w):  # type: ignore[no-untyped-def]
-    """Return f(w) = sum_i p_i f_i(w)."""
-    total = 0.0
-    for i in range(problem.weights.size):
-        total += problem.weights[i] * problem.loss(i, w, problem.data)
-    return total
-
-
-@njit(types.void(PROBLEM, VECTOR, VECTOR), cache=True)
-def expected_gradient(problem, w, out):  # type: ignore[no-untyped-def]
-    """Out = grad f(w)."""
-    scratch = np.empty(w.size)
-    out[:] = 0.0
-    for i in range(problem.weights.size):
-        problem.gradient(i, w, problem.data, scratch)
-        p = problem.weights[i]
-        for k in range(w.size):
-            out[k] += p * scratch[k]
-
-
-@njit(types.void(PROBLEM, VECTOR, VECTOR, VECTOR), cache=True)
-def expected_hvp(problem, w, v, out):  # type: ignore[no-untyped-def]
-    """Out = Hess f(w) v."""
-    scratch = np.empty(w.size)
-    out[:] = 0.0
-    for i in range(problem.weights.size):
-        problem.hvp(i, w, v, problem.data, scratch)
-        p = problem.weights[i]
-        for k in range(w.size):
-            out[k] += p * scratch[k]
-
-
-@njit(types.void(PROBLEM, VECTOR, MATRIX), cache=True)
-def expected_hessian(problem, w, out):  # type: ignore[no-untyped-def]
-    """Out = Hess f(w)."""
-    scratch = np.empty((w.size, w.size))
-    out[:, :] = 0.0
-    for i in range(problem.weights.size):
-        problem.hessian(i, w, problem.data, scratch)
-        p = problem.weights[i]
-        for r in range(w.size):
-            for c in range(w.size):
-                out[r, c] += p * scratch[r, c]

@@ -1,36 +1,49 @@
-"""Closed-form solution of affine flows: one symmetric eigendecomposition per phase.
+"""Closed-form solution of affine flows: one spectral decomposition per phase.
 
 For w' = -(K w - k) with K = Q diag(lambda) Q' and a = Q'(k - K w(0)),
 
     w(t) = w(0) + Q phi(t) a,   phi_j = (1 - exp(-lambda_j t))/lambda_j  (t where lambda_j = 0),
 
 and the field's norm is sqrt(sum_j a_j^2 exp(-2 lambda_j t)), whose square is log-convex in t, so that the
-time at which it falls to a threshold is one scalar root.
+time at which it falls to a threshold is one scalar root. Eigenvalues and amplitudes that rounding cannot tell
+from 0 are 0 (``maml_ode.objectives.spectrum``): over a long time they would be a motion.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 
 from maml_ode._validation import Array
-from maml_ode.fields import GradientField
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
-from maml_ode.quadratic_form import AffineField
+from maml_ode.objectives.affine_field import AffineField
 
-__all__ = ["ExactPhase", "ExactSolution", "why_not_exact"]
+__all__ = ["ExactPhase", "why_not_exact"]
 
 POINTS = 100
+# Beyond this exponent 1 adds nothing to exp.
+ONE_IS_LOST = 40.0
 
 
 @dataclass(frozen=True, eq=False)
 class ExactPhase:
-    """The solution of one affine phase that begins at time ``start`` in ``state``."""
+    """The solution of one affine phase that begins at time ``start`` in ``state``.
 
+    Attributes
+    ----------
+    field : AffineField
+    start : float
+    state : ndarray of shape (d,)
+    eigenvalues, amplitudes : ndarray of shape (d,)
+    eigenvectors : ndarray of shape (d, d)
+    """
+
+    field: AffineField
     start: float
     state: Array
     eigenvalues: Array
@@ -39,31 +52,61 @@ class ExactPhase:
 
     @classmethod
     def begin(cls, field: AffineField, start: float, state: Array) -> ExactPhase:
-        """Decompose K once."""
-        eigenvalues, eigenvectors = np.linalg.eigh(field.K)
-        amplitudes = eigenvectors.T @ (field.k - field.K @ state)
-        return cls(start, state.copy(), eigenvalues, eigenvectors, amplitudes)
+        """Decompose K once; phases of the same field share the decomposition."""
+        spectrum, amplitudes = field.spectrum, field.amplitudes(state)
+        return cls(field, start, state.copy(), spectrum.values, spectrum.vectors, amplitudes)
 
     def states(self, times: Array) -> Array:
-        """Return w at the given times, shape (d, n)."""
-        tau = times - self.start
-        rates = self.eigenvalues[:, None]
-        safe = np.where(rates == 0.0, 1.0, rates)
-        phi = np.where(rates == 0.0, tau, -np.expm1(-rates * tau) / safe)
-        return np.asarray(
-            self.state[:, None] + self.eigenvectors @ (phi * self.amplitudes[:, None])
+        """Return w at the given times, shape (d, n); not finite where it exceeds the largest float."""
+        moving = self.amplitudes != 0.0
+        moves = _moves(
+            self.eigenvalues[moving, None], self.amplitudes[moving, None], times - self.start
         )
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(self.state[:, None] + self.eigenvectors[:, moving] @ moves)
+
+    def norm(self, t: float) -> tuple[float, float]:
+        """Return ||field|| evaluated afresh at w(t), and what rounding, of w(t) too, adds to it at most."""
+        state = self.states(np.array([t]))[:, 0]
+        return self.field.norm(state, np.abs(self.state) + np.abs(state - self.state))
+
+    def last_finite_time(self, end: float) -> float:
+        """Return the last time up to ``end`` at which every coordinate of w(t) is a finite float."""
+        if self._is_finite(end):
+            return end
+        low, high = self.start, end
+        while (middle := low + 0.5 * (high - low)) not in (low, high):
+            if self._is_finite(middle):
+                low = middle
+            else:
+                high = middle
+        return low
+
+    def _is_finite(self, t: float) -> bool:
+        return bool(np.isfinite(self.states(np.array([t]))).all())
+
+    @cached_property
+    def _fastest(self) -> float:
+        """The largest |lambda| that takes part in the motion: the unit of rates; 1 if nothing decays."""
+        rates = np.abs(self.eigenvalues[self.amplitudes != 0.0])
+        return float(rates.max(initial=0.0)) or 1.0
 
     def log_norm(self, tau: float) -> tuple[float, float]:
         """Return log ||field|| after a time ``tau`` and its derivative."""
+        value, slope = self._log_norm(tau * self._fastest)
+        return value, slope * self._fastest
+
+    def _log_norm(self, theta: float) -> tuple[float, float]:
+        """Return log ||field|| after the time theta/fastest and its derivative with respect to theta."""
         size = np.abs(self.amplitudes)
         alive = size > 0
         if not alive.any():
             return -math.inf, 0.0
-        rates = self.eigenvalues[alive]
-        exponents = 2 * np.log(size[alive]) - 2 * rates * tau
+        rates = self.eigenvalues[alive] / self._fastest
+        exponents = 2 * np.log(size[alive]) - 2 * rates * theta
         top = float(exponents.max())
-        terms = np.exp(exponents - top)
+        with np.errstate(under="ignore"):
+            terms = np.exp(exponents - top)
         total = float(terms.sum())
         return 0.5 * (top + math.log(total)), -float(rates @ terms) / total
 
@@ -72,73 +115,63 @@ class ExactPhase:
         if threshold < 0:
             return math.inf
         target = math.log(threshold) if threshold > 0 else -math.inf
-        if self.log_norm(0.0)[0] <= target:
+        value, slope = self._log_norm(0.0)
+        if value <= target:
             return 0.0
-        if target == -math.inf:
+        if target == -math.inf or slope >= 0:
             return math.inf
-        size = np.abs(self.amplitudes)
-        persistent = math.sqrt(float(np.sum(size[self.eigenvalues <= 0] ** 2)))
-        if persistent > threshold:
+        lasting = np.abs(self.amplitudes[self.eigenvalues <= 0])
+        if lasting.size and math.hypot(*lasting) > threshold:
             return math.inf
-        high = 1.0 / float(np.abs(self.eigenvalues).max())
-        while self.log_norm(high)[0] > target:
-            if high > 1e300 or self.log_norm(0.0)[1] >= 0:
-                return math.inf
-            if self.log_norm(high)[1] >= 0:
+        high = 1.0
+        while self._log_norm(high)[0] > target:
+            if self._log_norm(high)[1] >= 0:
                 # The logarithm of the norm is convex: before it rises it may have been low enough.
-                high = float(brentq(lambda tau: self.log_norm(tau)[1], 0.0, high))
-                if self.log_norm(high)[0] > target:
+                high = _root(lambda theta: self._log_norm(theta)[1], 0.0, high)
+                if self._log_norm(high)[0] > target:
                     return math.inf
                 break
             high *= 2.0
-        low = 0.5 * high if self.log_norm(0.5 * high)[0] > target else 0.0
-        root = float(
-            brentq(
-                lambda tau: self.log_norm(tau)[0] - target,
-                low,
-                high,
-                xtol=1e-300,
-                rtol=4 * np.finfo(float).eps,
-            )
-        )
+            if high > 1e300:
+                return math.inf
+        low = 0.5 * high if self._log_norm(0.5 * high)[0] > target else 0.0
+        root = _root(lambda theta: self._log_norm(theta)[0] - target, low, high)
         # Just past the root rather than just before it.
         for _ in range(8):
-            value, slope = self.log_norm(root)
+            value, slope = self._log_norm(root)
             if value <= target or slope >= 0:
                 break
-            root = max(root + (target - value) / slope, np.nextafter(root, math.inf))
-        return root
+            root = max(root + (target - value) / slope, math.nextafter(root, math.inf))
+        return root / self._fastest
 
     def sample_times(self, duration: float) -> Array:
         """Return times from the start to the end that show both the transient and the tail."""
-        rates = np.abs(self.eigenvalues)
-        fastest = float(rates.max())
         linear = np.linspace(0.0, duration, POINTS + 1)
-        if fastest * duration > 1:
-            first = 0.02 / fastest
+        if self._fastest * duration > 1:
+            first = 0.02 / self._fastest
             linear = np.union1d(linear, np.geomspace(first, duration, POINTS))
         linear[-1] = duration
         return self.start + linear
 
 
-class ExactSolution:
-    """The continuous solution across phases: ``sol(t)`` as in ``solve_ivp``."""
+def _moves(rates: Array, parts: Array, tau: Array) -> Array:
+    """Return a (1 - exp(-lambda tau))/lambda, shape (r, n), without an overflow that the result does not have.
 
-    def __init__(self, phases: list[ExactPhase], end: float) -> None:
-        self.phases = phases
-        self.t_min, self.t_max = phases[0].start, end
-        self._starts = np.array([phase.start for phase in phases])
+    The three forms agree to rounding where they meet; what is a large number times a small one in one of them
+    is not in the one that is taken.
+    """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
+        x = -rates * tau
+        near = np.clip(x, -ONE_IS_LOST, ONE_IS_LOST)
+        early = tau * parts * np.where(near == 0.0, 1.0, np.expm1(near) / near)
+        grown = np.sign(parts) * np.exp(np.log(np.abs(parts)) - np.log(np.abs(rates)) + x)
+        late = np.where(x > 0.0, grown, parts / rates)
+    return np.where(np.abs(x) <= ONE_IS_LOST, early, late)
 
-    def __call__(self, t: npt.ArrayLike) -> Array:
-        """Return the state at ``t``: shape (d,) for a scalar, (d, n) for an array."""
-        times = np.atleast_1d(np.asarray(t, dtype=np.float64))
-        which = np.clip(np.searchsorted(self._starts, times, side="right") - 1, 0, None)
-        out = np.empty((self.phases[0].state.size, times.size))
-        for k, phase in enumerate(self.phases):
-            mask = which == k
-            if mask.any():
-                out[:, mask] = phase.states(times[mask])
-        return out[:, 0] if np.ndim(t) == 0 else out
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Return the root in [low, high] to all digits, however small it is."""
+    return float(brentq(function, low, high, xtol=1e-300, rtol=4 * np.finfo(float).eps))
 
 
 def why_not_exact(flow: Flow) -> str | None:
@@ -152,11 +185,8 @@ def why_not_exact(flow: Flow) -> str | None:
             return f"the field of phase {number} ({phase.field.label}) is not affine"
         if phase.until is None:
             continue
-        own = (
-            isinstance(phase.until, GradientNormBelow)
-            and isinstance(phase.field, GradientField)
-            and phase.until.objective is phase.field.objective
-        )
+        objective = phase.field.descends
+        own = isinstance(phase.until, GradientNormBelow) and phase.until.objective is objective
         if not own:
             return f"phase {number} ends by a rule other than the norm of its own gradient"
     return None

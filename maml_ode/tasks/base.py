@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from maml_ode._validation import Array, as_points, as_weights, freeze
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels
+    from maml_ode.tasks.least_squares import LeastSquares
 
 __all__ = ["CompiledFamily", "MissingDerivative", "QuadraticTerms", "Smoothness", "TaskFamily"]
 
@@ -38,11 +40,17 @@ class MissingDerivative(TypeError):
 
 @dataclass(frozen=True, eq=False)
 class QuadraticTerms:
-    """The terms of f_i(w) = w'H_i w/2 - b_i'w + c_i: H (M, d, d), b (M, d), c (M,)."""
+    """The terms of f_i(w) = w'H_i w/2 - b_i'w + c_i: H (M, d, d), b (M, d), c (M,).
+
+    ``H_error`` and ``b_error``, both (M,), bound the 2-norms of the rounding of H_i and b_i where they were
+    formed from data; None where they are the data.
+    """
 
     H: Array
     b: Array
     c: Array
+    H_error: Array | None = None
+    b_error: Array | None = None
 
 
 class TaskFamily(ABC):
@@ -87,6 +95,16 @@ class TaskFamily(ABC):
     @property
     def quadratic(self) -> QuadraticTerms | None:
         """The terms H, b, c if every f_i is quadratic and they are worth forming, else None."""
+        return None
+
+    @property
+    def identity(self) -> str | None:
+        """A digest of the losses and their weights; None where they are Python functions."""
+        return None
+
+    @property
+    def _least_squares(self) -> LeastSquares | None:
+        """The losses as s_i ||y_i - X_i w||^2 where they are that and X_i can be factored, else None."""
         return None
 
     @property
@@ -174,6 +192,19 @@ class CompiledFamily(TaskFamily):
 
         floats, integers = self._packed()
         return pack(self._kernels(), self.weights, floats, integers)
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of the class, the formula, the packed data and the weights."""
+        floats, integers = self._packed()
+        digest = hashlib.sha256(f"{type(self).__name__} {self._formula()}".encode())
+        for array in (np.array([self.n_tasks, self.dim]), self.weights, floats, integers):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def _formula(self) -> str:
+        """Return what tells this family's losses from others with the same class and packed data."""
+        return ""
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from maml_ode._validation import freeze
 from maml_ode.tasks.base import QuadraticTerms
+from maml_ode.tasks.least_squares import LeastSquares
 from maml_ode.tasks.linear_model import LinearModel
 from maml_ode.tasks.margin_losses import MarginLoss
 
@@ -17,6 +18,9 @@ __all__ = ["QUADRATIC_DIM_LIMIT", "LinearRegression"]
 
 # Above this dimension the d x d matrices 2 s_i X_i'X_i are not worth forming.
 QUADRATIC_DIM_LIMIT = 2048
+# Sparse samples are factored as dense ones: up to this many multiplications.
+SPARSE_WORK_LIMIT = 1e11
+EPS = float(np.finfo(float).eps)
 
 
 class LinearRegression(LinearModel):
@@ -90,9 +94,28 @@ class LinearRegression(LinearModel):
             H[i] = 2.0 * scale * (gram.toarray() if self.is_sparse else gram)
             b[i] = 2.0 * scale * (X.T @ y)
             c[i] = scale * (y @ y)
-        return QuadraticTerms(freeze(H), freeze(b), freeze(c))
+        # A sum of n products: at most n eps/2 of what it would be without signs, whose norm is at most
+        # trace(H_i) for H_i and sqrt(trace(H_i)) times the targets' norm for b_i; then the factor 2 s_i.
+        rounding = 0.5 * EPS * (np.array(self.n_samples) + 2.0)
+        trace = np.trace(H, axis1=1, axis2=2)
+        b_size = np.sqrt(trace) * np.sqrt(2.0 * c)
+        return QuadraticTerms(
+            freeze(H), freeze(b), freeze(c), freeze(rounding * trace), freeze(rounding * b_size)
+        )
+
+    @cached_property
+    def _least_squares(self) -> LeastSquares | None:
+        """The data themselves, where they are small enough to be factored."""
+        work = sum(self.n_samples) * float(self.dim) ** 2
+        if self.dim > QUADRATIC_DIM_LIMIT or (self.is_sparse and work > SPARSE_WORK_LIMIT):
+            return None
+        return LeastSquares(self.X, self.y, self.scales)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        state.pop("quadratic", None)  # follows from the data, which may be much smaller
+        for name in (
+            "quadratic",
+            "_least_squares",
+        ):  # follow from the data, which may be much smaller
+            state.pop(name, None)
         return state

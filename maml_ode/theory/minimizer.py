@@ -2,54 +2,80 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.objectives import Objective
+from maml_ode.sizes import MATRIX_ONCE
 from maml_ode.tasks.base import TaskFamily
+from maml_ode.theory.evaluation import (
+    all_finite,
+    norm,
+    objective_gradient,
+    objective_hessian,
+    objective_value,
+    task_gradients,
+    task_hessians,
+    task_losses,
+    task_products,
+)
 
 __all__ = ["expected_loss_minimizer", "objective_minimizer", "rounding_of"]
 
-_DENSE_LIMIT = 500
+_MOST_STEPS = 200
+_FLAT = 1e-14
 
 
 def expected_loss_minimizer(tasks: TaskFamily, start: Array | None = None) -> Array | None:
     """Return argmin f to about rounding, for a strongly convex f; None if Newton's method fails.
 
-    Damped Newton: dense for d <= 500, else with conjugate gradients on Hessian-vector products.
+    Damped Newton: dense for d <= 500, else with conjugate gradients on Hessian-vector products. It ends where a
+    step neither lowers f by more than its rounding nor halves the gradient.
     """
     p = tasks.weights
-    w = np.zeros(tasks.dim) if start is None else np.array(start, dtype=np.float64)
+    origin = np.zeros(tasks.dim) if start is None else np.array(start, dtype=np.float64)
+    w = origin
     terms = tasks.quadratic
     if terms is not None:
         H, b = np.tensordot(p, terms.H, 1), p @ terms.b
         eigenvalues: Array = np.asarray(np.linalg.eigvalsh(H), dtype=np.float64)
         regular = eigenvalues[0] > rounding_of(eigenvalues)
         return np.asarray(np.linalg.solve(H, b)) if regular else None
-    gradient = p @ tasks.gradients(w)
-    at_start = float(np.linalg.norm(gradient))
-    for _ in range(200):
-        norm = float(np.linalg.norm(gradient))
-        if norm == 0.0:
+    gradient, loss = p @ task_gradients(tasks, w), float(p @ task_losses(tasks, w))
+    at_start = norm(gradient)
+    for _ in range(_MOST_STEPS):
+        size = norm(gradient)
+        if size == 0.0:
             return w
         step = _newton_step(tasks, w, gradient)
         slope = float(gradient @ step)
-        if not np.isfinite(step).all() or slope <= 0:
+        if not all_finite(step) or not slope > 0:
             return None
-        scale, loss = 1.0, float(p @ tasks.losses(w))
+        scale = 1.0
         while scale > 1e-10:
             trial = w - scale * step
-            new = p @ tasks.gradients(trial)
+            new, value = p @ task_gradients(tasks, trial), float(p @ task_losses(tasks, trial))
             # near the minimiser the loss is flat to rounding, and the gradient norm decides
-            falls = float(p @ tasks.losses(trial)) <= loss - 1e-4 * scale * slope
-            if falls or float(np.linalg.norm(new)) < 0.5 * norm:
+            if value <= loss - 1e-4 * scale * slope or norm(new) < 0.5 * size:
                 break
             scale *= 0.5
         else:
             break
-        w, gradient = trial, new
-    size = float(p @ np.linalg.norm(tasks.gradients(w), axis=1))
-    return w if float(np.linalg.norm(gradient)) <= 1e-8 * (at_start + size) else None
+        done = slope <= _FLAT * (abs(loss) + abs(value)) and not norm(new) < 0.5 * size
+        if done and not norm(new) < size:
+            break
+        w, gradient, loss = trial, new, value
+        if done:
+            break
+    size = float(p @ np.linalg.norm(task_gradients(tasks, w), axis=1))
+    if not norm(gradient) <= 1e-8 * (at_start + size):
+        return None
+    # exp(-w) has steps of length 1 for ever, and no minimiser
+    flat = slope <= 1e-12 * (abs(loss) + abs(value))
+    near = norm(step) <= 1e-6 * (norm(w) + norm(w - origin))
+    return w if flat or near else None
 
 
 def rounding_of(eigenvalues: Array) -> Array:
@@ -61,39 +87,51 @@ def rounding_of(eigenvalues: Array) -> Array:
 
 def _newton_step(tasks: TaskFamily, w: Array, gradient: Array) -> Array:
     p = tasks.weights
-    if tasks.dim <= _DENSE_LIMIT:
-        hessian = np.tensordot(p, tasks.hessians(w), 1)
-        if np.linalg.eigvalsh(hessian)[0] <= 0:
+    if tasks.dim <= MATRIX_ONCE:
+        hessian = np.tensordot(p, task_hessians(tasks, w), 1)
+        if not all_finite(hessian) or np.linalg.eigvalsh(hessian)[0] <= 0:
             return gradient
         return np.asarray(np.linalg.solve(hessian, gradient))
     from scipy.sparse.linalg import LinearOperator, cg
 
-    operator = LinearOperator((tasks.dim, tasks.dim), matvec=lambda v: p @ tasks.hvps(w, v.ravel()))
+    operator = LinearOperator(
+        (tasks.dim, tasks.dim),
+        matvec=lambda v: p @ task_products(tasks, w, v.ravel()),
+        dtype=np.float64,
+    )
     step, _ = cg(operator, gradient, rtol=1e-6, maxiter=200)
     return np.asarray(step)
 
 
 def objective_minimizer(objective: Objective, start: Array) -> Array:
-    """Return the local minimiser of an objective that a damped Newton method reaches from ``start``."""
-    w = start
+    """Return the local minimiser of an objective that a damped Newton method reaches from ``start``.
+
+    Where no step lowers the objective, or it is not finite, the best point so far.
+    """
+    w, value = start, objective_value(objective, start)
+    before = math.inf
     for _ in range(100):
-        gradient = objective.gradient(w)
-        hessian = objective.hessian(w)
+        gradient = objective_gradient(objective, w)
+        hessian = objective_hessian(objective, w)
+        if not all_finite(gradient, hessian, value):
+            return w
         values, vectors = np.linalg.eigh(hessian)
         # |H| in place of H makes every step a descent direction, also where F is not convex
         size = np.maximum(np.abs(values), 1e-12 * max(float(np.abs(values).max()), 1e-300))
         with np.errstate(all="ignore"):  # far out on a flat tail the step may overflow
             direction = vectors @ ((vectors.T @ gradient) / size)
             slope = float(gradient @ direction)
-        if not slope > 0 or not np.isfinite(direction).all():
+        flat = slope <= _FLAT * abs(value) and not norm(gradient) < 0.5 * before
+        if flat or not slope > 0 or not all_finite(direction):
             return w
-        value, scale = objective.value(w), 1.0
+        before, scale = norm(gradient), 1.0
         # "not below" rather than "above", so that a NaN is no descent
-        while scale > 1e-8 and not (
-            objective.value(w - scale * direction) <= value - 1e-4 * scale * slope
+        while not (
+            (new := objective_value(objective, w - scale * direction))
+            <= value - 1e-4 * scale * slope
         ):
             scale *= 0.5
-        if scale <= 1e-8:
-            return w
-        w = w - scale * direction
+            if scale <= 1e-8:
+                return w
+        w, value = w - scale * direction, new
     return w

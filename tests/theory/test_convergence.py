@@ -7,8 +7,8 @@ from scipy.integrate import solve_ivp
 
 import maml_ode as mo
 from maml_ode.theory import convergence, discrete
-from maml_ode.theory.landscape import landscapes
-from maml_ode.theory.local import local_certificate
+from maml_ode.theory.bounds.near_a_point import local_certificate
+from maml_ode.theory.bounds.sublevel_sets import landscapes
 
 SEED = 31
 TOL = 1e-6
@@ -185,7 +185,7 @@ def test_closed_forms_are_implied_by_the_general_bound():
 
 
 def test_gradient_curve_holds_and_the_printed_one_where_proved():
-    from maml_ode.theory.printed import printed_curve_b2, printed_zeta
+    from maml_ode.theory.bounds.printed import printed_curve_b2, printed_zeta
 
     rng = np.random.default_rng(SEED)
     for _ in range(6):

@@ -8,7 +8,7 @@ import sympy as sp
 from scipy.optimize import brentq
 
 from maml_ode.theory import convergence, derived, inequalities, printed
-from maml_ode.theory.landscape import Landscape
+from maml_ode.theory.bounds.sublevel_sets import Landscape
 
 w = sp.symbols("w", real=True)
 

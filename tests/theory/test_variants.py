@@ -7,9 +7,9 @@ from scipy.optimize import brentq
 
 import maml_ode as mo
 from maml_ode.theory import derived, variants
+from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
+from maml_ode.theory.bounds.switch_advice import switched_once
 from maml_ode.theory.minimizer import expected_loss_minimizer, objective_minimizer
-from maml_ode.theory.quadratic_exact import QuadraticFacts
-from maml_ode.theory.switching import switched_once
 
 from .random_problems import quadratics, sinusoids
 

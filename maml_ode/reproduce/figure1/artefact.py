@@ -18,7 +18,7 @@ from maml_ode.reproduce.artefact import Artefact, Inputs, Settings
 from maml_ode.reproduce.figure1.pictures import draw, key_numbers
 from maml_ode.runs.executor import Task
 from maml_ode.runs.tables import Table
-from maml_ode.theory.critical_points import (
+from maml_ode.theory.intervals.critical_points import (
     bifurcation_table,
     count_by_alpha,
     count_critical_points,

@@ -16,7 +16,7 @@ import numpy as np
 import maml_ode as mo
 from maml_ode._validation import Array
 from maml_ode.experiments import Experiment
-from maml_ode.fields import VectorField
+from maml_ode.flows.fields import VectorField
 from maml_ode.integrate import State
 from maml_ode.objectives import MAMLLoss
 

@@ -1,0 +1,36 @@
+"""One aggregated form for one question: a family's quadratic is not summed up anew for every objective on it."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+from maml_ode.objectives.inner_loop import InnerSteps
+from maml_ode.objectives.quadratic_form import QuadraticForm, maml_quadratic_form
+from maml_ode.tasks.base import TaskFamily
+
+__all__ = ["aggregated_form"]
+
+# Forms kept for each pair of families: a sweep over alpha shall not keep a matrix for every value.
+KEPT = 4
+
+_Forms = dict[tuple[float, int], QuadraticForm]
+_forms: WeakKeyDictionary[TaskFamily, WeakKeyDictionary[TaskFamily, _Forms]] = WeakKeyDictionary()
+
+
+def aggregated_form(steps: InnerSteps) -> QuadraticForm | None:
+    """Return sum_i p_i g_i(u_i) as one quadratic form, or None if some f_i or g_i is not quadratic.
+
+    The forms asked for last are kept as long as the families live.
+    """
+    of_family = _forms.setdefault(steps.tasks, WeakKeyDictionary())
+    known = of_family.setdefault(steps.query, {})
+    key = (steps.alpha, steps.count)
+    form = known.pop(key, None)
+    if form is None:
+        form = maml_quadratic_form(steps.tasks, steps.query, steps.alpha, steps.count)
+    if form is None:
+        return None
+    known[key] = form
+    while len(known) > KEPT:
+        del known[next(iter(known))]
+    return form

@@ -1,0 +1,87 @@
+"""The inner loop in compiled code, for families that are packed for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from maml_ode._validation import Array
+from maml_ode.compiled import fields, maml
+from maml_ode.tasks.base import TaskFamily
+
+__all__ = ["CompiledLoop"]
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledLoop:
+    """An `InnerLoop` on ``maml_ode.compiled.maml``, where the formulas stand."""
+
+    tasks: TaskFamily
+    query: TaskFamily
+    alpha: float
+    count: int
+
+    @property
+    def _problems(self) -> tuple[Any, Any]:
+        # Asked for anew each time: native handles do not survive a pickle, the families do.
+        return self.tasks.problem, self.query.problem
+
+    def adapt(self, w: Array) -> Array:
+        """Return the adapted points u_i, shape (M, d)."""
+        out = np.empty((self.tasks.n_tasks, w.size))
+        maml.adapt(self.tasks.problem, w, self.alpha, self.count, out)
+        return out
+
+    def value(self, w: Array) -> float:
+        """Return sum_i p_i g_i(u_i)."""
+        return float(maml.value(*self._problems, w, self.alpha, self.count))
+
+    def gradient(self, w: Array) -> Array:
+        """Return the gradient of `value`."""
+        out = np.empty(w.size)
+        maml.gradient(*self._problems, w, self.alpha, self.count, out)
+        return out
+
+    def hvp(self, w: Array, v: Array) -> Array:
+        """Return the Hessian of `value` times ``v``."""
+        out = np.empty(w.size)
+        maml.hvp(*self._problems, w, v, self.alpha, self.count, out)
+        return out
+
+    def hessian(self, w: Array) -> Array:
+        """Return the Hessian of `value`, exactly symmetric."""
+        out = np.empty((w.size, w.size))
+        maml.hessian(*self._problems, w, self.alpha, self.count, out)
+        return out
+
+    def first_order_gradient(self, w: Array) -> Array:
+        """Return sum_i p_i grad g_i(u_i)."""
+        out = np.empty(w.size)
+        maml.first_order_gradient(*self._problems, w, self.alpha, self.count, out)
+        return out
+
+    def reptile_gradient(self, w: Array) -> Array:
+        """Return sum_i p_i (w - u_i)/alpha, the weighted sum of the inner gradients."""
+        out = np.empty(w.size)
+        maml.reptile_gradient(self.tasks.problem, w, self.alpha, self.count, out)
+        return out
+
+    def first_order_jacobians(self, w: Array) -> tuple[Array, Array]:
+        """Return the Jacobians of `first_order_gradient` and of `reptile_gradient`."""
+        fomaml, reptile = np.empty((w.size, w.size)), np.empty((w.size, w.size))
+        maml.first_order_jacobians(*self._problems, w, self.alpha, self.count, fomaml, reptile)
+        return fomaml, reptile
+
+    def native_gradient_field(self) -> Any:
+        """Return the handle of minus `gradient` for compiled steppers."""
+        return fields.family_field(fields.MAML, *self._problems, self.alpha, self.count)
+
+    def native_first_order_field(self) -> Any:
+        """Return the handle of minus `first_order_gradient` for compiled steppers."""
+        return fields.family_field(fields.FIRST_ORDER, *self._problems, self.alpha, self.count)
+
+    def native_reptile_field(self) -> Any:
+        """Return the handle of minus `reptile_gradient` for compiled steppers."""
+        return fields.family_field(fields.REPTILE, *self._problems, self.alpha, self.count)

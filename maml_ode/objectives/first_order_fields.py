@@ -1,0 +1,67 @@
+"""FO-MAML and Reptile on quadratic families: affine fields, aggregated over the tasks once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from maml_ode._validation import Array
+from maml_ode.objectives.affine_field import AffineField, of_residual
+from maml_ode.objectives.inner_loop import InnerSteps
+from maml_ode.objectives.inner_maps import InnerMaps, curvature, slope
+from maml_ode.objectives.least_squares import Residual, fomaml_residual, reptile_residual
+from maml_ode.objectives.rounded import Rounded
+from maml_ode.tasks.least_squares import LeastSquares
+
+__all__ = ["fomaml_field", "reptile_field"]
+
+_ByData = Callable[[LeastSquares, Array, float, int], Residual | None]
+
+
+def fomaml_field(steps: InnerSteps) -> AffineField | None:
+    """Return the field of sum p_i grad g_i(u_i).
+
+    None if some loss is not quadratic, or K is not symmetric (the query differs from the support).
+    """
+    terms, judge = steps.tasks.quadratic, steps.query.quadratic
+    if terms is None or judge is None:
+        return None
+    d = steps.tasks.dim
+    K, k = Rounded(np.zeros((d, d))), Rounded(np.zeros(d))
+    for i, p in enumerate(steps.tasks.weights):
+        maps = InnerMaps.of_task(terms, i, steps.alpha, steps.count)
+        Q, s = curvature(judge, i), slope(judge, i)
+        K = K + p * (Q @ maps.P)
+        k = k + p * (s - Q @ maps.r)
+    own = steps.query is steps.tasks
+    return _symmetric(K, k, steps, fomaml_residual if own else None)
+
+
+def reptile_field(steps: InnerSteps) -> AffineField | None:
+    """Return the field of sum p_i (w - u_i)/alpha, or None if some loss is not quadratic."""
+    terms = steps.tasks.quadratic
+    if terms is None:
+        return None
+    d = steps.tasks.dim
+    K, k = Rounded(np.zeros((d, d))), Rounded(np.zeros(d))
+    for i, p in enumerate(steps.tasks.weights):
+        maps = InnerMaps.of_task(terms, i, steps.alpha, steps.count)
+        K = K + p * maps.slopes
+        k = k + p * maps.offsets
+    return _symmetric(K, k, steps, reptile_residual)
+
+
+def _symmetric(
+    K: Rounded, k: Rounded, steps: InnerSteps, by_data: _ByData | None
+) -> AffineField | None:
+    matrix, source = K.value, None
+    scale = float(np.abs(matrix).max())
+    if float(np.abs(matrix - matrix.T).max()) > 1e-12 * scale:
+        return None
+    data = steps.tasks._least_squares
+    if data is not None and by_data is not None:
+        build = partial(by_data, data, steps.tasks.weights, steps.alpha, steps.count)
+        source = partial(of_residual, build)
+    return AffineField(0.5 * (matrix + matrix.T), k.value, K.error, k.error, source)

@@ -1,0 +1,150 @@
+"""Inner steps on every task, and what is differentiated through them.
+
+`InnerSteps` says which steps on which losses; an `InnerLoop` runs them. There are two: one in compiled code
+for families that are packed for it, one in NumPy for families that only Python can evaluate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from maml_ode._validation import Array, check_count, check_real
+from maml_ode.tasks.base import TaskFamily
+
+__all__ = ["InnerLoop", "InnerSteps"]
+
+
+class InnerLoop(Protocol):
+    """k gradient steps of size alpha on every task from a shared w, judged by query losses.
+
+    Arguments are writable, contiguous and of shape (d,); what comes back is fresh.
+    """
+
+    def adapt(self, w: Array) -> Array:
+        """Return the adapted points u_i, shape (M, d)."""
+        ...
+
+    def value(self, w: Array) -> float:
+        """Return sum_i p_i g_i(u_i)."""
+        ...
+
+    def gradient(self, w: Array) -> Array:
+        """Return the gradient of `value`."""
+        ...
+
+    def hvp(self, w: Array, v: Array) -> Array:
+        """Return the Hessian of `value` times ``v``."""
+        ...
+
+    def hessian(self, w: Array) -> Array:
+        """Return the Hessian of `value`, exactly symmetric."""
+        ...
+
+    def first_order_gradient(self, w: Array) -> Array:
+        """Return sum_i p_i grad g_i(u_i)."""
+        ...
+
+    def reptile_gradient(self, w: Array) -> Array:
+        """Return sum_i p_i (w - u_i)/alpha, the weighted sum of the inner gradients."""
+        ...
+
+    def first_order_jacobians(self, w: Array) -> tuple[Array, Array]:
+        """Return the Jacobians of `first_order_gradient` and of `reptile_gradient`."""
+        ...
+
+    def native_gradient_field(self) -> Any | None:
+        """Return the handle of minus `gradient` for compiled steppers, or None."""
+        ...
+
+    def native_first_order_field(self) -> Any | None:
+        """Return the handle of minus `first_order_gradient` for compiled steppers, or None."""
+        ...
+
+    def native_reptile_field(self) -> Any | None:
+        """Return the handle of minus `reptile_gradient` for compiled steppers, or None."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class InnerSteps:
+    """Which inner steps are taken, and which losses judge their result.
+
+    Attributes
+    ----------
+    tasks, query : TaskFamily
+        f_i, on which the steps are taken, and g_i, which judge the adapted points.
+    alpha : float
+        Inner step size.
+    count : int
+        Number k of steps; 0 for the expected loss.
+    """
+
+    tasks: TaskFamily
+    query: TaskFamily
+    alpha: float
+    count: int
+
+    @classmethod
+    def checked(
+        cls, tasks: TaskFamily, alpha: float, inner_steps: int, query: TaskFamily | None
+    ) -> InnerSteps:
+        """Return the steps that a caller asked for.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a negative or non-finite ``alpha``, ``inner_steps`` below 1, something that is no family, or
+            a query family whose size or weights differ.
+        """
+        return cls(
+            _checked_family(tasks),
+            _checked_query(tasks, query),
+            check_real("alpha", alpha, minimum=0.0),
+            check_count("inner_steps", inner_steps),
+        )
+
+    @classmethod
+    def none(cls, tasks: TaskFamily) -> InnerSteps:
+        """Return no steps at all: what is judged is w itself."""
+        return cls(_checked_family(tasks), tasks, 0.0, 0)
+
+    @cached_property
+    def loop(self) -> InnerLoop:
+        """The engine that runs the steps, chosen when something is first evaluated."""
+        if self.tasks.problem is not None and self.query.problem is not None:
+            from maml_ode.objectives.compiled_loop import CompiledLoop
+
+            return CompiledLoop(self.tasks, self.query, self.alpha, self.count)
+        from maml_ode.objectives.numpy_loop import NumpyLoop
+
+        return NumpyLoop(self.tasks, self.query, self.alpha, self.count)
+
+
+def _checked_family(tasks: TaskFamily) -> TaskFamily:
+    if not isinstance(tasks, TaskFamily):
+        raise TypeError(
+            f"tasks must be a task family such as mo.tasks.Quadratic(...), not {type(tasks).__name__}; "
+            "wrap your own functions with mo.tasks.from_callables."
+        )
+    return tasks
+
+
+def _checked_query(tasks: TaskFamily, query: TaskFamily | None) -> TaskFamily:
+    if query is None:
+        return tasks
+    _checked_family(query)
+    if (query.n_tasks, query.dim) != (tasks.n_tasks, tasks.dim):
+        raise ValueError(
+            f"query must have the tasks' size (M, d) = ({tasks.n_tasks}, {tasks.dim}), but it has "
+            f"({query.n_tasks}, {query.dim})."
+        )
+    if not np.allclose(query.weights, tasks.weights, rtol=0.0, atol=1e-12):
+        raise ValueError(
+            "query must have the same weights as tasks, since F has one p_i per task; pass the same "
+            "weights= to both families."
+        )
+    return query

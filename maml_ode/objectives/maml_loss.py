@@ -1,0 +1,108 @@
+"""The MAML loss."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy.typing as npt
+
+from maml_ode._validation import Array
+from maml_ode.counts import Counts
+from maml_ode.objectives.aggregation import aggregated_form
+from maml_ode.objectives.inner_loop import InnerSteps
+from maml_ode.objectives.objective import Objective
+from maml_ode.objectives.quadratic_form import QuadraticForm
+from maml_ode.tasks.base import MissingDerivative, TaskFamily
+
+__all__ = ["MAMLLoss"]
+
+
+class MAMLLoss(Objective):
+    """The MAML loss F(w) = sum_i p_i g_i(u_i), u_i the result of inner gradient steps on f_i from w.
+
+    With u_0 = w and u_{j+1} = u_j - alpha grad f_i(u_j), u_i is the iterate after ``inner_steps`` steps
+    and g_i = f_i unless a query family is given. For one step and g = f,
+
+        grad F = sum_i p_i A_i grad f_i(u_i),          A_i = I - alpha Hess f_i(w),
+        Hess F = sum_i p_i (A_i Hess f_i(u_i) A_i - alpha D^3 f_i(w)[grad f_i(u_i)]),
+
+    the derivative in equation (3.1) of Xu, Chen and Karbasi (AISTATS 2021). The gradient uses
+    Hessian-vector products and never forms a Hessian.
+
+    Parameters
+    ----------
+    tasks : TaskFamily
+        The support losses f_i.
+    alpha : float
+        Inner step size, at least 0; 0 gives the expected loss exactly.
+    inner_steps : int
+        Number k of inner steps, at least 1.
+    query : TaskFamily, optional
+        The losses g_i that the adapted points are judged by; same M, d and weights.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a negative or non-finite ``alpha``, ``inner_steps`` below 1, or a query family whose size or
+        weights differ.
+    MissingDerivative
+        If the family has no Hessian-vector products.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> F.adapt([10.0])
+    array([[9.3],
+           [6.7]])
+    """
+
+    def __init__(
+        self,
+        tasks: TaskFamily,
+        alpha: float,
+        inner_steps: int = 1,
+        query: TaskFamily | None = None,
+    ) -> None:
+        self._inner = InnerSteps.checked(tasks, alpha, inner_steps, query)
+        self.tasks, self.query = self._inner.tasks, self._inner.query
+        self.alpha, self.inner_steps = self._inner.alpha, self._inner.count
+        if not tasks.has_hvps:
+            raise MissingDerivative(
+                "grad F needs Hessian-vector products of the task losses; give the family hvps= or "
+                "hessians=, or use fomaml_flow, which needs gradients only."
+            )
+        k = self.inner_steps
+        self.value_cost = Counts(losses=1, gradients=k)
+        self.gradient_cost = Counts(gradients=k + 1, hvps=k)
+        # Forward: k tangents; backward: one product for the tangent of the adjoint at every step and one for
+        # the adjoint itself at every step but the last; a contracted third derivative at every step.
+        self.hvp_cost = Counts(gradients=k + 1, hvps=3 * k, third_vectors=k)
+        self.hessian_cost = Counts(gradients=k + 1, hessians=k + 1, thirds=k)
+
+    def __repr__(self) -> str:
+        extra = "" if self.query is self.tasks else f", query={self.query!r}"
+        return (
+            f"MAMLLoss({self.tasks!r}, alpha={self.alpha:g}, inner_steps={self.inner_steps}{extra})"
+        )
+
+    @property
+    def smoothness(self) -> int:
+        """One continuous derivative fewer than the losses: F evaluates them after a gradient step."""
+        support = int(self.tasks.smoothness) - (1 if self.alpha > 0 else 0)
+        return min(support, int(self.query.smoothness))
+
+    @property
+    def has_hessian(self) -> bool:
+        """Whether the family has the third derivatives that Hess F needs."""
+        return self.tasks.has_thirds and self.query.has_hvps
+
+    @cached_property
+    def quadratic_form(self) -> QuadraticForm | None:
+        """F aggregated to one quadratic (it is one when every f_i and g_i is), or None."""
+        return aggregated_form(self._inner)
+
+    def adapt(self, w: npt.ArrayLike) -> Array:
+        """Return the adapted points u_i, shape (M, d)."""
+        return self._inner.loop.adapt(self._point(w))

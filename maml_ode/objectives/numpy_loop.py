@@ -1,0 +1,114 @@
+"""The inner loop in NumPy, for families that only Python can evaluate: all tasks at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from maml_ode._validation import Array
+from maml_ode.tasks.base import TaskFamily
+
+__all__ = ["NumpyLoop"]
+
+
+@dataclass(frozen=True, eq=False)
+class NumpyLoop:
+    """An `InnerLoop` on the families' batched evaluations; the formulas are those of the compiled one.
+
+    Nothing is evaluated that the result does not need: without inner steps the Hessian needs no gradient.
+    """
+
+    tasks: TaskFamily
+    query: TaskFamily
+    alpha: float
+    count: int
+
+    def adapt(self, w: Array) -> Array:
+        """Return the adapted points u_i, shape (M, d)."""
+        return self._path(w)[-1]
+
+    def value(self, w: Array) -> float:
+        """Return sum_i p_i g_i(u_i)."""
+        return float(self.tasks.weights @ self.query._losses(self._path(w)[-1]))
+
+    def gradient(self, w: Array) -> Array:
+        """Return the gradient of `value`."""
+        path = self._path(w)
+        adjoint = self.query._gradients(path[-1])
+        for u in reversed(path[:-1]):
+            adjoint = adjoint - self.alpha * self.tasks._hvps(u, adjoint)
+        return np.asarray(self.tasks.weights @ adjoint)
+
+    def hvp(self, w: Array, v: Array) -> Array:
+        """Return the Hessian of `value` times ``v``."""
+        path = self._path(w)
+        tangents = [self._shared(v)]
+        for u in path[:-1]:
+            tangents.append(tangents[-1] - self.alpha * self.tasks._hvps(u, tangents[-1]))
+        adjoint_tangent = self.query._hvps(path[-1], tangents[-1])
+        adjoint = self.query._gradients(path[-1]) if self.count else adjoint_tangent
+        for j in range(self.count - 1, -1, -1):
+            u = path[j]
+            third = self.tasks._third_vectors(u, tangents[j], adjoint)
+            product = self.tasks._hvps(u, adjoint_tangent)
+            adjoint_tangent = adjoint_tangent - self.alpha * (product + third)
+            if j > 0:
+                adjoint = adjoint - self.alpha * self.tasks._hvps(u, adjoint)
+        return np.asarray(self.tasks.weights @ adjoint_tangent)
+
+    def hessian(self, w: Array) -> Array:
+        """Return the Hessian of `value`, exactly symmetric."""
+        path = self._path(w)
+        curvature = self.query._hessians(path[-1])
+        adjoint = self.query._gradients(path[-1]) if self.count else np.empty(0)
+        for u in reversed(path[:-1]):
+            contraction = np.eye(w.size) - self.alpha * self.tasks._hessians(u)
+            third = self.tasks._thirds(u, adjoint)
+            curvature = contraction @ curvature @ contraction - self.alpha * third
+            adjoint = np.einsum("mij,mj->mi", contraction, adjoint)
+        total = np.tensordot(self.tasks.weights, curvature, 1)
+        return np.asarray(0.5 * (total + total.T))
+
+    def first_order_gradient(self, w: Array) -> Array:
+        """Return sum_i p_i grad g_i(u_i)."""
+        return np.asarray(self.tasks.weights @ self.query._gradients(self._path(w)[-1]))
+
+    def reptile_gradient(self, w: Array) -> Array:
+        """Return sum_i p_i (w - u_i)/alpha, the weighted sum of the inner gradients."""
+        u = self._shared(w)
+        total = np.zeros_like(u)
+        for _ in range(self.count):
+            gradients = self.tasks._gradients(u)
+            total += gradients
+            u = u - self.alpha * gradients
+        return np.asarray(self.tasks.weights @ total)
+
+    def first_order_jacobians(self, w: Array) -> tuple[Array, Array]:
+        """Return the Jacobians of `first_order_gradient` and of `reptile_gradient`."""
+        path = self._path(w)
+        inner = np.tile(np.eye(w.size), (self.tasks.n_tasks, 1, 1))
+        slopes = np.zeros_like(inner)
+        for u in path[:-1]:
+            product = self.tasks._hessians(u) @ inner
+            slopes += product
+            inner = inner - self.alpha * product
+        p = self.tasks.weights
+        fomaml = np.tensordot(p, self.query._hessians(path[-1]) @ inner, 1)
+        return fomaml, np.tensordot(p, slopes, 1)
+
+    def native_gradient_field(self) -> None:
+        """Return None: only Python can evaluate these losses."""
+
+    native_first_order_field = native_gradient_field
+    native_reptile_field = native_gradient_field
+
+    def _path(self, w: Array) -> list[Array]:
+        """Return u_0, ..., u_k: (M, d) each, or (1, d) where all tasks stay at w."""
+        path = [self._shared(w)]
+        for _ in range(self.count):
+            path.append(path[-1] - self.alpha * self.tasks._gradients(path[-1]))
+        return path
+
+    def _shared(self, w: Array) -> Array:
+        return np.tile(w, (self.tasks.n_tasks if self.count else 1, 1))

@@ -1,0 +1,135 @@
+"""What every objective is: a scalar function of w with its derivatives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from maml_ode._validation import Array
+from maml_ode.counts import Counts
+from maml_ode.objectives.inner_loop import InnerSteps
+from maml_ode.objectives.quadratic_form import QuadraticForm
+from maml_ode.tasks.base import TaskFamily
+
+__all__ = ["Objective"]
+
+
+class Objective(ABC):
+    """A scalar function of w in R^d with its derivatives.
+
+    Methods take ``w`` of shape ``(d,)`` and return fresh arrays. NaN in gives NaN out: the integrators
+    rely on it to reject a trial step.
+
+    Attributes
+    ----------
+    tasks : TaskFamily
+    dim : int
+    smoothness : int
+        How many derivatives are continuous: 1 means a continuous gradient, 0 a gradient that jumps,
+        -1 a value that jumps.
+    quadratic_form : QuadraticForm or None
+        G, c, k of w'Gw/2 - c'w + k when the objective is quadratic and was aggregated.
+    value_cost, gradient_cost, hvp_cost, hessian_cost : Counts
+        What one evaluation costs.
+    """
+
+    tasks: TaskFamily
+    _inner: InnerSteps
+    value_cost: Counts
+    gradient_cost: Counts
+    hvp_cost: Counts
+    hessian_cost: Counts
+
+    @property
+    def dim(self) -> int:
+        """The number of parameters d."""
+        return self.tasks.dim
+
+    @property
+    @abstractmethod
+    def smoothness(self) -> int:
+        """How many derivatives are continuous."""
+
+    @property
+    @abstractmethod
+    def quadratic_form(self) -> QuadraticForm | None:
+        """The aggregated quadratic, or None."""
+
+    @property
+    def has_hessian(self) -> bool:
+        """Whether ``hessian`` and ``hvp`` can be evaluated."""
+        return True
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.pop("quadratic_form", None)  # follows from the families
+        return state
+
+    def value(self, w: npt.ArrayLike) -> float:
+        """Return the objective at ``w``."""
+        point = self._point(w)
+        form = self.quadratic_form
+        return self._value(point) if form is None else form.value(point)
+
+    def gradient(self, w: npt.ArrayLike) -> Array:
+        """Return the gradient at ``w``, shape (d,)."""
+        point = self._point(w)
+        form = self.quadratic_form
+        return self._gradient(point) if form is None else form.gradient(point)
+
+    def hessian(self, w: npt.ArrayLike) -> Array:
+        """Return the Hessian at ``w``, shape (d, d)."""
+        point = self._point(w)
+        form = self.quadratic_form
+        return self._hessian(point) if form is None else form.G.copy()
+
+    def hvp(self, w: npt.ArrayLike, v: npt.ArrayLike) -> Array:
+        """Return the Hessian at ``w`` times ``v``, shape (d,); no d x d matrix is formed."""
+        point, direction = self._point(w), self._point(v, "v")
+        form = self.quadratic_form
+        return self._hvp(point, direction) if form is None else form.G @ direction
+
+    def is_expected_loss_of(self, tasks: TaskFamily) -> bool:
+        """Whether this is the expected loss of ``tasks``."""
+        return False
+
+    def values_and_gradient_norms(self, points: Array) -> tuple[Array, Array]:
+        """Return the values and gradient norms at the rows of ``points``, shape (n, d)."""
+        form = self.quadratic_form
+        if form is not None:
+            return form.values_and_gradient_norms(points)
+        rows = [self._point(row) for row in points]
+        values = np.array([self._value(row) for row in rows])
+        norms = np.array([np.linalg.norm(self._gradient(row)) for row in rows])
+        return values, norms
+
+    def _point(self, w: npt.ArrayLike, name: str = "w") -> Array:
+        point = np.ascontiguousarray(w, dtype=np.float64)
+        if point.shape != (self.dim,):
+            raise ValueError(
+                f"{name} must have shape ({self.dim},), but it has shape {np.shape(w)}."
+            )
+        # The compiled layer is typed for writable arrays; it never writes to its inputs.
+        return point if point.flags.writeable else point.copy()
+
+    def native_handle(self) -> Any | None:
+        """Return the handle of -grad F for compiled steppers, or None if only Python can evaluate it.
+
+        See ``maml_ode.compiled.fields``. An aggregated quadratic has a cheaper one, made of its matrix.
+        """
+        return self._inner.loop.native_gradient_field()
+
+    def _value(self, w: Array) -> float:
+        return self._inner.loop.value(w)
+
+    def _gradient(self, w: Array) -> Array:
+        return self._inner.loop.gradient(w)
+
+    def _hvp(self, w: Array, v: Array) -> Array:
+        return self._inner.loop.hvp(w, v)
+
+    def _hessian(self, w: Array) -> Array:
+        return self._inner.loop.hessian(w)

@@ -1,0 +1,1 @@
+"""Statements applied to a problem (certify) and to a run (monitor)."""

@@ -1,0 +1,229 @@
+"""Certificates of a run from w0: times and iterations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from maml_ode.theory.bounds import printed
+from maml_ode.theory.bounds.descent_steps import (
+    IterationBound,
+    discrete_level_floor,
+    iteration_bound,
+)
+from maml_ode.theory.bounds.flow_times import TimeBound, bimaml_time, time_bound
+from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
+from maml_ode.theory.certificates.certificate import Certificate, Hypothesis
+from maml_ode.theory.certificates.setting import Setting
+from maml_ode.theory.quantities import Status, worst
+
+__all__ = ["bimaml_certificate", "iteration_certificate", "time_certificate"]
+
+_OUTSIDE = "not computed: the losses are not finite at w0; pass a w0 inside their domain"
+
+
+def _printed_time(setting: Setting) -> float | None:
+    k, start = setting.constants, setting.start
+    usable = k.mu > 0 and 0 < k.sigma < math.inf and math.isfinite(k.kappa)
+    if start is None or not usable:
+        return None
+    terms = printed.printed_alpha_3_6(k.mu.value, k.L.value, k.kappa.value, k.sigma.value)
+    limit = min(terms.values())
+    if setting.alpha >= limit:
+        return None
+    value = printed.printed_time_3_6(
+        start.gradient_norm, k.sigma.value, setting.alpha, k.mu.value, k.L.value, setting.tol
+    )
+    return value if math.isfinite(value) else None
+
+
+def time_certificate(setting: Setting) -> Certificate:
+    """Return a time by which the MAML flow from w0 has ||grad F|| <= tol (C10, replaces Theorem 3.6)."""
+    name = "time_bound"
+    statement = (
+        f"the MAML flow from w0 has ||grad F|| <= {setting.tol:g} by this time (Theorem 3.6)"
+    )
+    start, facts = setting.start, setting.quadratic
+    if start is None:
+        return Certificate(
+            name, statement, "", (setting.has_start,), None, status=setting.status,
+            note="pass w0= to have a time" if setting.w0 is None else _OUTSIDE,
+        )  # fmt: skip
+    printed_time = _printed_time(setting)
+    if facts is not None:
+        if not facts.unique:
+            return Certificate(
+                name, statement, "log(||grad F(w0)||/tol)/lambda_min(G)", (), None,
+                note="G is not positive definite: no rate",
+            )  # fmt: skip
+        bound = (
+            max(math.log(start.gradient_F_norm / setting.tol), 0.0) / facts.rate
+            if (start.gradient_F_norm > 0)
+            else 0.0
+        )
+        value = facts.stationarity_time(start.w, setting.tol)
+        return Certificate(
+            name,
+            statement,
+            "log(||grad F(w0)||/tol)/lambda_min(G)",
+            (),
+            True,
+            value=value,
+            bound=bound,
+            slack=bound - value,
+            printed=printed_time,
+            note="quadratic losses: the value is the exact time",
+        )
+    best, hypotheses = TimeBound(math.inf, math.inf, math.nan, math.nan), list(setting.standing())
+    reach = math.nan
+    for model in setting.models:
+        candidate = time_bound(model, start.gradient_norm, setting.tol, start.gradient_F_norm)
+        if candidate.total < best.total:
+            best = candidate
+            reach = max(model.level_floor, model.level(start.gradient_norm))
+    finite = math.isfinite(best.total)
+    hypotheses.append(Hypothesis("unique minimum by m(c_inf) > 0", True if finite else None))
+    within = setting.inside(reach) if finite else None
+    if within is not None:
+        hypotheses.append(within)
+    return Certificate(
+        name,
+        statement,
+        "min over c of T_1(c) + int m(c(t)) dt = log(K_c/tol)",
+        tuple(hypotheses),
+        True if all(item.holds for item in hypotheses) else None,
+        bound=best.total if finite else None,
+        status=worst(setting.status, Status.BOUND),
+        printed=printed_time,
+        note=f"{best.approach:.4g} to reach V({best.level:.4g}), then at rate {best.rate:.4g} or better"
+        if finite
+        else "no time is guaranteed by this theory",
+    )
+
+
+def bimaml_certificate(setting: Setting) -> Certificate:
+    """Return the time for BI-MAML with a switch that stays (C11, replaces Theorem 3.7)."""
+    name = "bimaml_time"
+    statement = f"the BI-MAML flow (one-way switch) has ||grad F|| <= {setting.tol:g} by this time (Theorem 3.7)"
+    start, eps0, k = setting.start, setting.switch_tol, setting.constants
+    if start is None or eps0 is None or eps0 <= 0:
+        missing = setting.has_start
+        if start is not None:
+            missing = Hypothesis("switch_tol > 0 is given", None)
+        return Certificate(
+            name, statement, "", (missing,), None, status=setting.status,
+            note=_OUTSIDE
+            if start is None and setting.w0 is not None
+            else "pass w0= and switch_tol= to have a time",
+        )  # fmt: skip
+    formula = "log(||grad f(w0)||/eps0)/mu_f + time of the second phase"
+    old = None
+    if k.mu > 0 and math.isfinite(k.sigma) and start.gradient_norm > 0:
+        limit = printed.printed_alpha_3_7(k.mu.value, k.L.value, k.kappa.value, k.sigma.value, eps0)
+        if setting.alpha < min(limit.values()):
+            old = printed.printed_time_3_7(
+                start.gradient_norm, k.sigma.value, k.mu.value, eps0, setting.tol
+            )
+    facts = setting.quadratic
+    form = setting.f.quadratic_form
+    if facts is not None and form is not None:
+        first = QuadraticFacts(form)
+        if not (facts.unique and first.unique):
+            return Certificate(
+                name, statement, formula, (), None, note="Hess f or Hess F is not positive definite"
+            )
+        switch = first.stationarity_time(start.w, eps0)
+        state = first.state(switch, start.w)
+        entry = float(np.linalg.norm(facts.form.gradient(state)))
+        value = switch + facts.stationarity_time(state, setting.tol)
+        bound = _log_plus(start.gradient_norm / eps0) / first.rate
+        bound += _log_plus(entry / setting.tol) / facts.rate
+        return Certificate(
+            name, statement, formula, (), True, value=value, bound=bound, slack=bound - value,
+            printed=old, note=f"quadratic losses: exact; the switch is at t = {switch:.6g}",
+        )  # fmt: skip
+    best, reach = math.inf, math.nan
+    hypotheses = list(setting.standing())
+    for model in setting.models:
+        candidate = bimaml_time(model, start.gradient_norm, eps0, setting.tol).total
+        if candidate < best:
+            best = candidate
+            # phase 1 descends f, and phase 2 stays in V(c), c >= c_inf
+            reach = max(model.level_floor, model.level(start.gradient_norm))
+    finite = math.isfinite(best)
+    hypotheses.append(Hypothesis("unique minimum by m(c_inf) > 0", True if finite else None))
+    within = setting.inside(reach) if finite else None
+    if within is not None:
+        hypotheses.append(within)
+    return Certificate(
+        name,
+        statement,
+        formula,
+        tuple(hypotheses),
+        True if all(item.holds for item in hypotheses) else None,
+        bound=best if finite else None,
+        status=worst(setting.status, Status.BOUND),
+        printed=old,
+        note="" if finite else "no time is guaranteed by this theory",
+    )
+
+
+def _log_plus(x: float) -> float:
+    return math.log(x) if x > 1.0 else 0.0
+
+
+def iteration_certificate(setting: Setting) -> Certificate:
+    """Return a number of gradient steps on F to ||grad F|| <= tol, at a step size that it names (C12)."""
+    name = "iteration_bound"
+    statement = (
+        f"gradient descent on F from w0 has ||grad F|| <= {setting.tol:g} after so many steps"
+    )
+    start, facts = setting.start, setting.quadratic
+    if start is None:
+        return Certificate(
+            name,
+            statement,
+            "",
+            (setting.has_start,),
+            None,
+            status=setting.status,
+            note="pass w0=" if setting.w0 is None else _OUTSIDE,
+        )
+    if facts is not None:
+        if not facts.unique:
+            return Certificate(name, statement, "", (), None, note="G is not positive definite")
+        step = 1.0 / facts.smoothness
+        # at one common eigenvalue the step is exact but for the rounding of step_size
+        factor = max(1.0 - step * facts.rate, 1e-14)
+        steps = 0.0
+        if start.gradient_F_norm > setting.tol:
+            ratio = math.log(start.gradient_F_norm / setting.tol)
+            steps = float(math.ceil(ratio / -math.log(factor) * (1 + 1e-12)))
+        return Certificate(
+            name, statement, "(1 - step_size lambda_min(G))^n ||grad F(w0)|| <= tol", (), True,
+            bound=steps, note=f"with step_size = 1/lambda_max(G) = {step!r}",
+        )  # fmt: skip
+    best, step, reach = IterationBound(math.inf, math.inf, math.nan, math.nan), math.nan, math.nan
+    hypotheses = list(setting.standing())
+    for model in setting.certified:
+        trial = min(0.5 / model.L_f, 1.0 / model.smoothness(2.0 * model.level_floor))
+        candidate = iteration_bound(model, start.gradient_norm, trial, setting.tol)
+        if candidate.total < best.total:
+            best, step = candidate, trial
+            reach = max(discrete_level_floor(model, trial), model.level(start.gradient_norm))
+    finite = math.isfinite(best.total)
+    hypotheses.append(Hypothesis("m(c) > 0 for some c >= c_disc", True if finite else None))
+    within = setting.inside(reach) if finite else None
+    if within is not None:
+        hypotheses.append(within)
+    return Certificate(
+        name,
+        statement,
+        "phi - beta (P s^2 - Q s - R) until V(c), then 1 - beta m(c)",
+        tuple(hypotheses),
+        True if all(item.holds for item in hypotheses) else None,
+        bound=best.total if finite else None,
+        status=worst(setting.status, Status.BOUND),
+        note=f"with step_size = {step!r}" if finite else "no number is guaranteed by this theory",
+    )
