@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point, check_choice, check_count, check_real, freeze
 from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.linear_model import REDUCTIONS
 
 if TYPE_CHECKING:
     from maml_ode.flows import Flow
@@ -175,6 +176,7 @@ def check_units(run: RunConstants, value: float, reduction: str, fitted: str) ->
     ValueError
         Unless the caller gives an eps0 too.
     """
+    check_choice("reduction", reduction, REDUCTIONS)
     if run.switch_tol is None and reduction != fitted:
         named = {"sum": "summed"}.get(fitted, fitted)
         raise ValueError(

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, check_count
+from maml_ode._validation import LARGEST_SEED, Array, as_seed
 
 __all__ = ["LARGEST_SEED", "SplitMix64", "check_seed"]
 
-LARGEST_SEED = 2**64 - 1
 _INCREMENT = 0x9E3779B97F4A7C15
 _MASK = LARGEST_SEED
 
@@ -30,10 +29,7 @@ def check_seed(seed: Any) -> int:
     TypeError, ValueError
         If it is not an integer with 0 <= seed < 2^64.
     """
-    checked = check_count("seed", seed, minimum=0)
-    if checked > LARGEST_SEED:
-        raise ValueError(f"seed must be less than 2**64, not {checked}; take a smaller one.")
-    return checked
+    return as_seed("seed", seed)
 
 
 class SplitMix64:

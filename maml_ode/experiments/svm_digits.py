@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode._validation import Array, freeze
+from maml_ode._validation import Array, check_flag, freeze
 from maml_ode.experiments.digit_pairs import (
     PAIRS,
     Pixels,
@@ -75,9 +75,8 @@ def build(
     reduction : {"mean", "half_mean", "sum"}
         Another one than "mean" needs a ``switch_tol`` in its units.
     """
-    if not isinstance(jitter, (bool, np.bool_)):
-        raise TypeError(f"jitter must be True or False, not {jitter!r}.")
-    pixels, drawn = _draw(seed, bool(jitter))
+    jitter = check_flag("jitter", jitter)
+    pixels, drawn = _draw(seed, jitter)
     return digit_experiment(
         pixels,
         drawn,

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import check_choice
+from maml_ode._validation import check_choice, shown
 from maml_ode.experiments.digit_pairs import (
     PAIRS,
     PER_DIGIT,
@@ -76,6 +76,8 @@ def build(
             "with scikit-learn), and not both; svm_digits needs neither."
         )
     if path is not None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"path must be a text or a path, not {shown(path)}.")
         files = find_training_files(Path(path))
         stamps = tuple((stat.st_mtime_ns, stat.st_size) for stat in map(os.stat, files))
         images, labels = _from_files(*files, stamps)

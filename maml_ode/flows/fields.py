@@ -9,9 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode._validation import Array, check_count, check_real
+from maml_ode._validation import (
+    Array,
+    check_callable,
+    check_count,
+    check_real,
+    check_text,
+    evaluation_point,
+    real_array,
+)
 from maml_ode.counts import Counts
-from maml_ode.objectives import MAMLLoss, Objective
+from maml_ode.objectives import MAMLLoss, Objective, checked_objective
 from maml_ode.objectives.affine_field import AffineField, modified_affine_field
 from maml_ode.objectives.first_order_fields import fomaml_field, reptile_field
 from maml_ode.objectives.inner_loop import InnerSteps
@@ -110,7 +118,7 @@ class GradientField(VectorField):
     """The gradient flow's field -grad F of an objective."""
 
     def __init__(self, objective: Objective) -> None:
-        self.objective = objective
+        self.objective = checked_objective(objective)
         self.dim = objective.dim
         self.label = "-grad F" if isinstance(objective, MAMLLoss) else "-grad f"
         self.cost = objective.gradient_cost
@@ -209,13 +217,14 @@ class FirstOrderField(_InnerStepField):
 
     def __call__(self, w: Array) -> Array:
         """Return -sum_i p_i grad g_i(u_i)."""
+        point = evaluation_point("w", w, self.dim)
         if self.affine is not None:
-            return np.asarray(self.affine.k - self.affine.K @ w)
-        return -self._inner.loop.first_order_gradient(np.array(w))
+            return np.asarray(self.affine.k - self.affine.K @ point)
+        return -self._inner.loop.first_order_gradient(point)
 
     def jacobian(self, w: Array) -> Array:
         """Return -sum_i p_i Hess g_i(u_i) du_i/dw; in general not symmetric."""
-        return -self._inner.loop.first_order_jacobians(np.array(w))[0]
+        return -self._inner.loop.first_order_jacobians(evaluation_point("w", w, self.dim))[0]
 
 
 class ReptileField(_InnerStepField):
@@ -241,13 +250,14 @@ class ReptileField(_InnerStepField):
 
     def __call__(self, w: Array) -> Array:
         """Return sum_i p_i (u_i - w)/alpha."""
+        point = evaluation_point("w", w, self.dim)
         if self.affine is not None:
-            return np.asarray(self.affine.k - self.affine.K @ w)
-        return -self._inner.loop.reptile_gradient(np.array(w))
+            return np.asarray(self.affine.k - self.affine.K @ point)
+        return -self._inner.loop.reptile_gradient(point)
 
     def jacobian(self, w: Array) -> Array:
         """Return sum_i p_i (du_i/dw - I)/alpha; in general not symmetric."""
-        return -self._inner.loop.first_order_jacobians(np.array(w))[1]
+        return -self._inner.loop.first_order_jacobians(evaluation_point("w", w, self.dim))[1]
 
 
 class ModifiedField(VectorField):
@@ -259,7 +269,7 @@ class ModifiedField(VectorField):
     """
 
     def __init__(self, objective: Objective, step_size: float) -> None:
-        self.objective = objective
+        self.objective = checked_objective(objective)
         self.dim = objective.dim
         self.step_size = check_real("step_size", step_size, minimum=0.0)
         self.label = f"modified field, step size {self.step_size:g}"
@@ -298,7 +308,24 @@ class ModifiedField(VectorField):
 
 
 class CallableField(VectorField):
-    """A user's own right-hand side ``function(w) -> (d,)`` with an optional Jacobian ``(d, d)``."""
+    """A user's own right-hand side ``function(w) -> (d,)`` with an optional Jacobian ``(d, d)``.
+
+    Both functions receive a copy of w, and what they return is copied; NaN and infinity are passed on.
+
+    Parameters
+    ----------
+    function : callable
+    dim : int
+        d.
+    jacobian : callable, optional
+    label : str
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments that are none of these; at an evaluation, for a result that does not hold real
+        numbers or has the wrong shape.
+    """
 
     def __init__(
         self,
@@ -307,12 +334,12 @@ class CallableField(VectorField):
         jacobian: Callable[[Array], Array] | None = None,
         label: str = "field",
     ) -> None:
-        if not callable(function):
-            raise TypeError(f"function must be callable as function(w), not {function!r}.")
-        self.function = function
+        self.function = check_callable("function", function, "function(w)")
         self.dim = check_count("dim", dim)
-        self.label = label
-        self._jacobian = jacobian
+        self.label = check_text("label", label)
+        self._jacobian = (
+            None if jacobian is None else check_callable("jacobian", jacobian, "jacobian(w)")
+        )
         self.cost = Counts()
         self.jacobian_cost = Counts()
 
@@ -323,7 +350,8 @@ class CallableField(VectorField):
 
     def __call__(self, w: Array) -> Array:
         """Return the user's field at ``w``."""
-        value = np.asarray(self.function(w), dtype=np.float64)
+        given = self.function(evaluation_point("w", w, self.dim).copy())
+        value = np.array(real_array("the result of the field's function", given), dtype=np.float64)
         if value.shape != (self.dim,):
             raise ValueError(
                 f"the field must return shape ({self.dim},), but it returned shape {value.shape}."
@@ -334,7 +362,8 @@ class CallableField(VectorField):
         """Return the user's Jacobian at ``w``."""
         if self._jacobian is None:
             raise TypeError("this field was given no Jacobian; pass jacobian= to CallableField.")
-        value = np.asarray(self._jacobian(w), dtype=np.float64)
+        given = self._jacobian(evaluation_point("w", w, self.dim).copy())
+        value = np.array(real_array("the result of jacobian", given), dtype=np.float64)
         if value.shape != (self.dim, self.dim):
             raise ValueError(
                 f"the Jacobian must have shape ({self.dim}, {self.dim}), but it has {value.shape}."

@@ -7,10 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from maml_ode._validation import Array, check_choice, check_count
+from maml_ode._validation import (
+    Array,
+    as_sequence,
+    check_callable,
+    check_choice,
+    check_count,
+    check_text,
+    shown,
+)
 from maml_ode.flows.fields import GradientField, VectorField
 from maml_ode.flows.switch_rules import EndingRule, GradientNormBelow, Reversed, as_rule
-from maml_ode.objectives import ExpectedLoss, Objective
+from maml_ode.objectives import ExpectedLoss, Objective, checked_objective
 
 __all__ = ["Flow", "Leg", "Phase", "SwitchRule"]
 
@@ -52,7 +60,9 @@ class Phase:
         1 and 0. A phase whose rule is met when it begins is over at once, where an event of
         ``scipy.integrate.solve_ivp`` with direction -1 would wait for a fall from above; only in a flow whose
         phases come again must the value first have been above 0. A rule counts as met where its value touches 0
-        to within 1e-10 of its size. None: the phase never ends by itself.
+        to within 1e-10 of its size. Inside a step a function is looked at eight times, and more often where it
+        turns; one that is met for less than a tenth of a step can be missed, which ``max_step`` prevents. None:
+        the phase never ends by itself.
     then : int, optional
         The number of the phase that follows; the next one by default. A number at or before the phase's own
         makes the flow re-entrant.
@@ -72,14 +82,14 @@ class Phase:
             field = GradientField(field)
         if not isinstance(field, VectorField):
             raise TypeError(
-                f"a phase follows an objective or a VectorField, not {type(field).__name__}; wrap a "
+                f"field must be an objective or a VectorField, not {shown(field)}; wrap a "
                 "function with maml_ode.fields.CallableField(function, dim)."
             )
-        if until is not None and not callable(until):
-            raise TypeError(f"until must be callable as until(t, w) -> float, not {until!r}.")
+        if until is not None:
+            check_callable("until", until, "until(t, w) -> float")
         object.__setattr__(self, "field", field)
         if then is not None:
-            check_count("then", then, minimum=0)
+            then = check_count("then", then, minimum=0)
             if until is None:
                 raise ValueError("then= names what follows the phase's end, so it needs until=.")
         object.__setattr__(self, "until", until)
@@ -141,12 +151,15 @@ class Flow:
         rule: str = "one_way",
         name: str = "flow",
     ) -> None:
-        phases = tuple(phases)
+        chosen = SwitchRule(check_choice("rule", rule, [str(r) for r in SwitchRule]))
+        if isinstance(phases, Phase):
+            raise TypeError("phases must be a sequence of Phase; pass [phase] for a single one.")
+        phases = tuple(as_sequence("phases", phases, "Phase"))
         if not phases:
-            raise ValueError("a flow needs at least one Phase.")
+            raise ValueError("phases is empty: a flow needs at least one Phase.")
         for number, phase in enumerate(phases):
             if not isinstance(phase, Phase):
-                raise TypeError(f"phases[{number}] must be a Phase, not {type(phase).__name__}.")
+                raise TypeError(f"phases[{number}] must be a Phase, not {shown(phase)}.")
             if phase.field.dim != phases[0].field.dim:
                 raise ValueError(
                     f"all phases must act on the same R^d, but phase 0 has d = {phases[0].field.dim} and "
@@ -158,21 +171,21 @@ class Flow:
                 )
             if phase.until is None and number < len(phases) - 1:
                 raise ValueError(f"phase {number} is not the last one, so it needs until=.")
-        if objective is None:
-            objective = _objective_of(phases[-1].field)
+        objective = (
+            _objective_of(phases[-1].field) if objective is None else checked_objective(objective)
+        )
         if objective.dim != phases[0].field.dim:
             raise ValueError(
                 f"objective has d = {objective.dim}, but the phases have d = {phases[0].field.dim}."
             )
-        if rule != "one_way" and any(phase.then is not None for phase in phases):
+        if chosen is not SwitchRule.ONE_WAY and any(phase.then is not None for phase in phases):
             raise ValueError(f"rule={rule!r} chooses the phase by itself; leave then= out.")
-        chosen = SwitchRule(check_choice("rule", rule, [str(r) for r in SwitchRule]))
         if chosen is not SwitchRule.ONE_WAY and len(phases) != 2:
             raise ValueError(f"rule={rule!r} needs a flow of two phases, not {len(phases)}.")
         object.__setattr__(self, "phases", phases)
         object.__setattr__(self, "objective", objective)
         object.__setattr__(self, "rule", chosen)
-        object.__setattr__(self, "name", str(name))
+        object.__setattr__(self, "name", check_text("name", name))
 
     @property
     def dim(self) -> int:

@@ -9,7 +9,7 @@ from maml_ode._validation import check_choice, check_real
 from maml_ode.flows.fields import FirstOrderField, ModifiedField, ReptileField
 from maml_ode.flows.flow import Flow, Phase, Until
 from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
-from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
+from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective, checked_objective
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = [
@@ -32,7 +32,7 @@ def gradient_flow(objective: Objective) -> Flow:
     >>> mo.gradient_flow(mo.ExpectedLoss(tasks)).name
     'gradient flow'
     """
-    return Flow([Phase(objective)], objective, name="gradient flow")
+    return Flow([Phase(checked_objective(objective))], objective, name="gradient flow")
 
 
 def maml_flow(tasks: TaskFamily, alpha: float, **kw: Any) -> Flow:
@@ -86,11 +86,11 @@ def bimaml_flow(
     """
     objective = MAMLLoss(tasks, alpha, **kw)
     task_loss = ExpectedLoss(tasks)
+    ratio = check_real("cost_ratio", cost_ratio, minimum=1.0, strict=True)
     until: Until
     if check_choice("switch", switch, ("tolerance", "auto")) == "auto":
         if switch_tol is not None:
             raise TypeError("switch='auto' finds its own switch; leave switch_tol out.")
-        ratio = check_real("cost_ratio", cost_ratio, minimum=1.0, strict=True)
         until = OnlineSwitch(tasks, objective.alpha, math.sqrt(ratio - 1.0))
     else:
         if switch_tol is None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode._validation import Array, check_real
+from maml_ode._validation import Array, check_real, evaluation_point
 from maml_ode.counts import Counts
-from maml_ode.objectives import Objective
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.objectives import Objective, checked_objective
+from maml_ode.tasks.base import TaskFamily, checked_family
 
 __all__ = ["CallableRule", "EndingRule", "GradientNormBelow", "OnlineSwitch", "Reversed", "as_rule"]
 
@@ -87,11 +87,7 @@ class GradientNormBelow(EndingRule):
     threshold: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.objective, Objective):
-            raise TypeError(
-                "objective must be an objective such as mo.ExpectedLoss(tasks), not "
-                f"{type(self.objective).__name__}."
-            )
+        checked_objective(self.objective)
         threshold = check_real("switch_tol", self.threshold, minimum=0.0)
         object.__setattr__(self, "threshold", threshold)
 
@@ -144,6 +140,12 @@ class OnlineSwitch(EndingRule):
     alpha: float
     divisor: float
 
+    def __post_init__(self) -> None:
+        checked_family(self.tasks)
+        object.__setattr__(self, "alpha", check_real("alpha", self.alpha, minimum=0.0))
+        divisor = check_real("divisor", self.divisor, minimum=0.0, strict=True)
+        object.__setattr__(self, "divisor", divisor)
+
     @property
     def cost(self) -> Counts:
         """What one evaluation costs."""
@@ -151,15 +153,21 @@ class OnlineSwitch(EndingRule):
 
     def threshold(self, w: Array) -> float:
         """Return 2 alpha ||E Hess f_i grad f_i||/divisor at ``w``."""
-        force = self.tasks.weights @ self.tasks.hvps(w, self.tasks.gradients(w))
-        return 2.0 * self.alpha * float(np.linalg.norm(force)) / self.divisor
+        return self._look(w)[1]
 
     def __call__(self, t: float, w: Array) -> float:
         """Return ||grad f|| - threshold; phase 1 ends where this falls to 0."""
-        gradients = self.tasks.gradients(w)
-        force = self.tasks.weights @ self.tasks.hvps(w, gradients)
-        norm = float(np.linalg.norm(self.tasks.weights @ gradients))
-        return norm - 2.0 * self.alpha * float(np.linalg.norm(force)) / self.divisor
+        norm, threshold = self._look(w)
+        return norm - threshold
+
+    def _look(self, w: Array) -> tuple[float, float]:
+        """Return ||grad f|| and the threshold; where a gradient is not finite, neither are they."""
+        tasks = self.tasks
+        point = evaluation_point("w", w, tasks.dim)[np.newaxis]
+        gradients = tasks._gradients(point)
+        force = tasks.weights @ tasks._hvps(point, gradients)
+        norm = float(np.linalg.norm(tasks.weights @ gradients))
+        return norm, 2.0 * self.alpha * float(np.linalg.norm(force)) / self.divisor
 
 
 @dataclass(frozen=True)

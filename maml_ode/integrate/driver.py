@@ -133,7 +133,8 @@ class Driver:
         Where phases come again, a rule that is located may be the one that began its phase, and is then waited
         for until the state has moved away from it.
         """
-        if self.flow.retested or (self.flow.re_entrant and self.stepper.locates):
+        waits = self.flow.re_entrant and self.stepper.locates
+        if self.flow.retested or waits or self.stepper.by_formula:
             return number
         for _ in self.flow.legs:
             rule = self._segments[number].rule if number < len(self._segments) else None
@@ -195,7 +196,7 @@ class Driver:
     def _watchers(self, segment: Segment, plan: Plan) -> tuple[list[Watcher], list[Watcher]]:
         """Return those that may refuse a step, and those that look at what is recorded."""
         t, w, rule = self.record.t, self.record.w, segment.rule
-        if not self.stepper.locates:
+        if self.stepper.by_formula or not self.stepper.locates:
             return [], []
         judges: list[Watcher] = []
         watchers: list[Watcher] = []

@@ -147,4 +147,5 @@ class RuleEvaluator:
         return RESIDUE * (self.largest if self.rule.scale is None else self.rule.scale)
 
 
-RESIDUE = 1e-11
+# Twice what landing on a switch leaves at most.
+RESIDUE = 2e-13

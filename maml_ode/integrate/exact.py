@@ -135,14 +135,14 @@ class ExactPhase:
             if high > 1e300:
                 return math.inf
         low = 0.5 * high if self._log_norm(0.5 * high)[0] > target else 0.0
-        root = _root(lambda theta: self._log_norm(theta)[0] - target, low, high)
+        tau = _root(lambda theta: self._log_norm(theta)[0] - target, low, high) / self._fastest
         # Just past the root rather than just before it.
         for _ in range(8):
-            value, slope = self._log_norm(root)
+            value, slope = self.log_norm(tau)
             if value <= target or slope >= 0:
                 break
-            root = max(root + (target - value) / slope, math.nextafter(root, math.inf))
-        return root / self._fastest
+            tau = max(tau + (target - value) / slope, math.nextafter(tau, math.inf))
+        return tau
 
     def sample_times(self, duration: float) -> Array:
         """Return times from the start to the end that show both the transient and the tail."""

@@ -78,15 +78,17 @@ def _by_secant(
 ) -> Landing | None:
     """Land on a rule that falls through 0; None if it turns out to jump."""
     low, high = crossing.low, crossing.high
-    first = float(
-        brentq(
-            lambda t: rule(t, _state(crossing, dense, t)),
-            low,
-            high,
-            xtol=4 * np.spacing(max(abs(low), abs(high))),
-            rtol=4 * EPS,
-        )
+    first, search = brentq(
+        lambda t: rule(t, _state(crossing, dense, t)),
+        low,
+        high,
+        xtol=4 * np.spacing(max(abs(low), abs(high))),
+        rtol=4 * EPS,
+        full_output=True,
+        disp=False,
     )
+    if not search.converged:  # a rule that is very flat or jumps
+        return None
     best = restep(first)
     value = rule(best.t, best.w)
     slope = _slope(rule, crossing, dense, first)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_array, check_real
+from maml_ode._validation import Array, as_array, check_real, precision_of, real_array
 
 __all__ = ["check_horizon", "check_t_eval"]
 
@@ -34,12 +34,11 @@ def check_t_eval(t_eval: npt.ArrayLike | None, t_start: float, t_max: float) -> 
     """
     if t_eval is None:
         return None
-    times = as_array("t_eval", t_eval)
+    given = real_array("t_eval", t_eval)
+    times = as_array("t_eval", given)
     if times.ndim != 1 or times.size == 0:
         raise ValueError(f"t_eval must be a non-empty 1-d array, but it has shape {times.shape}.")
-    given = getattr(t_eval, "dtype", times.dtype)
-    eps = float(np.finfo(given).eps) if np.dtype(given).kind == "f" else float(np.finfo(float).eps)
-    slack = ULPS * eps * max(abs(times[0]), abs(times[-1]))
+    slack = ULPS * precision_of(given) * max(abs(times[0]), abs(times[-1]))
     if t_start - slack <= times[0] < t_start:
         times[0] = t_start
     if t_max < times[-1] <= t_max + slack:

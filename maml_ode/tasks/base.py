@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_points, as_weights, freeze
+from maml_ode._validation import Array, as_points, as_weights, check_count, freeze, shown
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels
     from maml_ode.tasks.least_squares import LeastSquares
 
-__all__ = ["CompiledFamily", "MissingDerivative", "QuadraticTerms", "Smoothness", "TaskFamily"]
+__all__ = [
+    "CompiledFamily",
+    "MissingDerivative",
+    "QuadraticTerms",
+    "Smoothness",
+    "TaskFamily",
+    "checked_family",
+]
 
 
 class Smoothness(enum.IntEnum):
@@ -65,7 +72,8 @@ class TaskFamily(ABC):
     n_tasks, dim : int
         M and d.
     weights : array_like of shape (M,), optional
-        p_i; uniform by default. Refused if negative or not summing to 1.
+        p_i; uniform by default. Refused if negative or not summing to 1; float32 and float16 weights may
+        miss 1 by their own rounding.
     smoothness : Smoothness
         How many derivatives of the losses are continuous.
     """
@@ -82,9 +90,13 @@ class TaskFamily(ABC):
         weights: npt.ArrayLike | None = None,
         smoothness: Smoothness = Smoothness.SMOOTH,
     ) -> None:
-        self.n_tasks = n_tasks
-        self.dim = dim
-        self.weights = freeze(as_weights(weights, n_tasks))
+        self.n_tasks = check_count("n_tasks", n_tasks)
+        self.dim = check_count("dim", dim)
+        if not isinstance(smoothness, Smoothness):
+            raise TypeError(
+                f"smoothness must be a member of maml_ode.tasks.Smoothness, not {shown(smoothness)}."
+            )
+        self.weights = freeze(as_weights(weights, self.n_tasks))
         self.smoothness = smoothness
 
     @property
@@ -168,6 +180,22 @@ class TaskFamily(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n_tasks={self.n_tasks}, dim={self.dim})"
+
+
+def checked_family(tasks: TaskFamily, name: str = "tasks") -> TaskFamily:
+    """Return ``tasks`` if it is a task family.
+
+    Raises
+    ------
+    TypeError
+        If it is not.
+    """
+    if not isinstance(tasks, TaskFamily):
+        raise TypeError(
+            f"{name} must be a task family such as mo.tasks.Quadratic(...), not {type(tasks).__name__}; "
+            "wrap your own functions with mo.tasks.from_callables."
+        )
+    return tasks
 
 
 class CompiledFamily(TaskFamily):

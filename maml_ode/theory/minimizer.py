@@ -8,6 +8,7 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.objectives import Objective
+from maml_ode.objectives.spectrum import Spectrum
 from maml_ode.sizes import MATRIX_ONCE
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.theory.evaluation import (
@@ -22,7 +23,7 @@ from maml_ode.theory.evaluation import (
     task_products,
 )
 
-__all__ = ["expected_loss_minimizer", "objective_minimizer", "rounding_of"]
+__all__ = ["expected_loss_minimizer", "objective_minimizer"]
 
 _MOST_STEPS = 200
 _FLAT = 1e-14
@@ -40,8 +41,8 @@ def expected_loss_minimizer(tasks: TaskFamily, start: Array | None = None) -> Ar
     terms = tasks.quadratic
     if terms is not None:
         H, b = np.tensordot(p, terms.H, 1), p @ terms.b
-        eigenvalues: Array = np.asarray(np.linalg.eigvalsh(H), dtype=np.float64)
-        regular = eigenvalues[0] > rounding_of(eigenvalues)
+        formed = 0.0 if terms.H_error is None else float(p @ terms.H_error)
+        regular = Spectrum.of_matrix(H, formed).is_positive_definite
         return np.asarray(np.linalg.solve(H, b)) if regular else None
     gradient, loss = p @ task_gradients(tasks, w), float(p @ task_losses(tasks, w))
     at_start = norm(gradient)
@@ -76,13 +77,6 @@ def expected_loss_minimizer(tasks: TaskFamily, start: Array | None = None) -> Ar
     flat = slope <= 1e-12 * (abs(loss) + abs(value))
     near = norm(step) <= 1e-6 * (norm(w) + norm(w - origin))
     return w if flat or near else None
-
-
-def rounding_of(eigenvalues: Array) -> Array:
-    """Return what rounding may have done to the eigenvalues of symmetric matrices, shape (..., d)."""
-    d = eigenvalues.shape[-1]
-    largest = np.abs(eigenvalues).max(axis=-1)
-    return np.asarray(8.0 * d * np.finfo(float).eps * largest)
 
 
 def _newton_step(tasks: TaskFamily, w: Array, gradient: Array) -> Array:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-__all__ = ["Quantity", "Status", "worst"]
+__all__ = ["EXACT_TO", "Quantity", "Status", "safe_side", "worst"]
+
+EXACT_TO = 1e-10
+"""The relative error up to which a computed number is called exact."""
 
 
 class Status(enum.StrEnum):
     """How a number was obtained.
 
-    ``EXACT``: equal to what it stands for, up to rounding. ``BOUND``: proved to lie on the safe
+    ``EXACT``: equal to what it stands for, to 1e-10 relative at least. ``BOUND``: proved to lie on the safe
     side (mu and mu_f from below, the others from above). ``ESTIMATE``: sampled; may lie on the
     wrong side.
     """
@@ -72,3 +75,20 @@ class Quantity(float):
 
     def __repr__(self) -> str:
         return f"Quantity({float(self):.6g}, {self.status.value!r})"
+
+
+def safe_side(value: float, error: float, *, above: bool, note: str = "") -> Quantity:
+    """Return a computed number as exact, or moved by its error bar to the side on which it is a bound.
+
+    Parameters
+    ----------
+    value, error : float
+        The number and how far it may be from what it stands for.
+    above : bool
+        Whether what depends on it is safe with a number that is too large.
+    note : str
+    """
+    if error <= EXACT_TO * abs(value):
+        return Quantity(value, Status.EXACT, note)
+    said = f"{note}, within {error:.2g}" if note else f"within {error:.2g}"
+    return Quantity(value + error if above else value - error, Status.BOUND, said)

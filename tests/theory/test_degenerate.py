@@ -19,10 +19,13 @@ def test_rank_deficient_least_squares_claim_no_strong_convexity(seed):
     assert certificates["strong_convexity"].holds is None
 
 
-def test_a_regular_matrix_keeps_its_exact_constants():
-    k = mo.theory.constants(mo.tasks.Quadratic([np.diag([1e-12, 1.0])], [[0.0, 0.0]]))
-    assert k.mu == pytest.approx(1e-12)
+def test_a_constant_is_exact_where_rounding_leaves_ten_digits():
+    k = mo.theory.constants(mo.tasks.Quadratic([np.diag([1e-5, 1.0])], [[0.0, 0.0]]))
+    assert k.mu == pytest.approx(1e-5, rel=1e-10)
     assert k.mu.status.value == "exact"
+    k = mo.theory.constants(mo.tasks.Quadratic([np.diag([1e-12, 1.0])], [[0.0, 0.0]]))
+    assert 0.99e-12 < k.mu <= 1e-12
+    assert k.mu.status.value == "bound"
 
 
 REGIONAL = {

@@ -96,3 +96,40 @@ def test_what_it_refuses():
         monitor(run, TASKS, 0.1)
     with pytest.raises(ValueError, match="alpha < 1/L"):
         monitor(run, TASKS, 5.0)
+
+
+@pytest.mark.parametrize("verb", ["solve", "euler"])
+def test_the_curves_are_those_of_what_the_path_follows_whatever_its_name(verb):
+    """A flow called MAML that is FO-MAML has no curves; MAML under another name has them."""
+
+    def run(flow):
+        if verb == "solve":
+            return mo.solve(flow, [6.0], tol=1e-6)
+        return mo.euler(flow, [6.0], 0.05, tol=1e-6, max_iter=2000)
+
+    impostor = dataclasses.replace(run(mo.fomaml_flow(TASKS, ALPHA)), flow_name="MAML")
+    assert np.isnan(monitor(impostor, TASKS, ALPHA).grad_bound).all()
+    renamed = dataclasses.replace(run(mo.maml_flow(TASKS, ALPHA)), flow_name="mine")
+    true = monitor(run(mo.maml_flow(TASKS, ALPHA)), TASKS, ALPHA)
+    np.testing.assert_array_equal(monitor(renamed, TASKS, ALPHA).grad_bound, true.grad_bound)
+    alone = monitor(run(mo.gradient_flow(mo.ExpectedLoss(TASKS))), TASKS, ALPHA)
+    rate = float(mo.theory.constants(TASKS).mu_f)
+    if verb == "solve":  # ||grad f|| falls at the rate mu_f: phase 1's curve, not F's
+        wanted = alone.task_grad_norm[0] * np.exp(-rate * alone.t)
+        np.testing.assert_allclose(alone.task_grad_bound, wanted, rtol=1e-12)
+    assert alone.ok
+
+
+def test_another_identity_is_refused():
+    @dataclasses.dataclass
+    class Known:
+        identity: str | None
+
+    run = mo.euler(mo.maml_flow(TASKS, ALPHA), [6.0], 0.05, max_iter=5)
+    object.__setattr__(run, "identity", "one")
+    for flow, refused in ((Known("two"), True), (Known("one"), False), (Known(None), False)):
+        if refused:
+            with pytest.raises(ValueError, match="made with another flow"):
+                monitor(run, TASKS, ALPHA, flow=flow)
+        else:
+            assert monitor(run, TASKS, ALPHA, flow=flow).ok

@@ -33,6 +33,7 @@ class ExactStepper:
     """
 
     locates = True
+    by_formula = True
 
     def __init__(self, record: Record, tally: Tally, t_max: float) -> None:
         self._record = record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -20,6 +21,8 @@ __all__ = ["CrossingWatch"]
 FEW, MORE, MOST = 4, 8, 256
 # A rule touches 0 where it comes this close to it, as a share of its size beside the touching point.
 TOUCH = 1e-10
+NEARLY = 1e-6
+GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 # A norm may dip between the ends of a step: worth a look where a cubic says that it comes this near.
 NEAR = 1.5
 ROUNDING = 1e-12
@@ -121,16 +124,34 @@ class CrossingWatch:
         """Return a time between two looks at which the rule is met, or touches 0."""
         from scipy.optimize import minimize_scalar
 
-        best = minimize_scalar(
-            lambda s: self._rule(low + s * (high - low), np.asarray(dense(low + s * (high - low)))),
-            bounds=(0.0, 1.0),
-            method="bounded",
-            options={"xatol": 1e-12},
-        )
-        t = float(low + best.x * (high - low))
-        if self._rule.is_met(best.fun) or best.fun <= TOUCH * size:
-            return t
+        def value(share: float) -> float:
+            t = low + share * (high - low)
+            return self._rule(t, np.asarray(dense(t)))
+
+        best = minimize_scalar(value, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-12})
+        share, least = float(best.x), float(best.fun)
+        if not self._rule.is_met(least) and TOUCH * size < least <= NEARLY * size:
+            # The tip of a kink: Brent's method stops at the square root of the rounding.
+            share, least = _golden(value, share - NEARLY, share + NEARLY)
+        if self._rule.is_met(least) or least <= TOUCH * size:
+            return low + share * (high - low)
         return None
+
+
+def _golden(value: Callable[[float], float], low: float, high: float) -> tuple[float, float]:
+    """Return the place and size of the least value between ``low`` and ``high``, by golden sections."""
+    a, b = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    at_a, at_b = value(a), value(b)
+    while low < a < b < high:
+        if at_a <= at_b:
+            high, b, at_b = b, a, at_a
+            a = high - GOLDEN * (high - low)
+            at_a = value(a)
+        else:
+            low, a, at_a = a, b, at_b
+            b = low + GOLDEN * (high - low)
+            at_b = value(b)
+    return (a, at_a) if at_a <= at_b else (b, at_b)
 
 
 def _turns(values: list[float]) -> int:

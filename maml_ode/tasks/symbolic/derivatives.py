@@ -11,6 +11,8 @@ variable wk, label d the derivative along the vector v = (v0, ..., v(d-1)), labe
 from __future__ import annotations
 
 import itertools
+import math
+import time
 from typing import Any
 
 import sympy
@@ -41,6 +43,8 @@ class Derivation:
         In ``variable_symbols(n_variables)`` and parameter symbols.
     n_variables : int
         d.
+    max_seconds : float
+        How long the derivatives may take from now on.
 
     Attributes
     ----------
@@ -50,7 +54,9 @@ class Derivation:
         The expression itself, in terms of the steps.
     """
 
-    def __init__(self, steps: Steps, n_variables: int) -> None:
+    def __init__(self, steps: Steps, n_variables: int, max_seconds: float = math.inf) -> None:
+        self._max_seconds = max_seconds
+        self._deadline = time.monotonic() + max_seconds
         self.value = steps.value
         self.steps: dict[Any, Any] = dict(steps.definitions)
         self._rates: dict[Any, tuple[Any, ...]] = {}  # of w0, w1, ...: one per label
@@ -67,7 +73,13 @@ class Derivation:
         self._origins: dict[Any, tuple[Any, Index]] = {t: (t, ()) for t in steps.definitions}
 
     def derivative(self, index: Index) -> Any:
-        """Return the derivative of the expression along the labels of ``index``, 0 if it vanishes."""
+        """Return the derivative of the expression along the labels of ``index``, 0 if it vanishes.
+
+        Raises
+        ------
+        ValueError
+            If the time is up.
+        """
         index = tuple(sorted(index))
         for order in range(1, len(index) + 1):
             for part in sorted(set(itertools.combinations(index, order))):
@@ -99,15 +111,27 @@ class Derivation:
 
     def _total(self, expression: Any, label: int) -> Any:
         """Return sum_s (d expression / d s) (rate of s)."""
+        if time.monotonic() > self._deadline:
+            raise ValueError(
+                f"expression: its derivatives are not found within {self._max_seconds:g} s; simplify it, "
+                "raise maml_ode.tasks.symbolic.source.MAX_SECONDS, or write the derivatives by hand and "
+                "use from_callables."
+            )
         if expression.is_Add:
             return sympy.Add(*(self._total(term, label) for term in expression.args))
         terms = []
         for symbol in sorted(expression.free_symbols, key=lambda s: str(s.name)):
             rate = self._rate(symbol, label)
             if rate != 0:
-                partial = expression.diff(symbol)
-                if any(not power.exp.is_number for power in partial.atoms(sympy.Pow)):
-                    # p w^p / w is 0/0 at w = 0 where p w^(p-1) is not.
-                    partial = sympy.powsimp(partial, combine="exp")
-                terms.append(partial * rate)
+                terms.append(_partial(expression, symbol) * rate)
         return sympy.Add(*terms)
+
+
+def _partial(expression: Any, symbol: Any) -> Any:
+    if expression.is_Pow and expression.base == symbol and not expression.exp.has(symbol):
+        return expression.exp * symbol ** (expression.exp - 1)
+    partial = expression.diff(symbol)
+    if any(not power.exp.is_number for power in partial.atoms(sympy.Pow)):
+        # p w^p / w is 0/0 at w = 0 where p w^(p-1) is not.
+        partial = sympy.powsimp(partial, combine="exp")
+    return partial

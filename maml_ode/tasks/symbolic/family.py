@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import keyword
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_array, freeze, unknown_name
+from maml_ode._validation import Array, as_array, freeze
 from maml_ode.tasks.base import CompiledFamily
+from maml_ode.tasks.symbolic.declared_names import check_names, declared_names, split_names
 from maml_ode.tasks.symbolic.grammar import parse
-from maml_ode.tasks.symbolic.tree import CONSTANTS, FUNCTIONS, Node, names
+from maml_ode.tasks.symbolic.tree import CONSTANTS, Node, listed, names
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels
@@ -34,10 +34,13 @@ class Symbolic(CompiledFamily):
     expression : str or sympy.Expr
         The loss. Text is read by a small grammar, without ``eval``: numbers, names, ``+ - * / **``,
         parentheses, the constants ``pi``, ``e`` and ``E`` (unless declared below) and the functions sin, cos,
-        tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, exp, log, sqrt and erf. A SymPy
-        expression may hold the same and nothing else. Constant exponents are at most 64.
+        tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, exp, log, sqrt, erf, and
+        logistic(x) = 1/(1 + exp(-x)), softplus(x) = log(1 + exp(x)), logsumexp(x, y, ...). A SymPy
+        expression may hold the same and nothing else, the last three as ``sympy.Function("softplus")(x)``.
+        Constant exponents are at most 64.
     variables : str, sympy.Symbol or sequence of these
-        The coordinates of w in order; text may name several, separated by spaces or commas.
+        The coordinates of w in order; text may name several, separated by spaces or commas. Symbols of
+        SymPy's may have any name, names in text are identifiers.
     parameters : mapping of name to array_like of shape (M,), optional
         The values of every parameter, one per task; a scalar holds for all tasks. Without parameters
         of shape (M,) there is one task.
@@ -62,10 +65,10 @@ class Symbolic(CompiledFamily):
     TypeError
         If ``expression`` is neither text nor a SymPy expression, or a name is neither text nor a symbol.
     ValueError
-        If the expression is not in the grammar or exceeds its limits; if it holds a name that is not
-        declared, or a declared name does not occur in it; for parameters of different lengths or not
-        finite; for weights that are negative or do not sum to 1. At the first evaluation, if the
-        derivatives are too large to compile.
+        If the expression is not in the grammar or exceeds its limits, or is real nowhere; if it holds a
+        name that is not declared, or a declared name does not occur in it; for parameters of different
+        lengths or not finite; for weights that are negative or do not sum to 1. At the first evaluation,
+        if the derivatives are too large to compile or are not found in time.
 
     Notes
     -----
@@ -74,6 +77,14 @@ class Symbolic(CompiledFamily):
     ``SMOOTH``. Where the argument of a root or of a fractional power is 0, derivatives are infinite or NaN;
     outside the domain the loss and all its derivatives are NaN. Like terms are collected, so that x/x
     is 1 also at x = 0.
+
+    Sums of exponentials with positive coefficients (numbers, and parameters and expressions that are positive
+    for every task) do not overflow in logarithms, denominators and roots: log(1 + exp(w)), 1/(1 + exp(-w)),
+    log(cosh(w)), s*log(exp(x/s) + exp(y/s)), exp(a)/(exp(a) + exp(b)) and all their derivatives hold to
+    rounding wherever they are numbers. Not so where coefficients have both signs or an unknown one, as
+    in 1/(exp(w) - 1) or log(1 + w**2*exp(w)), in nests like exp(-exp(-w)), or with more than about a
+    hundred exponentials in one sum: there a loss that is finite can be NaN once exp overflows, beyond
+    arguments of 709.
 
     Examples
     --------
@@ -99,26 +110,32 @@ class Symbolic(CompiledFamily):
         parameters: Mapping[Any, npt.ArrayLike] | None = None,
         weights: npt.ArrayLike | None = None,
     ) -> None:
-        self.variables = _declared("variables", _split(variables))
+        in_text = isinstance(expression, str)
+        self.variables = declared_names("variables", split_names(variables), in_text)
         if not self.variables:
             raise ValueError("variables must name at least one coordinate of w.")
         given = {} if parameters is None else dict(parameters)
-        by_name = dict(zip(_declared("parameters", given), given.values(), strict=True))
+        by_name = dict(
+            zip(declared_names("parameters", given, in_text), given.values(), strict=True)
+        )
         # Sorted: families that differ in the order of their parameters share their code.
         self._parameter_names = tuple(sorted(by_name))
         shared = set(self.variables) & set(self._parameter_names)
         if shared:
             raise ValueError(
-                f"{_listed(shared)} must be either a variable or a parameter, not both."
+                f"{listed(shared)} must be either a variable or a parameter, not both."
             )
         self._tree = _tree(expression)
         # A symbol of SymPy's is never one of its numbers, whatever it is called.
-        constants = CONSTANTS if isinstance(expression, str) else ()
+        constants = CONSTANTS if in_text else ()
         declared = (*self.variables, *self._parameter_names)
-        _check_names(names(self._tree), declared, constants)
+        check_names(names(self._tree), declared, constants)
         self._values = _table({name: by_name[name] for name in self._parameter_names})
         super().__init__(self._values.shape[1], len(self.variables), weights)
         self._steps()  # refuses what cannot be derived
+        from maml_ode.tasks.symbolic.reality import check_real
+
+        check_real(self._tree, self.variables, self._parameter_names)
 
     @property
     def parameters(self) -> dict[str, Array]:
@@ -167,7 +184,10 @@ class Symbolic(CompiledFamily):
     @property
     def source(self) -> str:
         """The generated module that holds the kernels."""
-        return _source(self._tree, self.variables, self._parameter_names)
+        signs = tuple(
+            1 if (row > 0.0).all() else -1 if (row < 0.0).all() else 0 for row in self._values
+        )
+        return _source(self._tree, self.variables, self._parameter_names, signs)
 
     def _kernels(self) -> Kernels:
         from maml_ode.tasks.symbolic.load import load
@@ -197,35 +217,23 @@ def _steps(tree: Node, variables: tuple[str, ...], parameters: tuple[str, ...]) 
 
 
 @lru_cache(maxsize=64)
-def _source(tree: Node, variables: tuple[str, ...], parameters: tuple[str, ...]) -> str:
+def _source(
+    tree: Node, variables: tuple[str, ...], parameters: tuple[str, ...], signs: tuple[int, ...]
+) -> str:
+    from maml_ode.tasks.symbolic.exponentials import stable
     from maml_ode.tasks.symbolic.source import kernel_source
+    from maml_ode.tasks.symbolic.stable_functions import STABLE
+    from maml_ode.tasks.symbolic.steps import Steps
 
-    return kernel_source(_steps(tree, variables, parameters), len(variables), len(parameters))
-
-
-def _split(variables: Any) -> Iterable[Any]:
-    if isinstance(variables, str):
-        return variables.replace(",", " ").split()
-    return variables if isinstance(variables, Iterable) else [variables]
-
-
-def _declared(argument: str, given: Iterable[Any]) -> tuple[str, ...]:
-    """Return the names of strings and symbols, each checked."""
-    found: list[str] = []
-    for item in given:
-        name = item if isinstance(item, str) else getattr(item, "name", None)
-        if not isinstance(name, str):
-            raise TypeError(f"{argument} must be names or SymPy symbols, not {item!r}.")
-        if not name.isidentifier() or keyword.iskeyword(name):
-            raise ValueError(
-                f"{argument}: {name!r} is no name; use letters, digits and _, as in w_1."
-            )
-        if name in FUNCTIONS:
-            raise ValueError(f"{argument}: {name!r} is the name of a function; choose another.")
-        if name in found:
-            raise ValueError(f"{argument}: {name!r} is given twice.")
-        found.append(name)
-    return tuple(found)
+    known = {**dict.fromkeys(variables, 0), **dict(zip(parameters, signs, strict=True))}
+    symbols = _symbols(variables, parameters)
+    try:
+        steps = Steps(stable(tree, known), symbols, STABLE)
+        return kernel_source(steps, len(variables), len(parameters))
+    except ValueError:
+        # Beyond the limits in its stable form; as it stands it may be within them.
+        steps = Steps(tree, symbols, STABLE)
+        return kernel_source(steps, len(variables), len(parameters))
 
 
 def _tree(expression: Any) -> Node:
@@ -240,25 +248,6 @@ def _tree(expression: Any) -> Node:
     from maml_ode.tasks.symbolic.read_sympy import read
 
     return read(expression)
-
-
-def _check_names(found: list[str], declared: tuple[str, ...], constants: tuple[str, ...]) -> None:
-    unknown = [name for name in found if name not in declared and name not in constants]
-    if unknown:
-        sentences = "; ".join(unknown_name("name", name, declared).rstrip(".") for name in unknown)
-        raise ValueError(
-            f"expression holds names that are neither variables nor parameters: {sentences}."
-        )
-    unused = [name for name in declared if name not in found]
-    if unused:
-        raise ValueError(
-            f"{_listed(unused)} does not occur in the expression; remove it from the declarations, or "
-            f"write + 0*{unused[0]} if the loss is meant not to depend on it."
-        )
-
-
-def _listed(found: Iterable[str]) -> str:
-    return ", ".join(map(repr, sorted(found)))
 
 
 def _table(parameters: Mapping[str, npt.ArrayLike]) -> Array:

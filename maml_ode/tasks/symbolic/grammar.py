@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from maml_ode.tasks.symbolic.declared_names import normal_name
 from maml_ode.tasks.symbolic.tree import (
+    COMPOSED,
     FUNCTIONS,
     MAX_DEPTH,
     MAX_NODES,
@@ -29,6 +32,7 @@ from maml_ode.tasks.symbolic.tree import (
     Power,
     Product,
     Sum,
+    compose,
     refuse_function,
 )
 
@@ -37,7 +41,7 @@ __all__ = ["MAX_LENGTH", "parse"]
 MAX_LENGTH = 10_000  # characters of the text
 MAX_DIGITS = 40  # characters of one number
 
-_ALLOWED = "numbers, names, + - * / **, parentheses and " + ", ".join(FUNCTIONS)
+_ALLOWED = "numbers, names, + - * / **, parentheses and " + ", ".join((*FUNCTIONS, *COMPOSED))
 
 _TOKEN = re.compile(
     r"(?P<space>\s+)"
@@ -94,10 +98,14 @@ class _Parser:
 
     def _unexpected(self, found: str, start: int) -> ValueError:
         what = repr(found) if found else "the end"
-        if found == "^":
+        if not found.isascii() and unicodedata.normalize("NFKC", found) != found:
+            hint = "write ** for powers, and plain letters and digits"
+        elif found == "^":
             hint = "write ** for powers"
         elif found == ",":
-            hint = "every function takes one argument, and decimals are written with a point"
+            hint = (
+                "functions but logsumexp take one argument, and decimals are written with a point"
+            )
         elif found == "(" or found[:1].isalnum():
             hint = "write * for a product"
         else:
@@ -185,23 +193,36 @@ class _Parser:
         if token.kind == "number":
             return Number(self._literal(token))
         if token.kind == "name":
+            if not token.text.isidentifier():
+                raise self._unexpected(token.text, token.start)
             if self._accept("("):
+                if token.text in COMPOSED:
+                    return self._composed(token)
                 if token.text not in FUNCTIONS:
                     raise refuse_function(token.text)
                 argument = self._nested(self._sum)
                 self._close()
                 return Call(token.text, argument)
-            if token.text in FUNCTIONS:
+            name = normal_name(token.text)
+            if name in FUNCTIONS:
                 raise ValueError(
                     f"expression: the function {token.text} at position {token.start} needs its "
                     f"argument in parentheses, as in {token.text}(x)."
                 )
-            return Name(token.text)
+            return Name(name)
         if token.text == "(":
             node = self._nested(self._sum)
             self._close()
             return node
         raise self._unexpected(token.text, token.start)
+
+    def _composed(self, token: _Token) -> Node:
+        operands = [self._nested(self._sum)]
+        while self._accept(","):
+            operands.append(self._nested(self._sum))
+        self._close()
+        self.n_nodes += 3 * len(operands)
+        return compose(token.text, operands)
 
     def _literal(self, token: _Token) -> int | float:
         if len(token.text) > MAX_DIGITS:

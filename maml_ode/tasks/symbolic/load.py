@@ -2,7 +2,8 @@
 
 Numba keeps machine code on disk beside the file that holds a function, so the source needs a file: one per
 source, named by a digest, in a directory of the user. What is executed is always the source just
-generated. The file is compared with it and rewritten if it differs, and is never itself run.
+generated. The file is compared with it and rewritten if it differs, and is never itself run. Machine code is
+loaded only if it is what was written (``machine_code``), else it is compiled again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import importlib.abc
 import importlib.util
 import os
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import numba
 
 from maml_ode.compiled import contract
 from maml_ode.compiled.contract import Kernels
+from maml_ode.tasks.symbolic.machine_code import discard, is_intact, replace_file, seal
 
 __all__ = ["cache_directory", "load"]
 
@@ -78,13 +79,24 @@ def _compile(key: str, text: str) -> Kernels:
     try:
         path = cache_directory() / f"{name}.py"
         _provide(path, text)
+        if not is_intact(path):
+            discard(path)
     except (OSError, RuntimeError):
         return _execute(name, Path(f"<{name}>"), _in_memory(text))
     try:
+        kernels = _execute(name, path, text)
+    except Exception:  # no directory, a full disk, or whatever unpickling damaged files raises
+        kernels = _again(name, path, text)
+    seal(path, kernels)
+    return kernels
+
+
+def _again(name: str, path: Path, text: str) -> Kernels:
+    """Compile afresh, in memory if the disk refuses; what is wrong with the source itself is raised."""
+    try:
+        discard(path)
         return _execute(name, path, text)
-    except RuntimeError as error:
-        if "cannot cache" not in str(error):  # Numba finds no directory for its machine code
-            raise
+    except Exception:
         return _execute(name, path, _in_memory(text))
 
 
@@ -100,17 +112,9 @@ def _provide(path: Path, text: str) -> None:
             return
     except FileNotFoundError:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(wanted)
-        # Numba discards machine code when its file's time changes: processes that write the same
-        # file at once must agree on it.
-        os.utime(temporary, (_TIME, _TIME))
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    # Numba discards machine code when its file's time changes: processes that write the same
+    # file at once must agree on it.
+    replace_file(path, wanted, time=_TIME)
 
 
 class _Source(importlib.abc.ExecutionLoader):

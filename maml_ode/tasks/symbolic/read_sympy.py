@@ -7,8 +7,11 @@ from fractions import Fraction
 from typing import Any
 
 import sympy
+from sympy.core.function import AppliedUndef
 
+from maml_ode.tasks.symbolic.declared_names import normal_name
 from maml_ode.tasks.symbolic.tree import (
+    COMPOSED,
     FUNCTIONS,
     MAX_DEPTH,
     MAX_NODES,
@@ -21,6 +24,7 @@ from maml_ode.tasks.symbolic.tree import (
     Power,
     Product,
     Sum,
+    compose,
     refuse_function,
 )
 
@@ -36,6 +40,15 @@ def read(expression: Any) -> Node:
         If the expression holds anything but real numbers, symbols, pi, E, sums, products, powers and
         the functions of the grammar, or exceeds the grammar's size.
     """
+    symbols: dict[str, Any] = {}
+    for symbol in sorted(expression.free_symbols, key=str):
+        other = symbols.setdefault(normal_name(str(symbol.name)), symbol)
+        alike = other.name == symbol.name and not {type(other), type(symbol)} & {sympy.Dummy}
+        if other != symbol and not alike:
+            raise ValueError(
+                f"expression holds two symbols, {other!r} and {symbol!r}, whose names cannot be told apart; "
+                "rename one of them."
+            )
     return _Reader().tree(expression, 0)
 
 
@@ -53,7 +66,7 @@ class _Reader:
                 "use from_callables for a loss of that size."
             )
         if expression.is_Symbol:
-            return Name(expression.name)
+            return Name(normal_name(expression.name))
         if expression.is_Rational:
             return Number(Fraction(int(expression.p), int(expression.q)))
         if expression.is_Float:
@@ -64,6 +77,8 @@ class _Reader:
 
     def _operation(self, expression: Any, depth: int) -> Node:
         name = type(expression).__name__
+        if name in COMPOSED and isinstance(expression, AppliedUndef):
+            return compose(name, [self.tree(child, depth + 1) for child in expression.args])
         known = expression.is_Add or expression.is_Mul or expression.is_Pow
         if not known and (name not in FUNCTIONS or type(expression) is not getattr(sympy, name)):
             if isinstance(expression, sympy.Function) or name.lower() in REFUSED:

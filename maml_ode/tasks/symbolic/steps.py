@@ -11,14 +11,17 @@ operation on short tame operands is cheap, and its result is used only if it is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import sympy
 
+from maml_ode.tasks.symbolic.stable_functions import LogAddition
 from maml_ode.tasks.symbolic.tree import (
     FUNCTIONS,
     Call,
     Constant,
+    LogAdd,
     Name,
     Node,
     Number,
@@ -51,6 +54,8 @@ class Steps:
         The tree of the expression.
     symbols : mapping of str to sympy.Symbol
         What its names stand for; a name that is missing is one of the constants pi, e and E.
+    functions : mapping of str to class, optional
+        What calls stand for that are not SymPy's function of that name.
 
     Attributes
     ----------
@@ -66,8 +71,15 @@ class Steps:
         limits of this module.
     """
 
-    def __init__(self, node: Node, symbols: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        symbols: Mapping[str, Any],
+        functions: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self.definitions: dict[Any, Any] = {}
+        self._functions = {**_CLASSES, **functions}
+        self._built: dict[int, tuple[Node, Any]] = {}  # a node is kept with its id
         self._symbols = symbols
         self._names: dict[Any, Any] = {}
         self._degrees: dict[Any, float] = {}
@@ -88,6 +100,12 @@ class Steps:
 
     def _build(self, node: Node) -> Any:
         """Return a short expression in the given symbols and named steps."""
+        # Parts of a rewritten tree are shared: as many places as point to one, it is built once.
+        if id(node) not in self._built:
+            self._built[id(node)] = node, self._operation(node)
+        return self._built[id(node)][1]
+
+    def _operation(self, node: Node) -> Any:
         match node:
             case Number(value):
                 number = sympy.Float if isinstance(value, float) else sympy.Rational
@@ -105,7 +123,10 @@ class Steps:
                 _check_exponent(sympy.Rational(self._degree(power)))
                 return power
             case Call(function, argument):
-                return _call(_CLASSES[function], self._named(self._build(argument)))
+                return _call(self._functions[function], self._named(self._build(argument)))
+            case LogAdd(first, second, difference):
+                operands = (first, second, difference)
+                return _call(LogAddition, *(self._named(self._build(x)) for x in operands))
 
     def _product(self, factors: list[Any]) -> Any:
         numbers = [factor for factor in factors if not factor.free_symbols]

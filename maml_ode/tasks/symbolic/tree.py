@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from maml_ode._validation import unknown_name
 
 __all__ = [
+    "COMPOSED",
     "CONSTANTS",
     "FUNCTIONS",
     "MAX_DEPTH",
@@ -15,12 +17,16 @@ __all__ = [
     "REFUSED",
     "Call",
     "Constant",
+    "LogAdd",
     "Name",
     "Node",
     "Number",
     "Power",
     "Product",
     "Sum",
+    "children",
+    "compose",
+    "listed",
     "names",
     "refuse_function",
 ]
@@ -43,6 +49,8 @@ FUNCTIONS = (
     "sqrt",
     "erf",
 )
+# Functions that stand for formulas in the others.
+COMPOSED = ("logistic", "softplus", "logsumexp")
 CONSTANTS = ("pi", "e", "E")
 
 MAX_NODES = 2_000  # numbers, names, operations and calls
@@ -55,14 +63,21 @@ REFUSED = {
     "fabs": _NOT_SMOOTH + "write sqrt(x**2 + s**2) with a small s",
     "sign": _NOT_SMOOTH + "write tanh(x/s) with a small s",
     "heaviside": _NOT_SMOOTH + "write (1 + tanh(x/s))/2 with a small s",
-    "max": _NOT_SMOOTH + "write s*log(exp(x/s) + exp(y/s)) with a small s",
-    "min": _NOT_SMOOTH + "write -s*log(exp(-x/s) + exp(-y/s)) with a small s",
+    "max": _NOT_SMOOTH + "write (x + y + sqrt((x - y)**2 + s**2))/2 with a small s",
+    "min": _NOT_SMOOTH + "write (x + y - sqrt((x - y)**2 + s**2))/2 with a small s",
     "piecewise": _NOT_SMOOTH + "write one smooth formula",
     "floor": _NOT_SMOOTH + "write one smooth formula",
     "ceil": _NOT_SMOOTH + "write one smooth formula",
     "ceiling": _NOT_SMOOTH + "write one smooth formula",
     "round": _NOT_SMOOTH + "write one smooth formula",
+    "relu": _NOT_SMOOTH + "write (x + sqrt(x**2 + s**2))/2 with a small s",
     "ln": "is called log here",
+    "sigmoid": "is called logistic here",
+    "expit": "is called logistic here",
+    "logaddexp": "is called logsumexp here",
+    "log1p": "is written log(1 + x) here, and computed without cancellation",
+    "expm1": "is written exp(x) - 1 here",
+    "sech": "is written 1/cosh(x) here",
     "pow": "is written x**y here",
     "derivative": "is not evaluated; call .doit() first",
     "integral": "is not evaluated; call .doit() first",
@@ -120,7 +135,31 @@ class Call:
     argument: Node
 
 
-Node = Number | Name | Constant | Sum | Product | Power | Call
+@dataclass(frozen=True, slots=True)
+class LogAdd:
+    """log(exp(first) + exp(second)), with first - second in its best form; not in texts."""
+
+    first: Node
+    second: Node
+    difference: Node
+
+
+Node = Number | Name | Constant | Sum | Product | Power | Call | LogAdd
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """Return the trees that ``node`` is put together from."""
+    match node:
+        case Sum(parts) | Product(parts):
+            return parts
+        case Power(base, exponent):
+            return base, exponent
+        case Call(_, argument):
+            return (argument,)
+        case LogAdd(first, second, difference):
+            return first, second, difference
+        case _:
+            return ()
 
 
 def names(node: Node) -> list[str]:
@@ -128,18 +167,35 @@ def names(node: Node) -> list[str]:
     found: dict[str, None] = {}
     pending: list[Node] = [node]
     while pending:
-        match pending.pop():
-            case Name(name):
-                found[name] = None
-            case Sum(children) | Product(children):
-                pending.extend(reversed(children))
-            case Power(base, exponent):
-                pending.extend((exponent, base))
-            case Call(_, argument):
-                pending.append(argument)
-            case _:
-                pass
+        part = pending.pop()
+        if isinstance(part, Name):
+            found[part.name] = None
+        pending.extend(reversed(children(part)))
     return list(found)
+
+
+def compose(function: str, operands: Sequence[Node]) -> Node:
+    """Return the formula that one of ``COMPOSED`` stands for.
+
+    Raises
+    ------
+    ValueError
+        For more than one operand of a function other than logsumexp.
+    """
+    if function == "logsumexp":
+        terms = tuple(Call("exp", operand) for operand in operands)
+        return Call("log", Sum(terms)) if len(terms) > 1 else operands[0]
+    if len(operands) != 1:
+        raise ValueError(f"expression: {function} takes one argument, as in {function}(x).")
+    [x] = operands
+    if function == "softplus":
+        return Call("log", Sum((Number(1), Call("exp", x))))
+    return Power(Sum((Number(1), Call("exp", Product((Number(-1), x))))), Number(-1))
+
+
+def listed(found: Iterable[str]) -> str:
+    """Return names in quotes, in order, for a sentence."""
+    return ", ".join(map(repr, sorted(found)))
 
 
 def refuse_function(name: str) -> ValueError:

@@ -65,7 +65,7 @@ def _effective(landscape: Landscape) -> tuple[float, float, float]:
 
 
 def descent_coefficients(landscape: Landscape, step_size: float) -> tuple[float, float, float]:
-    """Return P, Q, R of the module's inequality.
+    """Return P, Q, R of the module's inequality, a **lower** bound of the descent.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def descent_coefficients(landscape: Landscape, step_size: float) -> tuple[float,
 
 
 def gap_after_step(landscape: Landscape, gap: float, step_size: float) -> float:
-    """Return an upper bound of f - f* after one step from f - f* <= ``gap``.
+    """Return an **upper** bound of f - f* after one step from f - f* <= ``gap``.
 
     With s = sqrt(2 mu_f gap): gap - beta (P s^2 - Q s - R) if s >= Q/(2P), where P z^2 - Q z
     increases, else gap + beta (Q^2/(4P) + R). It increases with ``gap`` because 2 beta mu_f P <= 1,
@@ -96,7 +96,7 @@ def gap_after_step(landscape: Landscape, gap: float, step_size: float) -> float:
 
 
 def discrete_level_floor(landscape: Landscape, step_size: float) -> float:
-    """Return c_disc: V(c) is invariant under the step for c >= c_disc (-> c_inf as step_size -> 0).
+    """Return c_disc, **upper**: V(c) is invariant under the step for c >= c_disc (-> c_inf as step_size -> 0).
 
     c_disc = x^2/(2 mu_f) + beta (Q^2/(4P) + R) with x = (Q + sqrt(Q^2 + 4 P R))/(2P); ``inf`` if P
     <= 0.
@@ -109,14 +109,14 @@ def discrete_level_floor(landscape: Landscape, step_size: float) -> float:
 
 
 def stable_step_size(landscape: Landscape, level: float) -> float:
-    """Return 2/(m(c) + M(c)), up to which a step on V(c) contracts by 1 - step_size m(c)."""
+    """Return 2/(m(c) + M(c)), **lower**: up to it a step on V(c) contracts by 1 - step_size m(c)."""
     return 2.0 / (landscape.strong_convexity(level) + landscape.smoothness(level))
 
 
 def phase_one_iterations(
     landscape: Landscape, gradient_norm: float, switch_tol: float, step_size: float
 ) -> float:
-    """Return the number of steps on f until ||grad f|| <= eps0: it contracts by 1 - step_size mu_f.
+    """Return an **upper** bound of the steps on f until ||grad f|| <= eps0: factor 1 - step_size mu_f each.
 
     ``inf`` if step_size > 2/(L_f + mu_f).
     """
@@ -154,7 +154,7 @@ def _approach(landscape: Landscape, gap: float, level: float, step_size: float) 
 def iteration_bound(
     landscape: Landscape, s0: float, step_size: float, tol: float
 ) -> IterationBound:
-    """Return a bound of the number of steps of gradient descent on F to ||grad F|| <= ``tol``.
+    """Return an **upper** bound of the steps of gradient descent on F to ||grad F|| <= ``tol``.
 
     In V(c), c >= c_disc, m(c) > 0 and step_size <= 2/(m(c) + M(c)): grad F(w_k+1) = (I - step_size
     H) grad F(w_k), H the mean Hessian on the segment, so ||grad F|| contracts by 1 - step_size
@@ -196,7 +196,7 @@ def iteration_bound(
 def euler_error(
     t: float, step_size: float, rate: float, smoothness: float, gradient_F_norm: float
 ) -> float:
-    """Return (beta/2) M K t exp(-m (t - beta)) >= ||w_k - w(t)||, t = k beta.
+    """Return (beta/2) M K t exp(-m (t - beta)), an **upper** bound of ||w_k - w(t)||, t = k beta.
 
     For w0 in V(c), c >= c_disc, m = m(c) > 0, M = M(c), beta <= min(2/(m + M), 1/M), K = ||grad
     F(w0)||: the local error at t_j is at most beta^2 M K exp(-m t_j)/2, since ||w''|| = ||Hess F
@@ -208,5 +208,5 @@ def euler_error(
 def euler_error_supremum(
     step_size: float, rate: float, smoothness: float, gradient_F_norm: float
 ) -> float:
-    """Return beta M K exp(m beta)/(2 e m), the supremum of ``euler_error`` over t."""
+    """Return beta M K exp(m beta)/(2 e m), the supremum of ``euler_error`` over t, **tight** for it."""
     return 0.5 * step_size * smoothness * gradient_F_norm * math.exp(rate * step_size - 1.0) / rate

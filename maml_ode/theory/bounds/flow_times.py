@@ -64,7 +64,7 @@ _NONE = TimeBound(math.inf, math.inf, math.nan, math.nan)
 
 
 def gap_curve(t: npt.ArrayLike, s0: float, landscape: Landscape) -> Array:
-    """Return s_inf + (s0 - s_inf)_+ exp(-mu_f psi t) >= sqrt(2 mu_f (f(w(t)) - f*)).
+    """Return s_inf + (s0 - s_inf)_+ exp(-mu_f psi t), an **upper** bound of sqrt(2 mu_f (f(w(t)) - f*)).
 
     ``s0`` is sqrt(2 mu_f (f(w0) - f*)) or anything larger, such as ||grad f(w0)||. No smallness of
     alpha beyond psi > 0 is needed (alpha L < .828 at worst); NaN where psi <= 0.
@@ -81,7 +81,7 @@ def gap_curve(t: npt.ArrayLike, s0: float, landscape: Landscape) -> Array:
 def gradient_curve(
     t: npt.ArrayLike, gradient_norm: float, sigma: float, alpha: float, mu: float, L: float
 ) -> Array:
-    """Return x_inf + (||g_0|| - x_inf) exp(-zeta_1 t) >= ||grad f(w(t))||.
+    """Return x_inf + (||g_0|| - x_inf) exp(-zeta_1 t), an **upper** bound of ||grad f(w(t))||.
 
     x_inf = L rho sigma/zeta_1. The corrected Lemma 3.8 and Theorem B.2; valid for every ||g_0|| if
     zeta_1 > 0 (alpha below about mu/L^2), NaN otherwise. mu_f and L_f may be given for mu and L
@@ -97,7 +97,7 @@ def gradient_curve(
 
 
 def unique_minimum_level(landscape: Landscape) -> float | None:
-    """Return a level c >= c_inf with m(c) > 0, or None if there is none.
+    """Return c_inf, an **upper** bound of where Crit F lies, if m(c_inf) > 0; None if not.
 
     If there is one, F is m(c)-strongly convex on the convex set V(c), which contains Crit F, and F
     is coercive for alpha L < 1: F has exactly one critical point, its global minimiser. As m
@@ -115,7 +115,7 @@ def unique_minimum_level(landscape: Landscape) -> float | None:
 
 
 def two_phase_time(landscape: Landscape, s0: float, tol: float, level: float) -> float:
-    """Return T_1(c) + log+(K_c/eps)/m(c) for one level c > c_inf.
+    """Return T_1(c) + log+(K_c/eps)/m(c), an **upper** bound of the time, for one level c > c_inf.
 
     T_1(c) = log+((s0 - s_inf)/(s_c - s_inf))/(mu_f psi), s_c = sqrt(2 mu_f c), K_c >= ||grad F|| on
     V(c).
@@ -134,7 +134,7 @@ def two_phase_time(landscape: Landscape, s0: float, tol: float, level: float) ->
 def time_bound(
     landscape: Landscape, s0: float, tol: float, gradient_F_norm: float | None = None
 ) -> TimeBound:
-    """Return the best time bound for ||grad F|| <= ``tol`` along the MAML flow.
+    """Return the best **upper** bound of the time to ||grad F|| <= ``tol`` along the MAML flow.
 
     It replaces Theorem 3.6. The gap curve is cut into stages c_0 > c_1 > ... -> c_inf. From the
     moment tau_j when the flow is certain to be in V(c_j), ||grad F|| <= K_j exp(-int m(c(tau))
@@ -162,10 +162,13 @@ def time_bound(
     # 1e-6
     smallest = max(1e-6 * max(floor, min(tol, excess)), 1e3 * np.finfo(float).tiny)
     offsets = np.geomspace(excess, smallest, _STAGES) if excess > smallest else np.array([smallest])
-    levels = [landscape.level(floor + float(x)) for x in offsets]
+    gaps = [floor + float(x) for x in offsets]
+    levels = [landscape.level(s) for s in gaps]
     rates = np.array([landscape.strong_convexity(c) for c in levels])
-    # V(c) is entered when s <= s_c; inside, f - f* <= c gives ||grad f|| <= sqrt(2 L_f c)
-    starts = np.array([landscape.gradient_bound(landscape.gradient_radius(c)) for c in levels])
+    # V(c) is entered when s <= s_c; inside, f - f* <= c gives ||grad f|| <= sqrt(2 L_f c), here from s,
+    # because c = s^2/(2 mu_f) may be below the smallest float
+    widest = math.sqrt(landscape.L_f / landscape.mu_f)
+    starts = np.array([landscape.gradient_bound(widest * s) for s in gaps])
     starts[0] = min(starts[0], math.inf if gradient_F_norm is None else gradient_F_norm)
     times = (
         np.log(offsets[0] / offsets) / landscape.decay_rate if excess > smallest else np.zeros(1)
@@ -194,7 +197,7 @@ def time_bound(
 def bimaml_time(
     landscape: Landscape, gradient_norm: float, switch_tol: float, tol: float
 ) -> TimeBound:
-    """Return a time bound for BI-MAML with a one-way switch (replaces Theorem 3.7).
+    """Return an **upper** bound of the time of BI-MAML with a one-way switch (replaces Theorem 3.7).
 
     Phase 1, w' = -grad f, takes log+(||g_0||/eps0)/mu_f at most, because (d/dt) ||grad f|| <= -mu_f
     ||grad f||; phase 2 is ``time_bound`` from a point with ||grad f|| <= min(eps0, ||g_0||).
@@ -211,7 +214,7 @@ def bimaml_time(
 def closed_form_alpha(
     mu: float, L: float, kappa: float, sigma: float, switch_tol: float | None = None
 ) -> dict[str, float]:
-    """Return the terms of the closed limit on alpha: 1/(4L), sqrt(mu/L)/(4L), mu/(4 kappa sigma).
+    """Return 1/(4L), sqrt(mu/L)/(4L), mu/(4 kappa sigma), the terms of a **lower** bound of alpha's limit.
 
     Under it F has exactly one critical point and is mu/5-strongly convex on V(sigma^2/(2L)), which
     contains it. For BI-MAML sigma becomes max(sigma, sqrt(L/mu) eps0).
@@ -231,6 +234,7 @@ def closed_form_alpha(
 def closed_form_time(gradient_norm: float, sigma: float, mu: float, L: float, tol: float) -> float:
     """Return (16/(9 mu)) log+((9/5) sqrt(L/mu) ||g_0||/sigma) + (5/mu) log+(1.25 sigma/eps).
 
+    An **upper** bound of the time to ||grad F|| <= eps, and of ``time_bound``.
     Valid for alpha within ``closed_form_alpha`` and sigma > 0 (use ``time_bound`` if sigma = 0).
     """
     if not sigma > 0:
@@ -242,7 +246,10 @@ def closed_form_time(gradient_norm: float, sigma: float, mu: float, L: float, to
 def bimaml_closed_form(
     gradient_norm: float, sigma: float, mu: float, switch_tol: float, tol: float
 ) -> float:
-    """Return (1/mu) log+(||g_0||/eps0) + (5/mu) log+((eps0 + sigma/4)/eps), for alpha as above."""
+    """Return (1/mu) log+(||g_0||/eps0) + (5/mu) log+((eps0 + sigma/4)/eps), for alpha as above.
+
+    An **upper** bound of the time of BI-MAML, and of ``bimaml_time``.
+    """
     return log_ratio(gradient_norm, switch_tol) / mu + 5.0 / mu * log_ratio(
         switch_tol + 0.25 * sigma, tol
     )

@@ -52,7 +52,7 @@ def local_certificate(
     kappa_i: npt.ArrayLike,
     radius: float | None = None,
 ) -> LocalCertificate:
-    r"""Certify a critical point of F near ``z``, e.g. the end of a run.
+    r"""Certify a critical point of F near ``z``, e.g. the end of a run, by a **lower** bound of Hess F.
 
     With b_i = max ||I - alpha Hess f_i||, A_i, g_i^+ = grad f_i(u_i) and H_i^+ = Hess f_i(u_i) at
     z, for ||w - z|| <= R
@@ -110,7 +110,7 @@ def local_certificate(
 
 
 def fallback_gradient_norm(t: float, initial_value: float, lower_bound: float) -> float:
-    """Return sqrt((F(w0) - F_low)/t) >= min over [0, t] of ||grad F||, for any alpha.
+    """Return sqrt((F(w0) - F_low)/t), an **upper** bound of min over [0, t] of ||grad F||, for any alpha.
 
     F(w0) - F(w(t)) = int ||grad F||^2; F_low = sum p_i min f_i serves. The time to ||grad F|| <= K
     is therefore (F(w0) - F_low)/K^2 at most (Lemma D.5 prints the square root of E(0)/K).

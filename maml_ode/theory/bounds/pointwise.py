@@ -42,7 +42,7 @@ def _third_derivative_term(gamma: Numbers, alpha: Numbers, kappa: Numbers, b: Ar
 
 
 def mean_gradient_norm_upper(gradient_norm: Numbers, sigma: Numbers) -> Array:
-    """Return Gamma = sqrt(||g||^2 + sigma^2) >= (sum p_i ||g_i||^2)^(1/2) >= sum p_i ||g_i||.
+    """Return Gamma = sqrt(||g||^2 + sigma^2), an **upper** bound of E||g_i||, **tight** for (E||g_i||^2)^(1/2).
 
     The paper uses ||g|| + sigma.
     """
@@ -52,7 +52,7 @@ def mean_gradient_norm_upper(gradient_norm: Numbers, sigma: Numbers) -> Array:
 def gradient_of_F_upper(
     gradient_norm: Numbers, sigma: Numbers, alpha: Numbers, mu: Numbers, L: Numbers
 ) -> Array:
-    """Return an upper bound of ||grad F||, given ||grad f|| (replaces Lemmas B.3 and D.2).
+    """Return an **upper** bound of ||grad F||, given ||grad f|| (replaces Lemmas B.3 and D.2).
 
     ||grad F|| <= min{ b^2 ||g|| + rho sigma, b^2 sqrt(||g||^2 + sigma^2) }, b = 1 - alpha mu.
 
@@ -66,7 +66,7 @@ def gradient_of_F_upper(
 def gradient_of_f_upper(
     gradient_F_norm: Numbers, sigma: Numbers, alpha: Numbers, mu: Numbers, L: Numbers
 ) -> Array:
-    """Return an upper bound of ||grad f||, given ||grad F|| (replaces Lemma C.1).
+    """Return an **upper** bound of ||grad f||, given ||grad F|| (replaces Lemma C.1).
 
     ||grad f|| <= (||grad F|| + rho sigma)/psi; ``inf`` where psi <= 0.
     """
@@ -79,7 +79,7 @@ def gradient_of_f_upper(
 def descent_lower(
     gradient_norm: Numbers, sigma: Numbers, alpha: Numbers, mu: Numbers, L: Numbers
 ) -> Array:
-    """Return psi ||g||^2 - rho sigma ||g||, a lower bound of <grad f, grad F>.
+    """Return psi ||g||^2 - rho sigma ||g||, a **lower** bound of <grad f, grad F>.
 
     It makes f a Lyapunov function of the MAML flow outside a sublevel set.
     """
@@ -90,7 +90,7 @@ def descent_lower(
 def curvature_lower(
     gamma: Numbers, alpha: Numbers, mu: Numbers, L: Numbers, kappa: Numbers
 ) -> Array:
-    """Return m <= lambda_min(Hess F) (replaces Lemma C.2 and Theorem 3.9).
+    """Return m, a **lower** bound of lambda_min(Hess F) (replaces Lemma C.2 and Theorem 3.9).
 
     m = max{ mu (1 - alpha L)^2 - alpha kappa b Gamma, h_min - alpha kappa b (2 - alpha mu) Gamma }
     with b = 1 - alpha mu and Gamma >= E||grad f_i||. For mu < 0, mu b^2 takes the place of mu (1 -
@@ -110,7 +110,7 @@ def curvature_lower(
 def curvature_upper(
     gamma: Numbers, alpha: Numbers, mu: Numbers, L: Numbers, kappa: Numbers
 ) -> Array:
-    """Return M >= lambda_max(Hess F) (replaces Lemma C.2 and Theorem 3.9; needs L >= 0).
+    """Return M, an **upper** bound of lambda_max(Hess F), L >= 0 (replaces Lemma C.2 and Theorem 3.9).
 
     M = min{ L b^2 + alpha kappa b Gamma, h_max + alpha kappa b (2 - alpha mu) Gamma }. F is not
     globally smooth if kappa > 0: M grows with Gamma.
@@ -128,7 +128,7 @@ def task_curvature_lower(
     L_i: Numbers,
     kappa_i: Numbers,
 ) -> Array:
-    """Return the per-task form of ``curvature_lower`` from ||grad f_i||, last axis the task.
+    """Return the per-task **lower** bound of lambda_min(Hess F) from ||grad f_i||, last axis the task.
 
     sum p_i max{ mu_i a_i^2 - alpha kappa_i b_i ||g_i||, h_min,i - alpha kappa_i b_i (1 + b_i)
     ||g_i|| }.
@@ -146,7 +146,7 @@ def task_curvature_upper(
     L_i: Numbers,
     kappa_i: Numbers,
 ) -> Array:
-    """Return the per-task form of ``curvature_upper`` from ||grad f_i||, last axis the task."""
+    """Return the per-task **upper** bound of lambda_max(Hess F) from ||grad f_i||, last axis the task."""
     upper = curvature_upper(gradient_norms, alpha, mu_i, L_i, kappa_i)
     result: Array = (_f(weights) * upper).sum(axis=-1)
     return result

@@ -61,7 +61,7 @@ def contraction_range(alpha: Numbers, mu: Numbers, L: Numbers) -> tuple[Array, A
 
 
 def psi(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
-    """Return psi = min lambda_min((A A' + A' A)/2), attained.
+    """Return psi = min lambda_min((A A' + A' A)/2): **tight**.
 
     psi = (1 - alpha L)^2 if 3a >= b (true whenever alpha L <= 2/3), else c0^2/2 - r^2. It is
     positive iff a > (3 - 2 sqrt 2) b. For d = 1 all factors commute and a^2 holds for every alpha
@@ -74,15 +74,15 @@ def psi(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
 
 
 def psi_limit(mu: float, L: float) -> float:
-    """Return the supremum of alpha <= 1/L with psi > 0: (1 - t)/(L - t mu), t = 3 - 2 sqrt 2."""
+    """Return the supremum of alpha <= 1/L with psi > 0, **tight**: (1 - t)/(L - t mu), t = 3 - 2 sqrt 2."""
     t = 3.0 - 2.0 * np.sqrt(2.0)
     return float((1.0 - t) / (L - t * mu))
 
 
 def rho(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
-    """Return rho = max ||A A' - c I|| with c = (a^2 + b^2)/2.
+    """Return rho = max ||A A' - c I|| with c = (a^2 + b^2)/2: **tight** for this c.
 
-    rho = (b - a) sqrt((a^2 + b^2)/2), attained; rho = alpha (L - mu)(1 + O(alpha L)) <= alpha L,
+    rho = (b - a) sqrt((a^2 + b^2)/2) = alpha (L - mu)(1 + O(alpha L)) <= alpha L,
     and 0 if L = mu (one common Hessian: no bias). Other centres c give at most a few per cent less.
     """
     a, b = contraction_range(alpha, mu, L)
@@ -90,7 +90,7 @@ def rho(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
 
 
 def defect_norm(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
-    """Return max ||I - A A'||, attained (mu >= 0).
+    """Return max ||I - A A'||: **tight** (mu >= 0).
 
     With k = 1 - c0^2: 1 - (1 - alpha L)^2 if c0 (k + r^2) >= 2 r sqrt k (true whenever alpha L <= 2
     - sqrt 2), else (k + r^2)/sqrt k. The supremum over mu and alpha L <= 1 is 2/sqrt 3. The paper's
@@ -115,13 +115,13 @@ def h(eigenvalue: Numbers, alpha: Numbers) -> Array:
 
 
 def h_min(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
-    """Return min of h over [mu, L] for alpha <= 1/L: h rises, then falls, so min(h(mu), h(L))."""
+    """Return min of h over [mu, L] for alpha <= 1/L, **tight**: h rises, then falls, so min(h(mu), h(L))."""
     contraction_range(alpha, mu, L)
     return np.minimum(h(mu, alpha), h(L, alpha))
 
 
 def h_max(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
-    """Return max of h over [mu, L], alpha <= 1/L.
+    """Return max of h over [mu, L], alpha <= 1/L: **tight**.
 
     4/(27 alpha) if mu <= 1/(3 alpha) <= L, else max(h(mu), h(L)).
 
@@ -140,7 +140,7 @@ def h_max(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
 
 
 def zeta_corrected(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
-    """Return zeta_1 = (L + mu) psi/2 - (L - mu)(1 - alpha mu)^2/2, the decay rate of ||grad f||.
+    """Return zeta_1 = (L + mu) psi/2 - (L - mu)(1 - alpha mu)^2/2, a **lower** bound of ||grad f||'s decay.
 
     g'H A A' g >= zeta_1 ||g||^2 for mu I <= H <= L I: write H = (L + mu)/2 I + (L - mu)/2 Z',
     ||Z'|| <= 1. It replaces zeta = mu - (5/4) L^2 alpha (L^3 alpha^2 + 2 L^2 alpha + 2) of Lemma
@@ -156,7 +156,7 @@ def zeta_corrected(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
 
 
 def zeta_corrected_limit(mu: float, L: float) -> float:
-    """Return the supremum of alpha with zeta_1 > 0: (1 - t)/(L - t mu).
+    """Return the supremum of alpha with zeta_1 > 0, **tight** for zeta_1: (1 - t)/(L - t mu).
 
     With q = sqrt((L - mu)/(L + mu)), t = q while q >= 1/3 (L >= 1.25 mu), else t = 3 - 2 sqrt(2 (1
     - q^2)), where the second branch of psi is the active one. Using t = q throughout would be

@@ -29,7 +29,7 @@ Numbers = npt.ArrayLike
 def inner_steps_factors(
     alpha: Numbers, mu: Numbers, L: Numbers, inner_steps: int
 ) -> tuple[Array, Array, Array]:
-    """Return (psi_k, rho_k, b^(2k)) for k inner steps, in place of (psi, rho, b^2).
+    """Return (psi_k, rho_k, b^(2k)) for k inner steps: **lower**, **upper** and **upper** as (psi, rho, b^2).
 
     grad F_i is a product of 2k factors c0 + r X, ||X|| <= 1, times grad f_i; so it differs from
     c0^(2k) by at most rho_k = b^(2k) - c0^(2k), and psi_k = 2 c0^(2k) - b^(2k) <= lambda_min of its
@@ -44,7 +44,7 @@ def inner_steps_factors(
 def inner_steps_curvature(
     gamma: Numbers, alpha: Numbers, mu: Numbers, L: Numbers, kappa: Numbers, inner_steps: int
 ) -> tuple[Array, Array]:
-    """Return bounds (lower, upper) of the spectrum of Hess F for k inner steps, mu >= 0.
+    """Return a **lower** and an **upper** bound of the spectrum of Hess F for k inner steps, mu >= 0.
 
     mu a^(2k) - e and L b^(2k) + e, e = alpha kappa b^(2k-1) (1 + b + ... + b^(k-1)) Gamma, Gamma >=
     E||grad f_i||.
@@ -65,7 +65,7 @@ def inner_steps_curvature(
 
 
 def fomaml_factors(alpha: Numbers, mu: Numbers, L: Numbers) -> tuple[Array, Array]:
-    """Return (1 - alpha L, alpha (L - mu)/2), which replace (psi, rho) for the FO-MAML flow.
+    """Return (1 - alpha L, alpha (L - mu)/2), **tight**, which replace (psi, rho) for the FO-MAML flow.
 
     <grad f, E grad f_i(u_i)> >= (1 - alpha L) ||grad f||^2 - alpha (L - mu) sigma ||grad f||/2; no
     kappa is needed.
@@ -75,7 +75,7 @@ def fomaml_factors(alpha: Numbers, mu: Numbers, L: Numbers) -> tuple[Array, Arra
 
 
 def fomaml_floor(alpha: Numbers, mu: Numbers, L: Numbers, mean_query_norm: Numbers) -> Array:
-    """Return alpha (L - mu)/2 E||grad f_i(u_i)|| >= ||grad F|| where FO-MAML is stationary.
+    """Return alpha (L - mu)/2 E||grad f_i(u_i)||, a **tight** bound of ||grad F|| where FO-MAML rests.
 
     It is 0 if L = mu. There E grad f_i(u_i) = 0, hence grad F = E(A_i - c0) grad f_i(u_i).
     """
@@ -83,18 +83,19 @@ def fomaml_floor(alpha: Numbers, mu: Numbers, L: Numbers, mean_query_norm: Numbe
 
 
 def moreau_curvature(lam: Numbers, mu: Numbers, L: Numbers) -> tuple[Array, Array]:
-    """Return mu lam/(mu + lam), L lam/(L + lam): the range of the Hessian of E of Moreau envelopes.
+    """Return mu lam/(mu + lam), L lam/(L + lam): the **tight** range of the Hessian of Moreau envelopes.
 
     No kappa, sigma or limit on lam: its flow converges linearly from everywhere (mu > 0).
     """
     x, low, high = (np.asarray(v, dtype=np.float64) for v in (lam, mu, L))
-    return low * x / (low + x), high * x / (high + x)
+    # an infinite lam, 1/alpha at a tiny alpha, gives mu and L
+    return low / (1.0 + low / x), high / (1.0 + high / x)
 
 
 def imaml_curvature_lower(
     lam: Numbers, mu: Numbers, L: Numbers, kappa: Numbers, mean_prox_gradient_norm: Numbers
 ) -> Array:
-    """Return a lower bound of lambda_min(Hess F) for iMAML, F = E f_i(prox_i).
+    """Return a **lower** bound of lambda_min(Hess F) for iMAML, F = E f_i(prox_i).
 
     prox_i = argmin f_i + lam/2 ||. - w||^2. The bound is
     min{q(mu), q(L)} - (kappa/lam) (lam/(lam + mu))^3 E||grad f_i(prox_i)||, q(x) = lam^2 x/(lam +

@@ -74,7 +74,7 @@ class Landscape:
 
     @property
     def gap_floor(self) -> float:
-        """s_inf = rho sigma/psi: f descends while sqrt(2 mu_f (f - f*)) exceeds it; or ``inf``."""
+        """s_inf = rho sigma/psi, **upper**: f descends while sqrt(2 mu_f (f - f*)) exceeds it; or ``inf``."""
         product = self.rho * self.sigma
         if not math.isfinite(product) or self.psi <= 0:
             return 0.0 if product == 0 and self.psi > 0 else math.inf
@@ -82,17 +82,17 @@ class Landscape:
 
     @property
     def level_floor(self) -> float:
-        """c_inf = s_inf^2/(2 mu_f): V(c), c >= c_inf, is invariant; Crit F lies in V(c_inf)."""
+        """c_inf = s_inf^2/(2 mu_f), **upper**: V(c), c >= c_inf, is invariant; Crit F lies in V(c_inf)."""
         return self.gap_floor**2 / (2.0 * self.mu_f)
 
     @property
     def minimizer_distance(self) -> float:
-        """s_inf/mu_f, an upper bound of the distance from argmin f to every critical point of F."""
+        """s_inf/mu_f, an **upper** bound of the distance from argmin f to every critical point of F."""
         return self.gap_floor / self.mu_f
 
     @property
     def decay_rate(self) -> float:
-        """mu_f psi, the rate at which sqrt(2 mu_f (f - f*)) falls to s_inf."""
+        """mu_f psi, a **lower** bound of the rate at which sqrt(2 mu_f (f - f*)) falls to s_inf."""
         return self.mu_f * self.psi
 
     def level(self, s: float) -> float:
@@ -100,19 +100,19 @@ class Landscape:
         return s * s / (2.0 * self.mu_f)
 
     def gradient_radius(self, c: float) -> float:
-        """Return sqrt(2 L_f c) >= ||grad f|| on V(c)."""
+        """Return sqrt(2 L_f c), an **upper** bound of ||grad f|| on V(c), **tight** for quadratics."""
         return math.sqrt(2.0 * self.L_f * c)
 
     def deviation(self, c: float) -> float:
-        """Return an upper bound of sd on V(c)."""
+        """Return an **upper** bound of sd on V(c)."""
         return min(self.sigma_cap, self.sigma + self.nu * self.gradient_radius(c))
 
     def mean_gradient_norm(self, c: float) -> float:
-        """Return Gamma_c = sqrt(2 L_f c + sd^2) >= E||grad f_i|| on V(c)."""
+        """Return Gamma_c = sqrt(2 L_f c + sd^2), an **upper** bound of E||grad f_i|| on V(c)."""
         return math.hypot(self.gradient_radius(c), self.deviation(c))
 
     def gradient_bound(self, gradient_norm: float) -> float:
-        """Return an upper bound of ||grad F|| where ||grad f|| <= ``gradient_norm``."""
+        """Return an **upper** bound of ||grad F|| where ||grad f|| <= ``gradient_norm``."""
         deviation = min(self.sigma_cap, self.sigma + self.nu * gradient_norm)
         b2 = self.b**2
         return min(
@@ -120,7 +120,7 @@ class Landscape:
         )
 
     def strong_convexity(self, c: float) -> float:
-        """Return m(c) <= lambda_min(Hess F) on V(c); it decreases in c and may be negative."""
+        """Return m(c), a **lower** bound of lambda_min(Hess F) on V(c); it decreases in c and may be negative."""
         if not math.isfinite(self.kappa):
             return -math.inf
         gamma = self.mean_gradient_norm(c)
@@ -130,7 +130,7 @@ class Landscape:
         return m
 
     def smoothness(self, c: float) -> float:
-        """Return M(c) >= lambda_max(Hess F) on V(c)."""
+        """Return M(c), an **upper** bound of lambda_max(Hess F) on V(c)."""
         if not math.isfinite(self.kappa):
             return math.inf
         gamma = self.mean_gradient_norm(c)

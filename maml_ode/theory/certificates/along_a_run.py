@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, check_real
+from maml_ode._validation import Array, check_real, shown
+from maml_ode.flows import Flow
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.sizes import MATRIX_ON_A_PATH
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.bounds import pointwise
 from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
 from maml_ode.theory.certificates.bounding_curves import bounding_curves
+from maml_ode.theory.certificates.followed import check_identity, followed_gradients
 from maml_ode.theory.certificates.setting import Point
+from maml_ode.theory.evaluation import extreme_eigenvalues, objective_hessian
 from maml_ode.theory.family_constants.find import constants as find_constants
-from maml_ode.theory.family_constants.model import Constants
+from maml_ode.theory.family_constants.model import Constants, checked_constants
 from maml_ode.theory.quantities import Status, worst
 from maml_ode.theory.regions import Sublevel, enclosing_ball
 from maml_ode.trajectory import Trajectory
@@ -106,35 +109,49 @@ class Monitor:
         return ax
 
 
+@np.errstate(all="ignore")  # what is not finite is no bound
 def monitor(
-    trajectory: Trajectory, tasks: TaskFamily, alpha: float, constants: Constants | None = None
+    trajectory: Trajectory,
+    tasks: TaskFamily,
+    alpha: float,
+    constants: Constants | None = None,
+    flow: Flow | None = None,
 ) -> Monitor:
     """Compare a trajectory of MAML or BI-MAML with the curves and inequalities of the theory.
 
     Parameters
     ----------
     trajectory : Trajectory
-        From `solve` or `euler`. For flows other than MAML and BI-MAML only the pointwise
+        From `solve` or `euler`. The curves are those of the gradients that its path follows, grad F
+        or grad f phase by phase; where it follows neither (FO-MAML, say) only the pointwise
         inequalities apply.
     tasks : TaskFamily
     alpha : float
         Those of the run.
     constants : Constants, optional
         Found by `maml_ode.theory.constants` if not given.
+    flow : Flow, optional
+        The flow that the run is claimed to be made with; its identity is compared with the run's.
 
     Raises
     ------
     ValueError
-        If the trajectory is not one of these tasks with this alpha and one inner step, or for mu <=
-        0 or alpha >= 1/L, where none of the curves exists unless F is quadratic.
+        If the trajectory is not one of these tasks with this alpha and one inner step, or not of
+        ``flow``, or for mu <= 0 or alpha >= 1/L, where none of the curves exists unless F is
+        quadratic.
     """
+    if not isinstance(trajectory, Trajectory):
+        raise TypeError(f"trajectory must be a Trajectory, not {shown(trajectory)}.")
+    checked_family(tasks)
     step = check_real("alpha", alpha, minimum=0.0)
     if trajectory.y.shape[0] != tasks.dim:
         raise ValueError(
             f"trajectory has d = {trajectory.y.shape[0]}, but tasks has d = {tasks.dim}; "
             "pass the tasks that the run was made with."
         )
-    k = find_constants(tasks) if constants is None else constants
+    if flow is not None:
+        check_identity(trajectory, flow)
+    k = find_constants(tasks) if constants is None else checked_constants(constants)
     f, F = ExpectedLoss(tasks), MAMLLoss(tasks, step)
     form = F.quadratic_form
     facts = None if form is None or not QuadraticFacts(form).unique else QuadraticFacts(form)
@@ -157,20 +174,18 @@ def monitor(
             strict=True,
         )
     )
-    if trajectory.flow_name in ("MAML", "BI-MAML") and not np.allclose(
-        np.nan_to_num(trajectory.grad_norm - columns["grad_norm"]),
-        0.0,
-        rtol=0.0,
-        atol=1e-6 * (1.0 + float(columns["grad_norm"].max())),
+    if not any(
+        _agree(trajectory.grad_norm, columns[name]) for name in ("grad_norm", "task_grad_norm")
     ):
         raise ValueError(
             "the trajectory's ||grad F|| is not that of MAMLLoss(tasks, alpha): pass the tasks and the "
             "alpha that the run was made with (one inner step, no query family)."
         )
+    followed = followed_gradients(trajectory, f, F)
     least = math.nan if k.minimizer is None else f.value(k.minimizer)
     gap = np.array([f.value(point.w) for point in points]) - least
     norms = columns["task_grad_norm"], columns["grad_norm"]
-    curves = bounding_curves(trajectory, k, step, facts, gap, *norms)
+    curves = bounding_curves(trajectory, followed, k, step, facts, gap, *norms)
     status = worst(k.mu, k.L, k.mu_f, k.L_f, Status.BOUND)
     if math.isfinite(k.kappa):
         status = worst(status, k.kappa)
@@ -211,6 +226,13 @@ def monitor(
     )
 
 
+def _agree(recorded: Array, computed: Array) -> bool:
+    """Whether a run's own norms are those of an objective; a run without diagnostics agrees with all."""
+    known = np.isfinite(recorded)
+    scale = float(computed[known].max(initial=0.0))
+    return bool((np.abs(recorded - computed)[known] <= 1e-6 * scale).all())
+
+
 def _slacks(F: MAMLLoss, k: Constants, point: Point) -> tuple[float, float, float]:
     norm, sd = point.gradient_norm, point.deviation
     arguments = (F.alpha, k.mu.value, k.L.value)
@@ -220,7 +242,7 @@ def _slacks(F: MAMLLoss, k: Constants, point: Point) -> tuple[float, float, floa
     if F.has_hessian and F.dim <= MATRIX_ON_A_PATH and math.isfinite(k.kappa):
         norms = np.linalg.norm(point.gradients, axis=1)
         task = (norms, k.weights, F.alpha, k.mu_i, k.L_i, k.kappa_i)
-        values = np.linalg.eigvalsh(F.hessian(point.w))
+        values = extreme_eigenvalues(objective_hessian(F, point.w))
         hessian = min(
             float(values[0]) - float(pointwise.task_curvature_lower(*task)),
             float(pointwise.task_curvature_upper(*task)) - float(values[-1]),

@@ -8,6 +8,7 @@ then certain.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from maml_ode._validation import Array
 from maml_ode.theory.bounds import descent_steps, flow_times, printed
 from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
 from maml_ode.theory.bounds.sublevel_sets import Landscape, landscapes
+from maml_ode.theory.certificates.followed import Followed
 from maml_ode.theory.family_constants.model import Constants
 from maml_ode.trajectory import Trajectory
 
@@ -23,6 +25,7 @@ __all__ = ["bounding_curves"]
 
 def bounding_curves(
     run: Trajectory,
+    followed: Mapping[int, Followed],
     k: Constants,
     alpha: float,
     facts: QuadraticFacts | None,
@@ -35,7 +38,8 @@ def bounding_curves(
     Parameters
     ----------
     run : Trajectory
-        Of MAML or BI-MAML; all curves of another flow are NaN.
+    followed : mapping of int to "f", "F" or None
+        The gradient that each phase follows; where it is neither, all curves are NaN.
     k : Constants
     alpha : float
     facts : QuadraticFacts or None
@@ -52,8 +56,6 @@ def bounding_curves(
     n = run.t.size
     names = ("gap_bound", "task_grad_bound", "grad_bound", "printed_bound")
     curves = {name: np.full(n, np.nan) for name in names}
-    if run.flow_name not in ("MAML", "BI-MAML"):
-        return curves
     standing = k.mu > 0 and alpha * k.L < 1.0
     models = landscapes(k, alpha) if standing and math.isfinite(k.kappa) else []
     usable = [model for model in models if math.isfinite(model.gap_floor)]
@@ -64,7 +66,10 @@ def bounding_curves(
         s0 = norm_f[rows.start]
         if math.isfinite(gap[rows.start]) and k.mu_f > 0:
             s0 = min(s0, math.sqrt(2.0 * k.mu_f * max(gap[rows.start], 0.0)) + 1e-12 * (1 + s0))
-        if run.flow_name == "BI-MAML" and run.phase[rows.start] == 0:
+        kind = followed[int(run.phase[rows.start])]
+        if kind is None:
+            continue
+        if kind == "f":
             rate = float(k.mu_f)
             if not rate > 0:
                 continue

@@ -14,6 +14,8 @@ __all__ = ["which_guarantee"]
 def which_guarantee(setting: Setting, found: Certificates) -> Certificate:
     """Choose the strongest statement that holds, and say it in one sentence (C20)."""
     unique, time, local = found["unique_minimum"], found["time_bound"], found["local_minimum"]
+    # a search that was not made has a certificate without a formula
+    quadratic = any(item.name == "quadratic_exact" and item.formula for item in found)
     estimated = unique.status is Status.ESTIMATE
     manner = "is estimated to have" if estimated else "has"
     promise = ""
@@ -23,12 +25,12 @@ def which_guarantee(setting: Setting, found: Certificates) -> Certificate:
             f", and {time.bound:.4g} units of time of the MAML flow from w0 {verb} ||grad F|| below "
             f"{setting.tol:g}"
         )
-    if setting.tasks.quadratic is not None and unique.holds:
+    if quadratic and unique.holds:
         text = (
             f"Quadratic tasks: F {manner} exactly one critical point, its global minimum{promise}."
         )
         return _guarantee(text, True, unique.status)
-    if setting.tasks.quadratic is not None:
+    if quadratic:
         text = "Quadratic tasks whose G = E H_i (I - alpha H_i)^2 is not positive definite: F "
         text += "has no unique minimum." if unique.holds is False else "may have no unique minimum."
         return _guarantee(text, None, unique.status)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from maml_ode.theory.bounds import printed
 from maml_ode.theory.bounds.descent_steps import (
     IterationBound,
@@ -16,7 +14,7 @@ from maml_ode.theory.bounds.flow_times import TimeBound, bimaml_time, time_bound
 from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
 from maml_ode.theory.certificates.certificate import Certificate, Hypothesis
 from maml_ode.theory.certificates.setting import Setting
-from maml_ode.theory.quantities import Status, worst
+from maml_ode.theory.quantities import Status, safe_side, worst
 
 __all__ = ["bimaml_certificate", "iteration_certificate", "time_certificate"]
 
@@ -55,25 +53,23 @@ def time_certificate(setting: Setting) -> Certificate:
         if not facts.unique:
             return Certificate(
                 name, statement, "log(||grad F(w0)||/tol)/lambda_min(G)", (), None,
-                note="G is not positive definite: no rate",
+                note=f"G is not {'known to be ' if facts.singular else ''}positive definite: no rate",
             )  # fmt: skip
-        bound = (
-            max(math.log(start.gradient_F_norm / setting.tol), 0.0) / facts.rate
-            if (start.gradient_F_norm > 0)
-            else 0.0
-        )
+        bound = facts.time_bound(start.w, setting.tol)
         value = facts.stationarity_time(start.w, setting.tol)
+        exact = value.status is Status.EXACT
         return Certificate(
             name,
             statement,
             "log(||grad F(w0)||/tol)/lambda_min(G)",
             (),
             True,
-            value=value,
+            value=value.value,
             bound=bound,
             slack=bound - value,
+            status=value.status,
             printed=printed_time,
-            note="quadratic losses: the value is the exact time",
+            note=f"quadratic losses: the value is the {'exact' if exact else 'computed'} time",
         )
     best, hypotheses = TimeBound(math.inf, math.inf, math.nan, math.nan), list(setting.standing())
     reach = math.nan
@@ -131,17 +127,26 @@ def bimaml_certificate(setting: Setting) -> Certificate:
         first = QuadraticFacts(form)
         if not (facts.unique and first.unique):
             return Certificate(
-                name, statement, formula, (), None, note="Hess f or Hess F is not positive definite"
+                name,
+                statement,
+                formula,
+                (),
+                None,
+                note="Hess f or Hess F is not known to be positive definite",
             )
         switch = first.stationarity_time(start.w, eps0)
         state = first.state(switch, start.w)
-        entry = float(np.linalg.norm(facts.form.gradient(state)))
-        value = switch + facts.stationarity_time(state, setting.tol)
-        bound = _log_plus(start.gradient_norm / eps0) / first.rate
-        bound += _log_plus(entry / setting.tol) / facts.rate
+        second = facts.stationarity_time(state, setting.tol)
+        error = facts.smoothness * 2.0 * first.state_error(switch, start.w) if switch > 0 else 0.0
+        entry = facts.gradient_norm(state) + error
+        value = switch + second
+        bound = first.time_bound(start.w, eps0) + facts.decay_time(entry, setting.tol)
+        status = worst(switch, second, safe_side(entry, error, above=True))
+        manner = "exact" if status is Status.EXACT else "computed"
         return Certificate(
             name, statement, formula, (), True, value=value, bound=bound, slack=bound - value,
-            printed=old, note=f"quadratic losses: exact; the switch is at t = {switch:.6g}",
+            status=status, printed=old,
+            note=f"quadratic losses: {manner}; the switch is at t = {switch:.6g}",
         )  # fmt: skip
     best, reach = math.inf, math.nan
     hypotheses = list(setting.standing())
@@ -169,10 +174,6 @@ def bimaml_certificate(setting: Setting) -> Certificate:
     )
 
 
-def _log_plus(x: float) -> float:
-    return math.log(x) if x > 1.0 else 0.0
-
-
 def iteration_certificate(setting: Setting) -> Certificate:
     """Return a number of gradient steps on F to ||grad F|| <= tol, at a step size that it names (C12)."""
     name = "iteration_bound"
@@ -193,16 +194,11 @@ def iteration_certificate(setting: Setting) -> Certificate:
     if facts is not None:
         if not facts.unique:
             return Certificate(name, statement, "", (), None, note="G is not positive definite")
-        step = 1.0 / facts.smoothness
-        # at one common eigenvalue the step is exact but for the rounding of step_size
-        factor = max(1.0 - step * facts.rate, 1e-14)
-        steps = 0.0
-        if start.gradient_F_norm > setting.tol:
-            ratio = math.log(start.gradient_F_norm / setting.tol)
-            steps = float(math.ceil(ratio / -math.log(factor) * (1 + 1e-12)))
+        step = 1.0 / float(facts.smoothness)
         return Certificate(
             name, statement, "(1 - step_size lambda_min(G))^n ||grad F(w0)|| <= tol", (), True,
-            bound=steps, note=f"with step_size = 1/lambda_max(G) = {step!r}",
+            bound=facts.iterations(start.w, setting.tol, step), status=Status.BOUND,
+            note=f"with step_size = 1/lambda_max(G) = {step!r}",
         )  # fmt: skip
     best, step, reach = IterationBound(math.inf, math.inf, math.nan, math.nan), math.nan, math.nan
     hypotheses = list(setting.standing())

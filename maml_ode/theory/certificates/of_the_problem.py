@@ -93,9 +93,10 @@ def quadratic_exact(setting: Setting) -> Certificate | None:
         "G = E H_i (I - alpha H_i)^2",
         (),
         None if facts.singular else True,
-        value=facts.rate,
+        value=facts.rate.value,
         bound=0.0,
-        slack=facts.rate,
+        slack=facts.rate.value,
+        status=facts.status,
         note=f"eigenvalues of G in [{facts.rate:.4g}, {facts.smoothness:.4g}]"
         + ("; singular to rounding" if facts.singular else ""),
     )
@@ -122,7 +123,7 @@ def alpha_certificate(setting: Setting) -> Certificate:
             statement,
             "any alpha with G = E H_i (I - alpha H_i)^2 positive definite",
             (),
-            True if facts.unique else (None if facts.singular else False),
+            facts.definite,
             value=setting.alpha,
             bound=math.inf,
             slack=math.inf,
@@ -176,10 +177,11 @@ def unique_minimum(setting: Setting) -> Certificate:
             statement,
             "lambda_min(G) > 0",
             (),
-            True if facts.unique else (None if facts.singular else False),
-            value=facts.rate,
+            facts.definite,
+            value=facts.rate.value,
             bound=0.0,
-            slack=facts.rate,
+            slack=facts.rate.value,
+            status=facts.rate.status,
             printed=printed,
             note="by the eigenvalues of G" + (": singular to rounding" if facts.singular else ""),
         )
@@ -260,9 +262,11 @@ def step_size_certificate(setting: Setting) -> Certificate:
     )
     if facts is not None:
         limit = facts.step_size_limit
+        note = "exact, everywhere" if limit.status is Status.EXACT else "a lower bound, everywhere"
         return replace(
-            certificate, holds=True, value=limit, bound=limit, slack=0.0, note="exact, everywhere"
-        )
+            certificate, holds=True, value=limit.value, bound=limit.value, slack=0.0,
+            status=limit.status, note=note,
+        )  # fmt: skip
     value = None
     small = setting.tasks.dim <= MATRIX_ONCE
     if setting.start is not None and setting.F.has_hessian and small:

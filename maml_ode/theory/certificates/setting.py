@@ -93,9 +93,9 @@ class Setting:
 
     @cached_property
     def quadratic(self) -> QuadraticFacts | None:
-        """Exact facts, if F is quadratic."""
+        """Exact facts, if F is quadratic and its terms are finite numbers."""
         form = self.F.quadratic_form
-        return None if form is None else QuadraticFacts(form)
+        return None if form is None or not all_finite(form.G, form.c) else QuadraticFacts(form)
 
     @cached_property
     def start(self) -> Point | None:

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode._validation import Array, freeze
+from maml_ode._validation import Array, freeze, shown
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.theory.evaluation import norm, task_gradients
 from maml_ode.theory.minimizer import expected_loss_minimizer
 from maml_ode.theory.quantities import Quantity, Status, worst
-from maml_ode.theory.regions import Ball, Region, Sublevel, enclosing_ball
+from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball
 
 __all__ = ["Constants", "Finder", "assemble", "deviation", "find_by_class", "register"]
 
@@ -121,6 +121,16 @@ def register(family: type[Any]) -> Callable[[Finder], Finder]:
     return decorate
 
 
+def checked_constants(given: Constants) -> Constants:
+    """Return ``given`` if it is what `maml_ode.theory.constants` returns; else raise TypeError."""
+    if not isinstance(given, Constants):
+        raise TypeError(
+            "constants must come from maml_ode.theory.constants(tasks, region), not be "
+            f"{shown(given)}."
+        )
+    return given
+
+
 def assemble(
     tasks: TaskFamily,
     region: Region | None,
@@ -164,7 +174,9 @@ def assemble(
     mean_low = float(p @ mu_i) if mu_f is None else mu_f
     mean_high = float(p @ L_i) if L_f is None else L_f
     if mean_low > 0 and minimizer is None:
-        start = region.center if isinstance(region, Ball) else None
+        start = None
+        if isinstance(region, (Ball, Interval)):
+            start = enclosing_ball(region, None, math.nan).center
         minimizer = expected_loss_minimizer(tasks, start)
     if sigma0 is None:
         sigma0 = math.inf

@@ -7,11 +7,12 @@ import math
 import numpy as np
 
 from maml_ode._validation import Array
+from maml_ode.objectives.spectrum import EPS, Spectrum, solver_error
 from maml_ode.tasks.base import QuadraticTerms, TaskFamily
 from maml_ode.tasks.quadratic import Quadratic
+from maml_ode.theory.evaluation import norm
 from maml_ode.theory.family_constants.model import Constants, assemble, deviation, register
-from maml_ode.theory.minimizer import rounding_of
-from maml_ode.theory.quantities import Status
+from maml_ode.theory.quantities import Status, safe_side
 from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball
 
 __all__ = ["quadratic_constants"]
@@ -28,58 +29,80 @@ def _from_family(tasks: TaskFamily, region: Region | None) -> Constants:
 def quadratic_constants(
     tasks: TaskFamily, terms: QuadraticTerms, region: Region | None
 ) -> Constants:
-    """Return the exact constants: eigenvalues of H_i and of the mean Hessian G, kappa = 0.
+    """Return the constants: eigenvalues of H_i and of the mean Hessian G, kappa = 0.
 
+    Exact to 1e-10 relative, or on the safe side by what rounding may have done to an eigenvalue.
     sd is bounded iff all H_i are equal, sigma^2 = sum p_i ||b_i - b||^2; otherwise the affine pair
     is sharp in nu, nu^2 = lambda_max(G^-1 E[(H_i - G)^2] G^-1), and on a region sigma is a bound.
     """
     p = tasks.weights
-    eigenvalues: Array = np.asarray(np.linalg.eigvalsh(terms.H), dtype=np.float64)
+    names = ("mu", "L", "kappa", "mu_f", "L_f", "sigma", "sigma0", "nu")
+    status = dict.fromkeys(names, Status.EXACT)
+    notes = {"kappa": "quadratic losses", "mu": "eigenvalues", "L": "eigenvalues"}
+
+    values: Array = np.asarray(np.linalg.eigvalsh(terms.H), dtype=np.float64)
+    formed = np.zeros(tasks.n_tasks) if terms.H_error is None else terms.H_error
+    radii = np.abs(values).max(axis=1)
+    errors = formed + np.array([solver_error(tasks.dim, radius) for radius in radii])
+    mu_i, L_i = np.empty(tasks.n_tasks), np.empty(tasks.n_tasks)
+    for i, (ends, error) in enumerate(zip(values[:, [0, -1]], errors, strict=True)):
+        low, high = safe_side(ends[0], error, above=False), safe_side(ends[1], error, above=True)
+        mu_i[i], L_i[i] = low, high
+        for name, end in (("mu", low), ("L", high)):
+            if end.status is Status.BOUND:
+                status[name], notes[name] = Status.BOUND, f"eigenvalues, {end.note}"
+
     mean = np.tensordot(p, terms.H, 1)
-    mean_eigenvalues: Array = np.asarray(np.linalg.eigvalsh(mean), dtype=np.float64)
+    own = Spectrum.of_matrix(mean, float(p @ (formed + tasks.n_tasks * EPS * radii)))
+    mu_f = safe_side(own.smallest, float(own.error[0]), above=False)
+    L_f = safe_side(own.largest, float(own.error[-1]), above=True)
+    status["mu_f"], status["L_f"] = mu_f.status, L_f.status
+    notes |= {"mu_f": mu_f.note, "L_f": L_f.note}
+
     spread = terms.H - mean
     second = np.zeros_like(mean)
     for weight, block in zip(p, spread, strict=True):
         second += weight * (block @ block)
-    common = float(np.abs(spread).max()) <= 1e-14 * float(np.abs(terms.H).max())
+    counted = p > 0
+    common = bool((terms.H[counted] == terms.H[counted][0]).all())
     sigma0 = nu = sigma = math.inf
     minimizer: Array | None = None
-    status = dict.fromkeys(("mu", "L", "kappa", "mu_f", "L_f", "sigma0", "nu"), Status.EXACT)
-    status["sigma"] = Status.EXACT
-    notes = {"kappa": "quadratic losses", "mu": "eigenvalues", "L": "eigenvalues"}
-    for name, values in (("mu", eigenvalues), ("mu_f", mean_eigenvalues[None])):
-        error = rounding_of(values)
-        vague = np.abs(values[:, 0]) <= error
-        if vague.any():
-            # Zero or not: rounding decides. Below it lies what is proved.
-            values[vague, 0] -= error[vague]
-            status[name], notes[name] = Status.BOUND, "singular to rounding"
     if common:
         sigma, nu = deviation(terms.b, p), 0.0
         sigma0 = sigma
         notes["sigma"] = "all Hessians are equal"
     else:
         notes["sigma"] = "unbounded: the tasks' Hessians differ"
-    if mean_eigenvalues[0] > 0:
+    if own.is_positive_definite:
         minimizer = np.asarray(np.linalg.solve(mean, p @ terms.b), dtype=np.float64)
         if not common:
+            widest = 0.5 * float(L_i.max() - mu_i.min()) / float(mu_f)
             inverse = np.linalg.inv(mean)
-            nu = math.sqrt(max(float(np.linalg.eigvalsh(inverse @ second @ inverse)[-1]), 0.0))
-            sigma0 = deviation(np.einsum("mij,j->mi", terms.H, minimizer) - terms.b, p)
+            sharp = np.linalg.norm(inverse @ second @ inverse, 2) ** 0.5
+            # relative: two inverses, each off by the condition number in units of rounding
+            lost = 16.0 * tasks.dim * EPS * float(L_f / mu_f)
+            bound = safe_side(float(sharp), lost * float(sharp), above=True)
+            nu, status["nu"] = (
+                (float(bound), bound.status) if lost < 1e-2 else (widest, Status.BOUND)
+            )
+            sd = deviation(np.einsum("mij,j->mi", terms.H, minimizer) - terms.b, p)
+            residual = own.error.max() * norm(minimizer) + norm(mean @ minimizer - p @ terms.b)
+            about = safe_side(sd, widest * float(residual), above=True)
+            sigma0, status["sigma0"] = float(about), about.status
             notes |= {"sigma0": "sd at argmin f", "nu": "lambda_max(G^-1 E(H_i - G)^2 G^-1)^(1/2)"}
-    local = _sigma_on(region, tasks, mean, second, minimizer, sigma0, float(mean_eigenvalues[0]))
+    local = _sigma_on(region, tasks, mean, second, minimizer, sigma0, float(mu_f))
     if local < sigma:
         sigma, status["sigma"], notes["sigma"] = local, Status.BOUND, "on the region"
     return assemble(
         tasks,
         region,
-        mu_i=eigenvalues[:, 0],
-        L_i=eigenvalues[:, -1],
+        mu_i=mu_i,
+        L_i=L_i,
         kappa_i=np.zeros(tasks.n_tasks),
         status=status,
         notes=notes,
-        mu_f=float(mean_eigenvalues[0]),
-        L_f=float(mean_eigenvalues[-1]),
+        mu_f=float(mu_f),
+        L_f=float(L_f),
         sigma=sigma,
         sigma0=sigma0,
         nu=nu,
@@ -100,7 +123,7 @@ def _sigma_on(
     if region is None:
         return math.inf
     if isinstance(region, Sublevel):
-        if mu_f <= 0:
+        if minimizer is None:
             raise ValueError(
                 "region is a Sublevel set of f, but f is not strongly convex here; use a Ball."
             )

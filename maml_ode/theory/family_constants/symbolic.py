@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from maml_ode.tasks.symbolic.family import Symbolic
+from maml_ode.theory.budget import check_time
 from maml_ode.theory.family_constants.model import Constants, assemble, register
 from maml_ode.theory.family_constants.sampling import sampled_constants
 from maml_ode.theory.intervals.work import Work
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-# The search is limited by its number of boxes; this is for formulas that are slow to enclose.
-MAX_SECONDS = 2.0
+# Of this thread. Searches are limited by their number of boxes; this is for formulas that are slow to enclose.
+MAX_SECONDS, MAX_SECONDS_PER_TASK = 2.0, 0.2
 
 
 @register(Symbolic)
@@ -54,7 +56,8 @@ class _Tasks:
         variable = sympy.Symbol(tasks.variables[0])
         formula = exact(tasks.expression)
         derivatives = [sympy.diff(formula, variable, order) for order in range(1, 5)]
-        self._function = IntervalFunction(derivatives)
+        # a derivative with its own, by the order of the first
+        self._pairs = {k: IntervalFunction(derivatives[k - 1 : k + 1]) for k in (1, 2, 3)}
         self._variable = variable
         self._parameters = [
             {
@@ -65,16 +68,17 @@ class _Tasks:
         ]
         self.weights = [interval(float(p)) for p in tasks.weights]
 
-    def at(self, i: int, x: Enclosure) -> list[Enclosure]:
-        """Return enclosures of f_i', f_i'', f_i''', f_i'''' on ``x``."""
-        return self._function({self._variable: x, **self._parameters[i]})
+    def at(self, i: int, order: int, x: Enclosure) -> list[Enclosure]:
+        """Return enclosures of derivatives ``order`` and ``order`` + 1 of f_i on ``x``."""
+        check_time()
+        return self._pairs[order]({self._variable: x, **self._parameters[i]})
 
     def task(self, i: int, order: int, sign: int) -> Callable[[Enclosure], tuple[Any, Any]]:
         """Return sign times derivative ``order`` of f_i with its own derivative."""
 
         def evaluate(x: Enclosure) -> tuple[Any, Any]:
-            values = self.at(i, x)
-            return sign * values[order - 1], sign * values[order]
+            value, slope = self.at(i, order, x)
+            return sign * value, sign * slope
 
         return evaluate
 
@@ -82,16 +86,16 @@ class _Tasks:
         """Return sign times f'' with its derivative."""
 
         def evaluate(x: Enclosure) -> tuple[Any, Any]:
-            rows = [self.at(i, x) for i in range(len(self.weights))]
-            value = sum(p * row[1] for p, row in zip(self.weights, rows, strict=True))
-            slope = sum(p * row[2] for p, row in zip(self.weights, rows, strict=True))
+            rows = [self.at(i, 2, x) for i in range(len(self.weights))]
+            value = sum(p * row[0] for p, row in zip(self.weights, rows, strict=True))
+            slope = sum(p * row[1] for p, row in zip(self.weights, rows, strict=True))
             return sign * value, sign * slope
 
         return evaluate
 
     def variance(self, x: Enclosure) -> tuple[Any, Any]:
         """Return sum p_i (f_i' - f')^2 with its derivative."""
-        rows = [self.at(i, x) for i in range(len(self.weights))]
+        rows = [self.at(i, 1, x) for i in range(len(self.weights))]
         pairs = list(zip(self.weights, rows, strict=True))
         mean = sum(p * row[0] for p, row in pairs)
         bend = sum(p * row[1] for p, row in pairs)
@@ -106,10 +110,15 @@ def _enclosed(tasks: Symbolic, region: Region, lower: float, upper: float) -> Co
     family = _Tasks(tasks)
     M = tasks.n_tasks
     widths = []
-    work = Work(MAX_SECONDS)
+    seconds = MAX_SECONDS + M * MAX_SECONDS_PER_TASK
+    work = Work(seconds, time.thread_time)
+    searches, cut_short = iter(range(4 * M + 3, 0, -1)), False
 
     def top(function: Callable[[Enclosure], tuple[Any, Any]]) -> float:
-        attained, bound = supremum(function, lower, upper, max_boxes=max(300, 3000 // M), work=work)
+        nonlocal cut_short
+        part = Work(work.left / next(searches), time.thread_time)
+        attained, bound = supremum(function, lower, upper, max_boxes=max(300, 3000 // M), work=part)
+        cut_short |= part.over
         widths.append(bound - attained)
         return bound
 
@@ -122,8 +131,8 @@ def _enclosed(tasks: Symbolic, region: Region, lower: float, upper: float) -> Co
     sigma = math.sqrt(max(top(family.variance), 0.0)) * (1 + 1e-15)
     names = ("mu", "L", "kappa", "mu_f", "L_f", "sigma")
     note = f"interval arithmetic on [{lower:g}, {upper:g}]"
-    if work.over:
-        note += f", ended after {MAX_SECONDS:g} s"
+    if cut_short:
+        note += f", ended after {seconds:g} s"
     return assemble(
         tasks,
         region,

@@ -251,21 +251,23 @@ def narrowed(
             break
     with precision(_BITS_AT_POINTS):
         for k in range(low.size):
-            size, at = 0.5 * high[k] - 0.5 * low[k], arb(float(alpha[k]))
-            rise = int(rises[k])
-            low[k] = _confirmed_end(loss, at, low[k], -size, brackets[k, 0], -rise)
-            high[k] = _confirmed_end(loss, at, high[k], size, brackets[k, 1], rise)
+            at, ends = arb(float(alpha[k])), (float(low[k]), float(high[k]))
+            size, (first, last), rise = ends[1] - ends[0], brackets[k].tolist(), int(rises[k])
+            low[k] = _confirmed_end(loss, at, ends[0], size, first, -rise)
+            high[k] = _confirmed_end(loss, at, ends[1], size, last, rise)
     return np.stack([low, high], axis=1)
 
 
 def _confirmed_end(
-    loss: BallMAMLLoss, alpha: arb, end: float, step: float, bracket: float, sign: int
+    loss: BallMAMLLoss, alpha: arb, end: float, size: float, bracket: float, sign: int
 ) -> float:
-    """Return the end nearest to ``end``, away from the root, at which F' has ``sign``."""
-    step = float(step) or math.copysign(math.ulp(end), bracket - end)
-    w = float(end)
-    while (w < bracket) if step > 0 else (w > bracket):
-        if _sign(loss.derivatives(alpha, arb(w))[0]) == sign:
-            return w
-        w, step = w + step, 2.0 * step
-    return float(bracket)
+    """Return the first of the points ``end``, ``end`` +- ``size``, ... at which F' has ``sign``.
+
+    They move towards ``bracket``, where it is known to have it.
+    """
+    step = math.copysign(max(size, math.ulp(end)), bracket - end)
+    while (end < bracket) if step > 0 else (end > bracket):
+        if _sign(loss.derivatives(alpha, arb(end))[0]) == sign:
+            return end
+        end, step = end + step, 2.0 * step
+    return bracket

@@ -155,7 +155,7 @@ def count_by_alpha(
         ]
         middles = 0.5 * (lows + highs)
         final = np.array([item.certified for item in found]) | (highs - lows <= last) | work.over
-        final |= ~((lows < middles) & (middles < highs))
+        final |= ~((lows < middles) & (middles < highs)) | bool(search.hopeless)
         done += [item for item, is_final in zip(found, final, strict=True) if is_final]
         lows, middles, highs = lows[~final], middles[~final], highs[~final]
         lows, highs = np.concatenate([lows, middles]), np.concatenate([middles, highs])

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _BITS = 53
+_BITS_OF_NUMBERS = 256  # what rounds later may round less
 T = TypeVar("T")
 _Node = Callable[[list[T]], T]
 
@@ -126,7 +127,7 @@ def _folded(operands: list[_Node[T]], combine: Callable[[Any, Any], Any]) -> _No
 
 def _ball(number: Any) -> arb:
     """Return a ball that contains a number of SymPy's."""
-    with precision(_BITS):
+    with precision(_BITS_OF_NUMBERS):
         if number.is_Rational:
             return arb(int(number.p)) / arb(int(number.q))
         name = type(number).__name__
@@ -169,8 +170,9 @@ class IntervalFunction:
         self._symbols = sorted(free, key=str)
         slots = {symbol: k for k, symbol in enumerate([*self._symbols, *names])}
         reader: ExpressionReader[Enclosure] = ExpressionReader(_ENDS, slots)
-        self._steps = [reader.read(expression) for _, expression in steps]
-        self._results = [reader.read(expression) for expression in results]
+        with precision(_BITS):
+            self._steps = [reader.read(expression) for _, expression in steps]
+            self._results = [reader.read(expression) for expression in results]
 
     def __call__(self, values: Mapping[Any, Enclosure]) -> list[Enclosure]:
         """Return enclosures of the expressions; ``values`` maps symbols to intervals.

@@ -7,6 +7,7 @@ guide the search: what one of them gets wrong the other does not confirm.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from maml_ode.tasks.base import TaskFamily
@@ -18,6 +19,22 @@ from maml_ode.theory.intervals.expressions import Arithmetic, ExpressionReader
 __all__ = ["BallMAMLLoss"]
 
 _Loss = Callable[[arb_series], arb_series]
+
+
+_Method = Callable[["BallMAMLLoss", arb, arb], tuple[arb, arb]]
+
+
+def _unknown_outside_domains(method: _Method) -> _Method:
+    """Return balls of no information where a series divides by 0 or leaves the domain of a function."""
+
+    @wraps(method)
+    def careful(self: BallMAMLLoss, alpha: arb, w: arb) -> tuple[arb, arb]:
+        try:
+            return method(self, alpha, w)
+        except (ValueError, ZeroDivisionError):  # how python-flint puts it
+            return arb.nan(), arb.nan()
+
+    return careful
 
 
 class BallMAMLLoss:
@@ -36,6 +53,7 @@ class BallMAMLLoss:
             if p > 0
         ]
 
+    @_unknown_outside_domains
     def derivatives(self, alpha: arb, w: arb) -> tuple[arb, arb]:
         """Return balls that contain F' and F'' for all members of ``alpha`` and ``w``."""
         slope = bend = arb(0)
@@ -46,6 +64,7 @@ class BallMAMLLoss:
             bend += p * second
         return slope, bend
 
+    @_unknown_outside_domains
     def sharper_derivatives(self, alpha: arb, w: arb) -> tuple[arb, arb]:
         """Return such balls by mean-value forms about the middle of ``w``, which are narrower on small balls."""
         middle = w.mid()

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from maml_ode._validation import Array
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.intervals.cells import Cells, divide, narrowed, unconfirmed
 from maml_ode.theory.intervals.derivatives import MAMLEnclosure
+from maml_ode.theory.intervals.enclosure import Unenclosable
 from maml_ode.theory.intervals.power_series import BallMAMLLoss
 from maml_ode.theory.intervals.reach import confining_interval
 from maml_ode.theory.intervals.result import CriticalPoints
@@ -29,6 +30,11 @@ class Search:
     alpha_low, alpha_high : ndarray of shape (n,)
         The intervals of alpha for which an interval of w must be known, unless it is given.
     interval : (float, float), optional
+
+    Attributes
+    ----------
+    hopeless : str
+        Why nothing can be proved for any alpha, or "".
     """
 
     def __init__(
@@ -38,15 +44,17 @@ class Search:
         alpha_high: Array,
         interval: tuple[float, float] | None,
     ) -> None:
-        if not isinstance(tasks, TaskFamily):
-            raise TypeError(f"tasks must be a task family, not {type(tasks).__name__}.")
+        checked_family(tasks)
         if alpha_low.size == 0:
             raise ValueError("alphas must hold at least one value.")
         if (alpha_low < 0).any():
             raise ValueError(f"alpha must be at least 0, not {float(alpha_low.min()):g}.")
         self._tasks = tasks
-        self._enclose = MAMLEnclosure(tasks)
-        self._loss = BallMAMLLoss(tasks)
+        self.hopeless = ""
+        try:
+            self._enclose, self._loss = MAMLEnclosure(tasks), BallMAMLLoss(tasks)
+        except Unenclosable as error:
+            self.hopeless = str(error).rstrip(".")
         if interval is not None:
             self._interval = interval
             return
@@ -61,6 +69,9 @@ class Search:
 
     def counts(self, alpha_low: Array, alpha_high: Array, work: Work) -> list[CriticalPoints]:
         """Return the counts, with wide enclosures, for intervals of alpha."""
+        if self.hopeless:
+            pairs = zip(alpha_low.tolist(), alpha_high.tolist(), strict=True)
+            return [self._not_proved(alpha, self.hopeless) for alpha in pairs]
         cells = divide(self._enclose, self._interval, alpha_low, alpha_high, work)
         return [self._read_off(item, work) for item in cells]
 
@@ -85,15 +96,10 @@ class Search:
 
     def _read_off(self, cells: Cells, work: Work) -> CriticalPoints:
         """Count the changes of sign of F' along the cells; between them F'' has one sign."""
-        low, high = self._interval
-        confined = confining_interval(self._tasks, *cells.alpha)
-        everywhere = confined is not None and low <= confined[0] and confined[1] <= high
         trouble = cells.trouble or unconfirmed(self._loss, cells, self._interval, work)
         if trouble:
-            note = f"not proved: {trouble}"
-            return CriticalPoints(
-                cells.alpha, self._interval, None, (), (), False, everywhere, note
-            )
+            return self._not_proved(cells.alpha, trouble)
+        everywhere = self._everywhere(cells.alpha)
         brackets, rises = cells.brackets()
         kinds = tuple("minimum" if rise > 0 else "maximum" for rise in rises)
         note = (
@@ -104,3 +110,12 @@ class Search:
         return CriticalPoints(
             cells.alpha, self._interval, len(brackets), brackets, kinds, True, everywhere, note
         )
+
+    def _not_proved(self, alpha: tuple[float, float], trouble: str) -> CriticalPoints:
+        everywhere, note = self._everywhere(alpha), f"not proved: {trouble}"
+        return CriticalPoints(alpha, self._interval, None, (), (), False, everywhere, note)
+
+    def _everywhere(self, alpha: tuple[float, float]) -> bool:
+        low, high = self._interval
+        confined = confining_interval(self._tasks, *alpha)
+        return confined is not None and low <= confined[0] and confined[1] <= high

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 __all__ = ["Work"]
 
@@ -14,13 +15,24 @@ class Work:
     Parameters
     ----------
     max_seconds : float
+    clock : callable
+        Gives seconds; the time of day by default, which a user waits for. The time of this thread does
+        not depend on what else the machine does.
     """
 
-    def __init__(self, max_seconds: float = math.inf) -> None:
+    def __init__(
+        self, max_seconds: float = math.inf, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.max_seconds = max_seconds
-        self._end = time.monotonic() + max_seconds
+        self._clock = clock
+        self._end = clock() + max_seconds
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left, at least 0."""
+        return max(0.0, self._end - self._clock())
 
     @property
     def over(self) -> bool:
         """Whether the time has passed."""
-        return time.monotonic() >= self._end
+        return self.left == 0.0

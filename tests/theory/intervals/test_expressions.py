@@ -46,6 +46,24 @@ def test_suprema_are_bounded_from_both_sides(expression):
     assert attained <= seen + 1e-6
 
 
+@pytest.mark.parametrize("shift", [-7, 0, 5])
+def test_a_search_ends_as_soon_as_it_is_within_its_tolerance(shift):
+    """The supremum of -x^2 + sin(5 x)/3 + shift, below, at and above 0, by a fine grid."""
+    expression = shift - x**2 + sp.sin(5 * x) / 3
+    function = IntervalFunction([expression, sp.diff(expression, x)])
+    asked = []
+
+    def counted(box):
+        asked.append(box)
+        return tuple(function({x: box}))
+
+    attained, bound = supremum(counted, -2.0, 3.0, tolerance=1e-8)
+    seen = sp.lambdify(x, expression, "numpy")(np.linspace(-2, 3, 400_001)).max()
+    assert attained <= bound <= attained + 1e-8 * abs(attained)
+    assert attained - 1e-9 <= seen <= bound
+    assert 20 < len(asked) < 400
+
+
 def test_a_short_search_still_gives_a_bound():
     expression = x**2 - sp.sin(100 * x)
     function = IntervalFunction([expression, sp.diff(expression, x)])
