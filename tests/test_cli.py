@@ -97,6 +97,9 @@ def test_solve_writes_picture_and_trajectory(tmp_path):
     result = run("solve", "diabetes", "--euler", "--plot", str(plot), "--save", str(save))
     assert result.exit_code == 0
     assert plot.read_text().startswith("<?xml")
+    arguments = ("--euler", "--plot", str(plot), "--save", str(save), "--json")
+    files = json.loads(run("solve", "diabetes", *arguments).stdout)["files"]
+    assert files == [str(plot), f"{save}.npz"]
     again = mo.Trajectory.load(tmp_path / "run.npz")
     problem = mo.experiments.load("diabetes")
     expected = mo.euler(problem.maml_flow(), problem.w0, problem.beta, max_iter=problem.n_steps)

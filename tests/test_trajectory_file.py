@@ -81,6 +81,20 @@ def test_what_is_saved_comes_back_field_by_field(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
 
 
+def test_what_shrinks_most_is_not_taken_for_damage(tmp_path):
+    run = any_trajectory(np.random.default_rng(0))
+    n, d = 200, 20_000
+    flat = dict.fromkeys(SERIES, np.zeros(n)) | {"phase": np.zeros(n, dtype=np.int64)}
+    still = dataclasses.replace(
+        run, **flat, t=np.arange(n) + 0.0, y=np.zeros((d, n)), final_state=np.zeros(d),
+        switch_times=np.empty(0), switch_states=np.empty((0, d)), t_events=[], y_events=[],
+        final_phase=0,
+    )  # fmt: skip
+    still.save(tmp_path / "run")
+    assert (tmp_path / "run.npz").stat().st_size < 50_000  # of 32 MB
+    assert_same(still, Trajectory.load(tmp_path / "run"))
+
+
 @pytest.mark.parametrize("name", ["run", "run.npz", "run.v2", "a b[bold]", "x" * 251])
 def test_load_finds_what_save_wrote(tmp_path, monkeypatch, quadratic, name):
     monkeypatch.chdir(tmp_path)

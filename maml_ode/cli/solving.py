@@ -198,14 +198,14 @@ def _write(
 ) -> OSError | None:
     """Write what was asked for; return what went wrong, so that the run is shown all the same."""
     try:
-        if save is not None:
-            run.save(save)
-            written.append(npz_path(save))
         if plot is not None:
             picture = io.BytesIO()
             run.plot()[0].figure.savefig(picture, format=_ending(plot))
             write_atomically(plot, picture.getvalue())
             written.append(plot)
+        if save is not None:
+            run.save(save)
+            written.append(npz_path(save))
     except OSError as error:
         return error
     return None
