@@ -211,3 +211,10 @@ def test_a_pickle_from_before_the_tree_moved():
     family = pickle.loads(zlib.decompress(base64.b85decode(OLD)))
     assert isinstance(family, mo.tasks.Symbolic)
     assert interpreted.derivatives(family, [1.5])[0] == pytest.approx(4.5 - math.sin(1.5))
+
+
+@pytest.mark.parametrize(
+    "text", ["(-1 - w**2)**2", "(-1 - w**2)**-3", "log(1 - w**2)", "acosh(w**2)"]
+)
+def test_formulas_that_are_real_somewhere_are_accepted(text):
+    assert mo.tasks.Symbolic(text, "w").dim == 1

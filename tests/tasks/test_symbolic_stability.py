@@ -304,3 +304,24 @@ def test_rewriting_changes_no_value_and_no_domain():
             compared += 1
     assert compared > 300
     assert rewritten > 300
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "expected"),
+    [
+        ("logistic(x) - logistic(-x)", 1e-9, 5e-10),
+        ("logistic(x) + logistic(-x)", 0.3, 1.0),
+        ("3*logistic(x) + 2*logistic(-x)", 1e4, 3.0),
+        ("a - a*logistic(x)", 50.0, 1.5 * math.exp(-50.0)),
+        ("a*logistic(x)*tanh(x) - a", 0.0, -1.5),
+        ("1 - tanh(x)", 30.0, 2 * math.exp(-60.0)),
+        ("1 + tanh(x)", -30.0, 2 * math.exp(-60.0)),
+        ("2 - 1*tanh(x)", 1e4, 1.0),
+        ("3 - 3*tanh(x)**2", 30.0, 12 * math.exp(-60.0)),
+        ("a - a*logistic(x) + x*logistic(x) - x*logistic(-x)", -1e-9, 0.75),
+    ],
+)
+def test_what_nearly_cancels_is_joined(text, x, expected):
+    family = mo.tasks.Symbolic(text + " + 0*a", "x", {"a": [1.5]})
+    loss, *_ = interpreted.derivatives(family, [x])
+    assert loss == pytest.approx(expected, rel=2e-9 if "x*" in text else 1e-14, abs=1e-300)
