@@ -314,6 +314,7 @@ def test_rewriting_changes_no_value_and_no_domain():
         ("3*logistic(x) + 2*logistic(-x)", 1e4, 3.0),
         ("a - a*logistic(x)", 50.0, 1.5 * math.exp(-50.0)),
         ("a*logistic(x)*tanh(x) - a", 0.0, -1.5),
+        ("a - a*logistic(x) + 2 - 2*logistic(x)", 50.0, 3.5 * math.exp(-50.0)),
         ("1 - tanh(x)", 30.0, 2 * math.exp(-60.0)),
         ("1 + tanh(x)", -30.0, 2 * math.exp(-60.0)),
         ("2 - 1*tanh(x)", 1e4, 1.0),
