@@ -72,6 +72,7 @@ def test_damaged_files_are_made_again(cache, kind, suffix):
     victim.write_bytes(DAMAGE[kind](victim.read_bytes(), rng))
     evaluate()
     assert hits(evaluate()) == 6  # mended on disk, too
+    assert {file.stat().st_mtime for file in cache.glob("*.py")} == {load._TIME}
 
 
 def test_damage_that_the_seal_does_not_know_of(cache, monkeypatch):

@@ -155,6 +155,9 @@ def test_a_parameter_may_be_the_power_of_a_negative_number():
     [
         "w**" * 14 + "2",
         "exp(" * 30 + "w" + ")" * 30,
+        "softplus(-" * 19 + "w" + ")" * 19,
+        "1/cosh(" * 19 + "w" + ")" * 19,
+        "log(1+cosh(" * 19 + "w" + "))" * 19,
         "log(1+exp(" * 15 + "w" + "))" * 15,
         "1/(1+" * 30 + "w**2" + ")" * 30,
         "*".join(f"({k}+exp(-{k}*w))" for k in range(1, 40)),
@@ -166,7 +169,7 @@ def test_a_parameter_may_be_the_power_of_a_negative_number():
 def test_short_and_long_formulas_are_derived_in_seconds(text):
     start = time.perf_counter()
     assert mo.tasks.Symbolic(text, "w").source
-    assert time.perf_counter() - start < 30.0
+    assert time.perf_counter() - start < 60.0
 
 
 def test_many_variables_and_parameters():
@@ -208,3 +211,10 @@ def test_a_pickle_from_before_the_tree_moved():
     family = pickle.loads(zlib.decompress(base64.b85decode(OLD)))
     assert isinstance(family, mo.tasks.Symbolic)
     assert interpreted.derivatives(family, [1.5])[0] == pytest.approx(4.5 - math.sin(1.5))
+
+
+@pytest.mark.parametrize(
+    "text", ["(-1 - w**2)**2", "(-1 - w**2)**-3", "log(1 - w**2)", "acosh(w**2)"]
+)
+def test_formulas_that_are_real_somewhere_are_accepted(text):
+    assert mo.tasks.Symbolic(text, "w").dim == 1

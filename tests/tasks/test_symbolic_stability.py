@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import mpmath
@@ -10,6 +11,18 @@ import pytest
 import sympy
 
 import maml_ode as mo
+from maml_ode.tasks.symbolic.exponentials import stable
+from maml_ode.tasks.symbolic.grammar import parse
+from maml_ode.tasks.symbolic.tree import (
+    Call,
+    Constant,
+    LogAdd,
+    Name,
+    Number,
+    Power,
+    Product,
+    Sum,
+)
 
 _spec = importlib.util.spec_from_file_location(
     "interpreted", Path(__file__).parent / "interpreted.py"
@@ -197,3 +210,119 @@ def test_a_sum_of_many_exponentials():
         assert gradient[0] == pytest.approx(share @ slopes, rel=1e-12, abs=1e-300)
         variance = share @ (slopes - share @ slopes) ** 2
         assert hessian[0, 0] == pytest.approx(variance, rel=1e-11, abs=1e-280)
+
+
+def value_of(node, values):
+    """Evaluate a tree as it is written; the functions that rewriting adds by their definitions."""
+    match node:
+        case Number(value):
+            exact = Fraction(value)
+            return mpmath.mpf(exact.numerator) / exact.denominator
+        case Constant(name) | Name(name):
+            return values[name]
+        case Sum(terms):
+            return mpmath.fsum(value_of(term, values) for term in terms)
+        case Product(factors):
+            return mpmath.fprod(value_of(factor, values) for factor in factors)
+        case Power(base, exponent):
+            power = value_of(exponent, values)
+            if abs(power) > 1e3:
+                raise OverflowError(power)
+            return value_of(base, values) ** power
+        case LogAdd(first, second, difference):
+            a, b, d = (value_of(part, values) for part in (first, second, difference))
+            assert abs(a - b - d) <= mpmath.mpf("1e-40") * (1 + abs(a) + abs(b))
+            return mpmath.log(mpmath.exp(a) + mpmath.exp(b))
+        case Call(function, argument):
+            x = value_of(argument, values)
+            if abs(x) > 1e6:
+                raise OverflowError(function)
+            return DEFINITIONS[function](x)
+
+
+def share(x):
+    return 1 / (1 + mpmath.exp(-x))
+
+
+DEFINITIONS = {
+    name: getattr(mpmath, name) for name in ("exp", "log", "cosh", "sinh", "tanh", "sqrt")
+}
+DEFINITIONS |= {
+    "logistic": share,
+    "logistic_slope": lambda x: share(x) * share(-x),
+    "log_cosh": lambda x: mpmath.log(mpmath.cosh(x)),
+    "log1p": lambda x: mpmath.log(1 + x),
+}
+
+
+def random_tree(rng, depth):
+    """Return a text with many exponentials, quotients and roots."""
+    kind = rng.choice(["leaf", "+", "+", "*", "/", "/", "**", "call", "call", "exp", "exp"])
+    if depth == 0 or kind == "leaf":
+        return str(rng.choice(["x", "y", "a", "b", "1", "2", "0.5", "1", "E"]))
+    left = random_tree(rng, depth - 1)
+    if kind == "exp":
+        return f"exp({rng.choice(['', '-', '2*'])}{left})"
+    if kind == "call":
+        return (
+            f"{rng.choice(['log', 'cosh', 'sinh', 'tanh', 'sqrt', 'softplus', 'logistic'])}({left})"
+        )
+    if kind == "**":
+        return f"({left})**({rng.choice(['2', '-1', '-2', '0.5', '-0.5', '3', 'x', 'b'])})"
+    sign = rng.choice(["+", "-"]) if kind == "+" else kind
+    return f"({left}){sign}({random_tree(rng, depth - 1)})"
+
+
+def test_rewriting_changes_no_value_and_no_domain():
+    rng = np.random.default_rng(4)
+    compared = rewritten = 0
+    for _ in range(1_200):
+        text = random_tree(rng, 4)
+        tree = parse(text)
+        new = stable(tree, {"x": 0, "y": 0, "a": 1, "b": -1})
+        rewritten += new != tree
+        numbers = rng.uniform(-1.5, 1.5, size=2)
+        values = dict(zip("xyabE", [*numbers, 0.7, -1.2, mpmath.e], strict=True))
+        with mpmath.workdps(60):
+            values = {name: +mpmath.mpf(value) for name, value in values.items()}
+            values["E"] = mpmath.e()
+            try:
+                old = value_of(tree, values)
+            except (ZeroDivisionError, OverflowError, ValueError):
+                continue
+            if not 1e-15 < abs(old) < 1e15:
+                continue
+            try:
+                got = value_of(new, values)
+            except OverflowError:
+                continue
+            if isinstance(old, mpmath.mpc):
+                # outside its domain; a difference of rounding errors may be left of it
+                assert isinstance(got, mpmath.mpc) or abs(old.imag) < 1e-40 * abs(old), text
+                continue
+            assert abs(got - old) <= mpmath.mpf("1e-13") * abs(old), text
+            compared += 1
+    assert compared > 300
+    assert rewritten > 300
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "expected"),
+    [
+        ("logistic(x) - logistic(-x)", 1e-9, 5e-10),
+        ("logistic(x) + logistic(-x)", 0.3, 1.0),
+        ("3*logistic(x) + 2*logistic(-x)", 1e4, 3.0),
+        ("a - a*logistic(x)", 50.0, 1.5 * math.exp(-50.0)),
+        ("a*logistic(x)*tanh(x) - a", 0.0, -1.5),
+        ("a - a*logistic(x) + 2 - 2*logistic(x)", 50.0, 3.5 * math.exp(-50.0)),
+        ("1 - tanh(x)", 30.0, 2 * math.exp(-60.0)),
+        ("1 + tanh(x)", -30.0, 2 * math.exp(-60.0)),
+        ("2 - 1*tanh(x)", 1e4, 1.0),
+        ("3 - 3*tanh(x)**2", 30.0, 12 * math.exp(-60.0)),
+        ("a - a*logistic(x) + x*logistic(x) - x*logistic(-x)", -1e-9, 0.75),
+    ],
+)
+def test_what_nearly_cancels_is_joined(text, x, expected):
+    family = mo.tasks.Symbolic(text + " + 0*a", "x", {"a": [1.5]})
+    loss, *_ = interpreted.derivatives(family, [x])
+    assert loss == pytest.approx(expected, rel=2e-9 if "x*" in text else 1e-14, abs=1e-300)

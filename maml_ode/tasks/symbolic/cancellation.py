@@ -13,6 +13,7 @@ from fractions import Fraction
 
 from maml_ode.tasks.symbolic.linear_forms import (
     Form,
+    flat_factors,
     linear_form,
     number,
     product,
@@ -20,7 +21,7 @@ from maml_ode.tasks.symbolic.linear_forms import (
     sum_of,
     to_tree,
 )
-from maml_ode.tasks.symbolic.tree import Call, Node, Number, Power, Product, Sum
+from maml_ode.tasks.symbolic.tree import Call, Node, Number, Power, Sum
 
 __all__ = ["join"]
 
@@ -73,11 +74,10 @@ def _pairs(n: int) -> Iterator[tuple[int, int]]:
 
 
 def _split(term: Node) -> _Term:
-    factors = term.factors if isinstance(term, Product) else (term,)
     size = Fraction(1)
     others: list[Node] = []
     found: tuple[str, Form, int] | None = None
-    for factor in factors:
+    for factor in flat_factors(term):
         match factor:
             case Number(value):
                 size *= Fraction(value)

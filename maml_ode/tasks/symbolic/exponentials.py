@@ -41,6 +41,7 @@ from maml_ode.tasks.symbolic.tree import (
     Power,
     Product,
     Sum,
+    children,
 )
 
 __all__ = ["stable"]
@@ -48,6 +49,7 @@ __all__ = ["stable"]
 _MOST_TERMS = 256  # of a product of sums that is multiplied out
 _MOST_SHORT = 16  # terms of a product in a logarithm that is multiplied out
 _MOST_POWER = 4  # of a sum that is multiplied out
+_MOST_NODES = 20_000
 _HALF = Fraction(1, 2)
 
 
@@ -60,6 +62,11 @@ def stable(node: Node, signs: Mapping[str, int]) -> Node:
     signs : mapping of str to int
         Of the variables and parameters: 1 or -1 where all values are positive or negative, else 0.
         Names that are missing are the constants pi, e and E.
+
+    Raises
+    ------
+    ValueError
+        If the tree becomes too large.
     """
     constants = [name for name in CONSTANTS if name not in signs]
     return _Rewriter({**signs, **dict.fromkeys(constants, 1)}, constants).tree(node)
@@ -68,6 +75,7 @@ def stable(node: Node, signs: Mapping[str, int]) -> Node:
 class _Rewriter:
     def __init__(self, signs: Mapping[str, int], constants: Iterable[str]) -> None:
         self.signs = signs
+        self.sizes: dict[int, tuple[Node, int]] = {}
         self.written: dict[int, tuple[Node, Node]] = {}  # a node is kept with its id
         self.euler: list[Node] = [Constant("e"), Constant("E")]
         self.euler += [Name(name) for name in constants if name in ("e", "E")]
@@ -75,8 +83,18 @@ class _Rewriter:
     def tree(self, node: Node) -> Node:
         """Return the rewritten tree of a part, which is written once."""
         if id(node) not in self.written:
-            self.written[id(node)] = node, self._write(node)
+            new = self._write(node)
+            if self._size(new) > _MOST_NODES:
+                raise ValueError("expression: it is too large to be rewritten.")
+            self.written[id(node)] = node, new
         return self.written[id(node)][1]
+
+    def _size(self, node: Node) -> int:
+        """Return how many nodes are met where every path is followed, as hashes do."""
+        if id(node) not in self.sizes:
+            parts = children(node)[:2] if isinstance(node, LogAdd) else children(node)
+            self.sizes[id(node)] = node, 1 + sum(map(self._size, parts))
+        return self.sizes[id(node)][1]
 
     def _write(self, node: Node) -> Node:
         match node:

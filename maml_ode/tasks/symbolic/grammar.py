@@ -36,7 +36,7 @@ from maml_ode.tasks.symbolic.tree import (
     refuse_function,
 )
 
-__all__ = ["MAX_LENGTH", "parse"]
+__all__ = ["parse"]
 
 MAX_LENGTH = 10_000  # characters of the text
 MAX_DIGITS = 40  # characters of one number

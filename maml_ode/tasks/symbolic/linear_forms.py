@@ -6,7 +6,7 @@ atoms, an atom is any tree that is neither a sum nor a product, and decimals cou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 
 from maml_ode.tasks.symbolic.tree import Node, Number, Power, Product, Sum
@@ -16,6 +16,7 @@ __all__ = [
     "Form",
     "Key",
     "add",
+    "flat_factors",
     "linear_form",
     "number",
     "product",
@@ -46,12 +47,21 @@ def number(value: Fraction | int | float) -> Number:
     )
 
 
+def flat_factors(node: Node) -> Iterator[Node]:
+    """Yield the factors of a product of products."""
+    if isinstance(node, Product):
+        for factor in node.factors:
+            yield from flat_factors(factor)
+    else:
+        yield node
+
+
 def product(factors: Iterable[Node]) -> Node:
     """Return the product, with its numbers collected in front."""
     coefficient = Fraction(1)
     others: list[Node] = []
     for factor in factors:
-        for part in factor.factors if isinstance(factor, Product) else (factor,):
+        for part in flat_factors(factor):
             match part:
                 case Number(value):
                     coefficient *= Fraction(value)

@@ -107,7 +107,17 @@ def over(exponent: Form, divisors: Sequence[tuple[LogSum, Fraction]]) -> Node:
                 key = frozenset(difference.items())
                 total[key] = total.get(key, Fraction(0)) + r
     logarithms: Form = {ONE: rest} if rest else {}
-    for key, r in _without_pairs(total, factors).items():
+    kept, pairs = _without_pairs(total)
+    for key, r in pairs.items():
+        # logistic(x) logistic(-x) is the slope of the logistic function, 1/(4 cosh(x/2)^2).
+        if r.denominator == 1:
+            slope = Call("logistic_slope", to_tree(dict(key)))
+            factors.append(slope if r == 1 else Power(slope, number(r)))
+        else:
+            half = Call("log_cosh", to_tree(scale(dict(key), Fraction(1, 2))))
+            factors.append(Power(Number(4), number(-r)))
+            logarithms = add(logarithms, linear_form(half), -2 * r)
+    for key, r in kept.items():
         if r.denominator == 1:
             share = Call("logistic", to_tree(dict(key)))
             factors.append(share if r == 1 else Power(share, number(r)))
@@ -120,17 +130,20 @@ def over(exponent: Form, divisors: Sequence[tuple[LogSum, Fraction]]) -> Node:
     return product(factors)
 
 
-def _without_pairs(total: Mapping[Key, Fraction], factors: list[Node]) -> dict[Key, Fraction]:
-    """Move logistic(x)^r logistic(-x)^r to ``factors``; its derivative cancels as a product."""
+def _without_pairs(
+    total: Mapping[Key, Fraction],
+) -> tuple[dict[Key, Fraction], dict[Key, Fraction]]:
+    """Part the powers r of logistic(x) that logistic(-x) has as well from the others."""
     kept: dict[Key, Fraction] = {}
+    pairs: dict[Key, Fraction] = {}
     for key, r in total.items():
         opposite = frozenset(scale(dict(key), -1).items())
-        if r.denominator == 1 and kept.get(opposite) == r:
+        if kept.get(opposite) == r:
             del kept[opposite]
-            factors.append(Power(Call("logistic_slope", to_tree(dict(key))), number(r)))
+            pairs[key] = r
         else:
             kept[key] = r
-    return kept
+    return kept, pairs
 
 
 def _powers_of_shares(

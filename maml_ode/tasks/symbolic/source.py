@@ -20,7 +20,7 @@ from maml_ode.tasks.symbolic.stable_functions import SOURCES, Log1p
 from maml_ode.tasks.symbolic.steps import Steps, real_symbol
 from maml_ode.tasks.symbolic.tree import FUNCTIONS
 
-__all__ = ["MAX_OPERATIONS", "kernel_source"]
+__all__ = ["kernel_source"]
 
 MAX_OPERATIONS = 20_000  # in one kernel
 MAX_SECONDS = 60.0  # of the derivation

@@ -30,7 +30,7 @@ from maml_ode.tasks.symbolic.tree import (
     Sum,
 )
 
-__all__ = ["MAX_EXPONENT", "Steps", "real_symbol"]
+__all__ = ["Steps", "real_symbol"]
 
 MAX_EXPONENT = 64  # of constant exponents, in magnitude
 MAX_BITS = 1_024  # of numerators and denominators

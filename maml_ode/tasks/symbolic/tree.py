@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from maml_ode._validation import unknown_name
@@ -137,11 +137,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class LogAdd:
-    """log(exp(first) + exp(second)), with first - second in its best form; not in texts."""
+    """log(exp(first) + exp(second)), with first - second in its best form; not in texts.
+
+    The difference holds both again. Nests would be compared and hashed in exponential time if it counted.
+    """
 
     first: Node
     second: Node
-    difference: Node
+    difference: Node = field(compare=False, repr=False)
 
 
 Node = Number | Name | Constant | Sum | Product | Power | Call | LogAdd
