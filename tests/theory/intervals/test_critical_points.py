@@ -170,6 +170,14 @@ def test_each_alpha_is_counted_where_its_own_critical_points_lie():
     assert not any(item.everywhere for item in ranges if item.alpha[1] > 1 / 2.01)
 
 
+def test_the_default_widths_follow_the_range_of_alpha(figure_1):
+    """The range is 1.5e-3 wide: first intervals of 6e-6, narrowest ones of 5e-8."""
+    found = mo.theory.count_by_alpha(figure_1, 0.0375, alpha_min=0.036)
+    assert [item.count for item in found] == [1, None, 3]
+    assert found[1].alpha[0] - 1e-6 < 0.036726 < found[1].alpha[1] + 1e-6
+    assert 2e-8 < found[1].alpha[1] - found[1].alpha[0] < 1e-6
+
+
 def test_neighbours_are_merged_only_as_far_as_both_are_known(figure_1):
     near, far = (
         mo.theory.count_by_alpha(figure_1, 0.02 + 1e-3, alpha_min=0.02, interval=ends)
