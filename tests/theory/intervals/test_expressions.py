@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from maml_ode.theory.intervals.expressions import IntervalFunction, Unenclosable, interval, supremum
+from maml_ode.theory.intervals.enclosure import Unenclosable
+from maml_ode.theory.intervals.expressions import IntervalFunction, interval, supremum
 
 x = sp.symbols("x", real=True)
 
