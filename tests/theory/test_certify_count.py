@@ -6,7 +6,12 @@ import pytest
 
 import maml_ode as mo
 from maml_ode.theory.certificates.certificate import Certificate
-from maml_ode.theory.certificates.of_a_count import critical_points_certificate, settle_uniqueness
+from maml_ode.theory.certificates.of_a_count import (
+    count_everywhere,
+    critical_points_certificate,
+    settle_uniqueness,
+)
+from maml_ode.theory.certificates.setting import Setting
 from maml_ode.theory.quantities import Status
 
 FIGURE_1 = mo.tasks.Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0])
@@ -73,6 +78,13 @@ def test_the_verdict_from_constants_is_kept_as_a_note():
     written = critical_points_certificate(one)
     assert (written.name, written.value) == ("critical_points", 1.0)
     assert written.note == f"1 minima; at {one.points[0]:.6g}"
+
+
+def test_a_count_that_takes_too_long_is_left_out():
+    known = mo.theory.constants(FIGURE_1)
+    setting = Setting(FIGURE_1, 0.4, known, None, None, 1e-8)
+    assert count_everywhere(setting).count == 7
+    assert count_everywhere(setting, max_seconds=1e-6) is None
 
 
 def names(tasks, alpha, **more):

@@ -18,7 +18,7 @@ from maml_ode.theory.quantities import Status
 from maml_ode.theory.regions import Region, Sublevel, enclosing_ball
 
 if TYPE_CHECKING:
-    from maml_ode.theory.intervals.expressions import Enclosure
+    from maml_ode.theory.intervals.enclosure import Enclosure
 
 __all__: list[str] = []
 
@@ -34,7 +34,7 @@ def _from_family(tasks: Symbolic, region: Region | None) -> Constants:
     """
     if tasks.dim != 1 or region is None or isinstance(region, Sublevel):
         return sampled_constants(tasks, region)
-    from maml_ode.theory.intervals.expressions import Unenclosable
+    from maml_ode.theory.intervals.enclosure import Unenclosable
 
     ball = enclosing_ball(region, None, math.nan)
     lower = math.nextafter(float(ball.center[0]) - ball.radius, -math.inf)

@@ -129,12 +129,8 @@ def _formulas(tasks: Symbolic) -> list[TaskDerivatives]:
     """Return the derivatives of a Symbolic family, one interval at a time."""
     import sympy
 
-    from maml_ode.theory.intervals.expressions import (
-        IntervalFunction,
-        Unenclosable,
-        exact,
-        interval,
-    )
+    from maml_ode.theory.intervals.enclosure import Unenclosable
+    from maml_ode.theory.intervals.expressions import IntervalFunction, exact, interval
 
     variable = sympy.Symbol(tasks.variables[0])
     formula = exact(tasks.expression)

@@ -24,10 +24,8 @@ from maml_ode.theory.intervals.work import Work
 
 __all__ = [
     "Arithmetic",
-    "Enclosure",
     "ExpressionReader",
     "IntervalFunction",
-    "Unenclosable",
     "exact",
     "interval",
     "supremum",

@@ -1,5 +1,6 @@
 """Certified critical points against mpmath, dense sampling, published digits and closed forms."""
 
+import inspect
 import itertools
 import math
 import time
@@ -169,6 +170,14 @@ def test_each_alpha_is_counted_where_its_own_critical_points_lie():
     assert not any(item.everywhere for item in ranges if item.alpha[1] > 1 / 2.01)
 
 
+def test_the_default_widths_follow_the_range_of_alpha(figure_1):
+    """The range is 1.5e-3 wide: first intervals of 6e-6, narrowest ones of 5e-8."""
+    found = mo.theory.count_by_alpha(figure_1, 0.0375, alpha_min=0.036)
+    assert [item.count for item in found] == [1, None, 3]
+    assert found[1].alpha[0] - 1e-6 < 0.036726 < found[1].alpha[1] + 1e-6
+    assert 2e-8 < found[1].alpha[1] - found[1].alpha[0] < 1e-6
+
+
 def test_neighbours_are_merged_only_as_far_as_both_are_known(figure_1):
     near, far = (
         mo.theory.count_by_alpha(figure_1, 0.02 + 1e-3, alpha_min=0.02, interval=ends)
@@ -284,6 +293,13 @@ def test_more_time_is_the_remedy_where_time_ran_out(figure_1):
         assert "ended after 1e-06 s" in item.note
     with pytest.raises(ValueError, match="max_seconds"):
         mo.theory.count_critical_points(figure_1, 0.4, max_seconds=0)
+    for verb, seconds in (
+        ("count_critical_points", 2),
+        ("bifurcation_table", 2),
+        ("count_by_alpha", 300),
+    ):
+        default = inspect.signature(getattr(mo.theory, verb)).parameters["max_seconds"].default
+        assert default == seconds
 
 
 def test_huge_intervals_and_curvatures_are_answered_without_warnings():
@@ -302,12 +318,12 @@ def test_arguments_that_would_never_end_are_refused(figure_1):
                 mo.theory.count_by_alpha(figure_1, 0.1, **{name: value})
     with pytest.raises(ValueError, match="width must be at least 1e-06"):
         mo.theory.count_by_alpha(figure_1, 0.1, width=1e-12)
-    # narrower than doubles can be: the halving ends with neighbouring ones
-    start = 0.0367262
-    (found,) = mo.theory.count_by_alpha(
-        figure_1, start + 4 * math.ulp(start), alpha_min=start, narrowest=1e-300
+    # F is constant at alpha = 1/2; the halving ends with neighbouring doubles
+    flat = mo.tasks.Quadratic([[[2.0]]], [[1.0]])
+    found = mo.theory.count_by_alpha(
+        flat, 0.5 + 4 * math.ulp(0.5), alpha_min=0.5, narrowest=1e-300, interval=(-1.0, 1.0)
     )
-    assert found.count in (1, 3, None)
+    assert [item.count for item in found] == [None]
     with pytest.raises(ValueError, match="alpha_max must be greater"):
         mo.theory.count_by_alpha(figure_1, 0.1, alpha_min=0.1)
     with pytest.raises(TypeError, match=r"tasks must be a task family such as .*, not NoneType"):

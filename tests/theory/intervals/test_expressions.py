@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from maml_ode.theory.intervals.expressions import IntervalFunction, Unenclosable, interval, supremum
+from maml_ode.theory.intervals.enclosure import Unenclosable
+from maml_ode.theory.intervals.expressions import IntervalFunction, interval, supremum
+from maml_ode.theory.intervals.work import Work
 
 x = sp.symbols("x", real=True)
 
@@ -62,6 +64,11 @@ def test_a_search_ends_as_soon_as_it_is_within_its_tolerance(shift):
     assert attained <= bound <= attained + 1e-8 * abs(attained)
     assert attained - 1e-9 <= seen <= bound
     assert 20 < len(asked) < 400
+    for limits in ({"max_boxes": 5}, {"work": Work(0.0)}):
+        asked.clear()
+        attained, rough = supremum(counted, -2.0, 3.0, tolerance=0.0, **limits)
+        assert attained <= seen <= rough
+        assert len(asked) <= 10  # a box and its centre
 
 
 def test_a_short_search_still_gives_a_bound():

@@ -109,7 +109,7 @@ def test_sinusoids_and_parabolas_against_differentiation_by_mpmath():
 
 def test_balls_contain_sampled_values_and_mean_values_are_sharper():
     balls, F = BallMAMLLoss(FIGURE_1), mo.MAMLLoss(FIGURE_1, 0.4)
-    rng = np.random.default_rng(5)
+    rng, shares = np.random.default_rng(5), []
     for low in rng.uniform(-1, 1, 20):
         w, alpha = hull(low, low + 1e-3), hull(0.4, 0.4001)
         plain, sharp = balls.derivatives(alpha, w), balls.sharper_derivatives(alpha, w)
@@ -118,10 +118,16 @@ def test_balls_contain_sampled_values_and_mean_values_are_sharper():
             for value, one, other in zip(values, plain, sharp, strict=True):
                 assert one.contains(arb(value)) or abs(float(one.mid()) - value) < 1e-12
                 assert other.contains(arb(value)) or abs(float(other.mid()) - value) < 1e-12
+        one_alpha = arb(0.4), w
+        bends = [f(*one_alpha)[1].rad() for f in (balls.sharper_derivatives, balls.derivatives)]
+        shares.append(float(bends[0]) / float(bends[1]))
         # hardly wider than the values themselves are spread, at one alpha
         narrow = balls.sharper_derivatives(arb(0.4), hull(low, low + 1e-5))[0].rad()
         ends = (F.gradient([low + x])[0] for x in (0.0, 1e-5))
         assert narrow < 0.51 * abs(np.subtract(*ends)) + 1e-9
+    # u(w) by its mean-value form makes F'' narrower too
+    assert np.median(shares) < 0.95
+    assert max(shares) <= 1 + 1e-6
 
 
 @pytest.mark.parametrize(

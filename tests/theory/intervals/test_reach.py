@@ -26,6 +26,10 @@ def test_beyond_the_reach_of_sinusoids_F_rises_away_from_it():
 def test_sinusoids_without_convexity_far_out_have_no_known_reach_and_idle_tasks_do_not_count():
     assert confining_interval(mo.tasks.Sinusoid([0.5, 0.0], [1, 1], [1, 1]), 0.0, 0.1) is None
     assert confining_interval(mo.tasks.Sinusoid([0.5, -1.0], [1, 1], [1, 1]), 0.0, 0.1) is None
+    # alpha L = 1 exactly: 1 - alpha f'' vanishes all along
+    parabola = mo.tasks.Sinusoid([0.5], [0.0], [1.0])
+    assert confining_interval(parabola, 0.0, 1.0) is None
+    assert confining_interval(parabola, 0.0, 0.999) is not None
     idle = mo.tasks.Sinusoid([0.5, -1.0], [1, 1], [1, 90.0], [1.0, 0.0])
     assert confining_interval(idle, 0.0, 0.1)[1] == pytest.approx(1.001 * 1.0 + 1e-6)
     negative = mo.tasks.Sinusoid([0.5], [-3.0], [1.0])
