@@ -17,6 +17,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from maml_ode import errata as errata
     from maml_ode import experiments as experiments
+    from maml_ode import fields as fields
+    from maml_ode import flows as flows
     from maml_ode import integrate as integrate
     from maml_ode import objectives as objectives
     from maml_ode import plotting as plotting
@@ -62,6 +64,8 @@ __getattr__, __dir__ = attach(
     submodules=(
         "errata",
         "experiments",
+        "fields",
+        "flows",
         "integrate",
         "objectives",
         "plotting",

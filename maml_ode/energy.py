@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from maml_ode._validation import Array
 
-__all__ = ["EnergyLedger", "count_rises", "dissipation"]
+__all__ = ["EnergyLedger", "count_rises", "dissipation", "rises"]
 
+ROUNDING = 8 * float(np.finfo(float).eps)
 # Four Gauss-Legendre nodes a step integrate the square norm along a 7th-order interpolant to its own order.
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(4)
 
@@ -61,15 +63,27 @@ class EnergyLedger:
         return asdict(self)
 
 
+def rises(before: float, after: float) -> bool:
+    """Return whether ``after`` exceeds ``before`` by more than the rounding of either."""
+    return bool(_beyond_rounding(np.array([before, after]))[0])
+
+
+def _beyond_rounding(values: Array) -> npt.NDArray[np.bool_]:
+    """Return which consecutive differences are rises beyond 8 units in the last place of the larger value."""
+    with np.errstate(invalid="ignore", over="ignore"):  # a diverging run has infinite values
+        size = np.maximum(np.abs(values[1:]), np.abs(values[:-1]))
+        return np.asarray(np.diff(values) > ROUNDING * size)
+
+
 def count_rises(values: Array) -> tuple[int, float]:
     """Return how many consecutive differences of ``values`` are rises beyond rounding, and the largest."""
     if values.size < 2:
         return 0, 0.0
-    with np.errstate(invalid="ignore"):  # a diverging run has infinite values
-        rises = np.diff(values)
-    rounding = 8 * np.finfo(float).eps * np.maximum(np.abs(values[1:]), np.abs(values[:-1]))
-    beyond = rises > rounding
-    return int(beyond.sum()), float(rises[beyond].max()) if beyond.any() else 0.0
+    beyond = _beyond_rounding(values)
+    if not beyond.any():
+        return 0, 0.0
+    with np.errstate(invalid="ignore", over="ignore"):
+        return int(beyond.sum()), float(np.diff(values)[beyond].max())
 
 
 def dissipation(

@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-import enum
-import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._archive import Archive
+from maml_ode._schema import (
+    EACH,
+    Column,
+    Value,
+    count,
+    flag,
+    number,
+    one_of,
+    or_none,
+    record,
+    text,
+)
 from maml_ode._validation import Array
-from maml_ode.counts import Counts
+from maml_ode.counts import KINDS, Counts
 from maml_ode.energy import EnergyLedger
+from maml_ode.stop import StopReason
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 __all__ = ["Counts", "StopReason", "Trajectory"]
-
-
-class StopReason(enum.Enum):
-    """Why a run ended; the value is the sentence that says it."""
-
-    STATIONARY = "The norm of the field fell to the tolerance."
-    SWITCHED = "The last phase's own ending rule was met."
-    HORIZON = "The time horizon was reached."
-    STEP_LIMIT = "The number of steps reached its limit."
-    EVALUATION_LIMIT = "The number of evaluations of the field reached its limit."
-    TIME_LIMIT = "The wall-clock time reached its limit."
-    NON_FINITE = "A state or a derivative was not finite."
-    STEP_TOO_SMALL = "The step size fell to the spacing of floating-point numbers."
-    CHATTERING = "Two phases push against each other, so that the path slides along their boundary."
-    TOLERANCE_OUT_OF_REACH = "The field's norm stalled above the tolerance."
-    INTERRUPTED = "The run was interrupted by the user or by the callback."
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,6 +77,9 @@ class Trajectory:
         For the discrete algorithms.
     t_events, y_events : list of ndarray
         Per phase with an ending rule, the times (k,) and states (k, d) at which it was met.
+    identity : str or None
+        A digest of the flow's fields, rules, alpha, weights and data, by which `solve` knows whether
+        ``resume=`` goes on with the same flow; None where a Python function is part of it.
     sol : callable or None
         ``sol(t)`` with ``dense_output=True``; not saved by `save`.
     final_state : ndarray of shape (d,)
@@ -116,6 +112,7 @@ class Trajectory:
     final_state: Array
     final_time: float
     final_phase: int | None = None
+    identity: str | None = None
     energy: EnergyLedger | None = None
     step_size: float | None = None
     t_events: list[Array] = field(default_factory=list)
@@ -171,51 +168,125 @@ class Trajectory:
         columns |= {f"w[{j}]": row for j, row in enumerate(self.y)}
         return pd.DataFrame(columns)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the trajectory to an ``.npz`` file without pickles; ``sol`` is left out.
 
-        ``.npz`` is appended to a path without that ending, as ``numpy.savez`` does.
-        """
-        arrays = {name: getattr(self, name) for name in ARRAYS}
-        for k, (times, states) in enumerate(zip(self.t_events, self.y_events, strict=True)):
-            arrays[f"t_events_{k}"], arrays[f"y_events_{k}"] = times, states
-        plain = {
-            name: value
-            for name, value in self.to_dict().items()
-            if name not in ARRAYS and name not in ("t_events", "y_events")
-        }
-        plain["format"], plain["n_events"] = FORMAT, len(self.t_events)
-        np.savez_compressed(os.fspath(path), header=np.array(json.dumps(plain)), **arrays)
+        ``.npz`` is appended to a path without that ending, as ``numpy.savez`` does. A file that was there
+        is replaced when the new one is complete, and stays as it was if that fails.
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Trajectory:
-        """Read what `save` wrote.
+        Parameters
+        ----------
+        path : path-like, or file open for writing bytes
 
         Raises
         ------
         ValueError
-            If the file is not a trajectory of this format.
+            If the fields contradict each other, so that `load` would refuse them.
+        OSError
+            If the file cannot be written.
         """
-        with np.load(os.fspath(path), allow_pickle=False) as archive:
-            if "header" not in archive.files:
-                raise ValueError(f"{os.fspath(path)} is not a saved Trajectory: it has no header.")
-            plain = json.loads(str(archive["header"]))
-            if plain.pop("format", None) != FORMAT:
-                raise ValueError(
-                    f"{os.fspath(path)} has another format than {FORMAT!r}; load it with the version of "
-                    "maml_ode that wrote it."
-                )
-            n_events = plain.pop("n_events")
-            arrays = {name: archive[name] for name in ARRAYS}
-            t_events = [archive[f"t_events_{k}"] for k in range(n_events)]
-            y_events = [archive[f"y_events_{k}"] for k in range(n_events)]
-        plain["stop"] = StopReason[plain["stop"]]
-        plain["counts"] = Counts.from_dict(plain["counts"])
-        if plain["energy"] is not None:
-            plain["energy"] = EnergyLedger(**plain["energy"])
-        return cls(**plain, **arrays, t_events=t_events, y_events=y_events)
+        SAVED.write(path, {name: getattr(self, name) for name in (*HEADER, *COLUMNS)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | IO[bytes]) -> Trajectory:
+        """Read what `save` wrote; like `save`, it appends ``.npz`` if there is no file of the bare name.
+
+        No code in a file is run, whoever wrote it, and everything in it is checked.
+
+        Parameters
+        ----------
+        path : path-like, or file open for reading bytes
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged or is not a trajectory of this format.
+        OSError
+            If there is no such file, or it cannot be read.
+        """
+        return cls(**SAVED.read(path))
 
 
-FORMAT = "maml_ode trajectory 1"
 SERIES = ("loss", "task_loss", "grad_norm", "task_grad_norm")
-ARRAYS = ("t", "y", *SERIES, "phase", "switch_times", "switch_states", "final_state")
+
+
+def _increases(times: Array) -> bool:
+    return bool((times[1:] > times[:-1]).all()) and not np.isnan(times).any()
+
+
+def _is_a_number(plain: Any) -> float:
+    if (value := number(plain)) != value:
+        raise ValueError("a number, not NaN")
+    return value
+
+
+def _counts(plain: Any) -> Counts:
+    counted: Counts = record(
+        Counts,
+        dict.fromkeys(FIRST_KINDS, count) | {"diagnostics": or_none(_counts)},
+        dict.fromkeys(KINDS, count),
+    )(plain)
+    return counted
+
+
+def _phases_exist(values: Mapping[str, Any]) -> bool:
+    """Whether no phase is beyond the one that follows all those with an ending rule."""
+    numbers = [*values["phase"], values["final_phase"] or 0]
+    return bool(min(numbers) >= 0 and max(numbers) <= len(values["t_events"]))
+
+
+# The format's first version had these kinds of counts; later ones are 0 in its files.
+FIRST_KINDS = (
+    "losses", "gradients", "hvps", "hessians", "thirds", "third_vectors", "factorizations", "steps",
+    "rejected",
+)  # fmt: skip
+HEADER = {
+    "stop": Value(one_of(StopReason.__members__), lambda stop: stop.name),
+    "message": Value(text),
+    "success": Value(flag),
+    "status": Value(one_of({-1: -1, 0: 0, 1: 1})),
+    "counts": Value(_counts, Counts.to_dict),
+    "nfev": Value(count),
+    "njev": Value(count),
+    "nlu": Value(count),
+    "elapsed": Value(_is_a_number),
+    "method": Value(text),
+    "flow_name": Value(text),
+    "final_time": Value(_is_a_number),
+    "final_phase": Value(or_none(count)),
+    "energy": Value(
+        or_none(
+            record(
+                EnergyLedger,
+                {
+                    "rises": count,
+                    "largest_rise": number,
+                    "drop": number,
+                    "dissipated": or_none(number),
+                },
+            )
+        ),
+        lambda energy: None if energy is None else energy.to_dict(),
+    ),
+    "step_size": Value(or_none(_is_a_number)),
+    "identity": Value(or_none(text), default=None),
+}
+# Lengths: n points, d parameters, s switches. An optional field of a later version has a default here.
+COLUMNS = {
+    "t": Column(("n",), must="increase", holds=_increases),
+    "final_state": Column(("d",)),
+    "y": Column(("d", "n")),
+    **{name: Column(("n",)) for name in SERIES},
+    "phase": Column(("n",), kind="i"),
+    "switch_times": Column(("s",)),
+    "switch_states": Column(("s", "d")),
+    "t_events": Column((EACH,), listed=True),
+    "y_events": Column((EACH, "d"), listed=True),
+}
+SAVED = Archive(
+    "Trajectory",
+    "maml_ode trajectory 1",
+    HEADER,
+    COLUMNS,
+    {"it names a phase that does not exist": _phases_exist},
+)

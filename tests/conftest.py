@@ -1,4 +1,8 @@
-"""Problems that several test files share."""
+"""Problems that several test files share, and a time limit for every test."""
+
+import faulthandler
+import os
+import signal
 
 import matplotlib
 import numpy as np
@@ -7,6 +11,30 @@ import pytest
 import maml_ode as mo
 
 matplotlib.use("Agg")
+
+# None takes more than some ten seconds, the first compilation of the kernels aside.
+SECONDS_FOR_A_TEST = float(os.environ.get("MAML_ODE_TEST_SECONDS", "300"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Fail a test that hangs; end the whole run if it cannot even be made to fail."""
+
+    def too_long(number, frame):
+        pytest.fail(f"it took more than {SECONDS_FOR_A_TEST:g} seconds")
+
+    faulthandler.dump_traceback_later(SECONDS_FOR_A_TEST + 60, exit=True)
+    before = None
+    if hasattr(signal, "setitimer"):
+        before = signal.signal(signal.SIGALRM, too_long)
+        signal.setitimer(signal.ITIMER_REAL, SECONDS_FOR_A_TEST)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        if before is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
 
 def quadratic_tasks(M=3, d=4, seed=0, condition=20.0):

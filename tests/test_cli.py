@@ -1,9 +1,12 @@
 """The command line: what it prints, what it writes, and its exit codes."""
 
 import json
+import os
+import resource
 import subprocess
 import sys
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -11,7 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 import maml_ode as mo
+from maml_ode import cli
 from maml_ode.cli import main
+from maml_ode.cli.output import make_table, open_console, say
 
 
 def run(*arguments):
@@ -92,6 +97,9 @@ def test_solve_writes_picture_and_trajectory(tmp_path):
     result = run("solve", "diabetes", "--euler", "--plot", str(plot), "--save", str(save))
     assert result.exit_code == 0
     assert plot.read_text().startswith("<?xml")
+    arguments = ("--euler", "--plot", str(plot), "--save", str(save), "--json")
+    files = json.loads(run("solve", "diabetes", *arguments).stdout)["files"]
+    assert files == [str(plot), f"{save}.npz"]
     again = mo.Trajectory.load(tmp_path / "run.npz")
     problem = mo.experiments.load("diabetes")
     expected = mo.euler(problem.maml_flow(), problem.w0, problem.beta, max_iter=problem.n_steps)
@@ -149,6 +157,14 @@ def test_a_run_that_overflows_is_not_a_success_and_warns():
         (["solve", "svm"], "smooth_squared_hinge"),
         (["solve", "diabetes", "--plot", "picture.xyz"], "the ending must be one of"),
         (["solve", "diabetes", "--save", "no/such/folder/run"], "no such folder"),
+        (
+            ["solve", "diabetes", "--save", "run.csv"],
+            "kept in an .npz file; name one, such as run.npz",
+        ),
+        (["solve", "diabetes", "--save", "[bold]run.v2"], "such as [bold]run.npz"),
+        (["solve", "diabetes", "--seed", str(2**64)], "not in the range"),
+        (["reproduce", "--only", "fig2", "--seed", "9" * 26], "not in the range"),
+        (["reproduce", "--seed", str(2**64 - 2), "--seeds", "3"], "must be below 2**64"),
         (["reproduce", "--only", "fgi1"], "Did you mean 'fig1'"),
         (["reproduce", "--redraw", "--fresh"], "choose one"),
         (["solve", "svm_digits", "--set", "seed=3"], "use --seed"),
@@ -225,3 +241,80 @@ def test_overrides_that_are_true_or_false_can_be_set():
         for options in ((), ("--set", "jitter=false"))
     )
     assert plain != without
+
+
+NAMES = ["run[final].npz", "x:smile:.npz", "a[/b].npz", "[red]run", "run.NPZ", "x" * 90]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_files_are_printed_as_they_are(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    picture = name.removesuffix(".npz") + ".PNG"
+    result = run("solve", "diabetes", "--euler", "--save", name, "--plot", picture)
+    assert result.exit_code == 0, result.output
+    written = name if name.lower().endswith(".npz") else f"{name}.npz"
+    assert f"wrote {written}\n" in result.stdout
+    assert f"wrote {picture}\n" in result.stdout
+    assert mo.Trajectory.load(name).y.shape == (8, 51)
+    assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_is_named_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("reproduce", "--only", "diabetes", "--quick", "--output", "out[bold]:smile:")
+    assert result.exit_code == 0
+    assert "Written to out[bold]:smile:\n" in result.stdout
+    assert (tmp_path / "out[bold]:smile:" / "diabetes.csv").parent.is_dir()
+
+
+def test_tables_and_sentences_are_printed_as_they_are(capsys):
+    text = "[bold]x[/bold] :smile: [/]"
+    table = make_table(text)
+    table.add_column(text)
+    table.add_row(text)
+    say(text)
+    open_console().print(table)
+    assert capsys.readouterr().out.count(text) == 4
+
+
+def test_nothing_on_the_command_line_is_printed_by_another_way():
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        if path.name != "output.py":
+            text = path.read_text()
+            assert "Console(" not in text.replace("open_console(", ""), path
+            assert text.count("TextColumn(") == text.count("markup=False"), path
+
+
+def test_a_path_that_is_no_text_can_be_reported(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/run\xff.npz")
+    code = "from maml_ode.cli import main; main()"
+    for extra in ([], ["--json"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "solve", "diabetes", "--euler", "--save", name, *extra],
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        if extra:
+            assert json.loads(done.stdout)["files"] == [name]
+    assert mo.Trajectory.load(name).success
+
+
+def test_a_full_disk_shows_the_run_and_keeps_the_old_file(tmp_path):
+    path, picture = tmp_path / "run.npz", tmp_path / "run.png"
+    assert run("solve", "diabetes", "--euler", "--save", str(path)).exit_code == 0
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        for option in (("--save", path), ("--plot", picture)):
+            result = run("solve", "diabetes", "--euler", option[0], str(option[1]))
+            assert result.exit_code == 1
+            assert "||grad F(w)||" in result.stdout
+            assert "wrote" not in result.stdout
+            assert "too large" in result.stderr
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

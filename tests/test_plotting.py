@@ -167,7 +167,11 @@ def test_a_zero_norm_is_left_out_of_the_logarithmic_panel():
         (lambda runs: ([runs["flow"]], {"styles": []}), ValueError, "styles .* 1, not 0"),
         (lambda runs: ([runs["flow"]], {"x": "iteration"}), ValueError, "needs step_size"),
         (lambda runs: ([runs["flow"]], {"step_size": 0.1}), ValueError, "only with x"),
-        (lambda runs: ([runs["flow"]], {"ax": [1, 2]}), TypeError, "matplotlib Axes, not int"),
+        (
+            lambda runs: ([runs["flow"]], {"ax": [1, 2]}),
+            TypeError,
+            "ax must hold matplotlib Axes, not 1",
+        ),
     ],
 )
 def test_bad_input_is_refused(runs, arguments, error, sentence):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from maml_ode.cli.output import echo_json, overrides_of, usage_errors
+from maml_ode.cli.output import echo_json, overrides_of, seed_option, usage_errors
 
 __all__ = ["certify_experiment"]
 
@@ -16,9 +16,7 @@ __all__ = ["certify_experiment"]
 @click.option(
     "--tol", type=float, default=1e-8, show_default=True, help="The gradient norm asked for."
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of data and w0."
-)
+@seed_option("Of data and w0.")
 @click.option(
     "--set",
     "settings",

@@ -6,15 +6,21 @@ from typing import Any
 
 import click
 
-from maml_ode.cli.output import echo_json, number, usage_errors
+from maml_ode.cli.output import (
+    echo_json,
+    make_table,
+    open_console,
+    rounded,
+    say,
+    seed_option,
+    usage_errors,
+)
 
 __all__ = ["list_experiments"]
 
 
 @click.command("list")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of data and w0."
-)
+@seed_option("Of data and w0.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
 def list_experiments(seed: int, as_json: bool) -> None:
     """List the paper's experiments with their sizes and constants."""
@@ -24,17 +30,7 @@ def list_experiments(seed: int, as_json: bool) -> None:
     if as_json:
         echo_json(found)
         return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(
-        title=f"Experiments (seed {seed})",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-    )
+    table = make_table(f"Experiments (seed {seed})")
     for heading, side in (
         ("name", "left"),
         ("M", "right"),
@@ -60,21 +56,19 @@ def list_experiments(seed: int, as_json: bool) -> None:
             str(one["n_tasks"]),
             samples,
             str(one["dim"]),
-            number(one["alpha"]),
-            number(one["beta"]),
+            rounded(one["alpha"]),
+            rounded(one["beta"]),
             f"{one['switch_tol']:.4g}",
             str(one["n_steps"]),
             str(one["options"].get("loss") or one["options"].get("reduction", "")),
         )
-    console = Console()
-    console.print(table)
+    open_console().print(table)
     for footnote in footnotes:
-        console.print(footnote, highlight=False)
-    console.print(
-        "Notation: M tasks, n samples each, d parameters; inner step alpha, step size beta, switch "
-        "tolerance eps0.\nChoices that the paper leaves open and that are ours: maml-ode list --json, "
-        "under notes.",
-        highlight=False,
+        say(footnote)
+    say(
+        "Notation: M tasks, n samples each, d parameters;\n"
+        "inner step alpha, step size beta, switch tolerance eps0.\n"
+        "Choices that the paper leaves open and that are ours: maml-ode list --json,\nunder notes."
     )
 
 

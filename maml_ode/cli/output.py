@@ -5,14 +5,31 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
-__all__ = ["NOT_CONVERGED", "echo_json", "number", "overrides_of", "settled", "usage_errors"]
+from maml_ode.experiments.splitmix64 import LARGEST_SEED
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = [
+    "NOT_CONVERGED",
+    "echo_json",
+    "make_table",
+    "open_console",
+    "overrides_of",
+    "rounded",
+    "say",
+    "seed_option",
+    "settled",
+    "usage_errors",
+]
 
 NOT_CONVERGED = 3
 RESERVED = {"seed": "use --seed", "name": "the experiment is named before the options"}
@@ -25,6 +42,44 @@ def usage_errors() -> Iterator[None]:
         yield
     except (ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error
+
+
+def open_console(stderr: bool = False) -> Console:
+    """Return a console that shows every text as it is: a path may look like markup or an emoji's name."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, highlight=False, stderr=stderr)
+
+
+def say(text: str, style: str | None = None) -> None:
+    """Print a text for people as it is."""
+    # Not folded at the edge: what is cut in two cannot be copied, a path least of all.
+    open_console().print(text, style=style, soft_wrap=True)
+
+
+def make_table(title: str | None = None) -> Table:
+    """Return an empty table in the house's look."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
+
+
+def seed_option(text: str) -> Callable[[Any], Any]:
+    """Return the option ``--seed``."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(min=0, max=LARGEST_SEED),
+        default=0,
+        show_default=True,
+        help=text,
+    )
 
 
 @contextmanager
@@ -46,10 +101,14 @@ def settled(kept: list[str]) -> Iterator[None]:
 
 def echo_json(content: Any) -> None:
     """Print strict JSON: NaN and infinities, which JSON does not have, become null."""
-    click.echo(json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False))
+    plain = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    if any("\ud800" <= letter <= "\udfff" for letter in plain):
+        # A path whose bytes are no text; JSON can spell it all the same.
+        plain = json.dumps(json.loads(plain), indent=2)
+    click.echo(plain)
 
 
-def number(value: float) -> str:
+def rounded(value: float) -> str:
     """Return a number for a table."""
     return f"{value:.6g}"
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maml_ode.cli.output import echo_json, usage_errors
+from maml_ode.cli.output import echo_json, make_table, open_console, say, seed_option, usage_errors
 
 if TYPE_CHECKING:
-    from maml_ode.reproduce.pipeline import Outcome, Progress
+    from maml_ode.reproduce.making import Outcome, Reporter
 
 __all__ = ["reproduce_paper"]
 
@@ -34,9 +34,7 @@ INTERRUPTED = 130
 @click.option("--quick", is_flag=True, help="A coarser version in seconds.")
 @click.option("--redraw", is_flag=True, help="Draw again from the CSV files; compute nothing.")
 @click.option("--fresh", is_flag=True, help="Compute again what an earlier run has finished.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The first seed."
-)
+@seed_option("The first seed.")
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Number of seeds."
 )
@@ -79,7 +77,8 @@ def reproduce_paper(
     from maml_ode.reproduce.artefact import Settings
     from maml_ode.reproduce.pipeline import NothingToRedrawError, reproduce
 
-    settings = Settings(seed=seed, seeds=seeds, quick=quick, jobs=jobs or _processors())
+    with usage_errors():
+        settings = Settings(seed=seed, seeds=seeds, quick=quick, jobs=jobs or _processors())
     try:
         with _bars(names or list(ARTEFACTS)) as progress:
             outcomes = reproduce(
@@ -114,22 +113,21 @@ def _processors() -> int:
 
 
 @contextmanager
-def _bars(names: list[str]) -> Iterator[Progress]:
+def _bars(names: list[str]) -> Iterator[Reporter]:
     """Show a progress bar per artefact on stderr; plain lines if that is not a terminal."""
     if not sys.stderr.isatty():
         yield _lines
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
-        TextColumn("{task.description:<10}"),
+        TextColumn("{task.description:<10}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.percentage:>3.0f}%", markup=False),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=open_console(stderr=True)) as bars:
         tasks = {name: bars.add_task(name, total=1.0, start=False, note="") for name in names}
 
         def show(name: str, fraction: float, note: str) -> None:
@@ -143,7 +141,9 @@ def _bars(names: list[str]) -> Iterator[Progress]:
 
 
 def _lines(name: str, fraction: float, note: str) -> None:
-    if fraction == 1.0 or not note:
+    from maml_ode.reproduce.pipeline import DAMAGED
+
+    if fraction == 1.0 or not note or note == DAMAGED:
         click.echo(f"{name}: {note or 'started'}", err=True)
 
 
@@ -159,26 +159,9 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 
 
 def _print(outcomes: list[Outcome], output: str) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    made = Table(
-        title=f"Written to {output}",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-    )
+    made, numbers = make_table(), make_table("Key numbers")
     for heading in ("artefact", "", "pictures", "data"):
         made.add_column(heading, overflow="fold")
-    numbers = Table(
-        title="Key numbers",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-    )
     for heading in ("artefact", "quantity", "value"):
         numbers.add_column(heading, overflow="fold")
     for outcome in outcomes:
@@ -192,7 +175,8 @@ def _print(outcomes: list[Outcome], output: str) -> None:
         )
         for place, (quantity, value) in enumerate(outcome.key_numbers.items()):
             numbers.add_row(outcome.name if place == 0 else "", quantity, value)
-    console = Console()
+    say(f"Written to {click.format_filename(output)}")
+    console = open_console()
     console.print(made)
     console.print()
     console.print(numbers)

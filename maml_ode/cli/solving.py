@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 from pathlib import Path
@@ -9,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from maml_ode._archive import npz_path
+from maml_ode._files import write_atomically
 from maml_ode.cli.output import (
     NOT_CONVERGED,
     echo_json,
-    number,
+    make_table,
+    open_console,
     overrides_of,
+    rounded,
+    say,
+    seed_option,
     settled,
     usage_errors,
 )
@@ -42,9 +49,7 @@ DEFAULT_TOL = 1e-8
 @click.option("--max-seconds", type=float, default=None, help="Limit on wall-clock time.")
 @click.option("--alpha", type=float, default=None, help="Inner step size, instead of the paper's.")
 @click.option("--switch-tol", type=float, default=None, help="BI-MAML's eps0, instead of ours.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of data and w0."
-)
+@seed_option("Of data and w0.")
 @click.option(
     "--set",
     "settings",
@@ -124,13 +129,16 @@ def solve_experiment(
                 max_seconds=max_seconds,
                 progress=show,
             )
-    written = _write(run, plot, save)
+    written: list[str] = []
+    failure = _write(run, plot, save, written)
     # A run whose loss has overflowed took its steps, but nobody asked for that.
     done = run.success and math.isfinite(run.loss[-1])
     if as_json:
         echo_json(_summary(problem, run) | {"warnings": notes, "files": written})
     else:
         _print(problem, run, written, done)
+    if failure is not None:
+        raise click.ClickException(f"{failure}; what was there before is as it was.")
     ctx.exit(0 if done else NOT_CONVERGED)
 
 
@@ -145,6 +153,11 @@ def _check_files(plot: str | None, save: str | None) -> None:
     for option, name in (("--plot", plot), ("--save", save)):
         if name is not None and not Path(name).absolute().parent.is_dir():
             raise click.UsageError(f"{option} {name}: there is no such folder.")
+    if save is not None and Path(save).suffix.lower() not in ("", ".npz"):
+        raise click.UsageError(
+            f"--save {save}: a trajectory is kept in an .npz file; name one, such as "
+            f"{Path(save).with_suffix('.npz')}."
+        )
     if plot is None:
         return
     import matplotlib as mpl
@@ -153,10 +166,14 @@ def _check_files(plot: str | None, save: str | None) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     known = FigureCanvasAgg.get_supported_filetypes()
-    if Path(plot).suffix.removeprefix(".") not in known:
+    if _ending(plot) not in known:
         raise click.UsageError(
             f"--plot {plot}: the ending must be one of {', '.join(sorted(known))}."
         )
+
+
+def _ending(name: str) -> str:
+    return Path(name).suffix.removeprefix(".").lower()
 
 
 def _flow(problem: Experiment, name: str, step_size: float) -> Flow:
@@ -176,15 +193,22 @@ def _flow(problem: Experiment, name: str, step_size: float) -> Flow:
     return makers[check_choice("flow", name, FLOWS)]()
 
 
-def _write(run: Trajectory, plot: str | None, save: str | None) -> list[str]:
-    written = []
-    if plot is not None:
-        run.plot()[0].figure.savefig(plot)
-        written.append(plot)
-    if save is not None:
-        run.save(save)
-        written.append(save if save.endswith(".npz") else f"{save}.npz")
-    return written
+def _write(
+    run: Trajectory, plot: str | None, save: str | None, written: list[str]
+) -> OSError | None:
+    """Write what was asked for; return what went wrong, so that the run is shown all the same."""
+    try:
+        if plot is not None:
+            picture = io.BytesIO()
+            run.plot()[0].figure.savefig(picture, format=_ending(plot))
+            write_atomically(plot, picture.getvalue())
+            written.append(plot)
+        if save is not None:
+            run.save(save)
+            written.append(npz_path(save))
+    except OSError as error:
+        return error
+    return None
 
 
 def _summary(problem: Experiment, run: Trajectory) -> dict[str, Any]:
@@ -198,13 +222,8 @@ def _summary(problem: Experiment, run: Trajectory) -> dict[str, Any]:
 
 
 def _print(problem: Experiment, run: Trajectory, written: list[str], done: bool) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    console.print(f"{run.flow_name} on {problem.name}, by {run.method}", highlight=False)
-    table = Table(box=box.SIMPLE_HEAD)
+    say(f"{run.flow_name} on {problem.name}, by {run.method}")
+    table = make_table()
     for column, side in (("", "left"), ("start", "right"), ("end", "right")):
         table.add_column(column, justify=side)  # type: ignore[arg-type]
     for label, series in (
@@ -213,21 +232,20 @@ def _print(problem: Experiment, run: Trajectory, written: list[str], done: bool)
         ("f(w)", run.task_loss),
         ("||grad f(w)||", run.task_grad_norm),
     ):
-        table.add_row(label, number(series[0]), number(series[-1]))
-    table.add_row("time t", "0", number(run.final_time))
+        table.add_row(label, rounded(series[0]), rounded(series[-1]))
+    table.add_row("time t", "0", rounded(run.final_time))
     if run.step_size is not None:
         table.add_row("iteration k", "0", str(run.counts.steps))
     for t in run.switch_times:
-        table.add_row("switch at t", "", number(t))
-    console.print(table)
+        table.add_row("switch at t", "", rounded(t))
+    open_console().print(table)
     counts = run.counts
-    console.print(run.message, style="green" if done else "red", highlight=False)
+    say(run.message, style="green" if done else "red")
     if run.success and not done:
-        console.print("The loss overflowed: the iterates diverge.", style="red")
-    console.print(
+        say("The loss overflowed: the iterates diverge.", style="red")
+    say(
         f"{counts.gradients} gradient and {counts.hvps} Hessian-vector passes over the {problem.tasks.n_tasks} "
-        f"tasks, {counts.steps} steps, {run.elapsed:.3g} s.",
-        highlight=False,
+        f"tasks, {counts.steps} steps, {run.elapsed:.3g} s."
     )
     for name in written:
-        console.print(f"wrote {name}", highlight=False)
+        say(f"wrote {click.format_filename(name)}")

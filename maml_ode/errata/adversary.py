@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maml_ode._validation import Array, check_count
-from maml_ode.tasks.symbolic import Symbolic
+from maml_ode.tasks.symbolic.family import Symbolic
 
 __all__ = ["BumpTasks", "Search", "search"]
 

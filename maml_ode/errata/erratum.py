@@ -56,7 +56,7 @@ class Evidence:
 
     Attributes
     ----------
-    problem : str
+    example : str
         The example, complete enough to repeat it.
     printed : Comparison or None
         What the paper claims of it; violated. None where there is no claim to violate.
@@ -66,7 +66,7 @@ class Evidence:
         Further computed numbers.
     """
 
-    problem: str
+    example: str
     printed: Comparison | None = None
     corrected: Comparison | None = None
     numbers: dict[str, float] = field(default_factory=dict)

@@ -79,7 +79,7 @@ def _theorem_3_9() -> Evidence:
     step = _lemma_c1()
     proof = theorem_3_9()
     return Evidence(
-        "the step of the proof that uses Lemma C.1: " + step.problem,
+        "the step of the proof that uses Lemma C.1: " + step.example,
         step.printed,
         Comparison(
             "boxes left undecided in the proof by interval arithmetic", 0.0 if proof.proved else 1.0,

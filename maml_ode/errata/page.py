@@ -112,7 +112,7 @@ def _section(item: Erratum, found: Evidence) -> str:
         "",
         f"*Printed ({item.verdict}).* {_prose(item.printed)}",
         "",
-        f"*Example.* {_prose(found.problem)}.",
+        f"*Example.* {_prose(found.example)}.",
         "",
     ]
     if found.printed is not None:

@@ -21,29 +21,31 @@ Ours:
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from maml_ode._validation import Array, freeze
-from maml_ode.experiments.experiment import Experiment, make_experiment, starting_point
+from maml_ode.experiments.experiment import (
+    Experiment,
+    RunConstants,
+    check_units,
+    make_experiment,
+)
 from maml_ode.tasks.linear_regression import LinearRegression
 
-__all__ = ["build"]
+__all__ = ["RUN", "build"]
 
 SWITCH_TOL = 80.0
 
 
+RUN = RunConstants(alpha=0.5, beta=0.1)
+
+
 def build(
     seed: int,
+    run: RunConstants = RUN,
     *,
     reduction: str = "sum",
-    alpha: float = 0.5,
-    beta: float = 0.1,
-    switch_tol: float | None = None,
-    n_steps: int = 50,
-    w0: Any = None,
-    rule: str = "one_way",
 ) -> Experiment:
     """Return the experiment ``diabetes``; see the module for what is the paper's.
 
@@ -51,37 +53,26 @@ def build(
     ----------
     seed : int
         Draws w0; the data are fixed.
+    run : RunConstants
+        ``switch_tol`` is 80 by default, and w0 is drawn.
     reduction : {"sum", "mean", "half_mean"}
         "sum" is the printed reading, and the one that works with the printed step sizes.
-    alpha, beta, switch_tol, n_steps, rule
-        As in `Experiment`; ``switch_tol`` is 80 by default.
-    w0 : array_like of shape (8,) or "zero", optional
-        Drawn by default.
 
     Raises
     ------
     ValueError
         For another reduction without a ``switch_tol`` in its units.
     """
-    if switch_tol is None:
-        if reduction != "sum":
-            raise ValueError(
-                f"switch_tol = {SWITCH_TOL:g} is in units of the summed loss; "
-                f"pass switch_tol= together with reduction={reduction!r}."
-            )
-        switch_tol = SWITCH_TOL
+    check_units(run, SWITCH_TOL, reduction, fitted="sum")
     drawn = np.random.default_rng(seed).standard_normal(8)
     X, y = _load()
     return make_experiment(
+        run,
         name="diabetes",
         title="Linear regression, Diabetes data",
         tasks=LinearRegression(X, y, reduction=reduction),
-        w0=starting_point(w0, drawn),
-        alpha=alpha,
-        beta=beta,
-        switch_tol=switch_tol,
-        n_steps=n_steps,
-        rule=rule,
+        drawn=drawn,
+        switch_tol=SWITCH_TOL,
         seed=seed,
         panels=("2b", "2f"),
         quoted_saving=0.36,

@@ -18,7 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array
-from maml_ode.experiments.experiment import Experiment, make_experiment, starting_point
+from maml_ode.experiments.experiment import (
+    Experiment,
+    RunConstants,
+    check_units,
+    make_experiment,
+)
 from maml_ode.experiments.splitmix64 import SplitMix64
 from maml_ode.tasks.svm import SVM
 
@@ -50,12 +55,11 @@ def draw_start(stream: SplitMix64) -> Array:
 def digit_experiment(
     pixels: Pixels,
     drawn: Array,
+    run: RunConstants,
     *,
     loss: str,
     smoothing: float,
     reduction: str,
-    switch_tol: float | None,
-    w0: Any,
     data_notes: tuple[str, ...],
     options: dict[str, Any],
     **fields: Any,
@@ -67,21 +71,16 @@ def digit_experiment(
     ValueError
         For a reduction other than the mean without a ``switch_tol`` in its units.
     """
-    if switch_tol is None:
-        if reduction != "mean":
-            raise ValueError(
-                f"switch_tol = {SWITCH_TOL:g} is in units of the mean loss; "
-                f"pass switch_tol= together with reduction={reduction!r}."
-            )
-        switch_tol = SWITCH_TOL
+    check_units(run, SWITCH_TOL, reduction, fitted="mean")
     n_images = pixels.shape[0] * pixels.shape[1]
     mean_image = pixels.sum(axis=(0, 1), dtype=np.int64) / n_images
     X = (pixels - mean_image) / 255.0
     y = np.repeat([1.0, -1.0], PER_DIGIT)
     return make_experiment(
+        run,
         tasks=SVM(X, [y] * len(PAIRS), loss=loss, smoothing=smoothing, reduction=reduction),
-        w0=starting_point(w0, drawn),
-        switch_tol=switch_tol,
+        drawn=drawn,
+        switch_tol=SWITCH_TOL,
         panels=("2d", "2h"),
         quoted_saving=0.37,
         options={"loss": loss, "smoothing": smoothing, "reduction": reduction, **options},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point, check_choice, check_count, check_real, freeze
 from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.linear_model import REDUCTIONS
 
 if TYPE_CHECKING:
     from maml_ode.flows import Flow
 
-__all__ = ["Experiment", "gradient_norm", "make_experiment", "starting_point"]
+__all__ = ["Experiment", "RunConstants", "check_units", "gradient_norm", "make_experiment"]
 
 SOURCE = "Xu, Chen and Karbasi, Meta Learning in the Continuous Time Limit, AISTATS 2021"
 RULES = ("one_way", "as_printed", "retest")
@@ -114,35 +115,80 @@ class Experiment:
         }
 
 
+@dataclass(frozen=True)
+class RunConstants:
+    """The constants of a run, which a caller of `load` may override in every experiment.
+
+    Parameters
+    ----------
+    alpha, beta, n_steps, rule
+        As in `Experiment`.
+    switch_tol : float, optional
+        As in `Experiment`; by default what the experiment's module says.
+    w0 : array_like of shape (d,) or "zero", optional
+        By default what the experiment's module says.
+    """
+
+    alpha: Any
+    beta: Any
+    switch_tol: Any = None
+    n_steps: Any = 50
+    w0: Any = None
+    rule: Any = "one_way"
+
+
 def make_experiment(
+    run: RunConstants,
     *,
-    alpha: Any,
-    beta: Any,
-    switch_tol: Any,
-    n_steps: Any,
-    rule: Any,
+    tasks: TaskFamily,
+    drawn: Array,
+    switch_tol: float | Callable[[Array], float],
     paper: Iterable[str],
     ours: Iterable[str],
-    w0: Array,
     **fields: Any,
 ) -> Experiment:
-    """Check the constants that a caller may override and return the experiment."""
+    """Check the constants of the run and return the experiment.
+
+    ``drawn`` and ``switch_tol`` (which may depend on w0) stand in for what the run leaves open.
+    """
+    w0 = freeze(_starting_point(run.w0, drawn))
+    eps0 = run.switch_tol
+    if eps0 is None:
+        eps0 = switch_tol(w0) if callable(switch_tol) else switch_tol
     return Experiment(
-        alpha=check_real("alpha", alpha, minimum=0.0),
-        beta=check_real("beta", beta, minimum=0.0, strict=True),
-        switch_tol=check_real("switch_tol", switch_tol, minimum=0.0),
-        n_steps=check_count("n_steps", n_steps),
-        rule=check_choice("rule", rule, RULES),
+        tasks=tasks,
+        w0=w0,
+        alpha=check_real("alpha", run.alpha, minimum=0.0),
+        beta=check_real("beta", run.beta, minimum=0.0, strict=True),
+        switch_tol=check_real("switch_tol", eps0, minimum=0.0),
+        n_steps=check_count("n_steps", run.n_steps),
+        rule=check_choice("rule", run.rule, RULES),
         notes=(*(_FROM_PAPER + note for note in paper), *(_OURS + note for note in ours)),
-        w0=freeze(w0),
         **fields,
     )
 
 
-def starting_point(w0: npt.ArrayLike | str | None, drawn: Array) -> Array:
-    """Return ``drawn`` for None, the origin for "zero", else ``w0`` as a point of the same R^d."""
+def check_units(run: RunConstants, value: float, reduction: str, fitted: str) -> None:
+    """Refuse another reduction than the one in whose units an experiment's eps0 was fitted.
+
+    Raises
+    ------
+    ValueError
+        Unless the caller gives an eps0 too.
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    if run.switch_tol is None and reduction != fitted:
+        named = {"sum": "summed"}.get(fitted, fitted)
+        raise ValueError(
+            f"switch_tol = {value:g} is in units of the {named} loss; pass switch_tol= together with "
+            f"reduction={reduction!r}."
+        )
+
+
+def _starting_point(w0: npt.ArrayLike | str | None, drawn: Array) -> Array:
+    """Return a copy of ``drawn`` for None, the origin for "zero", else ``w0`` as a point of the same R^d."""
     if w0 is None:
-        return drawn
+        return drawn.copy()
     if isinstance(w0, str):
         check_choice("w0", w0, ["zero"])
         return np.zeros_like(drawn)

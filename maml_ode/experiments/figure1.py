@@ -13,25 +13,20 @@ paper's theorems.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from maml_ode.experiments.experiment import Experiment, make_experiment, starting_point
+from maml_ode.experiments.experiment import Experiment, RunConstants, make_experiment
 from maml_ode.tasks.sinusoid import Sinusoid
 
-__all__ = ["build"]
+__all__ = ["RUN", "build"]
+
+
+RUN = RunConstants(alpha=0.4, beta=0.01, n_steps=2000)
 
 
 def build(
     seed: int,
-    *,
-    alpha: float = 0.4,
-    beta: float = 0.01,
-    switch_tol: float = 0.1,
-    n_steps: int = 2000,
-    w0: Any = None,
-    rule: str = "one_way",
+    run: RunConstants = RUN,
 ) -> Experiment:
     """Return the experiment ``figure1``; see the module for what is the paper's.
 
@@ -39,21 +34,16 @@ def build(
     ----------
     seed : int
         Nothing here is random; accepted so that all experiments are loaded alike.
-    alpha, beta, switch_tol, n_steps, rule
-        As in `Experiment`.
-    w0 : float, array_like of shape (1,) or "zero", optional
-        -5 by default.
+    run : RunConstants
+        ``w0`` is -5 by default; a number will do.
     """
     return make_experiment(
+        run,
         name="figure1",
         title="Two parabolas less a sine",
         tasks=Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0]),
-        w0=starting_point(w0, np.array([-5.0])),
-        alpha=alpha,
-        beta=beta,
-        switch_tol=switch_tol,
-        n_steps=n_steps,
-        rule=rule,
+        drawn=np.array([-5.0]),
+        switch_tol=0.1,
         seed=seed,
         panels=("1a", "1b"),
         paper=(

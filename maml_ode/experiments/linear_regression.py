@@ -25,59 +25,49 @@ import numpy as np
 from maml_ode._validation import Array, check_choice
 from maml_ode.experiments.experiment import (
     Experiment,
+    RunConstants,
     gradient_norm,
     make_experiment,
-    starting_point,
 )
 from maml_ode.experiments.splitmix64 import SplitMix64
 from maml_ode.tasks.linear_regression import LinearRegression
 
-__all__ = ["build"]
+__all__ = ["RUN", "build"]
 
 N_TASKS, N_SAMPLES, DIM = 10, 100, 20
 SWITCH_FRACTION = 0.06
 
 
+RUN = RunConstants(alpha=0.3, beta=0.05)
+
+
 def build(
     seed: int,
+    run: RunConstants = RUN,
     *,
     generator: str = "numpy",
     reduction: str = "mean",
-    alpha: float = 0.3,
-    beta: float = 0.05,
-    switch_tol: float | None = None,
-    n_steps: int = 50,
-    w0: Any = None,
-    rule: str = "one_way",
 ) -> Experiment:
     """Return the experiment ``linear_regression``; see the module for what is the paper's.
 
     Parameters
     ----------
     seed : int
+    run : RunConstants
+        ``switch_tol`` is 0.06 ||grad f(w0)|| by default, and w0 is drawn.
     generator : {"numpy", "splitmix64"}
     reduction : {"mean", "half_mean", "sum"}
         "sum" is the printed reading.
-    alpha, beta, switch_tol, n_steps, rule
-        As in `Experiment`; ``switch_tol`` is 0.06 ||grad f(w0)|| by default.
-    w0 : array_like of shape (20,) or "zero", optional
-        Drawn by default.
     """
     X, y, drawn = _draw(seed, check_choice("generator", generator, ["numpy", "splitmix64"]))
     tasks = LinearRegression(X, y, reduction=reduction)
-    start = starting_point(w0, drawn)
-    if switch_tol is None:
-        switch_tol = SWITCH_FRACTION * gradient_norm(tasks, start)
     return make_experiment(
+        run,
         name="linear_regression",
         title="Linear regression, synthetic data",
         tasks=tasks,
-        w0=start,
-        alpha=alpha,
-        beta=beta,
-        switch_tol=switch_tol,
-        n_steps=n_steps,
-        rule=rule,
+        drawn=drawn,
+        switch_tol=lambda w0: SWITCH_FRACTION * gradient_norm(tasks, w0),
         seed=seed,
         panels=("2a", "2e"),
         quoted_saving=0.37,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
-from maml_ode._validation import check_choice, check_count, unknown_name
+from maml_ode._validation import check_choice, unknown_name
 from maml_ode.experiments import (
     diabetes,
     figure1,
@@ -16,18 +16,21 @@ from maml_ode.experiments import (
     svm_digits,
     svm_mnist,
 )
-from maml_ode.experiments.experiment import Experiment
+from maml_ode.experiments.experiment import Experiment, RunConstants
+from maml_ode.experiments.splitmix64 import check_seed
 
 __all__ = ["load", "names", "overrides"]
 
-_BUILDERS: dict[str, Callable[..., Experiment]] = {
-    "figure1": figure1.build,
-    "linear_regression": linear_regression.build,
-    "diabetes": diabetes.build,
-    "svm": svm.build,
-    "svm_digits": svm_digits.build,
-    "svm_mnist": svm_mnist.build,
+# The function that builds an experiment, and the constants of its run.
+_BUILDERS: dict[str, tuple[Callable[..., Experiment], RunConstants]] = {
+    "figure1": (figure1.build, figure1.RUN),
+    "linear_regression": (linear_regression.build, linear_regression.RUN),
+    "diabetes": (diabetes.build, diabetes.RUN),
+    "svm": (svm.build, svm.RUN),
+    "svm_digits": (svm_digits.build, svm_digits.RUN),
+    "svm_mnist": (svm_mnist.build, svm_mnist.RUN),
 }
+_OF_A_RUN = tuple(field.name for field in fields(RunConstants))
 
 
 def names() -> tuple[str, ...]:
@@ -37,8 +40,9 @@ def names() -> tuple[str, ...]:
 
 def overrides(name: str) -> tuple[str, ...]:
     """Return the keyword arguments that ``load(name, ...)`` takes beside the seed."""
-    builder = _BUILDERS[check_choice("experiment", name, _BUILDERS)]
-    return tuple(key for key in inspect.signature(builder).parameters if key != "seed")
+    build, _ = _BUILDERS[check_choice("experiment", name, _BUILDERS)]
+    own = [key for key in inspect.signature(build).parameters if key not in ("seed", "run")]
+    return (*own, *_OF_A_RUN)
 
 
 def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
@@ -61,7 +65,7 @@ def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
     name : str
         One of `names`.
     seed : int
-        What data, where synthetic, and w0 are drawn from.
+        What data, where synthetic, and w0 are drawn from; less than 2^64.
     **changes
         See the table, and the function ``build`` of the experiment's module.
 
@@ -87,7 +91,10 @@ def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
     for key in changes:
         if key not in known:
             raise TypeError(unknown_name(f"override for {name!r}", key, known))
-    experiment = _BUILDERS[name](check_count("seed", seed, minimum=0), **changes)
+    build, constants = _BUILDERS[name]
+    run = replace(constants, **{key: changes[key] for key in changes if key in _OF_A_RUN})
+    own = {key: value for key, value in changes.items() if key not in _OF_A_RUN}
+    experiment = build(check_seed(seed), run, **own)
     if not changes:
         return experiment
     note = f"Ours: given by the caller of load: {', '.join(sorted(changes))}."

@@ -8,16 +8,28 @@ The state after k draws is s + k * constant mod 2^64, so that n draws are one ve
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, check_count
+from maml_ode._validation import LARGEST_SEED, Array, as_seed
 
-__all__ = ["SplitMix64"]
+__all__ = ["LARGEST_SEED", "SplitMix64", "check_seed"]
 
 _INCREMENT = 0x9E3779B97F4A7C15
-_MASK = 2**64 - 1
+_MASK = LARGEST_SEED
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed that every generator of the experiments takes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not an integer with 0 <= seed < 2^64.
+    """
+    return as_seed("seed", seed)
 
 
 class SplitMix64:
@@ -41,9 +53,7 @@ class SplitMix64:
     """
 
     def __init__(self, seed: int) -> None:
-        self._state = check_count("seed", seed, minimum=0)
-        if self._state > _MASK:
-            raise ValueError(f"seed must be less than 2**64 for SplitMix64, not {seed}.")
+        self._state = check_seed(seed)
 
     def bits(self, n: int) -> npt.NDArray[np.uint64]:
         """Return the next ``n`` integers, uniform on [0, 2^64)."""

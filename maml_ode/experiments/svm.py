@@ -24,68 +24,57 @@ loss of the squared hinge is discontinuous.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from maml_ode._validation import Array, freeze
 from maml_ode.experiments.experiment import (
     Experiment,
+    RunConstants,
     gradient_norm,
     make_experiment,
-    starting_point,
 )
 from maml_ode.tasks.svm import SVM
 
-__all__ = ["build"]
+__all__ = ["RUN", "build"]
 
 N_TASKS, N_SAMPLES, DIM = 50, 300, 20
 SWITCH_FRACTION = 0.165
 
 
+RUN = RunConstants(alpha=0.3, beta=0.1)
+
+
 def build(
     seed: int,
+    run: RunConstants = RUN,
     *,
     loss: str = "squared_hinge",
     smoothing: float = 0.1,
     reduction: str = "mean",
-    alpha: float = 0.3,
-    beta: float = 0.1,
-    switch_tol: float | None = None,
-    n_steps: int = 50,
-    w0: Any = None,
-    rule: str = "one_way",
 ) -> Experiment:
     """Return the experiment ``svm``; see the module for what is the paper's.
 
     Parameters
     ----------
     seed : int
+    run : RunConstants
+        ``switch_tol`` is 0.165 ||grad f(w0)|| by default, and w0 is drawn.
     loss : {"squared_hinge", "hinge", "smooth_hinge", "smooth_squared_hinge"}
         "hinge" is the printed reading.
     smoothing : float
         Of the two smooth losses, in units of the margin.
     reduction : {"mean", "half_mean", "sum"}
-    alpha, beta, switch_tol, n_steps, rule
-        As in `Experiment`; ``switch_tol`` is 0.165 ||grad f(w0)|| by default.
-    w0 : array_like of shape (20,) or "zero", optional
-        Drawn by default.
     """
     X, y, drawn = _draw(seed)
     tasks = SVM(X, y, loss=loss, smoothing=smoothing, reduction=reduction)
-    start = starting_point(w0, drawn.copy())
-    if switch_tol is None:
-        switch_tol = SWITCH_FRACTION * gradient_norm(tasks, start)
     return make_experiment(
+        run,
         name="svm",
         title="Support vector machine, synthetic data",
         tasks=tasks,
-        w0=start,
-        alpha=alpha,
-        beta=beta,
-        switch_tol=switch_tol,
-        n_steps=n_steps,
-        rule=rule,
+        drawn=drawn,
+        switch_tol=lambda w0: SWITCH_FRACTION * gradient_norm(tasks, w0),
         seed=seed,
         panels=("2c", "2g"),
         quoted_saving=0.19,

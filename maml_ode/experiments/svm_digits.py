@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode._validation import Array, freeze
+from maml_ode._validation import Array, check_flag, freeze
 from maml_ode.experiments.digit_pairs import (
     PAIRS,
     Pixels,
@@ -37,28 +37,26 @@ from maml_ode.experiments.digit_pairs import (
     digit_experiment,
     draw_start,
 )
-from maml_ode.experiments.experiment import Experiment
+from maml_ode.experiments.experiment import Experiment, RunConstants
 from maml_ode.experiments.splitmix64 import SplitMix64
 
-__all__ = ["build"]
+__all__ = ["RUN", "build"]
 
 SIDE, INNER, BORDER = 28, 20, 4
 ROTATION, SLANT, LOG_SCALE, SHIFT = 0.12, 0.15, 0.08, 1.0
 
 
+RUN = RunConstants(alpha=0.3, beta=0.01)
+
+
 def build(
     seed: int,
+    run: RunConstants = RUN,
     *,
     jitter: bool = True,
     loss: str = "squared_hinge",
     smoothing: float = 0.1,
     reduction: str = "mean",
-    alpha: float = 0.3,
-    beta: float = 0.01,
-    switch_tol: float | None = None,
-    n_steps: int = 50,
-    w0: Any = None,
-    rule: str = "one_way",
 ) -> Experiment:
     """Return the experiment ``svm_digits``; see the module for what is the paper's.
 
@@ -66,6 +64,8 @@ def build(
     ----------
     seed : int
         Chooses and distorts the images and draws w0; less than 2^64.
+    run : RunConstants
+        ``switch_tol`` is 0.59 by default, and w0 is drawn.
     jitter : bool
         Whether each image gets its random affine map.
     loss : {"squared_hinge", "hinge", "smooth_hinge", "smooth_squared_hinge"}
@@ -74,28 +74,18 @@ def build(
         Of the two smooth losses, in units of the margin.
     reduction : {"mean", "half_mean", "sum"}
         Another one than "mean" needs a ``switch_tol`` in its units.
-    alpha, beta, switch_tol, n_steps, rule
-        As in `Experiment`; ``switch_tol`` is 0.59 by default.
-    w0 : array_like of shape (784,) or "zero", optional
-        Drawn by default.
     """
-    if not isinstance(jitter, (bool, np.bool_)):
-        raise TypeError(f"jitter must be True or False, not {jitter!r}.")
-    pixels, drawn = _draw(seed, bool(jitter))
+    jitter = check_flag("jitter", jitter)
+    pixels, drawn = _draw(seed, jitter)
     return digit_experiment(
         pixels,
-        drawn.copy(),
+        drawn,
+        run,
         name="svm_digits",
         title="Support vector machine, handwritten digits (stand-in for MNIST)",
         loss=loss,
         smoothing=smoothing,
         reduction=reduction,
-        alpha=alpha,
-        beta=beta,
-        switch_tol=switch_tol,
-        n_steps=n_steps,
-        w0=w0,
-        rule=rule,
         seed=seed,
         options={"data": "sklearn.datasets.load_digits, brought to 28 x 28", "jitter": jitter},
         data_notes=(

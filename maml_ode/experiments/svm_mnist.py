@@ -16,12 +16,11 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import check_choice
+from maml_ode._validation import check_choice, shown
 from maml_ode.experiments.digit_pairs import (
     PAIRS,
     PER_DIGIT,
@@ -30,27 +29,25 @@ from maml_ode.experiments.digit_pairs import (
     digit_experiment,
     draw_start,
 )
-from maml_ode.experiments.experiment import Experiment
+from maml_ode.experiments.experiment import Experiment, RunConstants
 from maml_ode.experiments.idx import find_training_files, read_idx
 from maml_ode.experiments.splitmix64 import SplitMix64
 
-__all__ = ["build"]
+__all__ = ["RUN", "build"]
+
+
+RUN = RunConstants(alpha=0.3, beta=0.01)
 
 
 def build(
     seed: int,
+    run: RunConstants = RUN,
     *,
     path: str | os.PathLike[str] | None = None,
     source: str | None = None,
     loss: str = "squared_hinge",
     smoothing: float = 0.1,
     reduction: str = "mean",
-    alpha: float = 0.3,
-    beta: float = 0.01,
-    switch_tol: float | None = None,
-    n_steps: int = 50,
-    w0: Any = None,
-    rule: str = "one_way",
 ) -> Experiment:
     """Return the experiment ``svm_mnist``; see the module for what is the paper's.
 
@@ -58,11 +55,13 @@ def build(
     ----------
     seed : int
         Chooses the images and draws w0; less than 2^64.
+    run : RunConstants
+        As in `svm_digits`.
     path : path-like, optional
         Folder with ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, plain or ``.gz``.
     source : {"openml"}, optional
         Fetch the images from OpenML instead.
-    loss, smoothing, reduction, alpha, beta, switch_tol, n_steps, w0, rule
+    loss, smoothing, reduction
         As in `svm_digits`.
 
     Raises
@@ -77,6 +76,8 @@ def build(
             "with scikit-learn), and not both; svm_digits needs neither."
         )
     if path is not None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"path must be a text or a path, not {shown(path)}.")
         files = find_training_files(Path(path))
         stamps = tuple((stat.st_mtime_ns, stat.st_size) for stat in map(os.stat, files))
         images, labels = _from_files(*files, stamps)
@@ -91,17 +92,12 @@ def build(
     return digit_experiment(
         pixels.reshape(*pixels.shape[:2], -1),
         draw_start(stream),
+        run,
         name="svm_mnist",
         title="Support vector machine, MNIST",
         loss=loss,
         smoothing=smoothing,
         reduction=reduction,
-        alpha=alpha,
-        beta=beta,
-        switch_tol=switch_tol,
-        n_steps=n_steps,
-        w0=w0,
-        rule=rule,
         seed=seed,
         options={"data": f"MNIST ({origin})"},
         data_notes=("images drawn at random, without replacement.",),

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from maml_ode._lazy import attach
 
 if TYPE_CHECKING:
-    from maml_ode.integrate.continuous import solve as solve
-    from maml_ode.integrate.discrete import euler as euler
-    from maml_ode.integrate.monitor import State as State
+    from maml_ode.integrate.callback import State as State
+    from maml_ode.integrate.euler_verb import euler as euler
+    from maml_ode.integrate.solve_verb import solve as solve
     from maml_ode.integrate.solvers import METHODS as METHODS
     from maml_ode.integrate.warnings import NonSmoothWarning as NonSmoothWarning
     from maml_ode.integrate.warnings import StepSizeWarning as StepSizeWarning
@@ -17,9 +17,9 @@ __getattr__, __dir__ = attach(
     {
         "METHODS": "maml_ode.integrate.solvers",
         "NonSmoothWarning": "maml_ode.integrate.warnings",
-        "State": "maml_ode.integrate.monitor",
+        "State": "maml_ode.integrate.callback",
         "StepSizeWarning": "maml_ode.integrate.warnings",
-        "euler": "maml_ode.integrate.discrete",
-        "solve": "maml_ode.integrate.continuous",
+        "euler": "maml_ode.integrate.euler_verb",
+        "solve": "maml_ode.integrate.solve_verb",
     },
 )

@@ -17,15 +17,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 
 from maml_ode._validation import Array
-from maml_ode.fields import GradientField
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
 from maml_ode.objectives.affine_field import AffineField
 
-__all__ = ["ExactPhase", "ExactSolution", "why_not_exact"]
+__all__ = ["ExactPhase", "why_not_exact"]
 
 POINTS = 100
 # Beyond this exponent 1 adds nothing to exp.
@@ -60,17 +58,27 @@ class ExactPhase:
 
     def states(self, times: Array) -> Array:
         """Return w at the given times, shape (d, n); not finite where it exceeds the largest float."""
-        moving = self.amplitudes != 0.0
-        moves = _moves(
-            self.eigenvalues[moving, None], self.amplitudes[moving, None], times - self.start
-        )
+        moves = self._moves(times)
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.asarray(self.state[:, None] + self.eigenvectors[:, moving] @ moves)
+            return np.asarray(self.state[:, None] + self._moving_vectors @ moves)
 
     def norm(self, t: float) -> tuple[float, float]:
         """Return ||field|| evaluated afresh at w(t), and what rounding, of w(t) too, adds to it at most."""
-        state = self.states(np.array([t]))[:, 0]
-        return self.field.norm(state, np.abs(self.state) + np.abs(state - self.state))
+        time = np.array([t])
+        made_of = np.abs(self.state) + np.abs(self._moving_vectors) @ np.abs(
+            self._moves(time)[:, 0]
+        )
+        return self.field.norm(self.states(time)[:, 0], made_of)
+
+    @cached_property
+    def _moving_vectors(self) -> Array:
+        return np.asarray(self.eigenvectors[:, self.amplitudes != 0.0])
+
+    def _moves(self, times: Array) -> Array:
+        """Return how far w has moved along each of the moving eigenvectors."""
+        moving = self.amplitudes != 0.0
+        rates, parts = self.eigenvalues[moving, None], self.amplitudes[moving, None]
+        return _moves(rates, parts, times - self.start)
 
     def last_finite_time(self, end: float) -> float:
         """Return the last time up to ``end`` at which every coordinate of w(t) is a finite float."""
@@ -137,14 +145,14 @@ class ExactPhase:
             if high > 1e300:
                 return math.inf
         low = 0.5 * high if self._log_norm(0.5 * high)[0] > target else 0.0
-        root = _root(lambda theta: self._log_norm(theta)[0] - target, low, high)
+        tau = _root(lambda theta: self._log_norm(theta)[0] - target, low, high) / self._fastest
         # Just past the root rather than just before it.
         for _ in range(8):
-            value, slope = self._log_norm(root)
+            value, slope = self.log_norm(tau)
             if value <= target or slope >= 0:
                 break
-            root = max(root + (target - value) / slope, math.nextafter(root, math.inf))
-        return root / self._fastest
+            tau = max(tau + (target - value) / slope, math.nextafter(tau, math.inf))
+        return tau
 
     def sample_times(self, duration: float) -> Array:
         """Return times from the start to the end that show both the transient and the tail."""
@@ -176,26 +184,6 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
     return float(brentq(function, low, high, xtol=1e-300, rtol=4 * np.finfo(float).eps))
 
 
-class ExactSolution:
-    """The continuous solution across phases: ``sol(t)`` as in ``solve_ivp``."""
-
-    def __init__(self, phases: list[ExactPhase], end: float) -> None:
-        self.phases = phases
-        self.t_min, self.t_max = phases[0].start, end
-        self._starts = np.array([phase.start for phase in phases])
-
-    def __call__(self, t: npt.ArrayLike) -> Array:
-        """Return the state at ``t``: shape (d,) for a scalar, (d, n) for an array."""
-        times = np.atleast_1d(np.asarray(t, dtype=np.float64))
-        which = np.clip(np.searchsorted(self._starts, times, side="right") - 1, 0, None)
-        out = np.empty((self.phases[0].state.size, times.size))
-        for k, phase in enumerate(self.phases):
-            mask = which == k
-            if mask.any():
-                out[:, mask] = phase.states(times[mask])
-        return out[:, 0] if np.ndim(t) == 0 else out
-
-
 def why_not_exact(flow: Flow) -> str | None:
     """Return why a flow has no closed form here, or None if it has one."""
     if flow.rule is not SwitchRule.ONE_WAY:
@@ -207,11 +195,8 @@ def why_not_exact(flow: Flow) -> str | None:
             return f"the field of phase {number} ({phase.field.label}) is not affine"
         if phase.until is None:
             continue
-        own = (
-            isinstance(phase.until, GradientNormBelow)
-            and isinstance(phase.field, GradientField)
-            and phase.until.objective is phase.field.objective
-        )
+        objective = phase.field.descends
+        own = isinstance(phase.until, GradientNormBelow) and phase.until.objective is objective
         if not own:
             return f"phase {number} ends by a rule other than the norm of its own gradient"
     return None

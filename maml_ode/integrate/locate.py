@@ -1,22 +1,25 @@
-"""Land on a switch: find the time at which a phase's ending rule is met, by stepping to it."""
+"""Land on a switch: find the first time at which a phase's ending rule is met, by stepping to it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.integrate import OdeSolver
 from scipy.optimize import brentq
 
 from maml_ode._validation import Array
-from maml_ode.integrate.monitor import Crossing
+from maml_ode.integrate.evaluation import RuleEvaluator
+from maml_ode.integrate.watch.finding import Crossing, Interpolant
 
 __all__ = ["Landing", "locate"]
 
 RELATIVE_ACCURACY = 1e-13
 MOST_CORRECTIONS = 8
+# A rule whose value at the landing is still this large, as a share of what it was, jumps there.
+JUMP = 1e-2
+EPS = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -29,102 +32,142 @@ class Landing:
     interpolants: list[Any]
 
 
-def locate(
-    crossing: Crossing,
-    rule: Callable[[float, Array], float],
-    scale: float | None,
-    method: type[OdeSolver],
-    field: Callable[[float, Array], Array],
-    options: Mapping[str, Any],
-    spent: Callable[[OdeSolver], None],
-) -> Landing:
-    """Return where ``rule`` falls to 0 inside a step, on the method's own path.
+Restep = Callable[[float], Landing]
 
-    The interpolant gives a first time, by Brent's method. An interpolant is less accurate than the method,
-    so the step is then taken again to that time, and the time corrected by the secant rule until the
-    re-stepped state meets the rule to 1e-13 of ``scale`` or no longer improves.
+
+def locate(crossing: Crossing, rule: RuleEvaluator, restep: Restep) -> Landing:
+    """Return where ``rule`` is first met inside a step, on the method's own path.
+
+    The interpolant gives a first time. An interpolant is less accurate than the method, so the step is then taken
+    again to that time. For a rule that falls through 0 the time is corrected by the secant rule until the
+    re-stepped state meets it to 1e-13 of its scale or no longer improves. For one that jumps, or is 0 beyond its
+    crossing, the interpolant is shifted to agree with the re-stepped state and bisected anew: near that state
+    the shifted interpolant is as accurate as the method, so that two or three such rounds settle the time for
+    any kind of rule.
 
     Parameters
     ----------
     crossing : Crossing
-        The step, its bracket and interpolant.
-    rule : callable
-        ``rule(t, w)``, positive before the switch.
-    scale : float or None
-        The size that the rule's value is compared with; by default its value at the start of the step.
-    method, field, options
-        What the step was taken with.
-    spent : callable
-        Told of every solver that stepped.
+        The step, a bracket and its interpolant.
+    rule : RuleEvaluator
+        The phase's ending rule.
+    restep : callable
+        ``restep(t)`` integrates from the start of the step to ``t`` with the same method and tolerances.
     """
-    t_old, w_old = crossing.t_old, crossing.w_old
-    if crossing.t_new <= t_old:
-        return Landing(t_old, w_old, [], [])
-    at_end = rule(crossing.t_new, crossing.interpolant(crossing.t_new))
-    at_start = rule(t_old, w_old)
-    if at_start <= 0:
-        return Landing(t_old, w_old, [], [])
-    if at_end > 0:  # the interpolant and the step disagree by rounding: the end of the step it is
-        first = crossing.t_new
-    else:
-        first = float(
-            brentq(
-                lambda t: rule(t, crossing.interpolant(t)),
-                t_old,
-                crossing.t_new,
-                xtol=4 * np.spacing(max(abs(t_old), abs(crossing.t_new))),
-                rtol=4 * np.finfo(float).eps,
-            )
-        )
-    best = _step_to(first, crossing, method, field, options, spent)
+    dense = crossing.interpolant
+    if crossing.high <= crossing.t_old or dense is None:
+        return Landing(crossing.t_old, crossing.w_old, [], [])
+    low, high = crossing.low, crossing.high
+    # In this order, so that the search that follows finds the value at ``low`` still known.
+    at_high = rule(high, np.asarray(dense(high)))
+    at_low = rule(low, _state(crossing, dense, low))
+    if rule.is_met(at_low):
+        return restep(low) if low > crossing.t_old else Landing(low, crossing.w_old, [], [])
+    if at_high < 0 < at_low and np.isfinite(at_high) and np.isfinite(at_low):
+        landing = _by_secant(crossing, dense, rule, restep, at_low)
+        if landing is not None:
+            return landing
+    return _by_shifts(crossing, dense, rule, restep)
+
+
+def _state(crossing: Crossing, dense: Interpolant, t: float) -> Array:
+    return crossing.w_old if t == crossing.t_old else np.asarray(dense(t))
+
+
+def _by_secant(
+    crossing: Crossing, dense: Interpolant, rule: RuleEvaluator, restep: Restep, at_low: float
+) -> Landing | None:
+    """Land on a rule that falls through 0; None if it turns out to jump."""
+    low, high = crossing.low, crossing.high
+    first, search = brentq(
+        lambda t: rule(t, _state(crossing, dense, t)),
+        low,
+        high,
+        xtol=4 * np.spacing(max(abs(low), abs(high))),
+        rtol=4 * EPS,
+        full_output=True,
+        disp=False,
+    )
+    if not search.converged:  # a rule that is very flat or jumps
+        return None
+    best = restep(first)
     value = rule(best.t, best.w)
-    slope = _slope(rule, crossing, first)
+    slope = _slope(rule, crossing, dense, first)
+    scale = rule.rule.scale or at_low
     for _ in range(MOST_CORRECTIONS):
-        if abs(value) <= RELATIVE_ACCURACY * (scale or at_start) or slope == 0:
+        if abs(value) <= RELATIVE_ACCURACY * scale or slope == 0:
             break
         target = best.t - value / slope
-        if not t_old < target or target == best.t:
+        if not crossing.t_old < target or target == best.t:
             break
-        landing = _step_to(target, crossing, method, field, options, spent)
+        landing = restep(target)
         new_value = rule(landing.t, landing.w)
         if abs(new_value) >= abs(value):
             break
         slope = (new_value - value) / (landing.t - best.t)
         best, value = landing, new_value
-    return best
+    return best if abs(value) <= JUMP * max(scale, at_low) else None
 
 
-def _slope(rule: Callable[[float, Array], float], crossing: Crossing, t: float) -> float:
+def _slope(rule: RuleEvaluator, crossing: Crossing, dense: Interpolant, t: float) -> float:
     """Return the rule's slope along the interpolant at ``t``, by a backward difference."""
     before = t - 1e-4 * (t - crossing.t_old)
     if before == t:
         return 0.0
-    rise = rule(t, crossing.interpolant(t)) - rule(before, crossing.interpolant(before))
-    return rise / (t - before)
+    rise = rule(t, np.asarray(dense(t))) - rule(before, np.asarray(dense(before)))
+    return float(rise / (t - before))
 
 
-def _step_to(
-    t: float,
-    crossing: Crossing,
-    method: type[OdeSolver],
-    field: Callable[[float, Array], Array],
-    options: Mapping[str, Any],
-    spent: Callable[[OdeSolver], None],
+def _by_shifts(
+    crossing: Crossing, dense: Interpolant, rule: RuleEvaluator, restep: Restep
 ) -> Landing:
-    """Integrate from the start of the step to ``t`` with the same method and tolerances."""
-    if t <= crossing.t_old:
-        return Landing(crossing.t_old, crossing.w_old, [], [])
-    settings = {**options, "first_step": t - crossing.t_old}
-    solver = method(field, crossing.t_old, crossing.w_old, t, **settings)
-    times: list[float] = []
-    interpolants: list[Any] = []
-    try:
-        while solver.status == "running":
-            solver.step()
-            if solver.status == "failed":
-                return Landing(t, np.asarray(crossing.interpolant(t)), [t], [crossing.interpolant])
-            times.append(float(solver.t))
-            interpolants.append(solver.dense_output())
-    finally:
-        spent(solver)
-    return Landing(t, solver.y.copy(), times, interpolants)
+    """Land on a rule of any kind: bisect whether it is met, on an interpolant shifted to the method's path."""
+    low, high = crossing.low, crossing.high
+    t = _first_met(rule, lambda s: _state(crossing, dense, s), low, high)
+    landing = restep(t)
+    for _ in range(MOST_CORRECTIONS):
+        shift = landing.w - np.asarray(dense(landing.t))
+
+        def shifted(s: float, shift: Array = shift) -> Array:
+            return np.asarray(dense(s) + shift)
+
+        bracket = _bracket(rule, shifted, landing.t, crossing.t_old, high)
+        if bracket is None:
+            break
+        t = _first_met(rule, shifted, *bracket)
+        if abs(t - landing.t) <= 1e-9 * (t - crossing.t_old):
+            w = landing.w if t == landing.t else shifted(t)
+            times = [*landing.times[:-1], t]
+            return Landing(t, w, times, landing.interpolants)
+        landing = restep(t)
+    return landing
+
+
+def _bracket(
+    rule: RuleEvaluator, path: Interpolant, t: float, start: float, end: float
+) -> tuple[float, float] | None:
+    """Return times around ``t`` between which the rule comes to be met along ``path``."""
+    width = 1e-9 * (end - start)
+    while width <= end - start:
+        low, high = max(t - width, start), min(t + width, end)
+        if not rule.is_met(rule(low, path(low))) and rule.is_met(rule(high, path(high))):
+            return low, high
+        width *= 10.0
+    return None
+
+
+def _first_met(rule: RuleEvaluator, path: Interpolant, low: float, high: float) -> float:
+    """Return the time at which the rule comes to be met between ``low`` and ``high``, to the last bit or two.
+
+    ``high`` itself where it is not met there: the rule touches 0.
+    """
+    if not rule.is_met(rule(high, path(high))):
+        return high
+    while True:
+        middle = low + 0.5 * (high - low)
+        if not low < middle < high or high - low <= 2 * np.spacing(max(abs(low), abs(high))):
+            return high
+        if rule.is_met(rule(middle, path(middle))):
+            high = middle
+        else:
+            low = middle

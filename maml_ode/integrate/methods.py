@@ -1,27 +1,29 @@
-"""Names of methods: ours, SciPy's, any ``OdeSolver`` class, "exact" and "auto"."""
+"""Names of methods, and the facts about them that a run relies on, each stated once."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import scipy.integrate
 from scipy.integrate import OdeSolver
 
-from maml_ode._validation import Array, unknown_name
+from maml_ode._validation import Array, shown, unknown_name
 from maml_ode.flows import Flow
-from maml_ode.integrate.evaluation import Ledger
 from maml_ode.integrate.exact import why_not_exact
 from maml_ode.integrate.solvers import METHODS
 from maml_ode.integrate.stiffness import DENSE_LIMIT, largest_rate
+from maml_ode.integrate.tally import Tally
 
 __all__ = [
     "SCIPY_METHODS",
     "Choice",
+    "MethodFacts",
     "choose",
-    "is_explicit",
+    "facts_of",
     "resolve",
     "solver_options",
     "stiff_method",
@@ -31,12 +33,80 @@ SCIPY_METHODS: dict[str, type[OdeSolver]] = {
     name: getattr(scipy.integrate, name)
     for name in ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
 }
-_EXPLICIT = (scipy.integrate.RK23, scipy.integrate.RK45, scipy.integrate.DOP853)
-_OURS_EXPLICIT = ("Tsit5", "DOP853")
+# What other packages call our methods and SciPy's.
+ELSEWHERE = {
+    "dopri5": "RK45",
+    "ode45": "RK45",
+    "dopri8": "DOP853",
+    "dop8": "DOP853",
+    "bosh3": "RK23",
+    "ode23": "RK23",
+    "radau5": "Radau",
+    "kvaerno5": "Rodas5P",
+}
 # Over a finite horizon T an explicit method needs about lambda_max T/3 steps: from here on that is many.
 STIFF_PRODUCT = 3e3
 # At tolerances looser than this the lower order is the cheaper one.
 LOOSE = 1e-5
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What a run relies on in a method.
+
+    Attributes
+    ----------
+    stiff_from : float or None
+        For an explicit method without stabilisation: mean steps times lambda_max above this, over many steps,
+        mean that stability bounds them, below the method's own interval on the negative real axis (2.5 for
+        RK23, 3.3 for RK45, 3.5 for Tsit5, 6 for DOP853). None for all others.
+    options : tuple of str
+        The options that its constructor names.
+    """
+
+    stiff_from: float | None
+    options: tuple[str, ...]
+
+    @property
+    def explicit(self) -> bool:
+        """Whether it is an explicit Runge-Kutta method without stabilisation."""
+        return self.stiff_from is not None
+
+
+_STIFF_FROM = {
+    scipy.integrate.RK23: 2.5,
+    scipy.integrate.RK45: 2.5,
+    scipy.integrate.DOP853: 2.5,
+    METHODS["Tsit5"]: 2.5,
+    METHODS["DOP853"]: 2.5,
+}
+_NOT_OPTIONS = ("self", "fun", "t0", "y0", "t_bound", "vectorized", "extraneous")
+
+
+def facts_of(method: type[OdeSolver]) -> MethodFacts:
+    """Return the facts of a method; a class of the user's has those that its signature shows.
+
+    A constructor that takes arbitrary keywords is asked what it names, and so is the one that it hands
+    them on to, as far as ``OdeSolver`` itself.
+    """
+    known: Any = method  # mypy takes a class for unhashable
+    return _facts_of(known)
+
+
+@lru_cache(maxsize=128)
+def _facts_of(method: Any) -> MethodFacts:
+    options: list[str] = []
+    for owner in method.__mro__:
+        if owner is OdeSolver:
+            break
+        if "__init__" not in vars(owner):
+            continue
+        parameters = inspect.signature(vars(owner)["__init__"]).parameters.values()
+        named = (p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+        options += [name for name in named if name not in (*_NOT_OPTIONS, *options)]
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return MethodFacts(_STIFF_FROM.get(method), tuple(options))
 
 
 @dataclass(frozen=True)
@@ -61,7 +131,7 @@ def choose(
     tol: float,
     horizon: float,
     stepping: bool,
-    ledger: Ledger,
+    tally: Tally,
 ) -> Choice:
     """Resolve ``"auto"``.
 
@@ -80,19 +150,19 @@ def choose(
         Time left.
     stepping : bool
         Whether the call asks for steps.
-    ledger : Ledger
+    tally : Tally
         Charged for the look at the spectrum.
     """
     if method != "auto":
         return Choice(method)
-    problem = "tolerances, options or a callback ask for steps" if stepping else None
-    problem = problem or why_not_exact(flow)
-    if problem is None:
+    reason = "tolerances, options or a callback ask for steps" if stepping else None
+    reason = reason or why_not_exact(flow)
+    if reason is None:
         return Choice("exact", "every phase is affine with a symmetric matrix")
     if any(phase.field.smoothness < 0 for phase in flow.phases):
         return Choice("RK45", "the field is discontinuous")
     if horizon < float("inf"):
-        rates = [largest_rate(phase.field, w, ledger) for phase in flow.phases]
+        rates = [largest_rate(phase.field, w, tally) for phase in flow.phases]
         rate = max((r for r in rates if r is not None), default=0.0)
         if rate * horizon > STIFF_PRODUCT:
             return Choice(
@@ -100,7 +170,7 @@ def choose(
                 f"lambda_max = {rate:.3g} at the start over a horizon of {horizon:g} is stiff",
             )
     order = "Tsit5" if tol > LOOSE else "DOP853"
-    return Choice(order, f"smooth, not exact: {problem}")
+    return Choice(order, f"smooth, not exact: {reason}")
 
 
 def stiff_method(flow: Flow) -> str:
@@ -121,38 +191,39 @@ def resolve(method: str | type[OdeSolver]) -> type[OdeSolver]:
     """
     if isinstance(method, str):
         known = {**SCIPY_METHODS, **METHODS}
-        if method not in known:
-            raise ValueError(unknown_name("method", method, ("auto", "exact", *known)))
-        return known[method]
+        if method in known:
+            return known[method]
+        here = ELSEWHERE.get(method.lower())
+        if here is not None:
+            raise ValueError(f"unknown method {method!r}; here it is called {here!r}.")
+        raise ValueError(unknown_name("method", method, ("auto", "exact", *known)))
     if isinstance(method, type) and issubclass(method, OdeSolver):
         return method
     raise TypeError(
-        f"method must be a name or a class derived from scipy.integrate.OdeSolver, not {method!r}."
+        f"method must be a name or a class derived from scipy.integrate.OdeSolver, not {shown(method)}."
     )
-
-
-def is_explicit(method: type[OdeSolver]) -> bool:
-    """Whether this is an explicit Runge-Kutta method without stabilisation."""
-    return method in _EXPLICIT or any(method is METHODS[name] for name in _OURS_EXPLICIT)
 
 
 def solver_options(
     method: type[OdeSolver], options: Mapping[str, Any], offers: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Check ``options`` against the method's signature and add what it takes of ``offers``.
+    """Return ``options`` with what the method takes of ``offers``."""
+    taken = facts_of(method).options
+    return {**{name: value for name, value in offers.items() if name in taken}, **options}
+
+
+def check_options(
+    method: type[OdeSolver], options: Mapping[str, Any], others: tuple[str, ...]
+) -> None:
+    """Refuse options that the method does not name; ``others`` are keywords that may have been meant.
 
     Raises
     ------
     TypeError
         For an option that the method does not know.
     """
-    signature = inspect.signature(method.__init__)
-    known = [
-        name
-        for name in signature.parameters
-        if name not in ("self", "fun", "t0", "y0", "t_bound", "vectorized", "extraneous")
-    ]
+    taken = facts_of(method).options
     for name in options:
-        if name not in known:
+        if name not in taken:
+            known = [*taken, *others]
             raise TypeError(unknown_name(f"option of {method.__name__}", name, known))
-    return {**{name: value for name, value in offers.items() if name in known}, **options}

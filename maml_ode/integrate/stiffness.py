@@ -6,8 +6,8 @@ import numpy as np
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from maml_ode._validation import Array
-from maml_ode.fields import GradientField, VectorField
-from maml_ode.integrate.evaluation import Ledger
+from maml_ode.flows.fields import VectorField
+from maml_ode.integrate.tally import Tally
 
 __all__ = ["DENSE_LIMIT", "largest_rate", "spectral_radius"]
 
@@ -17,7 +17,7 @@ LANCZOS_PRODUCTS = 30
 MARGIN = 1.05
 
 
-def largest_rate(field: VectorField, w: Array, ledger: Ledger | None = None) -> float | None:
+def largest_rate(field: VectorField, w: Array, tally: Tally | None = None) -> float | None:
     """Return the largest eigenvalue of minus the field's symmetrised Jacobian at ``w``.
 
     For a gradient field it is the largest eigenvalue of the Hessian, whose product with the step size bounds
@@ -28,7 +28,7 @@ def largest_rate(field: VectorField, w: Array, ledger: Ledger | None = None) -> 
     ----------
     field : VectorField
     w : ndarray of shape (d,)
-    ledger : Ledger, optional
+    tally : Tally, optional
         Charged with the evaluations.
 
     Returns
@@ -41,26 +41,26 @@ def largest_rate(field: VectorField, w: Array, ledger: Ledger | None = None) -> 
     if not field.has_jacobian:
         return None
     if field.dim <= DENSE_LIMIT:
-        spectrum = _dense_spectrum(field, w, ledger)
+        spectrum = _dense_spectrum(field, w, tally)
         return None if spectrum is None else float(spectrum[-1])
-    return _lanczos(field, w, ledger)
+    return _lanczos(field, w, tally)
 
 
-def spectral_radius(field: VectorField, w: Array, ledger: Ledger) -> float:
+def spectral_radius(field: VectorField, w: Array, tally: Tally) -> float:
     """Return the largest absolute eigenvalue of the symmetrised Jacobian, exactly, with a margin of 5 %.
 
     For gradient fields with d <= `DENSE_LIMIT`. RKC2 takes its number of stages from it and asks again after
     some steps, which is what the margin is for; 0 where the Jacobian is not finite.
     """
-    spectrum = _dense_spectrum(field, w, ledger)
+    spectrum = _dense_spectrum(field, w, tally)
     return 0.0 if spectrum is None else MARGIN * float(max(abs(spectrum[0]), abs(spectrum[-1])))
 
 
-def _dense_spectrum(field: VectorField, w: Array, ledger: Ledger | None) -> Array | None:
+def _dense_spectrum(field: VectorField, w: Array, tally: Tally | None) -> Array | None:
     """Return the eigenvalues of minus the symmetrised Jacobian, ascending."""
-    if ledger is not None:
-        ledger.add(field.jacobian_cost)
-        ledger.njev += 1
+    if tally is not None:
+        tally.add(field.jacobian_cost)
+        tally.njev += 1
     with np.errstate(all="ignore"):
         jacobian = field.jacobian(w)
     if not np.isfinite(jacobian).all():
@@ -68,14 +68,14 @@ def _dense_spectrum(field: VectorField, w: Array, ledger: Ledger | None) -> Arra
     return np.asarray(np.linalg.eigvalsh(-0.5 * (jacobian + jacobian.T)), dtype=np.float64)
 
 
-def _lanczos(field: VectorField, w: Array, ledger: Ledger | None) -> float | None:
-    if not isinstance(field, GradientField):
+def _lanczos(field: VectorField, w: Array, tally: Tally | None) -> float | None:
+    if field.descends is None:
         return None  # a Jacobian that is not symmetric is not for Lanczos
-    cost = field.objective.hvp_cost
+    cost = field.jvp_cost
 
     def product(v: Array) -> Array:
-        if ledger is not None:
-            ledger.add(cost)
+        if tally is not None:
+            tally.add(cost)
         return -field.jacobian_vector(w, np.ascontiguousarray(v).reshape(-1))
 
     operator = LinearOperator((field.dim, field.dim), matvec=product, dtype=np.float64)

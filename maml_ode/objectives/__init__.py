@@ -6,6 +6,6 @@ engine can run; quadratic ones are aggregated to one form with its spectrum.
 
 from maml_ode.objectives.expected_loss import ExpectedLoss
 from maml_ode.objectives.maml_loss import MAMLLoss
-from maml_ode.objectives.objective import Objective
+from maml_ode.objectives.objective import Objective, checked_objective
 
-__all__ = ["ExpectedLoss", "MAMLLoss", "Objective"]
+__all__ = ["ExpectedLoss", "MAMLLoss", "Objective", "checked_objective"]

@@ -54,6 +54,11 @@ class AffineField:
     k_error: float = 0.0
     source: Callable[[], EigenField | None] | None = None
 
+    def __call__(self, w: Array) -> Array:
+        """Return -(K w - k)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(self.k - self.K @ w)
+
     @cached_property
     def eigen(self) -> EigenField:
         """The field in the eigenbasis of K."""

@@ -46,7 +46,7 @@ class DenseEigen:
         size = norm_bound(made_of)
         rounding = w.size * EPS * (norm_bound(self.k) + norm_bound(self.K) * size)
         bar = rounding + self.K_error * size + self.k_error
-        return float(np.linalg.norm(self.k - self.K @ w)), bar
+        return norm_bound(self.k - self.K @ w), bar
 
     def _null_leakage(self, w: Array, parts: Array) -> float:
         """Return what a tilted null vector v sees of a field that is 0 along the exact one.
@@ -56,6 +56,7 @@ class DenseEigen:
         """
         values = self.spectrum.values
         moving = values != 0.0
-        distance = float(np.linalg.norm(parts[moving] / values[moving]))
+        with np.errstate(over="ignore"):
+            distance = norm_bound(parts[moving] / values[moving])
         tilt = self.K_error + solver_error(w.size, self.spectrum.radius)
         return self.K_error * norm_bound(w) + self.k_error + tilt * distance

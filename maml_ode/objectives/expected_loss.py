@@ -40,6 +40,10 @@ class ExpectedLoss(Objective):
     def __repr__(self) -> str:
         return f"ExpectedLoss({self.tasks!r})"
 
+    def is_expected_loss_of(self, tasks: TaskFamily) -> bool:
+        """Whether this is the expected loss of ``tasks``."""
+        return self.tasks is tasks
+
     @property
     def smoothness(self) -> int:
         """As many continuous derivatives as the losses have."""

@@ -35,8 +35,12 @@ def fomaml_field(steps: InnerSteps) -> AffineField | None:
         Q, s = curvature(judge, i), slope(judge, i)
         K = K + p * (Q @ maps.P)
         k = k + p * (s - Q @ maps.r)
-    own = steps.query is steps.tasks
-    return _symmetric(K, k, steps, fomaml_residual if own else None)
+    if steps.query is steps.tasks:
+        return _field(K, k, steps, fomaml_residual)
+    gap = float(np.abs(K.value - K.value.T).max())
+    if gap > 1e-12 * float(np.abs(K.value).max()):
+        return None
+    return _field(K, k, steps, None)
 
 
 def reptile_field(steps: InnerSteps) -> AffineField | None:
@@ -50,16 +54,12 @@ def reptile_field(steps: InnerSteps) -> AffineField | None:
         maps = InnerMaps.of_task(terms, i, steps.alpha, steps.count)
         K = K + p * maps.slopes
         k = k + p * maps.offsets
-    return _symmetric(K, k, steps, reptile_residual)
+    return _field(K, k, steps, reptile_residual)
 
 
-def _symmetric(
-    K: Rounded, k: Rounded, steps: InnerSteps, by_data: _ByData | None
-) -> AffineField | None:
+def _field(K: Rounded, k: Rounded, steps: InnerSteps, by_data: _ByData | None) -> AffineField:
+    """Return the field of a K that is symmetric but for rounding."""
     matrix, source = K.value, None
-    scale = float(np.abs(matrix).max())
-    if float(np.abs(matrix - matrix.T).max()) > 1e-12 * scale:
-        return None
     data = steps.tasks._least_squares
     if data is not None and by_data is not None:
         build = partial(by_data, data, steps.tasks.weights, steps.alpha, steps.count)

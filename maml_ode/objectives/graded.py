@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import qr
-from scipy.linalg.lapack import dgejsv
+from scipy.linalg import qr, solve_triangular
 
 from maml_ode._validation import Array
 from maml_ode.objectives.least_squares import Residual
+from maml_ode.objectives.scaled_factor import ScaledFactor
 from maml_ode.objectives.spectrum import Spectrum, solver_error
 
 __all__ = ["GradedField", "decompose"]
@@ -59,79 +59,84 @@ def decompose(residual: Residual) -> GradedField:
     root = np.sqrt(np.abs(phi))
     top = float(root.max(initial=0.0))
     scale = np.where(residual.sizes > 0, residual.sizes, 1.0)
-    Q, triangle, order = qr(
-        (root / (top or 1.0))[:, None] * Z / scale, mode="economic", pivoting=True
-    )
-    rank = int(np.count_nonzero(np.abs(np.diag(triangle)) > _threshold(residual)))
-    Q, rows = Q[:, :rank], np.zeros((rank, scale.size))
-    rows[:, order] = triangle[:rank]
-    rows = rows * scale * top
-    if (phi > 0).all():
-        vectors, singular, inner = _graded_svd(rows)
-        values, left, target = singular**2, singular[:, None] * inner.T, Q.T @ (root * q)
-    else:
-        basis, corner = np.linalg.qr(rows.T)
+    columns = (root / (top or 1.0))[:, None] * Z / scale
+    factor, Q = ScaledFactor.of_columns(columns, scale * top, _threshold(residual))
+    target = Q.T @ (np.sign(phi) * root * q)
+    core = None
+    if (phi < 0).any():
         core = (Q.T * np.sign(phi)) @ Q
-        values, inner = np.linalg.eigh(corner @ core @ corner.T)
-        vectors, left, rows = basis @ inner, inner.T @ corner, core @ rows
-        target = Q.T @ (np.sign(phi) * root * q)
-    return _assembled(residual, values, vectors, left, target, rows)
+        if (np.linalg.eigvalsh(core) <= _threshold(residual)).any():
+            return _indefinite(residual, factor, core, target)
+        corner = np.asarray(np.linalg.cholesky(core), dtype=np.float64)
+        factor, rotation = factor.transformed(corner.T)
+        target = rotation.T @ solve_triangular(corner, target, lower=True)
+    V, sigma, U = factor.svd()
+    error = _value_errors(residual, V, sigma)
+    if core is not None:
+        # The core is known to the same unit; its factor has it in sigma^2 v'core^-1 v at most.
+        error += _threshold(residual) * sigma**2 / np.linalg.eigvalsh(core)[0]
+    return _completed(residual, sigma**2, V, error, sigma[:, None] * U.T, target, factor.rows)
+
+
+def _indefinite(
+    residual: Residual, factor: ScaledFactor, core: Array, target: Array
+) -> GradedField:
+    """Decompose a field that grows somewhere, with the absolute accuracy of an ordinary eigensolver.
+
+    Its null space is still that of the data; other eigenvalues that are rounding are 0, without a motion.
+    """
+    basis, corner = np.linalg.qr(factor.rows.T)
+    values, inner = np.linalg.eigh(corner @ core @ corner.T)
+    V, left = basis @ inner, inner.T @ corner
+    error = _value_errors(residual, V, np.sqrt(np.abs(values)))
+    error += solver_error(residual.sizes.size, float(np.abs(values).max()))
+    error += _threshold(residual) * np.linalg.norm(factor.rows @ V, axis=0) ** 2
+    rounding = np.abs(values) <= error
+    error = np.where(rounding, error + np.abs(values), error)
+    left = np.where(rounding[:, None], 0.0, left)
+    values = np.where(rounding, 0.0, values)
+    return _completed(residual, values, V, error, left, target, core @ factor.rows)
 
 
 def _threshold(residual: Residual) -> float:
     """Return the size below which a column of B that is left over consists of rounding."""
-    return 4.0 * residual.unit * float(np.sqrt(residual.sizes.size))
+    return 2.0 * residual.unit * float(np.sqrt(residual.sizes.size))
 
 
-def _assembled(
-    residual: Residual, values: Array, vectors: Array, left: Array, target: Array, rows: Array
+def _image_errors(residual: Residual, vectors: Array) -> Array:
+    """Return how far off diag(phi)^(1/2) Z v may be for each column v."""
+    top = float(np.sqrt(np.abs(residual.phi[residual.counts]).max(initial=0.0)))
+    return np.asarray(top * residual.unit * (residual.sizes @ np.abs(vectors)))
+
+
+def _value_errors(residual: Residual, vectors: Array, sigma: Array) -> Array:
+    """Return what the rounding of Z and phi does to the eigenvalues sigma^2 of ``vectors``."""
+    off = _image_errors(residual, vectors)
+    return residual.quadratic_error(vectors) + 2.0 * sigma * off + off**2
+
+
+def _completed(
+    residual: Residual,
+    values: Array,
+    vectors: Array,
+    error: Array,
+    left: Array,
+    target: Array,
+    rows: Array,
 ) -> GradedField:
-    """Complete the basis by the null space and give every eigenvalue its error bar."""
+    """Add the null space."""
     d, rank = vectors.shape
     null = qr(vectors, mode="full")[0][:, rank:] if 0 < rank < d else np.eye(d)[:, rank:]
-    every = np.hstack([null, vectors])
-    values = np.concatenate([np.zeros(d - rank), values])
-    left = np.vstack([np.zeros((d - rank, rank)), left])
-    # Z v is off by `off`; rows whose weight is rounded add what that may be.
-    top = float(np.sqrt(np.abs(residual.phi[residual.counts]).max(initial=0.0)))
-    off = top * residual.unit * (residual.sizes @ np.abs(every))
-    unsure = residual.phi_error + np.where(residual.counts, 0.0, np.abs(residual.phi))
-    error = unsure @ (residual.Z @ every) ** 2 + 2.0 * np.sqrt(np.abs(values)) * off + off**2
-    if (residual.phi[residual.counts] < 0).any():
-        error = error + solver_error(d, float(np.abs(values).max()))
+    off = _image_errors(residual, null)
     # No vector of the null space is more its own than another: each eigenvalue is at most the trace.
-    lost = (_threshold(residual) / residual.unit * off[: d - rank]) ** 2
-    error[: d - rank] = np.sum(error[: d - rank] + lost)
+    lost = residual.quadratic_error(null) + off**2 * (
+        1.0 + (_threshold(residual) / residual.unit) ** 2
+    )
+    # Columns that depend on each other only to rounding turn the row space, which changes the other values by
+    # up to what the null space's own could be.
+    error = np.concatenate([np.full(d - rank, np.sum(lost)), error + np.sum(off**2)])
+    every, values = np.hstack([null, vectors]), np.concatenate([np.zeros(d - rank), values])
+    left = np.vstack([np.zeros((d - rank, rank)), left])
     order = np.argsort(values, kind="stable")
     spectrum = Spectrum(values[order], every[:, order], error[order])
     return GradedField(residual, spectrum, left[order], target, rows)
-
-
-def _graded_svd(rows: Array) -> tuple[Array, Array, Array]:
-    """Return V, sigma, U of an r x d matrix U sigma V' of full row rank with columns of very different size.
-
-    Square, it is a well-conditioned matrix with scaled columns, for which the method was made. With fewer rows
-    it is transposed, and then safe if its rows are sorted, largest first (Cox and Higham, "Stability of
-    Householder QR factorization for weighted least squares problems", 1998).
-    """
-    rank, d = rows.shape
-    if rank == 0:
-        return np.zeros((d, 0)), np.zeros(0), np.zeros((0, 0))
-    unit = float(np.abs(rows).max())
-    if rank == d:
-        sigma, U, V = _jacobi(rows / unit, "CEFGAR".index("C"))
-        return V, sigma * unit, U
-    order = np.argsort(-np.linalg.norm(rows / unit, axis=0), kind="stable")
-    sigma, V, U = _jacobi(rows.T[order] / unit, "CEFGAR".index("F"))
-    unsorted = np.empty_like(V)
-    unsorted[order] = V
-    return unsorted, sigma * unit, U
-
-
-def _jacobi(matrix: Array, accuracy: int) -> tuple[Array, Array, Array]:
-    """Return sigma, U, V of a tall matrix; ``accuracy`` is the place of LAPACK's JOBA among its letters."""
-    sigma, U, V, work, _, info = dgejsv(matrix, joba=accuracy, jobu=0, jobv=0, jobt=1)
-    if info != 0:  # the sweeps did not converge, which has never been seen
-        U, sigma, Vt = np.linalg.svd(matrix, full_matrices=False)
-        return sigma, U, Vt.T
-    return sigma * (work[0] / work[1]), U, V

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from maml_ode._validation import Array, check_count, check_real
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.base import TaskFamily, checked_family
 
 __all__ = ["InnerLoop", "InnerSteps"]
 
@@ -101,7 +101,7 @@ class InnerSteps:
             a query family whose size or weights differ.
         """
         return cls(
-            _checked_family(tasks),
+            checked_family(tasks),
             _checked_query(tasks, query),
             check_real("alpha", alpha, minimum=0.0),
             check_count("inner_steps", inner_steps),
@@ -110,7 +110,7 @@ class InnerSteps:
     @classmethod
     def none(cls, tasks: TaskFamily) -> InnerSteps:
         """Return no steps at all: what is judged is w itself."""
-        return cls(_checked_family(tasks), tasks, 0.0, 0)
+        return cls(checked_family(tasks), tasks, 0.0, 0)
 
     @cached_property
     def loop(self) -> InnerLoop:
@@ -124,19 +124,10 @@ class InnerSteps:
         return NumpyLoop(self.tasks, self.query, self.alpha, self.count)
 
 
-def _checked_family(tasks: TaskFamily) -> TaskFamily:
-    if not isinstance(tasks, TaskFamily):
-        raise TypeError(
-            f"tasks must be a task family such as mo.tasks.Quadratic(...), not {type(tasks).__name__}; "
-            "wrap your own functions with mo.tasks.from_callables."
-        )
-    return tasks
-
-
 def _checked_query(tasks: TaskFamily, query: TaskFamily | None) -> TaskFamily:
     if query is None:
         return tasks
-    _checked_family(query)
+    checked_family(query, "query")
     if (query.n_tasks, query.dim) != (tasks.n_tasks, tasks.dim):
         raise ValueError(
             f"query must have the tasks' size (M, d) = ({tasks.n_tasks}, {tasks.dim}), but it has "

@@ -42,6 +42,8 @@ class Residual:
         Norms of what the columns of Z were computed from: their rounding is relative to these.
     q_size : float
         The same for q.
+    starts : ndarray of shape (M,)
+        The first row of every task: within a task the rows are rotated, to rounding, so that phi is diagonal.
     """
 
     Z: Array
@@ -50,6 +52,16 @@ class Residual:
     phi_error: Array
     sizes: Array
     q_size: float
+    starts: npt.NDArray[np.intp]
+
+    def quadratic_error(self, vectors: Array) -> Array:
+        """Return what the rounding of phi may add to v'Z' diag(phi) Z v for each column v, or take from it."""
+        images = self.Z @ vectors
+        unsure = self.phi_error + np.where(self.counts, 0.0, np.abs(self.phi))
+        squares = np.add.reduceat(images**2, self.starts)
+        mixed = np.add.reduceat(np.abs(images), self.starts) ** 2 - squares
+        rotation = np.maximum.reduceat(self.phi_error, self.starts)
+        return np.asarray(unsure @ images**2 + 2.0 * rotation @ mixed)
 
     @property
     def counts(self) -> npt.NDArray[np.bool_]:
@@ -60,7 +72,7 @@ class Residual:
     def unit(self) -> float:
         """How far a column of Z may be off, relative to its size."""
         n, d = self.Z.shape
-        return float(2.0 * EPS * (math.sqrt(n + d) + d))
+        return float(4.0 * EPS * (math.sqrt(n + d) + d))
 
     def norm(self, w: Array, made_of: Array) -> tuple[float, float]:
         """Return the norm of the field at ``w`` and a bound on its rounding and on that of ``w``.
@@ -68,14 +80,13 @@ class Residual:
         ``made_of`` holds the sizes of what each coordinate of ``w`` was added up from.
         """
         residual = self.q - self.Z @ w
-        weighted = self.phi * residual
-        size = float(np.linalg.norm(self.sizes))
-        rounded = self.unit * (self.q_size + float(self.sizes @ made_of))
-        off = float(np.abs(self.phi).max(initial=0.0)) * rounded + float(
-            np.linalg.norm(self.phi_error * residual)
-        )
-        bar = size * (off + self.unit * float(np.linalg.norm(weighted)))
-        return float(np.linalg.norm(self.Z.T @ weighted)), bar
+        # Sums of d and n products; the orthogonal factor that the closed form goes through has sums of n as well.
+        unit = 2.0 * EPS * (w.size + math.sqrt(residual.size) + 2.0)
+        rounded = unit * (np.abs(self.q) + np.abs(self.Z) @ made_of)
+        weight = np.abs(self.phi)
+        off = weight * (rounded + unit * np.abs(residual)) + self.phi_error * np.abs(residual)
+        norm = float(np.linalg.norm(self.Z.T @ (self.phi * residual)))
+        return norm, float(np.linalg.norm(np.abs(self.Z).T @ off))
 
 
 def maml_residual(
@@ -133,7 +144,7 @@ def _of_rows(
                 curvatures, vectors = np.linalg.eigh(product)
                 rows, targets = vectors.T @ R, vectors.T @ t
                 reach = 2.0 * alpha * s * float(np.abs(curvatures).max())
-                off = sum(R.shape) * EPS * (1.0 + reach)
+                off = 2.0 * sum(R.shape) * EPS * (1.0 + reach)
                 value, error = shape(1.0 - 2.0 * alpha * s * curvatures, off)
             elif inner_steps > 0:
                 value, error = shape(value, 0.0)
@@ -143,11 +154,8 @@ def _of_rows(
             phi_error.append(error)
         stacked, targets = np.vstack(Z), np.concatenate(q)
         sizes, q_size = np.linalg.norm(stacked, axis=0), float(np.linalg.norm(targets))
-        return _finite(
-            Residual(
-                stacked, targets, np.concatenate(phi), np.concatenate(phi_error), sizes, q_size
-            )
-        )
+        weights, errors = np.concatenate(phi), np.concatenate(phi_error)
+        return _finite(Residual(stacked, targets, weights, errors, sizes, q_size, _starts(family)))
 
 
 def _two_families(
@@ -178,9 +186,19 @@ def _two_families(
         stacked = np.vstack(Z)
         ones = np.ones(stacked.shape[0])
         residual = Residual(
-            stacked, np.concatenate(q), ones, 0.0 * ones, np.asarray(sizes), float(q_size)
+            stacked,
+            np.concatenate(q),
+            ones,
+            0.0 * ones,
+            np.asarray(sizes),
+            float(q_size),
+            _starts(query),
         )
         return _finite(residual)
+
+
+def _starts(family: LeastSquares) -> npt.NDArray[np.intp]:
+    return np.cumsum([0] + [t.size for _, t in family.reduced[:-1]])
 
 
 def _finite(residual: Residual) -> Residual | None:

@@ -76,7 +76,7 @@ class NumpyLoop:
 
     def reptile_gradient(self, w: Array) -> Array:
         """Return sum_i p_i (w - u_i)/alpha, the weighted sum of the inner gradients."""
-        u = self._shared(w)
+        u = np.tile(w, (self.tasks.n_tasks, 1))
         total = np.zeros_like(u)
         for _ in range(self.count):
             gradients = self.tasks._gradients(u)

@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array
+from maml_ode._validation import Array, evaluation_point, real_array, shown
 from maml_ode.counts import Counts
 from maml_ode.objectives.inner_loop import InnerSteps
 from maml_ode.objectives.quadratic_form import QuadraticForm
 from maml_ode.tasks.base import TaskFamily
 
-__all__ = ["Objective"]
+__all__ = ["Objective", "checked_objective"]
 
 
 class Objective(ABC):
     """A scalar function of w in R^d with its derivatives.
 
     Methods take ``w`` of shape ``(d,)`` and return fresh arrays. NaN in gives NaN out: the integrators
-    rely on it to reject a trial step.
+    rely on it to reject a trial step. What holds anything but real numbers is refused: text, dates,
+    booleans, complex and masked entries.
 
     Attributes
     ----------
@@ -90,10 +91,19 @@ class Objective(ABC):
         """Return the Hessian at ``w`` times ``v``, shape (d,); no d x d matrix is formed."""
         point, direction = self._point(w), self._point(v, "v")
         form = self.quadratic_form
-        return self._hvp(point, direction) if form is None else form.G @ direction
+        return self._hvp(point, direction) if form is None else form.hvp(direction)
+
+    def is_expected_loss_of(self, tasks: TaskFamily) -> bool:
+        """Whether this is the expected loss of ``tasks``."""
+        return False
 
     def values_and_gradient_norms(self, points: Array) -> tuple[Array, Array]:
         """Return the values and gradient norms at the rows of ``points``, shape (n, d)."""
+        points = np.asarray(real_array("points", points), dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != self.dim:
+            raise ValueError(
+                f"points must have shape (n, {self.dim}), but it has shape {points.shape}."
+            )
         form = self.quadratic_form
         if form is not None:
             return form.values_and_gradient_norms(points)
@@ -103,13 +113,7 @@ class Objective(ABC):
         return values, norms
 
     def _point(self, w: npt.ArrayLike, name: str = "w") -> Array:
-        point = np.ascontiguousarray(w, dtype=np.float64)
-        if point.shape != (self.dim,):
-            raise ValueError(
-                f"{name} must have shape ({self.dim},), but it has shape {np.shape(w)}."
-            )
-        # The compiled layer is typed for writable arrays; it never writes to its inputs.
-        return point if point.flags.writeable else point.copy()
+        return evaluation_point(name, w, self.dim)
 
     def native_handle(self) -> Any | None:
         """Return the handle of -grad F for compiled steppers, or None if only Python can evaluate it.
@@ -129,3 +133,19 @@ class Objective(ABC):
 
     def _hessian(self, w: Array) -> Array:
         return self._inner.loop.hessian(w)
+
+
+def checked_objective(objective: Objective, name: str = "objective") -> Objective:
+    """Return ``objective`` if it is one.
+
+    Raises
+    ------
+    TypeError
+        If it is not.
+    """
+    if not isinstance(objective, Objective):
+        raise TypeError(
+            f"{name} must be an objective such as mo.MAMLLoss(tasks, alpha) or mo.ExpectedLoss(tasks), "
+            f"not {shown(objective)}."
+        )
+    return objective

@@ -65,17 +65,25 @@ class QuadraticForm:
 
     def value(self, w: Array) -> float:
         """Return w'Gw/2 - c'w + k."""
-        return float(w @ (0.5 * (self.G @ w) - self.c)) + self.k
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(w @ (0.5 * (self.G @ w) - self.c)) + self.k
 
     def gradient(self, w: Array) -> Array:
         """Return Gw - c."""
-        return np.asarray(self.G @ w - self.c)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(self.G @ w - self.c)
+
+    def hvp(self, v: Array) -> Array:
+        """Return Gv."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(self.G @ v)
 
     def values_and_gradient_norms(self, points: Array) -> tuple[Array, Array]:
         """Return the values and gradient norms at the rows of ``points``."""
-        product = points @ self.G
-        values = np.einsum("nd,nd->n", points, 0.5 * product - self.c) + self.k
-        return values, np.linalg.norm(product - self.c, axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            product = points @ self.G
+            values = np.einsum("nd,nd->n", points, 0.5 * product - self.c) + self.k
+            return values, np.linalg.norm(product - self.c, axis=1)
 
 
 def maml_quadratic_form(

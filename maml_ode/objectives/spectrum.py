@@ -31,12 +31,14 @@ class Spectrum:
     Attributes
     ----------
     values : ndarray of shape (d,)
-        Ascending. Those that cannot be told from 0 are exactly 0.
+        Ascending. Those that are rounding are exactly 0: of a matrix, those within their error bar; of the data
+        of a regression, those of its null space, which does not depend on the units of the columns.
     vectors : ndarray of shape (d, d)
         Orthonormal eigenvectors in the columns.
     error : ndarray of shape (d,)
-        How far each value may be from the eigenvalue of the exact matrix: rounding in the decomposition, in
-        forming the matrix, and in the data it was formed from.
+        How far each value may be from its eigenvalue of the exact matrix: rounding in the decomposition, in
+        forming the matrix, and in the data it was formed from. Where bars overlap, the exact eigenvalues may
+        come in another order; `lower_bounds` and `upper_bounds` allow for that.
     """
 
     values: Array
@@ -74,23 +76,23 @@ class Spectrum:
 
     @cached_property
     def zero(self) -> npt.NDArray[np.bool_]:
-        """Which eigenvalues cannot be told from zero."""
+        """Which eigenvalues are 0."""
         return np.asarray(self.values == 0.0)
 
     @property
     def rank(self) -> int:
-        """How many eigenvalues differ from zero beyond rounding."""
+        """How many eigenvalues are not 0."""
         return int(self.dim - np.count_nonzero(self.zero))
 
     @property
     def is_singular(self) -> bool:
         """Whether some eigenvalue cannot be told from zero."""
-        return bool(self.zero.any())
+        return bool((np.abs(self.values) <= self.error).any())
 
     @property
     def is_positive_definite(self) -> bool:
         """Whether every eigenvalue is positive beyond rounding."""
-        return bool((self.lower_bounds() > 0.0).all())
+        return bool(self.lower_bounds()[0] > 0.0)
 
     @property
     def largest(self) -> float:
@@ -121,12 +123,12 @@ class Spectrum:
         return np.where(self.error == 0.0, 0.0, ratio)
 
     def lower_bounds(self) -> Array:
-        """Return what each exact eigenvalue is at least, shape (d,)."""
-        return np.asarray(self.values - self.error)
+        """Return what the exact eigenvalues are at least, ascending, shape (d,)."""
+        return np.sort(self.values - self.error)
 
     def upper_bounds(self) -> Array:
-        """Return what each exact eigenvalue is at most, shape (d,)."""
-        return np.asarray(self.values + self.error)
+        """Return what the exact eigenvalues are at most, ascending, shape (d,)."""
+        return np.sort(self.values + self.error)
 
 
 def solver_error(dim: int, radius: float) -> float:

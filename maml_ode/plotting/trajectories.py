@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maml_ode._validation import check_choice, check_real
-from maml_ode.plotting.series import Curve, axis_label, curve, is_norm
+from maml_ode._validation import as_sequence, check_choice, check_real, check_text, shown
+from maml_ode.plotting.series import QUANTITIES, Curve, axis_label, curve, is_norm
 from maml_ode.plotting.style import BIMAML, CYCLE, MAML, house_style, log_scale
 from maml_ode.trajectory import Trajectory
 
@@ -46,7 +47,9 @@ def plot_trajectory(
     tuple of Axes
     """
     own = {key: kw.pop(key) for key in ("show", "x", "step_size") if key in kw}
-    labels = None if label is None else [label]
+    if not isinstance(trajectory, Trajectory):
+        raise TypeError(f"trajectory must be a Trajectory, not {shown(trajectory)}.")
+    labels = None if label is None else [check_text("label", label)]
     return plot_trajectories([trajectory], ax, labels=labels, styles=[kw], **own)
 
 
@@ -96,19 +99,24 @@ def plot_trajectories(
         quantity, or a trajectory without diagnostics.
     """
     runs = _check_runs(trajectories)
-    shown = _check_shown(show, ax)
+    quantities = _check_shown(show, ax)
     scale = _check_scale(runs, x, step_size)
-    names = [_name(run) for run in runs] if labels is None else list(labels)
-    own = [{}] * len(runs) if styles is None else list(styles)
+    names = [_name(run) for run in runs]
+    if labels is not None:
+        names = [check_text("labels", name) for name in as_sequence("labels", labels, "texts")]
+    own = [{}] * len(runs) if styles is None else as_sequence("styles", styles, "mappings")
+    for style in own:
+        if not isinstance(style, Mapping):
+            raise TypeError(f"styles must hold one mapping per trajectory, not {shown(style)}.")
     for what, given in (("labels", names), ("styles", own)):
         if len(given) != len(runs):
             raise ValueError(
                 f"{what} must have one entry per trajectory: {len(runs)}, not {len(given)}."
             )
-    curves = [[curve(run, quantity, scale) for run in runs] for quantity in shown]
+    curves = [[curve(run, quantity, scale) for run in runs] for quantity in quantities]
     with house_style():
-        axes = _new_axes(len(shown)) if ax is None else _check_axes(ax, len(shown))
-        for axis, quantity, row in zip(axes, shown, curves, strict=True):
+        axes = _new_axes(len(quantities)) if ax is None else _check_axes(ax, len(quantities))
+        for axis, quantity, row in zip(axes, quantities, curves, strict=True):
             taken = _taken(axis)
             for run, line, name, extra in zip(runs, row, names, own, strict=True):
                 style = _style(run, taken) | dict(extra)
@@ -191,12 +199,12 @@ def _name(run: Trajectory) -> str:
 def _check_runs(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     if isinstance(trajectories, Trajectory):
         raise TypeError("trajectories must be a sequence; use plot_trajectory for one Trajectory.")
-    runs = list(trajectories)
+    runs = as_sequence("trajectories", trajectories, "Trajectory")
     if not runs:
         raise ValueError("trajectories is empty; pass at least one Trajectory.")
     for k, run in enumerate(runs):
         if not isinstance(run, Trajectory):
-            raise TypeError(f"trajectories[{k}] must be a Trajectory, not {type(run).__name__}.")
+            raise TypeError(f"trajectories[{k}] must be a Trajectory, not {shown(run)}.")
     return runs
 
 
@@ -204,7 +212,10 @@ def _check_shown(show: str | Sequence[str] | None, ax: Any) -> list[str]:
     if show is None:
         single = ax is not None and not isinstance(ax, (Sequence, np.ndarray))
         return ["loss"] if single else ["loss", "grad_norm"]
-    return [show] if isinstance(show, str) else list(show)
+    asked = [show] if isinstance(show, str) else as_sequence("show", show, "names of quantities")
+    if not asked:
+        raise ValueError(f"show is empty; name at least one of {', '.join(QUANTITIES)}.")
+    return [check_choice("show", name, QUANTITIES) for name in asked]
 
 
 def _check_scale(runs: list[Trajectory], x: str, step_size: float | None) -> float | None:
@@ -213,7 +224,11 @@ def _check_scale(runs: list[Trajectory], x: str, step_size: float | None) -> flo
             raise ValueError('step_size has a use only with x="iteration"; leave it out.')
         return None
     if step_size is not None:
-        return check_real("step_size", step_size, minimum=0.0, strict=True)
+        scale = check_real("step_size", step_size, minimum=0.0, strict=True)
+        longest = max(float(run.t[-1]) for run in runs)
+        if not math.isfinite(longest / scale):
+            raise ValueError(f"step_size = {scale:g} is too small for times up to {longest:g}.")
+        return scale
     known = next((run.step_size for run in runs if run.step_size is not None), None)
     if known is None:
         raise ValueError('x="iteration" needs step_size= when no trajectory is discrete.')
@@ -226,7 +241,7 @@ def _check_axes(ax: Any, n_panels: int) -> tuple[Axes, ...]:
     axes = tuple(np.ravel(np.array(ax, dtype=object)))
     for axis in axes:
         if not isinstance(axis, Axes):
-            raise TypeError(f"ax must hold matplotlib Axes, not {type(axis).__name__}.")
+            raise TypeError(f"ax must hold matplotlib Axes, not {shown(axis)}.")
     if len(axes) != n_panels:
         raise ValueError(
             f"{n_panels} panels are shown, so ax must hold as many Axes, not {len(axes)}."

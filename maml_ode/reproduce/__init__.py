@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from maml_ode.reproduce.artefact import Settings as Settings
     from maml_ode.reproduce.pipeline import Outcome as Outcome
     from maml_ode.reproduce.pipeline import reproduce as reproduce
-    from maml_ode.reproduce.table import Table as Table
+    from maml_ode.runs.tables import Table as Table
 
 ARTEFACTS: dict[str, str] = {
     "fig1": "maml_ode.reproduce.figure1",
@@ -48,7 +48,7 @@ __getattr__, __dir__ = attach(
         "Artefact": "maml_ode.reproduce.artefact",
         "Outcome": "maml_ode.reproduce.pipeline",
         "Settings": "maml_ode.reproduce.artefact",
-        "Table": "maml_ode.reproduce.table",
+        "Table": "maml_ode.runs.tables",
         "reproduce": "maml_ode.reproduce.pipeline",
     },
 )

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from maml_ode._validation import check_count
-from maml_ode.reproduce.parallel import Task, Workers
-from maml_ode.reproduce.table import Table
+from maml_ode.experiments.splitmix64 import LARGEST_SEED, check_seed
+from maml_ode.runs.executor import Task, Workers
+from maml_ode.runs.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,8 +39,12 @@ class Settings:
     jobs: int = 1
 
     def __post_init__(self) -> None:
-        check_count("seed", self.seed, minimum=0)
         check_count("seeds", self.seeds)
+        check_seed(self.seed)
+        if self.seed + self.seeds - 1 > LARGEST_SEED:
+            raise ValueError(
+                f"the last of {self.seeds} seeds from {self.seed} on must be below 2**64."
+            )
         check_count("jobs", self.jobs)
         if not isinstance(self.quick, bool):
             raise TypeError(f"quick must be True or False, not {self.quick!r}.")

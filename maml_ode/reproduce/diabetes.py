@@ -13,8 +13,7 @@ from maml_ode.integrate import solve
 from maml_ode.objectives import MAMLLoss
 from maml_ode.plotting.style import BIMAML, MAML, log_scale
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
-from maml_ode.reproduce.parallel import Task
-from maml_ode.reproduce.runs import (
+from maml_ode.reproduce.both_algorithms import (
     ALGORITHMS,
     follow,
     iterate,
@@ -23,7 +22,8 @@ from maml_ode.reproduce.runs import (
     stack,
     switch_iteration,
 )
-from maml_ode.reproduce.table import Table
+from maml_ode.runs.executor import Task
+from maml_ode.runs.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

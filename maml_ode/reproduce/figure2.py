@@ -10,8 +10,7 @@ import numpy.typing as npt
 from maml_ode import experiments
 from maml_ode.plotting.style import BIMAML, MAML, log_scale
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
-from maml_ode.reproduce.parallel import Task
-from maml_ode.reproduce.runs import (
+from maml_ode.reproduce.both_algorithms import (
     ALGORITHMS,
     FLOW_RTOL,
     follow,
@@ -21,15 +20,16 @@ from maml_ode.reproduce.runs import (
     stack,
     switch_iteration,
 )
-from maml_ode.reproduce.table import Table
+from maml_ode.reproduce.section4 import EXPERIMENTS
+from maml_ode.runs.executor import Task
+from maml_ode.runs.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ARTEFACT", "EXPERIMENTS"]
+__all__ = ["ARTEFACT"]
 
-EXPERIMENTS = ("linear_regression", "diabetes", "svm", "svm_digits")
 TITLES = {
     "linear_regression": "linear regression",
     "diabetes": "Diabetes",

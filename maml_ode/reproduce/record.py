@@ -6,17 +6,21 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from maml_ode import __version__
+from maml_ode._files import write_atomically
 from maml_ode.reproduce.artefact import Artefact, Settings, Tables
-from maml_ode.reproduce.files import sha256, to_json, write_atomically
-from maml_ode.reproduce.table import Table
+from maml_ode.runs.files import read_json, sha256, to_json
+from maml_ode.runs.tables import Table
 
 __all__ = [
     "all_there",
+    "belongs",
     "identity",
     "read_record",
     "read_tables",
@@ -66,25 +70,43 @@ def _command(name: str, settings: Settings) -> str:
 def versions() -> dict[str, str]:
     """Return the versions of everything that has a part in the numbers and pictures."""
     found = {"maml_ode": __version__, "python": platform.python_version()}
-    return found | {package: importlib.metadata.version(package) for package in PACKAGES}
+    return found | {package: _version(package) for package in PACKAGES}
+
+
+@cache
+def _version(package: str) -> str:
+    return importlib.metadata.version(package)
 
 
 def read_record(folder: Path, name: str) -> Record | None:
     """Return the record of an earlier run, or None if there is none that is whole."""
-    try:
-        found = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return found if _whole(found) else None
+    found = read_json(folder / f"{name}.json")
+    return found if _whole(found, name) else None
 
 
-def _whole(record: Any) -> bool:
+def _whole(record: Any, name: str) -> bool:
+    """Whether a record is one of ours, which names files of its artefact and no others."""
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         return False
     kinds = {"settings": dict, "tables": dict, "times": dict, "figures": list, "texts": list}
-    return all(isinstance(record.get(key), kind) for key, kind in kinds.items()) and all(
-        isinstance(entry, dict) and "sha256" in entry for entry in record["tables"].values()
-    )
+    if not all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
+        return False
+    files = [*record["tables"], *record["times"], *record["figures"], *record["texts"]]
+    if not all(isinstance(file, str) and belongs(file, name) for file in files):
+        return False
+    entries = record["tables"].values()
+    if not all(isinstance(entry, dict) and {"sha256", "rows"} <= set(entry) for entry in entries):
+        return False
+    try:
+        Settings(**record["settings"])
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def belongs(file: str, name: str) -> bool:
+    """Whether a file or table is called after an artefact and lies in the folder that all share."""
+    return re.fullmatch(rf"{re.escape(name)}[A-Za-z0-9_.-]*", file) is not None
 
 
 def write_record(folder: Path, name: str, record: Record) -> None:
@@ -109,16 +131,21 @@ def write_tables(folder: Path, tables: Tables) -> Record:
 
 
 def read_tables(folder: Path, record: Record) -> dict[str, Table] | None:
-    """Return the tables that a record lists, or None if one is missing or was changed."""
+    """Return the tables that a record lists, or None if one is missing, was changed or is none."""
     tables = {}
-    for file, entry in record["tables"].items():
-        path = folder / file
-        if not path.is_file() or sha256(path) != entry["sha256"]:
-            return None
-        text = path.read_text(encoding="utf-8")
-        tables[path.stem] = Table.from_csv(path.stem, text)
-    times = {name: Table(name, columns, timing=True) for name, columns in record["times"].items()}
-    return tables | times
+    try:
+        for file, entry in record["tables"].items():
+            path = folder / file
+            if not path.is_file() or sha256(path) != entry["sha256"]:
+                return None
+            tables[path.stem] = Table.from_csv(path.stem, path.read_text(encoding="utf-8"))
+            if len(tables[path.stem]) != entry["rows"]:
+                return None
+        for name, columns in record["times"].items():
+            tables[name] = Table(name, columns, timing=True)
+    except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError):
+        return None
+    return tables
 
 
 def all_there(folder: Path, record: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from maml_ode.tasks.quadratic import Quadratic as Quadratic
     from maml_ode.tasks.sinusoid import Sinusoid as Sinusoid
     from maml_ode.tasks.svm import SVM as SVM
-    from maml_ode.tasks.symbolic import Symbolic as Symbolic
+    from maml_ode.tasks.symbolic.family import Symbolic as Symbolic
 
 __getattr__, __dir__ = attach(
     __name__,
@@ -30,7 +30,7 @@ __getattr__, __dir__ = attach(
         "SVM": "maml_ode.tasks.svm",
         "Sinusoid": "maml_ode.tasks.sinusoid",
         "Smoothness": "maml_ode.tasks.base",
-        "Symbolic": "maml_ode.tasks.symbolic",
+        "Symbolic": "maml_ode.tasks.symbolic.family",
         "TaskFamily": "maml_ode.tasks.base",
         "from_callables": "maml_ode.tasks.callables",
     },

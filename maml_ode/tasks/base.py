@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,13 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_points, as_weights, freeze
+from maml_ode._validation import Array, as_points, as_weights, check_count, freeze, shown
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels
     from maml_ode.tasks.least_squares import LeastSquares
 
-__all__ = ["CompiledFamily", "MissingDerivative", "QuadraticTerms", "Smoothness", "TaskFamily"]
+__all__ = [
+    "CompiledFamily",
+    "MissingDerivative",
+    "QuadraticTerms",
+    "Smoothness",
+    "TaskFamily",
+    "checked_family",
+]
 
 
 class Smoothness(enum.IntEnum):
@@ -64,7 +72,8 @@ class TaskFamily(ABC):
     n_tasks, dim : int
         M and d.
     weights : array_like of shape (M,), optional
-        p_i; uniform by default. Refused if negative or not summing to 1.
+        p_i; uniform by default. Refused if negative or not summing to 1; float32 and float16 weights may
+        miss 1 by their own rounding.
     smoothness : Smoothness
         How many derivatives of the losses are continuous.
     """
@@ -81,9 +90,13 @@ class TaskFamily(ABC):
         weights: npt.ArrayLike | None = None,
         smoothness: Smoothness = Smoothness.SMOOTH,
     ) -> None:
-        self.n_tasks = n_tasks
-        self.dim = dim
-        self.weights = freeze(as_weights(weights, n_tasks))
+        self.n_tasks = check_count("n_tasks", n_tasks)
+        self.dim = check_count("dim", dim)
+        if not isinstance(smoothness, Smoothness):
+            raise TypeError(
+                f"smoothness must be a member of maml_ode.tasks.Smoothness, not {shown(smoothness)}."
+            )
+        self.weights = freeze(as_weights(weights, self.n_tasks))
         self.smoothness = smoothness
 
     @property
@@ -94,6 +107,11 @@ class TaskFamily(ABC):
     @property
     def quadratic(self) -> QuadraticTerms | None:
         """The terms H, b, c if every f_i is quadratic and they are worth forming, else None."""
+        return None
+
+    @property
+    def identity(self) -> str | None:
+        """A digest of the losses and their weights; None where they are Python functions."""
         return None
 
     @property
@@ -164,6 +182,22 @@ class TaskFamily(ABC):
         return f"{type(self).__name__}(n_tasks={self.n_tasks}, dim={self.dim})"
 
 
+def checked_family(tasks: TaskFamily, name: str = "tasks") -> TaskFamily:
+    """Return ``tasks`` if it is a task family.
+
+    Raises
+    ------
+    TypeError
+        If it is not.
+    """
+    if not isinstance(tasks, TaskFamily):
+        raise TypeError(
+            f"{name} must be a task family such as mo.tasks.Quadratic(...), not {type(tasks).__name__}; "
+            "wrap your own functions with mo.tasks.from_callables."
+        )
+    return tasks
+
+
 class CompiledFamily(TaskFamily):
     """A family that is its packed data and six Numba kernels (``maml_ode.compiled.contract``).
 
@@ -186,6 +220,19 @@ class CompiledFamily(TaskFamily):
 
         floats, integers = self._packed()
         return pack(self._kernels(), self.weights, floats, integers)
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of the class, the formula, the packed data and the weights."""
+        floats, integers = self._packed()
+        digest = hashlib.sha256(f"{type(self).__name__} {self._formula()}".encode())
+        for array in (np.array([self.n_tasks, self.dim]), self.weights, floats, integers):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def _formula(self) -> str:
+        """Return what tells this family's losses from others with the same class and packed data."""
+        return ""
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

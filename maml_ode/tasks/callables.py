@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, check_count
+from maml_ode._validation import Array, check_count, real_array, shown
 from maml_ode.tasks.base import MissingDerivative, Smoothness, TaskFamily
 
 __all__ = ["CallableFamily", "from_callables"]
+
+_KINDS = ("losses", "gradients", "hessians", "hvps", "thirds", "third_vectors")
+_NEEDED = _KINDS[:2]
 
 Callbacks = Callable[..., Any] | Sequence[Callable[..., Any]]
 
@@ -74,7 +77,8 @@ def from_callables(
     Raises
     ------
     TypeError
-        If something that should be callable is not.
+        If something that should be callable is not; at an evaluation, if a result does not hold real
+        numbers.
     ValueError
         If a sequence does not hold M callables; at an evaluation, if a result has the wrong shape.
     MissingDerivative
@@ -125,13 +129,14 @@ class CallableFamily(TaskFamily):
         weights: npt.ArrayLike | None,
         smoothness: Smoothness,
     ) -> None:
-        if not isinstance(smoothness, Smoothness):
-            raise TypeError(
-                f"smoothness must be a member of maml_ode.tasks.Smoothness, not {smoothness!r}."
-            )
-        super().__init__(
-            check_count("n_tasks", n_tasks), check_count("dim", dim), weights, smoothness
-        )
+        # Before the weights: a number of tasks that the sequences do not have must not become an array.
+        n_tasks = check_count("n_tasks", n_tasks)
+        for name, given in zip(
+            _KINDS, (losses, gradients, hessians, hvps, thirds, third_vectors), strict=True
+        ):
+            if given is not None or name in _NEEDED:
+                _check_callables(name, given, n_tasks)
+        super().__init__(n_tasks, dim, weights, smoothness)
         vector, matrix = (self.dim,), (self.dim, self.dim)
         self._loss = self._required("losses", losses, ())
         self._gradient = self._required("gradients", gradients, vector)
@@ -150,22 +155,9 @@ class CallableFamily(TaskFamily):
         """Whether ``thirds`` or ``third_vectors`` was given."""
         return self._third is not None or self._third_vector is not None
 
-    def _required(self, name: str, given: Any, shape: tuple[int, ...]) -> _TaskFunctions:
-        if callable(given):
-            return _TaskFunctions(name, given, self.n_tasks, shape)
-        if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
-            raise TypeError(
-                f"{name} must be a callable whose first argument is the task index, or a sequence "
-                f"of {self.n_tasks} callables, not {type(given).__name__}."
-            )
-        if len(given) != self.n_tasks:
-            raise ValueError(
-                f"{name} must hold n_tasks={self.n_tasks} callables, but it holds {len(given)}."
-            )
-        for i, function in enumerate(given):
-            if not callable(function):
-                raise TypeError(f"{name}[{i}] must be callable, not {type(function).__name__}.")
-        return _TaskFunctions(name, tuple(given), self.n_tasks, shape)
+    def _required(self, name: str, given: Callbacks, shape: tuple[int, ...]) -> _TaskFunctions:
+        functions = given if callable(given) else tuple(given)
+        return _TaskFunctions(name, functions, self.n_tasks, shape)
 
     def _optional(
         self, name: str, given: Callbacks | None, shape: tuple[int, ...]
@@ -226,6 +218,23 @@ class CallableFamily(TaskFamily):
         return out
 
 
+def _check_callables(name: str, given: Any, n_tasks: int) -> None:
+    if callable(given):
+        return
+    if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+        raise TypeError(
+            f"{name} must be a callable whose first argument is the task index, or a sequence "
+            f"of {shown(n_tasks)} callables, not {type(given).__name__}."
+        )
+    if len(given) != n_tasks:
+        raise ValueError(
+            f"{name} must hold n_tasks={n_tasks} callables, but it holds {len(given)}."
+        )
+    for i, function in enumerate(given):
+        if not callable(function):
+            raise TypeError(f"{name}[{i}] must be callable, not {type(function).__name__}.")
+
+
 def _products(matrices: Array, vectors: Array) -> Array:
     """Return the products of M matrices with one vector or with one vector each."""
     out: Array = (matrices @ vectors[:, :, np.newaxis])[:, :, 0]
@@ -255,18 +264,11 @@ class _TaskFunctions:
         return out
 
     def _checked(self, i: int, result: Any) -> npt.NDArray[Any]:
-        try:
-            array = np.asarray(result)
-        except ValueError as error:
-            raise ValueError(
-                f"{self.name} of task {i} must return shape {self.shape}, "
-                f"but its result is no rectangular array: {error}."
-            ) from None
-        if array.dtype.kind not in "biuf":
-            what = "None" if result is None else f"{array.dtype} entries"
-            raise TypeError(
-                f"{self.name} of task {i} must return real numbers, but it returned {what}."
-            )
+        array = (
+            result
+            if type(result) is np.ndarray and result.dtype == np.float64
+            else real_array(f"the result of {self.name} of task {i}", result)
+        )
         if array.shape != self.shape:
             raise ValueError(
                 f"{self.name} of task {i} must return shape {self.shape}, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,12 @@ from maml_ode._validation import (
     Array,
     as_array,
     as_labels,
+    as_sequence,
     check_choice,
     check_real,
     copy_into,
     freeze,
+    real_array,
 )
 from maml_ode.tasks.base import CompiledFamily
 from maml_ode.tasks.margin_losses import MarginLoss
@@ -48,7 +50,8 @@ class LinearModel(CompiledFamily):
     Parameters
     ----------
     X : array_like of shape (M, n, d), or sequence of M array_like of shape (n_i, d)
-        Or a sequence of M ``scipy.sparse`` matrices or arrays of any format.
+        Or a sequence of M ``scipy.sparse`` matrices or arrays of any format. In X and y True and False
+        count as 1 and 0, as in NumPy and scikit-learn; masked entries are refused.
     y : array_like of shape (M, n), or sequence of M array_like of shape (n_i,)
     loss : MarginLoss
         Which phi.
@@ -79,10 +82,14 @@ class LinearModel(CompiledFamily):
         self._margin_loss = loss
         samples = _split_tasks("X", X, "(M, n, d)", "(n_i, d)", 3)
         targets = _split_tasks("y", y, "(M, n)", "(n_i,)", 2)
+        sparse = _are_sparse(samples)
+        if not sparse:
+            samples = [real_array(f"X[{i}]", X_i, booleans=True) for i, X_i in enumerate(samples)]
+        targets = [real_array(f"y[{i}]", y_i, booleans=True) for i, y_i in enumerate(targets)]
         sizes, dim = _check_shapes(samples, targets)
         super().__init__(len(sizes), dim, weights, loss.smoothness)
 
-        read = as_array if loss is MarginLoss.SQUARED else as_labels
+        read = partial(as_array, booleans=True) if loss is MarginLoss.SQUARED else as_labels
         floats = np.empty(sum(sizes) + len(sizes) + 2)
         integers = np.array([len(sizes), dim, sum(sizes), int(loss), *np.cumsum([0, *sizes])])
         self._floats, self._integers = floats, integers
@@ -90,14 +97,14 @@ class LinearModel(CompiledFamily):
             floats[start:stop] = read(f"y[{i}]", targets[i], (sizes[i],))
         floats[sum(sizes) :] = *_scales(reduction, sizes), self._l2, self._smoothing
         self._sparse: SparseSamples | None = None
-        if _are_sparse(samples):
+        if sparse:
             self._sparse = SparseSamples(sizes, floats.size, integers.size)
             self._floats, self._integers = self._sparse.pack(samples, floats, integers)
             return
         self._floats = np.empty(floats.size + sum(sizes) * dim)
         self._floats[: floats.size] = floats
         for i, (start, stop) in enumerate(self._row_ranges):
-            copy_into(f"X[{i}]", samples[i], self._dense_rows[start:stop])
+            copy_into(f"X[{i}]", samples[i], self._dense_rows[start:stop], booleans=True)
 
     @property
     def X(self) -> tuple[Any, ...]:
@@ -163,22 +170,19 @@ def _split_tasks(name: str, value: Any, stacked: str, single: str, ndim: int) ->
     expected = (
         f"{name} must be an array of shape {stacked} or a sequence of arrays of shape {single}"
     )
-    if isinstance(value, (str, bytes, Mapping)):
-        raise TypeError(f"{expected}, not {type(value).__name__}.")
     if is_sparse(value):
         raise TypeError(
             f"{name} must be a sequence with one entry per task, but it is one sparse matrix of "
             f"shape {value.shape}; write [{name}] for a single task."
         )
     if hasattr(value, "__array__"):
-        value = np.asarray(value)
-        if value.dtype != object and value.ndim != ndim:
-            hint = f"; write {name}[None] for a single task" if value.ndim == ndim - 1 else ""
+        given = np.asanyarray(value)
+        # Rows keep their masks, which are looked at task by task; other subclasses have nothing to say.
+        value = given if isinstance(given, np.ma.MaskedArray) else np.asarray(given)
+        if value.ndim == 0 or (value.dtype != object and value.ndim != ndim):
+            hint = f"; write [{name}] for a single task" if value.ndim == ndim - 1 else ""
             raise ValueError(f"{expected}, but it has shape {value.shape}{hint}.")
-    try:
-        entries = list(value)
-    except TypeError:
-        raise TypeError(f"{expected}, not {type(value).__name__}.") from None
+    entries = as_sequence(name, value, f"arrays of shape {single}, or one array of shape {stacked}")
     if not entries:
         raise ValueError(f"{expected}, but it holds no tasks.")
     return entries
@@ -204,15 +208,13 @@ def _check_shapes(samples: list[Any], targets: list[Any]) -> tuple[list[int], in
             f"and y holds {len(targets)}."
         )
     sizes: list[int] = []
-    first = _shape("X[0]", samples[0])
+    first = samples[0].shape
     for i, (X_i, y_i) in enumerate(zip(samples, targets, strict=True)):
-        if is_sparse(y_i):
-            raise TypeError(f"y[{i}] must be dense; use y[{i}].toarray().ravel().")
-        shape, target = _shape(f"X[{i}]", X_i), _shape(f"y[{i}]", y_i)
+        shape, target = X_i.shape, y_i.shape
         if len(shape) != 2:
             raise ValueError(
                 f"X[{i}] must have shape (n_i, d), but it has shape {shape}; "
-                "use reshape(-1, 1) for samples of a single feature."
+                f"use np.reshape(X[{i}], (-1, 1)) for samples of a single feature."
             )
         if 0 in shape:
             raise ValueError(
@@ -225,20 +227,13 @@ def _check_shapes(samples: list[Any], targets: list[Any]) -> tuple[list[int], in
                 f"and X[{i}] has shape {shape}."
             )
         if target != shape[:1]:
-            hint = "; use y.ravel()" if target == (shape[0], 1) else ""
+            hint = f"; use np.ravel(y[{i}])" if target == (shape[0], 1) else ""
             raise ValueError(
                 f"y[{i}] must have shape ({shape[0]},) to match X[{i}] of shape {shape}, "
                 f"but it has shape {target}{hint}."
             )
         sizes.append(shape[0])
     return sizes, first[1]
-
-
-def _shape(name: str, value: Any) -> tuple[int, ...]:
-    try:
-        return np.shape(value)
-    except ValueError as error:  # nested sequences of unequal lengths
-        raise ValueError(f"{name} must be a rectangular array of numbers: {error}.") from None
 
 
 def _scales(reduction: str, sizes: list[int]) -> Array:

@@ -63,13 +63,13 @@ class Quadratic(CompiledFamily):
         n_tasks, dim = matrices.shape[:2]
         super().__init__(n_tasks, dim, weights)
         for i, matrix in enumerate(matrices):
-            gap = float(np.abs(matrix - matrix.T).max())
-            if gap > 1e-12 * float(np.abs(matrix).max()):
+            half_gap = float(np.abs(0.5 * matrix - 0.5 * matrix.T).max())
+            if half_gap > 0.5e-12 * float(np.abs(matrix).max()):
                 raise ValueError(
-                    f"H[{i}] must be symmetric, but H[{i}] - H[{i}].T has an entry of {gap:.3g}; "
-                    "pass (H + H.T)/2 if only the quadratic form matters."
+                    f"H[{i}] must be symmetric, but H[{i}] - H[{i}].T has an entry of {2 * half_gap:.3g}; "
+                    f"pass (A + A.T)/2 for A = np.asarray(H[{i}]) if only the quadratic form matters."
                 )
-        self.H = freeze(np.ascontiguousarray(0.5 * (matrices + matrices.transpose(0, 2, 1))))
+        self.H = freeze(np.ascontiguousarray(0.5 * matrices + 0.5 * matrices.transpose(0, 2, 1)))
         self.b = freeze(as_array("b", b, (n_tasks, dim)))
         constants = np.zeros(n_tasks) if c is None else as_array("c", c, (n_tasks,))
         self.c = freeze(constants)

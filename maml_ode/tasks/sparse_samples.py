@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, freeze
+from maml_ode._validation import Array, freeze, real_array
 
 Integers = npt.NDArray[np.int64]
 
@@ -56,11 +56,12 @@ class SparseSamples:
         floats[: head.size], integers[: integer_head.size] = head, integer_head
         used, pointer = 0, self._pointers
         for i, (X, size) in enumerate(zip(samples, self._sizes, strict=True)):
-            rows = _canonical(f"X[{i}]", X)
+            name = f"X[{i}]"
+            rows = _canonical(name, X)
             first, used = used, used + int(rows.nnz)
             values = floats[self._values + first : self._values + used]
-            values[:] = rows.data
-            _check_finite(f"X[{i}]", values, rows)
+            values[:] = real_array(f"{name} (its stored entries)", rows.data, booleans=True)
+            _check_finite(name, values, rows)
             integers[self._columns + first : self._columns + used] = rows.indices
             integers[pointer : pointer + size + 1] = rows.indptr
             integers[self._starts + i] = first
@@ -95,8 +96,9 @@ def _canonical(name: str, X: Any) -> Any:
     from scipy.sparse import bsr_array, csc_array, csr_array
 
     if X.dtype.kind not in "biuf":
+        hint = f"; pass {name}.real if the imaginary part is nothing but rounding"
         raise TypeError(
-            f"{name} must hold real numbers, not {X.dtype}; convert it with {name}.astype(float)."
+            f"{name} must hold real numbers, not {X.dtype}{hint if X.dtype.kind == 'c' else ''}."
         )
     compressed = {"bsr": bsr_array, "csc": csc_array, "csr": csr_array}
     if X.format in compressed:

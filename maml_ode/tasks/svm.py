@@ -47,7 +47,8 @@ class SVM(LinearModel):
     ----------
     X : array_like of shape (M, n, d), or sequence of M array_like of shape (n_i, d)
         Samples x_ij, one row each. No intercept is added. Or a sequence of M ``scipy.sparse``
-        matrices or arrays of shape (n_i, d), which stay sparse.
+        matrices or arrays of shape (n_i, d), which stay sparse. True and False count as 1 and 0;
+        masked entries are refused.
     y : array_like of shape (M, n), or sequence of M array_like of shape (n_i,)
         Labels -1 and +1.
     loss : {"squared_hinge", "hinge", "smooth_hinge", "smooth_squared_hinge"}, default

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_array, check_real, freeze
+from maml_ode._validation import Array, as_array, as_point, check_real, freeze, real_array
 
 __all__ = ["Ball", "Interval", "Region", "RegionNeeded", "Sublevel", "enclosing_ball"]
 
@@ -32,13 +31,14 @@ class Ball:
     radius: float
 
     def __init__(self, center: npt.ArrayLike, radius: float) -> None:
-        point = as_array("center", np.atleast_1d(np.asarray(center)), (None,))
+        given = real_array("center", center)
+        point = as_array("center", given.reshape(1) if given.ndim == 0 else given, (None,))
         object.__setattr__(self, "center", freeze(point))
         object.__setattr__(self, "radius", check_real("radius", radius, minimum=0.0, strict=True))
 
     def contains(self, w: npt.ArrayLike) -> bool:
         """Whether ``w`` of shape (d,) lies in the ball."""
-        return float(np.linalg.norm(np.asarray(w, dtype=float) - self.center)) <= self.radius
+        return math.dist(as_point("w", w, self.center.size), self.center) <= self.radius
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Interval:
     upper: float
 
     def __post_init__(self) -> None:
-        check_real("lower", self.lower)
-        check_real("upper", self.upper)
+        object.__setattr__(self, "lower", check_real("lower", self.lower))
+        object.__setattr__(self, "upper", check_real("upper", self.upper))
         if not self.lower < self.upper:
             raise ValueError(
                 f"lower must be less than upper, but they are {self.lower:g} and {self.upper:g}."
@@ -58,7 +58,7 @@ class Interval:
 
     def contains(self, w: npt.ArrayLike) -> bool:
         """Whether the one-dimensional point ``w`` lies in the interval."""
-        return bool(self.lower <= float(np.asarray(w, dtype=float).reshape(())) <= self.upper)
+        return bool(self.lower <= float(as_point("w", w, 1)[0]) <= self.upper)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class Sublevel:
     level: float
 
     def __post_init__(self) -> None:
-        check_real("level", self.level, minimum=0.0, strict=True)
+        level = check_real("level", self.level, minimum=0.0, strict=True)
+        object.__setattr__(self, "level", level)
 
 
 Region = Ball | Interval | Sublevel

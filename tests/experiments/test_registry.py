@@ -193,3 +193,10 @@ def test_printed_constants_are_finite():
     for name in OFFLINE:
         constants = mo.experiments.load(name).constants()
         assert all(math.isfinite(constants[key]) for key in ("alpha", "beta", "switch_tol"))
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_a_seed_is_one_for_every_generator_or_is_refused(name):
+    with pytest.raises(ValueError, match=r"seed must be less than 2\*\*64"):
+        mo.experiments.load(name, seed=10**30)
+    assert mo.experiments.load(name, seed=2**64 - 1).seed == 2**64 - 1

@@ -5,8 +5,8 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.sparse import csr_array
 
-from maml_ode.compiled import rosenbrock
 from maml_ode.integrate.solvers import RKC2, Rodas4P, Rodas5P
+from maml_ode.integrate.solvers.kernels import rosenbrock
 from maml_ode.integrate.solvers.linear_algebra import difference_increments, factorize, is_symmetric
 from maml_ode.integrate.solvers.spectral_radius import ArnoldiEstimate
 

@@ -6,8 +6,8 @@ from math import prod
 import numpy as np
 import pytest
 
-from maml_ode.compiled import chebyshev
 from maml_ode.integrate.solvers.dop853_tableau import DOP853_ERROR_3, DOP853_TABLEAU
+from maml_ode.integrate.solvers.kernels import chebyshev
 from maml_ode.integrate.solvers.rkc2 import DAMPING, coefficient_table
 from maml_ode.integrate.solvers.rosenbrock_tableaux import RODAS4P, RODAS5P
 from maml_ode.integrate.solvers.tableaux import TSIT5

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from maml_ode.reproduce import ARTEFACTS, Settings, load_artefact
-from maml_ode.reproduce.files import to_json
+from maml_ode.runs.files import to_json
 
 FOLDER = Path(__file__).parents[2] / "paper_figures"
 NAMES = [name for name in ARTEFACTS if (FOLDER / f"{name}.json").exists()]

@@ -6,8 +6,10 @@ import scipy.integrate
 from scipy.linalg import expm
 
 import maml_ode as mo
-from maml_ode.reproduce import Settings, Table, figure3
-from maml_ode.reproduce import work_precision as numbers
+from maml_ode.reproduce import Settings, Table
+from maml_ode.reproduce.figure3 import artefact as figure3
+from maml_ode.reproduce.figure3 import work_precision as numbers
+from maml_ode.runs.tables import as_table
 
 from .pictures import assert_legible, draw
 
@@ -69,7 +71,7 @@ def tables():
                 if name == "linear_regression":
                     for again in ("svm", "svm_digits"):
                         rows[table] += [row | {"experiment": again} for row in listed]
-    found = {f"fig3_{name}": figure3.as_table(f"fig3_{name}", part) for name, part in rows.items()}
+    found = {f"fig3_{name}": as_table(f"fig3_{name}", part) for name, part in rows.items()}
     return found | {"fig3_slopes": figure3._slopes(found["fig3_order"])}
 
 
@@ -152,7 +154,7 @@ def test_references_are_confirmed_and_switches_known(tables):
 
 
 def test_the_svm_runs_use_the_smooth_companion_and_converge():
-    problem = numbers.load("svm", 0)
+    problem = numbers.smooth_experiment("svm", 0)
     assert problem.options["loss"] == "smooth_squared_hinge"
     found = numbers.work_precision_rows("svm", "BI-MAML", 0, True)
     (about,) = found["reference"]
@@ -175,7 +177,7 @@ def test_the_digits_leave_out_what_needs_many_hessians():
 
 
 def test_several_processes_write_the_same_tables(monkeypatch):
-    monkeypatch.setattr(numbers, "EXPERIMENTS", ("diabetes",))
+    monkeypatch.setattr(figure3, "EXPERIMENTS", ("diabetes",))
     one = figure3.ARTEFACT.compute(SETTINGS, silent, {})
     two = figure3.ARTEFACT.compute(Settings(seed=0, seeds=2, quick=True, jobs=2), silent, {})
     assert list(one) == [*(f"fig3_{name}" for name in figure3.TABLES), "fig3_slopes"]

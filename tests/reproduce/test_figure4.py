@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
-from maml_ode.reproduce import Settings, Table, descents, figure4, passes
+from maml_ode.reproduce import Settings, Table
+from maml_ode.reproduce.figure4 import artefact as figure4
+from maml_ode.reproduce.figure4 import descents, passes, pictures
 
 from .pictures import assert_legible, draw
 
@@ -60,8 +62,7 @@ def test_counted_passes_equal_a_plain_loop(tables, name, steps, factor):
     problem = mo.experiments.load(name, seed=1)
     rows = tables["fig4_eps0"].where(experiment=name, seed=1, eps0_factor=factor)
     runs = {
-        algorithm: plain_loop(name, 1, algorithm, factor, steps)
-        for algorithm in descents.ALGORITHMS
+        algorithm: plain_loop(name, 1, algorithm, factor, steps) for algorithm in descents.COMPARED
     }
     low = (
         lowest(problem)
@@ -83,7 +84,7 @@ def test_curves_and_costs_are_those_of_euler():
     """The closed form of the regressions and the early stop of the SVMs change nothing."""
     for name in NAMES:
         problem = mo.experiments.load(name, seed=0)
-        view = descents.Problem.of(problem, passes.TARGETS[name])
+        view = descents.Descent.of(problem, passes.TARGETS[name])
         bimaml, switch = descents.bimaml_curve(view, problem.switch_tol)
         for flow, curve in (
             (problem.maml_flow(), descents.maml_curve(view, problem.w0)),
@@ -143,8 +144,8 @@ def test_fomaml_stops_elsewhere(tables):
 
 def test_quantiles_take_infinity_for_a_value():
     values = np.array([np.inf, 1.0, 3.0, np.inf])
-    assert [figure4.quantile(values, q) for q in (0.25, 0.5, 0.75)] == [1.0, 3.0, np.inf]
-    assert np.isnan(figure4.quantile(np.array([]), 0.5))
+    assert [pictures.quantile(values, q) for q in (0.25, 0.5, 0.75)] == [1.0, 3.0, np.inf]
+    assert np.isnan(pictures.quantile(np.array([]), 0.5))
 
 
 def test_the_summary_holds_the_medians(tables):
@@ -191,6 +192,6 @@ def test_the_picture(tables):
     part = tables["fig4_eps0"].where(
         experiment="linear_regression", measure="F gap", target="transient", eps0_factor=1.0
     )
-    expected = figure4.quantile(part["bimaml"] / part["maml"], 0.5)
+    expected = pictures.quantile(part["bimaml"] / part["maml"], 0.5)
     assert line.get_ydata()[1] == pytest.approx(expected)
     assert figure4.key_numbers(tables)["Diabetes"].startswith("paper 36%, counted 35.3%")

@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 
 import pytest
 
 import maml_ode as mo
-from maml_ode.reproduce.parallel import Task, Workers
+from maml_ode.runs.executor import Task, Workers
 
 # A process that is started afresh finds what is built in, but not what a test module defines.
 SLEEP_THEN_PROCESS = "[__import__('time').sleep({}), __import__('os').getpid()][1]"
@@ -87,7 +88,15 @@ def stumble():
     raise ValueError(f"{take_the_interrupt()} by an interrupt")
 
 
-def test_an_interrupt_that_a_task_takes_for_itself_is_not_lost():
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in the foreground: tests that run in the background inherit that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_that_a_task_takes_for_itself_is_not_lost(interruptible):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), Workers(1) as workers:
         workers.here(stumble)
@@ -98,8 +107,11 @@ def test_an_interrupt_that_a_task_takes_for_itself_is_not_lost():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+# Tests that run in the background inherit that Ctrl-C is ignored.
 PARENT = """
-from maml_ode.reproduce.parallel import Task, Workers
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from maml_ode.runs.executor import Task, Workers
 if __name__ == "__main__":
     with Workers(2) as workers:
         for _ in range(2):
@@ -128,10 +140,14 @@ def test_no_process_outlives_its_parent(tmp_path, send, number):
         text=True,
         start_new_session=True,
     ) as parent:
-        assert parent.stdout.readline() == "busy\n"
-        send(parent.pid, number)
-        # The pipes close when the last of the processes, which sleep for ten minutes, has ended.
-        _, complaints = parent.communicate(timeout=60)
+        try:
+            assert parent.stdout.readline() == "busy\n"
+            send(parent.pid, number)
+            # The pipes close when the last of the processes, which sleep for ten minutes, has ended.
+            _, complaints = parent.communicate(timeout=60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(parent.pid, signal.SIGKILL)
     assert parent.returncode != 0
     assert complaints.count("KeyboardInterrupt") == (number == signal.SIGINT)
 

@@ -4,92 +4,20 @@ import dataclasses
 import hashlib
 import json
 import sys
-from types import ModuleType
 
 import pytest
-from matplotlib.figure import Figure
 
-import maml_ode.reproduce as package
-from maml_ode.reproduce import Artefact, Settings, Table, reproduce
-from maml_ode.reproduce.files import to_json, write_atomically
-from maml_ode.reproduce.parallel import Task
+from maml_ode._files import write_atomically
+from maml_ode.reproduce import Settings, reproduce
 from maml_ode.reproduce.pipeline import NothingToRedrawError
+from maml_ode.runs.files import to_json
 
-
-class Workshop:
-    """Two artefacts, the second of which needs the first; what they do is counted and can fail."""
-
-    def __init__(self):
-        self.calls, self.pieces = [], []
-        self.fail_in = None
-        self.slope = 2.0
-        self.seconds = 0.25
-
-    def artefact(self, name, requires=()):
-        def step(what):
-            self.calls.append(f"{what} {name}")
-            if self.fail_in == f"{what} {name}":
-                raise KeyboardInterrupt
-
-        def piece(number):
-            self.pieces.append(f"{name} {number}")
-            if number == 0:
-                step("compute")
-            if self.fail_in == f"piece {number} of {name}":
-                raise KeyboardInterrupt
-            return 0.1 * number
-
-        def pieces(settings):
-            return [Task(piece, (k,), f"piece {k}") for k in range(settings.seeds)]
-
-        def combine(settings, x, inputs):
-            y = [self.slope * value + settings.seed for value in x]
-            if requires:
-                y = inputs[requires[0]][f"{requires[0]}_line"]["y"] ** 2
-            clock = Table(f"{name}_clock", {"seconds": [0.5, self.seconds]}, timing=True)
-            return {f"{name}_line": Table(f"{name}_line", {"x": x, "y": y}), clock.name: clock}
-
-        def draw(tables, settings):
-            step("draw")
-            figure = Figure(figsize=(2, 2))
-            axis = figure.subplots()
-            axis.plot(tables[f"{name}_line"]["x"], tables[f"{name}_line"]["y"])
-            seconds = tables[f"{name}_clock"]["seconds"].sum()
-            axis.set_title(f"{settings.seeds} points in {seconds} s")
-            return {name: figure}
-
-        return Artefact(
-            name=name,
-            title=f"The artefact {name}",
-            caption="A line.",
-            pieces=pieces,
-            combine=combine,
-            alone=not requires,
-            draw=draw,
-            constants=lambda settings: {} if requires else {"slope": self.slope},
-            requires=requires,
-            texts=lambda tables, settings: {f"{name}.md": "# A line\n"},
-            key_numbers=lambda tables: {
-                "last": " ".join(f"{y:.3f}" for y in tables[f"{name}_line"]["y"][-1:])
-            },
-        )
+from .workshop import Workshop
 
 
 @pytest.fixture
 def workshop(monkeypatch):
-    shop = Workshop()
-    names = {"one": (), "two": ("one",)}
-    for name, requires in names.items():
-        module = ModuleType(f"made_up_{name}")
-        module.ARTEFACT = shop.artefact(name, requires)
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(
-        package, "ARTEFACTS", {name: f"made_up_{name}" for name in names}, raising=True
-    )
-    monkeypatch.setattr(
-        "maml_ode.reproduce.pipeline.ARTEFACTS", {name: f"made_up_{name}" for name in names}
-    )
-    return shop
+    return Workshop.opened(monkeypatch)
 
 
 SMALL = Settings(seeds=3)

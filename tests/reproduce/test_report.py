@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
-from maml_ode.reproduce import Settings, Table, measures, report, statements
+from maml_ode.reproduce import Settings, Table
+from maml_ode.reproduce.report import artefact as report
+from maml_ode.reproduce.report import measures, statements
+from maml_ode.reproduce.report.verdicts import judge
 
 from .pictures import assert_legible, draw
 
@@ -182,7 +185,7 @@ def made_up(**shares):
     ],
 )
 def test_verdicts_follow_from_the_shares(name, shares, expected):
-    verdict = statements.judge(NAMED[name], made_up(**shares))
+    verdict = judge(NAMED[name], made_up(**shares))
     assert verdict.verdict == expected
     assert f"{shares.get('ours', 1.0):.0%}" in verdict.why
     assert np.isnan(verdict.shares["as printed"]) == (name == "loss_diabetes")
@@ -190,10 +193,10 @@ def test_verdicts_follow_from_the_shares(name, shares, expected):
 
 def test_runs_that_end_early_prove_nothing():
     table = Table("report_measures", {"jump_loss": [np.nan, 0.0], "sharp_loss": [np.nan, 0.0]})
-    assert NAMED["jump_2a"].holds(table).tolist() == [False, True]
-    assert NAMED["jump_2d"].holds(table).tolist() == [False, False]
+    assert NAMED["jump_2a"].criterion.holds(table).tolist() == [False, True]
+    assert NAMED["jump_2d"].criterion.holds(table).tolist() == [False, False]
     never = {"switch_k": [np.nan], "saving_counted": [0.36], "quoted_saving": [0.37]}
-    assert not NAMED["saving_diabetes"].holds(Table("report_measures", never)).any()
+    assert not NAMED["saving_diabetes"].criterion.holds(Table("report_measures", never)).any()
 
 
 def test_the_caption_of_figure_1(tables):

@@ -184,9 +184,24 @@ def test_non_finite_results_and_exceptions_pass_through():
             r"gradients of task 2 must return shape \(2,\), but it returned shape \(1,\)",
         ),
         ({"hessians": lambda i, w: w}, "hessians", ValueError, r"hessians .*\(2, 2\).*\(2,\)"),
-        ({"gradients": lambda i, w: None}, "gradients", TypeError, "it returned None"),
-        ({"gradients": lambda i, w: w * 1j}, "gradients", TypeError, "complex128 entries"),
-        ({"gradients": lambda i, w: [[1], 2]}, "gradients", ValueError, "no rectangular array"),
+        (
+            {"gradients": lambda i, w: None},
+            "gradients",
+            TypeError,
+            r"result of gradients of task 0 must hold real numbers, not None",
+        ),
+        (
+            {"gradients": lambda i, w: w * 1j},
+            "gradients",
+            TypeError,
+            "gradients of task 0 must hold real numbers, not complex128",
+        ),
+        (
+            {"gradients": lambda i, w: [[1], 2]},
+            "gradients",
+            ValueError,
+            "gradients of task 0 must be a rectangular array",
+        ),
     ],
 )
 def test_wrong_results_name_the_function_and_the_task(keywords, evaluate, error, sentence):

@@ -14,9 +14,9 @@ import pytest
 import sympy
 
 import maml_ode as mo
-from maml_ode.tasks import generated_kernels
-from maml_ode.tasks.expression_grammar import parse
-from maml_ode.tasks.expression_tree import FUNCTIONS, MAX_DEPTH, names
+from maml_ode.tasks.symbolic import load as generated_kernels
+from maml_ode.tasks.symbolic.grammar import parse
+from maml_ode.tasks.symbolic.tree import FUNCTIONS, MAX_DEPTH, names
 
 FIGURE1 = "a*w**2 - b*sin(omega*w)"
 PRODUCTS = ("losses", "gradients", "hessians", "hvps", "third", "third_vectors")

@@ -1,8 +1,43 @@
 """In one dimension the count of critical points settles what constants leave open."""
 
+import mpmath
+import numpy as np
 import pytest
 
 import maml_ode as mo
+from maml_ode.theory.certificates.certificate import Certificate
+from maml_ode.theory.certificates.of_a_count import (
+    count_everywhere,
+    critical_points_certificate,
+    settle_uniqueness,
+)
+from maml_ode.theory.certificates.setting import Setting
+from maml_ode.theory.quantities import Status
+
+FIGURE_1 = mo.tasks.Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0])
+
+
+def critical_points_by_hand(alpha):
+    """Return the roots of F' of Figure 1, and the sign of F'' there, from the formulas in mpmath."""
+    tasks = [(mpmath.mpf(0.505), mpmath.mpf(b), o) for b, o in ((1.0, 1), (1e-4, 100))]
+    alpha = mpmath.mpf(alpha)
+
+    def slope(w):
+        total = 0
+        for a, b, omega in tasks:
+            u = w - alpha * (2 * a * w - b * omega * mpmath.cos(omega * w))
+            A = 1 - alpha * (2 * a + b * omega**2 * mpmath.sin(omega * w))
+            total += A * (2 * a * u - b * omega * mpmath.cos(omega * u)) / 2
+        return total
+
+    grid = np.linspace(-1.0, 1.0, 1601)
+    values = [slope(mpmath.mpf(w)) for w in grid]
+    roots = [
+        mpmath.findroot(slope, (grid[k], grid[k + 1]), solver="anderson")
+        for k in range(grid.size - 1)
+        if values[k] * values[k + 1] < 0
+    ]
+    return [float(w) for w in roots], [int(mpmath.sign(mpmath.diff(slope, w))) for w in roots]
 
 
 @pytest.mark.parametrize(
@@ -11,18 +46,66 @@ import maml_ode as mo
 def test_uniqueness_on_figure_1_is_decided_by_the_count(alpha, number):
     problem = mo.experiments.load("figure1")
     found = mo.theory.certify(problem.tasks, alpha, w0=problem.w0)
-    assert found["critical_points"].value == number
-    assert found["unique_minimum"].holds is (number == 1)
-    assert found["unique_minimum"].status.value == "exact"
+    counted, unique = found["critical_points"], found["unique_minimum"]
+    roots, signs = critical_points_by_hand(alpha)
+    assert counted.value == len(roots) == number
+    assert (counted.holds, counted.status, counted.hypotheses) == (True, Status.EXACT, ())
+    written = ", ".join(f"{w:.6g}" for w in roots)
+    assert counted.note == f"{signs.count(1)} minima; at {written}"
+    assert unique.holds is (number == 1)
+    assert unique.status is Status.EXACT
+    plural = "" if number == 1 else "s"
+    assert unique.note.startswith(
+        f"{number} critical point{plural}, counted by interval arithmetic"
+    )
     if number > 1:
         assert f"F has {number} critical points" in found.summary()
     else:
         assert "exactly one critical point" in found.summary()
 
 
-def test_no_count_is_claimed_outside_its_hypotheses(logistic):
-    problem = mo.experiments.load("figure1")
-    beyond = mo.theory.certify(problem.tasks, 0.5)  # alpha L > 1: critical points may lie anywhere
+def test_the_verdict_from_constants_is_kept_as_a_note():
+    found = mo.theory.count_critical_points(FIGURE_1, 0.4)
+    guess = Certificate("unique_minimum", "s", "f", (), None, value=1.5, status=Status.ESTIMATE)
+    settled = settle_uniqueness(guess, found)
+    assert settled.note == "7 critical points, counted by interval arithmetic"
+    assert (settled.holds, settled.status, settled.value) == (False, Status.EXACT, 1.5)
+    noted = settle_uniqueness(Certificate("n", "s", "f", (), None, note="too steep"), found)
+    assert noted.note == f"{settled.note}; from constants: too steep"
+    one = mo.theory.count_critical_points(FIGURE_1, 0.1)
+    assert settle_uniqueness(guess, one).holds is True
+    assert settle_uniqueness(guess, one).note.startswith("1 critical point, counted")
+    written = critical_points_certificate(one)
+    assert (written.name, written.value) == ("critical_points", 1.0)
+    assert written.note == f"1 minima; at {one.points[0]:.6g}"
+
+
+def test_a_count_that_takes_too_long_is_left_out():
+    known = mo.theory.constants(FIGURE_1)
+    setting = Setting(FIGURE_1, 0.4, known, None, None, 1e-8)
+    assert count_everywhere(setting).count == 7
+    assert count_everywhere(setting, max_seconds=1e-6) is None
+
+
+def names(tasks, alpha, **more):
+    return {item.name for item in mo.theory.certify(tasks, alpha, **more)}
+
+
+def test_no_count_is_claimed_outside_its_hypotheses(logistic, monkeypatch):
+    assert "critical_points" in names(FIGURE_1, 0.49)
+    beyond = mo.theory.certify(FIGURE_1, 0.5)  # alpha L > 1: critical points may lie anywhere
     assert beyond["unique_minimum"].holds is None
     assert "critical_points" not in {item.name for item in beyond}
-    assert "critical_points" not in {item.name for item in mo.theory.certify(logistic, 0.1)}
+    assert "critical_points" not in names(logistic, 0.1)
+    # F' of a wave on a slope is not confined
+    assert "critical_points" not in names(
+        mo.tasks.Sinusoid([0.5, 0.0], [0.1, 0.1], [1.0, 1.0]), 0.1
+    )
+    # constants of a region say nothing of the whole line
+    regional = mo.theory.constants(FIGURE_1, mo.theory.Interval(-1.0, 1.0))
+    assert "critical_points" not in names(FIGURE_1, 0.1, constants=regional)
+    # what is not proved is not claimed
+    monkeypatch.setattr("maml_ode.theory.intervals.search.unconfirmed", lambda *rest: "no")
+    doubtful = mo.theory.certify(FIGURE_1, 0.4)
+    assert "critical_points" not in {item.name for item in doubtful}
+    assert doubtful["unique_minimum"].holds is None

@@ -1,6 +1,7 @@
 """Constants of each family: published values, attained or approached by sampling, never exceeded."""
 
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -222,8 +223,41 @@ def test_symbolic_families_in_one_variable_are_enclosed():
 def test_symbolic_families_that_cannot_be_enclosed_are_estimated():
     several = mo.tasks.Symbolic("x**2 + y**2 + sin(x)*cos(y)/4", "x y")
     assert constants(several, Ball([0.0, 0.0], 2.0)).status is Status.ESTIMATE
-    special = mo.tasks.Symbolic("w**2 + w*erf(w)/10", "w")
-    assert constants(special, Interval(-1.0, 1.0)).status is Status.ESTIMATE
+    poles = mo.tasks.Symbolic("w**2 + tan(w)/10", "w")
+    assert constants(poles, Interval(-2.0, 2.0)).status is Status.ESTIMATE
+
+
+def test_the_curvature_of_every_function_of_the_grammar_is_bounded():
+    """w erf(w) has the second derivative 4 (1 - w^2) exp(-w^2)/sqrt(pi), monotone in w^2 <= 2."""
+    special = constants(mo.tasks.Symbolic("w**2 + w*erf(w)/10", "w"), Interval(-1.0, 1.0))
+    assert special.status is Status.BOUND
+    assert special.L.value == pytest.approx(2 + 0.4 / np.sqrt(np.pi), rel=1e-5)
+    assert special.mu.value == pytest.approx(2.0, rel=1e-5)
+
+
+def test_nested_exponentials_end_in_a_sentence_or_a_bound_at_once():
+    begin = time.process_time()
+    wide = constants(mo.tasks.Symbolic("exp(exp(exp(w)))", "w"), Interval(-10, 10))
+    assert wide.L.value == np.inf  # exp(exp(exp(10))) is no number
+    smaller = constants(mo.tasks.Symbolic("exp(exp(exp(w)))", "w"), Interval(-10, 1))
+    assert smaller.status is Status.BOUND
+    x = np.exp(1.0)
+    y = np.exp(x)
+    steepest = np.exp(y) * ((y * x) ** 2 + y * x * x + y * x)
+    assert steepest <= smaller.L.value <= steepest * (1 + 1e-5)
+    for formula in ("sin(exp(w))", "cosh(cosh(w))"):
+        assert constants(mo.tasks.Symbolic(formula, "w"), Interval(-5, 5)).status is Status.BOUND
+    assert time.process_time() - begin < 10  # 2 s each at most; the machine may be busy
+
+
+def test_constants_that_took_too_long_are_bounds_all_the_same(monkeypatch):
+    monkeypatch.setattr("maml_ode.theory.family_constants.symbolic.MAX_SECONDS", 1e-6)
+    monkeypatch.setattr("maml_ode.theory.family_constants.symbolic.MAX_SECONDS_PER_TASK", 0.0)
+    rough = constants(mo.tasks.Symbolic("w**2 + sin(9*w)", "w"), Interval(-2.0, 2.0))
+    assert rough.status is Status.BOUND
+    assert rough.L.value >= 83.0
+    assert rough.mu.value <= -79.0
+    assert "ended after 1e-06 s" in rough.L.note
 
 
 def test_the_plain_hinge_is_refused():
@@ -267,7 +301,7 @@ def test_sampled_constants_are_estimates_that_cover_the_truth():
         (callables(), Ball([0.0], 1.0), ValueError, r"\(2,\), but it has shape \(1,\)"),
         (callables(hessians=False), Ball([0.0, 0.0], 1.0), TypeError, "Hessian-vector products"),
         (FIGURE_1, 3.0, TypeError, "region must be a Ball"),
-        ("tasks", None, TypeError, "must be a task family, not str"),
+        ("tasks", None, TypeError, "tasks must be a task family .*, not str"),
     ],
 )
 def test_bad_requests_say_what_to_do(tasks, region, error, match):

@@ -214,7 +214,7 @@ def test_the_bar_goes_to_standard_error(capsys):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ((3.0, 0.1), "tasks must be a task family, not float"),
+        ((3.0, 0.1), "tasks must be a task family such as .*, not float"),
         ((FORMULAS["exp(w)"], 0.1, True), "constants must come from maml_ode.theory.constants"),
     ],
 )

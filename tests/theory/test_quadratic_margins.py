@@ -234,3 +234,44 @@ def test_an_alpha_above_the_inverse_of_L_is_named():
     above = next(x for x in item.hypotheses if x.name == "alpha < 1/L")
     assert (above.holds, above.detail) == (False, "alpha L = 1.3")
     assert item.holds is None
+
+
+def test_constants_of_two_quadratics():
+    """H = 1 and 3, b = 1 and -1: x* = 0, sd(0) = 1, nu = (1/2) spread/mean = 1/2; and what rounding takes."""
+    k = mo.theory.constants(mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[1.0], [-1.0]]))
+    assert (k.mu, k.L, k.mu_f, k.L_f) == (1.0, 3.0, 2.0, 2.0)
+    assert (k.sigma0, k.nu, k.sigma) == pytest.approx((1.0, 0.5, math.inf), rel=1e-14)
+    moved = mo.theory.constants(mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [1.0]]))
+    # x* = 1: gradients -2 and 2
+    assert moved.sigma0 == pytest.approx(2.0, rel=1e-14)
+    vague = mo.theory.constants(
+        mo.tasks.Quadratic([np.diag([1e-8, 1.0]), np.diag([3e-8, 1.0])], np.ones((2, 2)))
+    )
+    assert 1.9e-8 < vague.mu_f < 2e-8
+    assert vague.mu_f.status is Status.BOUND
+    assert 0.5 <= vague.nu < 0.51  # (1/2) 2e-8/2e-8, and a bound
+    assert vague.nu.status is Status.BOUND
+    assert vague.L_f.status is Status.EXACT
+    lost = mo.theory.constants(
+        mo.tasks.Quadratic([np.diag([1e-15, 1.0]), np.diag([3e-15, 1.0])], np.ones((2, 2)))
+    )
+    assert lost.nu == pytest.approx(0.5 * (lost.L - lost.mu) / lost.mu_f)
+
+
+def test_step_size_limit_on_a_ball():
+    F, k = mo.MAMLLoss(TASKS, ALPHA), known()
+    limit = mo.theory.step_size_limit(F, mo.theory.Ball([0.5], 0.3), k)
+    terms = 0.0
+    slopes = np.abs(TASKS.gradients([0.5]).ravel())
+    for mu, top, kappa, g in zip(k.mu_i, k.L_i, k.kappa_i, slopes, strict=True):
+        wide = max(abs(1 - ALPHA * mu), abs(1 - ALPHA * top))
+        terms += 0.5 * (top * wide**2 + ALPHA * kappa * wide * (g + top * 0.3))
+    assert limit == pytest.approx(2 / terms, rel=1e-13)
+    closed = alpha_limits(k, 0.3)["BI-MAML, closed form"]
+    scale = max(0.31, math.sqrt(2.6 / 1.5) * 0.3)
+    wanted = [0.25 / 2.6, 0.25 * math.sqrt(1.5 / 2.6) / 2.6, 1.5 / (4 * 0.9 * scale)]
+    assert list(closed.terms.values()) == pytest.approx(wanted, rel=1e-13)
+    assert not closed.printed
+    assert not alpha_limits(k)["zeta_1 > 0"].printed
+    unbounded = alpha_limits(known(sigma=math.inf), 0.3)["BI-MAML, closed form"]
+    assert (unbounded.value, unbounded.note) == (0.0, "needs a finite sigma")

@@ -148,13 +148,14 @@ class AdaptiveSolver(OdeSolver):  # type: ignore[misc]
         if self._defect:
             return False, self._defect
         t = self.t
-        if abs(t) >= LARGEST_STEP:
+        longest = LARGEST_STEP if math.isinf(self.t_bound) else math.inf
+        if abs(t) >= longest:
             return (
                 False,
                 f"Nothing but the horizon ends this run, at t = {t:.3g}; give a finite one.",
             )
         smallest = 10 * abs(np.nextafter(t, self.direction * math.inf) - t)
-        h_abs = min(max(self.h_abs, smallest), self.max_step, LARGEST_STEP)
+        h_abs = min(max(self.h_abs, smallest), self.max_step, longest)
         problem = self._prepare(h_abs)
         if problem:
             return False, problem

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maml_ode._validation import Array
+from maml_ode.integrate.norms import vector_norm
 
 __all__ = ["StepController", "first_step_size"]
 
@@ -116,4 +117,4 @@ def first_step_size(
 
 
 def _rms(x: Array) -> float:
-    return float(np.linalg.norm(x)) / math.sqrt(x.size)
+    return vector_norm(x) / math.sqrt(x.size)

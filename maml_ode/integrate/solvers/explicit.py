@@ -49,7 +49,7 @@ class ExplicitRungeKutta(AdaptiveSolver):
         )
         # Imported here: Numba compiles the kernels on the first import on a machine, and a run by another
         # method shall not wait for that.
-        from maml_ode.compiled import runge_kutta
+        from maml_ode.integrate.solvers.kernels import runge_kutta
 
         self._kernels: Any = runge_kutta
         self._K = np.zeros((len(self.tableau.c), self.n))

@@ -26,7 +26,7 @@ STEPS_BETWEEN_ESTIMATES = 25
 @lru_cache(maxsize=256)
 def coefficient_table(stages: int) -> Array:
     """Return the recurrence coefficients of the method with ``stages`` stages, shape (stages + 1, 5)."""
-    from maml_ode.compiled import chebyshev
+    from maml_ode.integrate.solvers.kernels import chebyshev
 
     return np.asarray(chebyshev.coefficients(stages, DAMPING))
 
@@ -113,7 +113,7 @@ class RKC2(AdaptiveSolver):
             spectral_radius = check_real("spectral_radius", spectral_radius, minimum=0.0)
         # Imported here: Numba compiles the kernels on the first import on a machine, and a run by another
         # method shall not wait for that.
-        from maml_ode.compiled import chebyshev
+        from maml_ode.integrate.solvers.kernels import chebyshev
 
         self._kernels: Any = chebyshev
         if jvp is not None and not callable(jvp):

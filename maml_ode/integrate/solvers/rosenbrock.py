@@ -61,7 +61,7 @@ class _Rosenbrock(AdaptiveSolver):
         )
         # Imported here: Numba compiles the kernels on the first import on a machine, and a run by another
         # method shall not wait for that.
-        from maml_ode.compiled import rosenbrock
+        from maml_ode.integrate.solvers.kernels import rosenbrock
 
         self._kernels: Any = rosenbrock
         self._jac = jac

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point, check_real, unknown_name
-from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
+from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective, checked_objective
 from maml_ode.sizes import MATRIX_ONCE
 from maml_ode.theory.bounds import printed, products
 from maml_ode.theory.bounds.flow_times import closed_form_alpha, unique_minimum_level
 from maml_ode.theory.bounds.sublevel_sets import landscapes
 from maml_ode.theory.family_constants.find import constants
-from maml_ode.theory.family_constants.model import Constants
+from maml_ode.theory.family_constants.model import Constants, checked_constants
 from maml_ode.theory.quantities import Quantity, Status, worst
 from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball
 
@@ -116,7 +116,9 @@ def alpha_limits(
     AlphaLimits
         Empty limits are 0: for mu <= 0 no theorem applies.
     """
-    k = constants
+    k = checked_constants(constants)
+    switch_tol = None if switch_tol is None else check_real("switch_tol", switch_tol, minimum=0.0)
+    K = None if K is None else check_real("K", K, minimum=0.0)
     mu, L, kappa, sigma = k.mu.value, k.L.value, k.kappa.value, k.sigma.value
     if not (mu > 0 and L > 0):
         return AlphaLimits(
@@ -234,13 +236,18 @@ def step_size_limit(
     Quantity
         In units of t; its note says where the limit holds. ``inf`` if lambda_max <= 0.
     """
+    checked_objective(objective)
+    if not isinstance(where, (Ball, Interval, Sublevel)):
+        where = as_point("where", where, objective.dim)
+    if constants is not None:
+        checked_constants(constants)
     form = objective.quadratic_form
     if form is not None:
         top = Quantity(float(form.eigenvalues[-1]), Status.EXACT, "2/lambda_max, everywhere")
     elif isinstance(where, (Ball, Interval, Sublevel)):
         top = _largest_curvature_on(objective, where, constants)
     else:
-        top = largest_eigenvalue(objective, as_point("where", where, objective.dim))
+        top = largest_eigenvalue(objective, where)
     if not top > 0:
         return Quantity(math.inf, top.status, "no positive curvature")
     return Quantity(2.0 / top, top.status, top.note)

@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import as_point, check_choice, check_real
+from maml_ode.flows.switch_rules import OnlineSwitch
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
-from maml_ode.switch_rules import OnlineSwitch
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.minimizer import expected_loss_minimizer, objective_minimizer
 from maml_ode.trajectory import Trajectory
 
@@ -101,6 +101,7 @@ def switch_advice(
     ValueError
         If argmin f is not found, or Hess f or Hess F is not positive definite at its minimiser.
     """
+    checked_family(tasks)
     step = check_real("alpha", alpha, minimum=0.0)
     cost = check_real("cost_ratio", cost_ratio, minimum=0.0, strict=True)
     kind = check_choice("approach", approach, ("orthogonal", "collinear"))
@@ -119,6 +120,8 @@ def switch_advice(
     rates = _rates(float(slow[0]), float(slow[1]), step_size)
     S = float(np.linalg.norm(f.gradient(solution)))
     kappa_c = cost * rates[0] / rates[1]
+    if not math.isfinite(kappa_c):
+        raise ValueError(f"cost_ratio = {cost:g} is too large for these rates: kappa_c overflows.")
     if kappa_c <= 1.0:
         note = (
             f"kappa_c = {kappa_c:.3g} <= 1: phase 1 converges too slowly for its price; use MAML."

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, check_real
+from maml_ode._validation import Array, check_real, shown
 from maml_ode.flows import Flow
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.sizes import MATRIX_ON_A_PATH
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.bounds import pointwise
 from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
 from maml_ode.theory.certificates.bounding_curves import bounding_curves
@@ -21,7 +21,7 @@ from maml_ode.theory.certificates.followed import check_identity, followed_gradi
 from maml_ode.theory.certificates.setting import Point
 from maml_ode.theory.evaluation import extreme_eigenvalues, objective_hessian
 from maml_ode.theory.family_constants.find import constants as find_constants
-from maml_ode.theory.family_constants.model import Constants
+from maml_ode.theory.family_constants.model import Constants, checked_constants
 from maml_ode.theory.quantities import Status, worst
 from maml_ode.theory.regions import Sublevel, enclosing_ball
 from maml_ode.trajectory import Trajectory
@@ -140,6 +140,9 @@ def monitor(
         ``flow``, or for mu <= 0 or alpha >= 1/L, where none of the curves exists unless F is
         quadratic.
     """
+    if not isinstance(trajectory, Trajectory):
+        raise TypeError(f"trajectory must be a Trajectory, not {shown(trajectory)}.")
+    checked_family(tasks)
     step = check_real("alpha", alpha, minimum=0.0)
     if trajectory.y.shape[0] != tasks.dim:
         raise ValueError(
@@ -148,7 +151,7 @@ def monitor(
         )
     if flow is not None:
         check_identity(trajectory, flow)
-    k = find_constants(tasks) if constants is None else constants
+    k = find_constants(tasks) if constants is None else checked_constants(constants)
     f, F = ExpectedLoss(tasks), MAMLLoss(tasks, step)
     form = F.quadratic_form
     facts = None if form is None or not QuadraticFacts(form).unique else QuadraticFacts(form)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point, check_real
-from maml_ode.tasks.base import Smoothness, TaskFamily
+from maml_ode.tasks.base import Smoothness, TaskFamily, checked_family
 from maml_ode.theory.budget import OutOfTime, check_time, time_limit
 from maml_ode.theory.certificates.bar import certificate_bar
 from maml_ode.theory.certificates.certificate import Certificate, Certificates
@@ -41,7 +41,7 @@ from maml_ode.theory.certificates.of_the_problem import (
 from maml_ode.theory.certificates.setting import Setting
 from maml_ode.theory.evaluation import all_finite, norm, task_gradients
 from maml_ode.theory.family_constants.find import constants as find_constants
-from maml_ode.theory.family_constants.model import Constants
+from maml_ode.theory.family_constants.model import Constants, checked_constants
 from maml_ode.theory.minimizer import expected_loss_minimizer
 from maml_ode.theory.regions import Ball, RegionNeeded
 
@@ -109,13 +109,9 @@ def certify(
     >>> report["unique_minimum"].holds, report["unique_minimum"].status.value
     (True, 'exact')
     """
-    if not isinstance(tasks, TaskFamily):
-        raise TypeError(f"tasks must be a task family, not {type(tasks).__name__}.")
-    if constants is not None and not isinstance(constants, Constants):
-        raise TypeError(
-            "constants must come from maml_ode.theory.constants(tasks, region), not be a "
-            f"{type(constants).__name__}."
-        )
+    checked_family(tasks)
+    if constants is not None:
+        checked_constants(constants)
     step = check_real("alpha", alpha, minimum=0.0)
     eps = check_real("tol", tol, minimum=0.0, strict=True)
     eps0 = None if switch_tol is None else check_real("switch_tol", switch_tol, minimum=0.0)

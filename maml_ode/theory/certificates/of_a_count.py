@@ -13,11 +13,11 @@ from maml_ode.theory.quantities import Status
 __all__ = ["count_everywhere", "critical_points_certificate", "settle_uniqueness"]
 
 
-def count_everywhere(setting: Setting) -> CriticalPoints | None:
+def count_everywhere(setting: Setting, max_seconds: float | None = 2.0) -> CriticalPoints | None:
     """Return the certified count on the whole line, or None where it is not to be had.
 
     For sinusoids with a_i > 0 and alpha < 1/L, whose critical points lie on a known interval; not where the
-    constants, and with them all claims, are those of a region.
+    constants, and with them all claims, are those of a region, nor where the proof takes too long.
     """
     tasks = setting.tasks
     if setting.constants.region is not None:
@@ -26,7 +26,7 @@ def count_everywhere(setting: Setting) -> CriticalPoints | None:
         return None
     if not setting.alpha * setting.constants.L < 1:
         return None
-    found = count_critical_points(tasks, setting.alpha)
+    found = count_critical_points(tasks, setting.alpha, max_seconds=max_seconds)
     return found if found.certified and found.everywhere else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.family_constants import (  # noqa: F401  (each registers its families)
     linear_models,
     quadratic,
@@ -53,12 +53,13 @@ def constants(tasks: TaskFamily, region: Region | None = None) -> Constants:
     >>> round(k.L, 12), round(k.mu, 12), round(k.kappa, 9), k.kappa.status.value
     (2.01, 0.01, 100.0, 'exact')
     """
+    checked_family(tasks)
     if region is not None and not isinstance(region, (Ball, Interval, Sublevel)):
         raise TypeError(
             "region must be a Ball, an Interval or a Sublevel of maml_ode.theory, "
             f"not {type(region).__name__}."
         )
-    dim = getattr(tasks, "dim", None)
+    dim = tasks.dim
     if isinstance(region, Interval) and dim != 1:
         raise ValueError(f"region is an Interval, which needs d = 1, but the tasks have d = {dim}.")
     if isinstance(region, Ball) and region.center.shape != (dim,):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode._validation import Array, freeze
+from maml_ode._validation import Array, freeze, shown
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.theory.evaluation import norm, task_gradients
 from maml_ode.theory.minimizer import expected_loss_minimizer
@@ -119,6 +119,16 @@ def register(family: type[Any]) -> Callable[[Finder], Finder]:
         return function
 
     return decorate
+
+
+def checked_constants(given: Constants) -> Constants:
+    """Return ``given`` if it is what `maml_ode.theory.constants` returns; else raise TypeError."""
+    if not isinstance(given, Constants):
+        raise TypeError(
+            "constants must come from maml_ode.theory.constants(tasks, region), not be "
+            f"{shown(given)}."
+        )
+    return given
 
 
 def assemble(

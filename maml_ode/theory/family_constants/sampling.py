@@ -58,8 +58,8 @@ def sampled_constants(
     Raises
     ------
     ValueError
-        Without a region, for a `Sublevel` (whose shape is not known beforehand), or for losses that
-        are not C^1.
+        Without a region, for a `Sublevel` (whose shape is not known beforehand), for losses that are not
+        C^1, or where their derivatives are not finite in the region.
     """
     if region is None:
         raise RegionNeeded(
@@ -209,6 +209,8 @@ def _third_norms(tasks: TaskFamily, w: Array, radius: float, rng: np.random.Gene
                 )
                 image = (forward - back) / (2.0 * h)
         size = np.linalg.norm(image, axis=1)
+        if not np.isfinite(size).all():
+            return np.where(np.isfinite(size), best, np.inf)
         best = np.maximum(best, size)
         v = np.where(size[:, None] > 0, image / np.where(size > 0, size, 1.0)[:, None], v)
     return best

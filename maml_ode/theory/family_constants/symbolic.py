@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maml_ode.tasks.symbolic import Symbolic
+from maml_ode.tasks.symbolic.family import Symbolic
 from maml_ode.theory.budget import check_time
 from maml_ode.theory.family_constants.model import Constants, assemble, register
 from maml_ode.theory.family_constants.sampling import sampled_constants
-from maml_ode.theory.intervals.expressions import (
-    Enclosure,
-    IntervalFunction,
-    Unenclosable,
-    interval,
-    supremum,
-)
+from maml_ode.theory.intervals.work import Work
 from maml_ode.theory.quantities import Status
 from maml_ode.theory.regions import Region, Sublevel, enclosing_ball
 
+if TYPE_CHECKING:
+    from maml_ode.theory.intervals.enclosure import Enclosure
+
 __all__: list[str] = []
+
+# Of this thread. Searches are limited by their number of boxes; this is for formulas that are slow to enclose.
+MAX_SECONDS, MAX_SECONDS_PER_TASK = 2.0, 0.2
 
 
 @register(Symbolic)
@@ -33,6 +34,8 @@ def _from_family(tasks: Symbolic, region: Region | None) -> Constants:
     """
     if tasks.dim != 1 or region is None or isinstance(region, Sublevel):
         return sampled_constants(tasks, region)
+    from maml_ode.theory.intervals.enclosure import Unenclosable
+
     ball = enclosing_ball(region, None, math.nan)
     lower = math.nextafter(float(ball.center[0]) - ball.radius, -math.inf)
     upper = math.nextafter(float(ball.center[0]) + ball.radius, math.inf)
@@ -48,9 +51,13 @@ class _Tasks:
     def __init__(self, tasks: Symbolic) -> None:
         import sympy
 
+        from maml_ode.theory.intervals.expressions import IntervalFunction, exact, interval
+
         variable = sympy.Symbol(tasks.variables[0])
-        derivatives = [sympy.diff(tasks.expression, variable, order) for order in range(1, 5)]
-        self._function = IntervalFunction(derivatives)
+        formula = exact(tasks.expression)
+        derivatives = [sympy.diff(formula, variable, order) for order in range(1, 5)]
+        # a derivative with its own, by the order of the first
+        self._pairs = {k: IntervalFunction(derivatives[k - 1 : k + 1]) for k in (1, 2, 3)}
         self._variable = variable
         self._parameters = [
             {
@@ -61,17 +68,17 @@ class _Tasks:
         ]
         self.weights = [interval(float(p)) for p in tasks.weights]
 
-    def at(self, i: int, x: Enclosure) -> list[Enclosure]:
-        """Return enclosures of f_i', f_i'', f_i''', f_i'''' on ``x``."""
+    def at(self, i: int, order: int, x: Enclosure) -> list[Enclosure]:
+        """Return enclosures of derivatives ``order`` and ``order`` + 1 of f_i on ``x``."""
         check_time()
-        return self._function({self._variable: x, **self._parameters[i]})
+        return self._pairs[order]({self._variable: x, **self._parameters[i]})
 
     def task(self, i: int, order: int, sign: int) -> Callable[[Enclosure], tuple[Any, Any]]:
         """Return sign times derivative ``order`` of f_i with its own derivative."""
 
         def evaluate(x: Enclosure) -> tuple[Any, Any]:
-            values = self.at(i, x)
-            return sign * values[order - 1], sign * values[order]
+            value, slope = self.at(i, order, x)
+            return sign * value, sign * slope
 
         return evaluate
 
@@ -79,16 +86,16 @@ class _Tasks:
         """Return sign times f'' with its derivative."""
 
         def evaluate(x: Enclosure) -> tuple[Any, Any]:
-            rows = [self.at(i, x) for i in range(len(self.weights))]
-            value = sum(p * row[1] for p, row in zip(self.weights, rows, strict=True))
-            slope = sum(p * row[2] for p, row in zip(self.weights, rows, strict=True))
+            rows = [self.at(i, 2, x) for i in range(len(self.weights))]
+            value = sum(p * row[0] for p, row in zip(self.weights, rows, strict=True))
+            slope = sum(p * row[1] for p, row in zip(self.weights, rows, strict=True))
             return sign * value, sign * slope
 
         return evaluate
 
     def variance(self, x: Enclosure) -> tuple[Any, Any]:
         """Return sum p_i (f_i' - f')^2 with its derivative."""
-        rows = [self.at(i, x) for i in range(len(self.weights))]
+        rows = [self.at(i, 1, x) for i in range(len(self.weights))]
         pairs = list(zip(self.weights, rows, strict=True))
         mean = sum(p * row[0] for p, row in pairs)
         bend = sum(p * row[1] for p, row in pairs)
@@ -98,12 +105,20 @@ class _Tasks:
 
 
 def _enclosed(tasks: Symbolic, region: Region, lower: float, upper: float) -> Constants:
+    from maml_ode.theory.intervals.expressions import supremum
+
     family = _Tasks(tasks)
     M = tasks.n_tasks
     widths = []
+    seconds = MAX_SECONDS + M * MAX_SECONDS_PER_TASK
+    work = Work(seconds, time.thread_time)
+    searches, cut_short = iter(range(4 * M + 3, 0, -1)), False
 
     def top(function: Callable[[Enclosure], tuple[Any, Any]]) -> float:
-        attained, bound = supremum(function, lower, upper, max_boxes=max(300, 3000 // M))
+        nonlocal cut_short
+        part = Work(work.left / next(searches), time.thread_time)
+        attained, bound = supremum(function, lower, upper, max_boxes=max(300, 3000 // M), work=part)
+        cut_short |= part.over
         widths.append(bound - attained)
         return bound
 
@@ -116,6 +131,8 @@ def _enclosed(tasks: Symbolic, region: Region, lower: float, upper: float) -> Co
     sigma = math.sqrt(max(top(family.variance), 0.0)) * (1 + 1e-15)
     names = ("mu", "L", "kappa", "mu_f", "L_f", "sigma")
     note = f"interval arithmetic on [{lower:g}, {upper:g}]"
+    if cut_short:
+        note += f", ended after {seconds:g} s"
     return assemble(
         tasks,
         region,

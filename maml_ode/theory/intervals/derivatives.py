@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,10 @@ from maml_ode.tasks.quadratic import Quadratic
 from maml_ode.tasks.sinusoid import Sinusoid
 from maml_ode.theory.intervals.arrays import IntervalArray, cos, sin
 
-__all__ = ["MAMLEnclosure", "confining_interval"]
+if TYPE_CHECKING:
+    from maml_ode.tasks.symbolic import Symbolic
+
+__all__ = ["MAMLEnclosure"]
 
 Three = tuple[IntervalArray, IntervalArray, IntervalArray]
 TaskDerivatives = Callable[[IntervalArray], Three]
@@ -51,6 +55,9 @@ class MAMLEnclosure:
             for p, derivatives in zip(tasks.weights, _task_derivatives(tasks), strict=True)
             if p > 0
         ]
+        one_by_one = not isinstance(tasks, (Sinusoid, Quadratic))
+        # cells between two looks at the clock
+        self.batch = max(1, (64 if one_by_one else 8192) // len(self._tasks))
 
     def __call__(
         self, alpha: IntervalArray, w: IntervalArray
@@ -79,29 +86,6 @@ class MAMLEnclosure:
         return total
 
 
-def confining_interval(tasks: TaskFamily, alpha: float) -> tuple[float, float] | None:
-    """Return an interval that contains every critical point of F, or None if none is known.
-
-    If f_i' < 0 on the left of it, f_i' > 0 on the right and alpha L_i < 1 for all i, then outside
-    it a gradient step keeps the sign, f_i'(u_i) = (1 - alpha average of f_i'') f_i'(w), and F' =
-    sum p_i (1 - alpha f_i'') f_i'(u_i) has that sign too. For f_i = a_i w^2 - b_i sin(omega_i w)
-    with a_i > 0 the interval |w| <= max |b_i omega_i|/(2 a_i) will do.
-    """
-    if not isinstance(tasks, Sinusoid):
-        return None
-    used = tasks.weights > 0
-    a, b, omega = (
-        IntervalArray.of(np.abs(x[used]) if k else x[used])
-        for k, x in enumerate((tasks.a, tasks.b, tasks.omega))
-    )
-    if not ((a.lower > 0).all() and ((2.0 * a + b * omega.square()) * alpha).upper.max() < 1.0):
-        return None
-    reach = float((b * omega / (2.0 * a)).upper.max())
-    # a root at the end itself could not be told from one beyond
-    reach += 1e-3 * reach + 1e-6
-    return -reach, reach
-
-
 def _task_derivatives(tasks: TaskFamily) -> list[TaskDerivatives]:
     if isinstance(tasks, Sinusoid):
         return [_sinusoid(*map(float, row)) for row in zip(tasks.a, tasks.b, tasks.omega)]  # noqa: B905
@@ -110,7 +94,7 @@ def _task_derivatives(tasks: TaskFamily) -> list[TaskDerivatives]:
             _parabola(float(h), float(b))
             for h, b in zip(tasks.H[:, 0, 0], tasks.b[:, 0], strict=True)
         ]
-    from maml_ode.tasks.symbolic import Symbolic
+    from maml_ode.tasks.symbolic.family import Symbolic
 
     if isinstance(tasks, Symbolic):
         return _formulas(tasks)
@@ -141,19 +125,16 @@ def _parabola(h: float, b: float) -> TaskDerivatives:
     return derivatives
 
 
-def _formulas(tasks: TaskFamily) -> list[TaskDerivatives]:
-    """Return the derivatives of a Symbolic family through ``mpmath.iv``, one interval at a time."""
+def _formulas(tasks: Symbolic) -> list[TaskDerivatives]:
+    """Return the derivatives of a Symbolic family, one interval at a time."""
     import sympy
 
-    from maml_ode.tasks.symbolic import Symbolic
-    from maml_ode.theory.intervals.expressions import IntervalFunction, Unenclosable, interval
+    from maml_ode.theory.intervals.enclosure import Unenclosable
+    from maml_ode.theory.intervals.expressions import IntervalFunction, exact, interval
 
-    if not isinstance(tasks, Symbolic):
-        raise TypeError(f"tasks must be a Symbolic family, not {type(tasks).__name__}.")
     variable = sympy.Symbol(tasks.variables[0])
-    function = IntervalFunction(
-        [sympy.diff(tasks.expression, variable, order) for order in (1, 2, 3)]
-    )
+    formula = exact(tasks.expression)
+    function = IntervalFunction([sympy.diff(formula, variable, order) for order in (1, 2, 3)])
 
     def of_task(i: int) -> TaskDerivatives:
         values = {
@@ -164,17 +145,11 @@ def _formulas(tasks: TaskFamily) -> list[TaskDerivatives]:
         def derivatives(w: IntervalArray) -> Three:
             rows = np.full((3, 2, np.size(w.lower)), np.inf) * np.array([[-1.0], [1.0]])
             for k, (low, high) in enumerate(zip(np.ravel(w.lower), np.ravel(w.upper), strict=True)):
-                if not (np.isfinite(low) and np.isfinite(high)):
-                    continue
                 try:
                     found = function({**values, variable: interval(float(low), float(high))})
                 except Unenclosable:
                     continue
-                for order, x in enumerate(found):
-                    rows[order, :, k] = (
-                        np.nextafter(float(x.a), -np.inf),
-                        np.nextafter(float(x.b), np.inf),
-                    )
+                rows[:, :, k] = [(x.lower, x.upper) for x in found]
             shape = np.shape(w.lower)
             first, second, third = (
                 IntervalArray(row[0].reshape(shape), row[1].reshape(shape)) for row in rows

@@ -1,4 +1,4 @@
-"""Rigorous enclosures of SymPy expressions on intervals, with mpmath's interval arithmetic.
+"""Rigorous enclosures of SymPy expressions on intervals, and of their suprema.
 
 Every evaluation rounds outwards, so that what is enclosed holds for real numbers and not only for
 floats.
@@ -9,23 +9,141 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from mpmath import iv, mp
+from maml_ode.theory.intervals.balls import arb, precision
+from maml_ode.theory.intervals.enclosure import (
+    FUNCTIONS,
+    Enclosure,
+    Unenclosable,
+    power,
+    rational_power,
+)
+from maml_ode.theory.intervals.work import Work
 
-__all__ = ["Enclosure", "IntervalFunction", "Unenclosable", "interval", "supremum"]
+__all__ = [
+    "Arithmetic",
+    "ExpressionReader",
+    "IntervalFunction",
+    "exact",
+    "interval",
+    "supremum",
+]
 
-Enclosure = Any
-"""An interval of ``mpmath.iv``."""
+_BITS = 53
+_BITS_OF_NUMBERS = 256  # what rounds later may round less
+T = TypeVar("T")
+_Node = Callable[[list[T]], T]
+
+interval = Enclosure.of
 
 
-class Unenclosable(ValueError):
-    """An expression uses a function that has no interval version, or leaves its domain."""
+@dataclass(frozen=True)
+class Arithmetic(Generic[T]):
+    """Numbers, powers and functions of one kind; + and * are the kind's own.
+
+    Attributes
+    ----------
+    functions : mapping of str to callable
+        By SymPy's class names.
+    number : callable
+        Turns a ball into a number of this kind.
+    rational_power : callable
+        base^(p/q) from base, p and q >= 1.
+    power : callable
+        A power whose exponent is no rational number.
+    """
+
+    functions: Mapping[str, Callable[[T], T]]
+    number: Callable[[arb], T]
+    rational_power: Callable[[T, int, int], T]
+    power: Callable[[T, T], T]
 
 
-def interval(lower: float, upper: float | None = None) -> Enclosure:
-    """Return [lower, upper], or the point interval [lower, lower]."""
-    return iv.mpf([lower, lower if upper is None else upper])
+class ExpressionReader(Generic[T]):
+    """Turn SymPy expressions into functions on another arithmetic.
+
+    Parameters
+    ----------
+    arithmetic : Arithmetic
+    slots : mapping of sympy.Symbol to int
+        Where a symbol's value stands in the list that the functions take.
+    """
+
+    def __init__(self, arithmetic: Arithmetic[T], slots: Mapping[Any, int]) -> None:
+        self._arithmetic = arithmetic
+        self._slots = slots
+
+    def read(self, expression: Any) -> _Node[T]:
+        """Return the function of a list of values.
+
+        Raises
+        ------
+        Unenclosable
+            If the expression holds a function that the arithmetic has not.
+        """
+        if expression in self._slots:
+            slot = self._slots[expression]
+            return lambda values: values[slot]
+        if expression.is_number and not expression.args:
+            value = self._arithmetic.number(_ball(expression))
+            return lambda values: value
+        if expression.is_Pow:
+            return self._power(*expression.args)
+        operands = [self.read(item) for item in expression.args]
+        if expression.is_Add:
+            return _folded(operands, lambda a, b: a + b)
+        if expression.is_Mul:
+            return _folded(operands, lambda a, b: a * b)
+        name = type(expression).__name__
+        if name not in self._arithmetic.functions or len(operands) != 1:
+            raise Unenclosable(f"{name} has no interval version.")
+        function, operand = self._arithmetic.functions[name], operands[0]
+        return lambda values: function(operand(values))
+
+    def _power(self, base: Any, exponent: Any) -> _Node[T]:
+        arithmetic, inner = self._arithmetic, self.read(base)
+        if exponent.is_Rational:
+            p, q = int(exponent.p), int(exponent.q)
+            return lambda values: arithmetic.rational_power(inner(values), p, q)
+        outer = self.read(exponent)
+        return lambda values: arithmetic.power(inner(values), outer(values))
+
+
+def _folded(operands: list[_Node[T]], combine: Callable[[Any, Any], Any]) -> _Node[T]:
+    first, *rest = operands
+
+    def fold(values: list[T]) -> T:
+        total = first(values)
+        for item in rest:
+            total = combine(total, item(values))
+        return total
+
+    return fold
+
+
+def _ball(number: Any) -> arb:
+    """Return a ball that contains a number of SymPy's."""
+    with precision(_BITS_OF_NUMBERS):
+        if number.is_Rational:
+            return arb(int(number.p)) / arb(int(number.q))
+        name = type(number).__name__
+        if number.is_Float:
+            return _ball(exact(number))
+        if name in ("Pi", "Exp1"):
+            return arb.pi() if name == "Pi" else arb.const_e()
+    raise Unenclosable(f"{name} has no interval version.")
+
+
+def exact(expression: Any) -> Any:
+    """Return a SymPy expression with its floats as fractions, so that derivatives are not rounded."""
+    import sympy
+
+    return expression.xreplace({x: sympy.Rational(x) for x in expression.atoms(sympy.Float)})
+
+
+_ENDS: Arithmetic[Enclosure] = Arithmetic(FUNCTIONS, Enclosure.around, rational_power, power)
 
 
 class IntervalFunction:
@@ -34,15 +152,25 @@ class IntervalFunction:
     Parameters
     ----------
     expressions : sequence of sympy.Expr
+
+    Raises
+    ------
+    Unenclosable
+        If a function has no interval version.
     """
 
     def __init__(self, expressions: Sequence[Any]) -> None:
         import sympy
 
-        # no optimisation that reorders floating-point constants
-        steps, results = sympy.cse(list(expressions), optimizations=None)
-        self._steps = steps
-        self._results = results
+        steps, results = sympy.cse([exact(item) for item in expressions], optimizations=None)
+        names = [name for name, _ in steps]
+        free = set().union(*(item.free_symbols for item in expressions))
+        self._symbols = sorted(free, key=str)
+        slots = {symbol: k for k, symbol in enumerate([*self._symbols, *names])}
+        reader: ExpressionReader[Enclosure] = ExpressionReader(_ENDS, slots)
+        with precision(_BITS):
+            self._steps = [reader.read(expression) for _, expression in steps]
+            self._results = [reader.read(expression) for expression in results]
 
     def __call__(self, values: Mapping[Any, Enclosure]) -> list[Enclosure]:
         """Return enclosures of the expressions; ``values`` maps symbols to intervals.
@@ -50,130 +178,13 @@ class IntervalFunction:
         Raises
         ------
         Unenclosable
-            If a function has no interval version here, or a division by an interval with 0 is met.
+            If an enclosure is unbounded, or would leave the domain of a function.
         """
-        known = dict(values)
-        try:
-            for name, expression in self._steps:
-                known[name] = _evaluate(expression, known)
-            return [_evaluate(expression, known) for expression in self._results]
-        except (ZeroDivisionError, OverflowError) as error:
-            raise Unenclosable(f"an enclosure is unbounded: {error}") from None
-
-
-def _evaluate(expression: Any, known: dict[Any, Enclosure]) -> Enclosure:
-    if expression in known:
-        return known[expression]
-    if expression.is_Integer:
-        return iv.mpf(int(expression))
-    if expression.is_Rational:
-        return iv.mpf(int(expression.p)) / iv.mpf(int(expression.q))
-    if expression.is_Float:
-        return iv.mpf(float(expression))
-    name = type(expression).__name__
-    if name in ("Pi", "Exp1"):
-        return iv.pi if name == "Pi" else iv.e
-    operands = [_evaluate(item, known) for item in expression.args]
-    if expression.is_Add:
-        return _fold(operands, lambda a, b: a + b)
-    if expression.is_Mul:
-        return _fold(operands, lambda a, b: a * b)
-    if expression.is_Pow:
-        return _power(expression, operands)
-    if name in _FUNCTIONS and len(operands) == 1:
-        return _FUNCTIONS[name](operands[0])
-    raise Unenclosable(f"{name} has no interval version here.")
-
-
-def _fold(operands: list[Enclosure], combine: Callable[[Any, Any], Any]) -> Enclosure:
-    total = operands[0]
-    for item in operands[1:]:
-        total = combine(total, item)
-    return total
-
-
-def _power(expression: Any, operands: list[Enclosure]) -> Enclosure:
-    base, exponent = operands
-    if expression.exp.is_Integer:
-        n = int(expression.exp)
-        if n < 0:
-            if base.a <= 0 <= base.b:
-                raise Unenclosable("a negative power of an interval that contains 0.")
-            return iv.mpf(1) / base ** (-n)
-        return base**n
-    if base.a < 0 or (base.a == 0 and exponent.a <= 0):
-        raise Unenclosable("a fractional power of an interval with negative numbers.")
-    if expression.exp.is_Rational and int(expression.exp.q) == 2:
-        return (
-            iv.sqrt(base) ** int(expression.exp.p)
-            if expression.exp > 0
-            else 1 / (iv.sqrt(base) ** -int(expression.exp.p))
-        )
-    if base.a == 0:
-        raise Unenclosable("a fractional power at 0.")
-    return iv.exp(exponent * iv.log(base))
-
-
-def _monotone(function: Callable[[Enclosure], Enclosure]) -> Callable[[Enclosure], Enclosure]:
-    """Make an enclosure of an increasing function from those at the two ends."""
-
-    def enclose(x: Enclosure) -> Enclosure:
-        return iv.mpf([function(iv.mpf(x.a)).a, function(iv.mpf(x.b)).b])
-
-    return enclose
-
-
-def _positive(x: Enclosure) -> Enclosure:
-    if x.a <= 0:
-        raise Unenclosable("the logarithm of an interval that reaches 0.")
-    return iv.log(x)
-
-
-def _tanh(x: Enclosure) -> Enclosure:
-    return 1 - 2 / (iv.exp(2 * x) + 1)
-
-
-def _cosh(x: Enclosure) -> Enclosure:
-    size = abs(x)
-    grown = _monotone(lambda y: (iv.exp(y) + iv.exp(-y)) / 2)(size)
-    return iv.mpf([max(grown.a, 1), grown.b])
-
-
-def _atan(x: Enclosure) -> Enclosure:
-    # mpmath's atan is accurate to its precision; 30 digits padded by 1e-25 enclose it
-    with mp.workdps(30):
-        value, pad = mp.atan(mp.mpf(x.a)), mp.mpf("1e-25")
-        low, high = value - pad, value + pad
-        return iv.mpf([low, high])
-
-
-def _tan(x: Enclosure) -> Enclosure:
-    cosine = iv.cos(x)
-    if cosine.a <= 0 <= cosine.b:
-        raise Unenclosable("the tangent across a pole.")
-    return _monotone(lambda y: iv.sin(y) / iv.cos(y))(x)
-
-
-_FUNCTIONS: dict[str, Callable[[Enclosure], Enclosure]] = {
-    "sin": iv.sin,
-    "cos": iv.cos,
-    "tan": _tan,
-    "exp": iv.exp,
-    "log": _positive,
-    "Abs": abs,
-    "tanh": _monotone(_tanh),
-    "sinh": _monotone(lambda y: (iv.exp(y) - iv.exp(-y)) / 2),
-    "cosh": _cosh,
-    "atan": _monotone(_atan),
-    "asinh": _monotone(lambda y: _log_sum(y)),
-}
-
-
-def _log_sum(y: Enclosure) -> Enclosure:
-    """Return asinh at a point, as a logarithm of positive terms on both sides of 0."""
-    size = abs(y)
-    value = iv.log(size + iv.sqrt(size * size + 1))
-    return value if y.a >= 0 else -value
+        known = [values[symbol] for symbol in self._symbols]
+        with precision(_BITS):
+            for step in self._steps:
+                known.append(step(known))
+            return [result(known) for result in self._results]
 
 
 def supremum(
@@ -183,6 +194,7 @@ def supremum(
     *,
     tolerance: float = 1e-6,
     max_boxes: int = 3000,
+    work: Work | None = None,
 ) -> tuple[float, float]:
     """Return (attained, bound) with attained <= sup ``function`` <= bound over [lower, upper].
 
@@ -198,28 +210,30 @@ def supremum(
         Relative width of bound - attained at which the search ends.
     max_boxes : int
         It also ends after so many boxes, with a bound that is wider but still one.
+    work : Work, optional
+        It also ends, in the same way, when the time of ``work`` is over.
     """
     attained = -math.inf
+    work = work or Work()
 
     def examine(a: float, b: float) -> float:
         nonlocal attained
         box = interval(a, b)
-        centre = interval(0.5 * (a + b))
+        centre = interval(0.5 * a + 0.5 * b)
         value, derivative = function(box)
         middle = function(centre)[0]
-        attained = max(attained, float(mp.mpf(middle.a)))
+        attained = max(attained, middle.lower)
         form = middle + derivative * (box - centre)
-        top = min(value.b, form.b)
-        return _up(top)
+        return min(value.upper, form.upper)
 
     queue = [(-examine(lower, upper), lower, upper)]
     boxes = 1
-    while boxes < max_boxes:
+    while boxes < max_boxes and not work.over:
         best, a, b = queue[0]
         if -best - attained <= tolerance * max(abs(attained), 1e-300):
             break
         heapq.heappop(queue)
-        middle = 0.5 * (a + b)
+        middle = 0.5 * a + 0.5 * b
         if not a < middle < b:
             heapq.heappush(queue, (best, a, b))
             break
@@ -228,8 +242,3 @@ def supremum(
             heapq.heappush(queue, (-top, left, right))
         boxes += 2
     return attained, -queue[0][0]
-
-
-def _up(x: Any) -> float:
-    """Return a float that is not below the endpoint ``x``."""
-    return math.nextafter(float(mp.mpf(x)), math.inf)

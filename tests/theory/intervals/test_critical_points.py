@@ -1,14 +1,15 @@
 """Certified critical points against mpmath, dense sampling, published digits and closed forms."""
 
+import inspect
 import itertools
+import math
+import time
 
 import mpmath
 import numpy as np
 import pytest
 
 import maml_ode as mo
-from maml_ode.theory.intervals.arrays import IntervalArray, cos, sin, sqrt
-from maml_ode.theory.intervals.derivatives import MAMLEnclosure
 
 FIGURE_1 = {"a": [0.505, 0.505], "b": [1.0, 1e-4], "omega": [1.0, 100.0]}
 ROOTS = [0.288088, 0.311261, 0.344866, 0.381652, 0.402744, 0.449469, 0.460737]
@@ -32,77 +33,6 @@ def exact_slope(w, alpha, context=mpmath.mp):
         second = 2 * a + b * omega**2 * context.sin(omega * w)
         total += (1 - alpha * second) * first(w - alpha * first(w)) / 2
     return total
-
-
-def test_interval_operations_enclose_exact_results():
-    """Against 40-digit arithmetic at random members; a hair narrower and the test would fail."""
-    rng = np.random.default_rng(7)
-    n = 300
-    x = np.sort(rng.normal(size=(2, n)) * 10.0 ** rng.uniform(-3, 3, n), axis=0)
-    y = np.sort(rng.normal(size=(2, n)) * 10.0 ** rng.uniform(-3, 3, n), axis=0)
-    x[:, :40] = x[0, :40]  # points: nothing but rounding separates the bounds
-    y[:, :40] = y[0, :40]
-    X, Y = IntervalArray(*x), IntervalArray(*y)
-    results = {
-        "+": (X + Y, lambda p, q: p + q), "-": (X - Y, lambda p, q: p - q),
-        "*": (X * Y, lambda p, q: p * q), "/": (X / Y, lambda p, q: p / q),
-        "square": (X.square(), lambda p, q: p * p), "-3x": (X * -3.1, lambda p, q: p * -mpmath.mpf(3.1)),
-        "sin": (sin(X), lambda p, q: mpmath.sin(p)), "cos": (cos(X), lambda p, q: mpmath.cos(p)),
-        "sqrt": (sqrt(X.square()), lambda p, q: abs(p)), "max": (X.maximum(Y), max), "min": (X.minimum(Y), min),
-    }  # fmt: skip
-    with mpmath.workdps(40):
-        for name, (found, function) in results.items():
-            for t, s in ((0, 0), (1, 1), (0, 1), (1, 0), (0.37, 0.81)):
-                for k in range(n):
-                    p = mpmath.mpf(x[0, k]) + mpmath.mpf(t) * (
-                        mpmath.mpf(x[1, k]) - mpmath.mpf(x[0, k])
-                    )
-                    q = mpmath.mpf(y[0, k]) + mpmath.mpf(s) * (
-                        mpmath.mpf(y[1, k]) - mpmath.mpf(y[0, k])
-                    )
-                    value = function(p, q)
-                    assert found.lower[k] <= value <= found.upper[k], (name, k)
-            # on points the bounds are a few units of rounding apart
-            width = (found.upper - found.lower)[:40]
-            assert (width <= 1e-13 * (1 + np.abs(found.upper[:40]))).all(), name
-
-
-def test_waves_of_intervals_attain_their_extremes():
-    x = IntervalArray.of([0.0, 1.5, -1.6, 2.0, -20.0, 1e9], [1.0, 1.6, -1.5, 4.0, 20.0, 1e9])
-    found = sin(x)
-    assert found.upper[[1, 4, 5]].tolist() == [1, 1, 1]
-    assert found.lower[[2, 4, 5]].tolist() == [-1, -1, -1]
-    assert found.upper[0] == pytest.approx(np.sin(1.0), abs=1e-14)
-    assert found.upper[0] >= np.sin(1.0) > found.lower[0]
-    assert cos(IntervalArray.of(3.0, 3.3)).lower == -1
-
-
-def test_division_through_zero_is_unbounded():
-    found = IntervalArray.of([1.0, 1.0, 0.0]) / IntervalArray.of([-1.0, 0.0, 0.0], [1.0, 2.0, 0.0])
-    assert np.isinf(found.lower).all()
-    assert np.isinf(found.upper).all()
-
-
-@pytest.mark.parametrize("kind", ["sinusoid", "quadratic", "symbolic"])
-def test_enclosures_of_both_derivatives_hold_sampled_values(kind):
-    rng = np.random.default_rng(3)
-    weights = [0.2, 0.5, 0.3]
-    tasks = {
-        "sinusoid": mo.tasks.Sinusoid([1, 2, 0.7], [0.3, -1, 2], [2, 1.1, 0.7], weights),
-        "quadratic": mo.tasks.Quadratic([[[1.0]], [[3]], [[-2]]], [[1.0], [2], [-1]], None, weights),
-        "symbolic": mo.tasks.Symbolic("c*w**2 + exp(-w) + log(1 + w**2)", "w", {"c": [1, 2, 3]}, weights),
-    }[kind]  # fmt: skip
-    F = mo.MAMLLoss(tasks, 0.13)
-    low = rng.uniform(-3, 3, 12)
-    high = low + 10.0 ** rng.uniform(-4, -0.5, 12)
-    slope, bend = MAMLEnclosure(tasks)(
-        IntervalArray.of(np.full(12, 0.129), np.full(12, 0.131)), IntervalArray(low, high)
-    )
-    for k in range(12):
-        for w in np.linspace(low[k], high[k], 7):
-            assert slope.lower[k] <= F.gradient([w])[0] <= slope.upper[k]
-            assert bend.lower[k] <= F.hessian([w])[0, 0] <= bend.upper[k]
-    assert np.isfinite(slope.lower).all()
 
 
 def test_figure_1_has_seven_critical_points(figure_1):
@@ -213,3 +143,192 @@ def test_open_ends_and_bad_arguments(figure_1):
         mo.theory.count_critical_points(
             mo.tasks.LogisticRegression([[[1.0]]], [[1.0]]), 0.1, (-1.0, 1.0)
         )
+
+
+# --- every alpha has its own reach -----------------------------------------------------------
+
+
+def test_each_alpha_is_counted_where_its_own_critical_points_lie():
+    """At alpha = 1 the first task does not count and F's minimiser is 0; at alpha = 0 it is 25."""
+    tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[100.0], [0.0]])
+    for alphas in ([0.0, 1.0], [1.0, 0.0]):
+        found = mo.theory.bifurcation_table(tasks, alphas)
+        assert [item.count for item in found] == [1, 1]
+        assert [item.unique for item in found] == [True, True]
+        assert [float(item.points[0]) for item in found] == pytest.approx(
+            [25.0 * (1 - a) for a in alphas], abs=1e-12
+        )
+    (whole,) = mo.theory.count_by_alpha(tasks, 1.0)
+    assert (whole.count, whole.everywhere, whole.alpha) == (1, True, (0.0, 1.0))
+    # beyond 1/L nothing is known of the rest of the line, for that alpha only
+    figure_1 = mo.tasks.Sinusoid(**FIGURE_1)
+    inside, beyond = mo.theory.bifurcation_table(figure_1, [0.4, 0.6])
+    assert (inside.everywhere, beyond.everywhere) == (True, False)
+    assert inside.count == 7
+    ranges = mo.theory.count_by_alpha(figure_1, 0.52, alpha_min=0.48, width=0.004, narrowest=0.004)
+    assert ranges[0].everywhere
+    assert not any(item.everywhere for item in ranges if item.alpha[1] > 1 / 2.01)
+
+
+def test_the_default_widths_follow_the_range_of_alpha(figure_1):
+    """The range is 1.5e-3 wide: first intervals of 6e-6, narrowest ones of 5e-8."""
+    found = mo.theory.count_by_alpha(figure_1, 0.0375, alpha_min=0.036)
+    assert [item.count for item in found] == [1, None, 3]
+    assert found[1].alpha[0] - 1e-6 < 0.036726 < found[1].alpha[1] + 1e-6
+    assert 2e-8 < found[1].alpha[1] - found[1].alpha[0] < 1e-6
+
+
+def test_neighbours_are_merged_only_as_far_as_both_are_known(figure_1):
+    near, far = (
+        mo.theory.count_by_alpha(figure_1, 0.02 + 1e-3, alpha_min=0.02, interval=ends)
+        for ends in ((-2.0, 2.0), (0.2, 0.5))
+    )
+    assert [(item.count, item.everywhere) for item in near] == [(1, True)]
+    assert [(item.count, item.everywhere) for item in far] == [(1, False)]
+    assert near[0].unique
+    assert far[0].unique is None
+
+
+# --- against mpmath --------------------------------------------------------------------------
+
+
+def roots_by_mpmath(first, second, alpha, low, high):
+    """Return the roots of F' of one task in [low, high], from signs on a fine grid, to 30 digits."""
+    grid = np.linspace(low, high, 601)
+    with mpmath.workdps(30):
+        step = mpmath.mpf(alpha)
+
+        def slope(w):
+            return (1 - step * second(w)) * first(w - step * first(w))
+
+        signs = [mpmath.sign(slope(mpmath.mpf(w))) for w in grid]
+        return [
+            mpmath.findroot(
+                slope, (mpmath.mpf(grid[k]), mpmath.mpf(grid[k + 1])), solver="anderson"
+            )
+            for k in range(grid.size - 1)
+            if signs[k] * signs[k + 1] < 0
+        ]
+
+
+def test_random_trigonometric_polynomials_against_root_finding_by_mpmath():
+    rng = np.random.default_rng(21)
+    counts = []
+    for _ in range(6):
+        degree = rng.integers(1, 5)
+        c, s = rng.normal(size=(2, degree)).round(3) / np.arange(1, degree + 1) ** 2
+        alpha = 0.3 / sum(k * k * (abs(c[k - 1]) + abs(s[k - 1])) for k in range(1, degree + 1))
+        formula = " + ".join(
+            f"({float(c[k - 1])!r})*cos({k}*w) + ({float(s[k - 1])!r})*sin({k}*w)"
+            for k in range(1, degree + 1)
+        )
+        numbers = [
+            (k, mpmath.mpf(float(c[k - 1])), mpmath.mpf(float(s[k - 1])))
+            for k in range(1, degree + 1)
+        ]
+
+        def first(w, numbers=numbers):
+            return sum(k * (q * mpmath.cos(k * w) - p * mpmath.sin(k * w)) for k, p, q in numbers)
+
+        def second(w, numbers=numbers):
+            return -sum(
+                k * k * (p * mpmath.cos(k * w) + q * mpmath.sin(k * w)) for k, p, q in numbers
+            )
+
+        low, high = -3.1, 3.2
+        found = mo.theory.count_critical_points(
+            mo.tasks.Symbolic(formula, "w"), alpha, (low, high), max_seconds=None
+        )
+        expected = roots_by_mpmath(first, second, alpha, low, high)
+        assert found.count == len(expected)
+        for root, (a, b) in zip(expected, found.enclosures, strict=True):
+            assert a <= root <= b
+            assert b - a < 1e-12
+        counts.append(found.count)
+    assert max(counts) >= 4
+
+
+# --- bounded work ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("formula", "alpha", "interval"),
+    [
+        ("exp(exp(exp(exp(w))))", 0.1, (-10, 10)),
+        ("sin(exp(w))", 0.1, (-50, 700)),
+        ("sin(exp(exp(w)))", 0.1, (-1, 8)),
+        ("tan(tan(tan(w)))", 0.1, (-1, 1)),
+        ("cosh(cosh(cosh(w)))", 0.01, (-6, 6)),
+    ],
+)
+def test_nested_exponentials_are_given_up_in_time(formula, alpha, interval):
+    tasks = mo.tasks.Symbolic(formula, "w")
+    begin = time.process_time()
+    found = mo.theory.count_critical_points(tasks, alpha, interval)
+    assert time.process_time() - begin < 5.0  # 2 s are allowed; the machine may be busy
+    assert (found.count, found.certified, found.enclosures) == (None, False, ())
+    assert "has no bounds near" in found.note or "ended after 2 s" in found.note
+
+
+def test_where_the_same_formulas_are_tame_they_are_counted():
+    for formula, alpha, interval, root in (
+        ("cosh(cosh(cosh(w)))", 1e-3, (-0.6, 0.7), 0.0),
+        ("sin(exp(w))", 0.1, (0.0, 1.0), np.log(np.pi / 2)),
+        ("tan(tan(w)) - 2*w", 0.01, (0.3, 0.8), None),
+    ):
+        found = mo.theory.count_critical_points(mo.tasks.Symbolic(formula, "w"), alpha, interval)
+        assert found.count == 1, found.note
+        if root is not None:
+            assert found.points[0] == pytest.approx(root, abs=1e-12)
+
+
+def test_more_time_is_the_remedy_where_time_ran_out(figure_1):
+    short = mo.theory.count_critical_points(figure_1, 0.4, max_seconds=1e-6)
+    assert (short.count, short.certified) == (None, False)
+    assert short.note == "not proved: the search was ended after 1e-06 s; max_seconds allows more"
+    assert mo.theory.count_critical_points(figure_1, 0.4, max_seconds=60).count == 7
+    assert mo.theory.count_critical_points(figure_1, 0.4, max_seconds=None).count == 7
+    for item in mo.theory.count_by_alpha(figure_1, 0.4, max_seconds=1e-6):
+        assert item.count is None
+        assert "ended after 1e-06 s" in item.note
+    with pytest.raises(ValueError, match="max_seconds"):
+        mo.theory.count_critical_points(figure_1, 0.4, max_seconds=0)
+    for verb, seconds in (
+        ("count_critical_points", 2),
+        ("bifurcation_table", 2),
+        ("count_by_alpha", 300),
+    ):
+        default = inspect.signature(getattr(mo.theory, verb)).parameters["max_seconds"].default
+        assert default == seconds
+
+
+def test_huge_intervals_and_curvatures_are_answered_without_warnings():
+    parabola = mo.tasks.Symbolic("w**2", "w")
+    found = mo.theory.count_critical_points(parabola, 0.1, (-1e308, 1.5e308))
+    assert (found.count, found.note) == (None, "not proved: F' has no bounds near w = 1.5e+308")
+    steep = mo.tasks.Quadratic([[[1e300]]], [[1.0]])
+    assert mo.theory.count_critical_points(steep, 1e10).count is None
+    assert mo.theory.count_critical_points(steep, 0.0).count == 1
+
+
+def test_arguments_that_would_never_end_are_refused(figure_1):
+    for name in ("width", "narrowest"):
+        for value in (0.0, -1.0):
+            with pytest.raises(ValueError, match=name):
+                mo.theory.count_by_alpha(figure_1, 0.1, **{name: value})
+    with pytest.raises(ValueError, match="width must be at least 1e-06"):
+        mo.theory.count_by_alpha(figure_1, 0.1, width=1e-12)
+    # F is constant at alpha = 1/2; the halving ends with neighbouring doubles
+    flat = mo.tasks.Quadratic([[[2.0]]], [[1.0]])
+    found = mo.theory.count_by_alpha(
+        flat, 0.5 + 4 * math.ulp(0.5), alpha_min=0.5, narrowest=1e-300, interval=(-1.0, 1.0)
+    )
+    assert [item.count for item in found] == [None]
+    with pytest.raises(ValueError, match="alpha_max must be greater"):
+        mo.theory.count_by_alpha(figure_1, 0.1, alpha_min=0.1)
+    with pytest.raises(TypeError, match=r"tasks must be a task family such as .*, not NoneType"):
+        mo.theory.count_critical_points(None, 0.1)
+    with pytest.raises(ValueError, match="interval must have shape"):
+        mo.theory.count_critical_points(figure_1, 0.1, (1.0, 2.0, 3.0))
+    with pytest.raises(ValueError, match="at least one value"):
+        mo.theory.bifurcation_table(figure_1, [])

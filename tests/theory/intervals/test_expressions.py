@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from maml_ode.theory.intervals.expressions import IntervalFunction, Unenclosable, interval, supremum
+from maml_ode.theory.intervals.enclosure import Unenclosable
+from maml_ode.theory.intervals.expressions import IntervalFunction, interval, supremum
+from maml_ode.theory.intervals.work import Work
 
 x = sp.symbols("x", real=True)
 
@@ -31,9 +33,9 @@ def test_enclosures_contain_the_values(expression):
         point = a + (b - a) * rng.random()
         for box, item in zip(boxes, (expression, sp.diff(expression, x)), strict=True):
             value = mpmath.mpf(str(item.subs(x, sp.Float(point, 40)).evalf(40)))
-            assert mpmath.mpf(box.a) <= value <= mpmath.mpf(box.b)
+            assert box.lower <= value <= box.upper
             (narrow, _) = function({x: interval(point)})
-            assert float(mpmath.mpf(narrow.b) - mpmath.mpf(narrow.a)) < 1e-12
+            assert narrow.upper - narrow.lower < 1e-12
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
@@ -44,6 +46,29 @@ def test_suprema_are_bounded_from_both_sides(expression):
     assert attained <= bound <= attained + 3e-6 * abs(attained)
     assert seen <= bound * (1 + 1e-15)
     assert attained <= seen + 1e-6
+
+
+@pytest.mark.parametrize("shift", [-7, 0, 5])
+def test_a_search_ends_as_soon_as_it_is_within_its_tolerance(shift):
+    """The supremum of -x^2 + sin(5 x)/3 + shift, below, at and above 0, by a fine grid."""
+    expression = shift - x**2 + sp.sin(5 * x) / 3
+    function = IntervalFunction([expression, sp.diff(expression, x)])
+    asked = []
+
+    def counted(box):
+        asked.append(box)
+        return tuple(function({x: box}))
+
+    attained, bound = supremum(counted, -2.0, 3.0, tolerance=1e-8)
+    seen = sp.lambdify(x, expression, "numpy")(np.linspace(-2, 3, 400_001)).max()
+    assert attained <= bound <= attained + 1e-8 * abs(attained)
+    assert attained - 1e-9 <= seen <= bound
+    assert 20 < len(asked) < 400
+    for limits in ({"max_boxes": 5}, {"work": Work(0.0)}):
+        asked.clear()
+        attained, rough = supremum(counted, -2.0, 3.0, tolerance=0.0, **limits)
+        assert attained <= seen <= rough
+        assert len(asked) <= 10  # a box and its centre
 
 
 def test_a_short_search_still_gives_a_bound():

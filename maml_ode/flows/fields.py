@@ -1,0 +1,371 @@
+"""Vector fields: the right-hand sides that phases follow."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from maml_ode._validation import (
+    Array,
+    check_callable,
+    check_count,
+    check_real,
+    check_text,
+    evaluation_point,
+    real_array,
+)
+from maml_ode.counts import Counts
+from maml_ode.objectives import MAMLLoss, Objective, checked_objective
+from maml_ode.objectives.affine_field import AffineField, modified_affine_field
+from maml_ode.objectives.first_order_fields import fomaml_field, reptile_field
+from maml_ode.objectives.inner_loop import InnerSteps
+from maml_ode.tasks.base import TaskFamily
+
+__all__ = [
+    "CallableField",
+    "FirstOrderField",
+    "GradientField",
+    "ModifiedField",
+    "ReptileField",
+    "VectorField",
+]
+
+
+class VectorField(ABC):
+    """A right-hand side w' = v(w), with what an integrator may want to know of it.
+
+    Attributes
+    ----------
+    dim : int
+    label : str
+        How tables and legends name it.
+    smoothness : int
+        How many derivatives of the field are continuous; -1 means that the field itself jumps.
+    cost, jacobian_cost : Counts
+        What one evaluation costs.
+    """
+
+    dim: int
+    label: str
+    cost: Counts
+    jacobian_cost: Counts
+
+    @property
+    def smoothness(self) -> int:
+        """How many derivatives of the field are continuous."""
+        return 3
+
+    @property
+    def affine(self) -> AffineField | None:
+        """K, k when the field is -(K w - k) with symmetric K, else None."""
+        return None
+
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether ``jacobian`` can be evaluated."""
+        return True
+
+    @property
+    def descends(self) -> Objective | None:
+        """The objective whose negative gradient the field is, else None. Its Jacobian is then symmetric."""
+        return None
+
+    @property
+    def jvp_cost(self) -> Counts:
+        """What a product of the Jacobian with a vector costs."""
+        return self.jacobian_cost
+
+    @cached_property
+    def native(self) -> Any | None:
+        """The field's handle for compiled steppers, or None where it can only be called from Python.
+
+        See ``maml_ode.compiled.fields``; native and Python evaluation agree to rounding.
+        """
+        if self.affine is None:
+            return self._family_handle()
+        from maml_ode.compiled.fields import affine_field
+
+        return affine_field(self.affine.K, self.affine.k)
+
+    def _family_handle(self) -> Any | None:
+        """Return the handle of a field made of compiled families, else None."""
+        return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        for name in ("native", "affine"):  # rebuilt on the other side
+            state.pop(name, None)
+        return state
+
+    @abstractmethod
+    def __call__(self, w: Array) -> Array:
+        """Return v(w), shape (d,)."""
+
+    @abstractmethod
+    def jacobian(self, w: Array) -> Array:
+        """Return dv/dw, shape (d, d)."""
+
+    def jacobian_vector(self, w: Array, v: Array) -> Array:
+        """Return dv/dw times ``v``, shape (d,)."""
+        return np.asarray(self.jacobian(w) @ v)
+
+
+class GradientField(VectorField):
+    """The gradient flow's field -grad F of an objective."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = checked_objective(objective)
+        self.dim = objective.dim
+        self.label = "-grad F" if isinstance(objective, MAMLLoss) else "-grad f"
+        self.cost = objective.gradient_cost
+        self.jacobian_cost = objective.hessian_cost
+
+    @property
+    def smoothness(self) -> int:
+        """One derivative fewer than the objective."""
+        return self.objective.smoothness - 1
+
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether the objective has a Hessian."""
+        return self.objective.has_hessian
+
+    @property
+    def descends(self) -> Objective:
+        """The objective."""
+        return self.objective
+
+    @property
+    def jvp_cost(self) -> Counts:
+        """One Hessian-vector product of the objective."""
+        return self.objective.hvp_cost
+
+    @cached_property
+    def affine(self) -> AffineField | None:
+        """G, c of a quadratic objective."""
+        form = self.objective.quadratic_form
+        return None if form is None else form.field
+
+    def _family_handle(self) -> Any | None:
+        return self.objective.native_handle()
+
+    def __call__(self, w: Array) -> Array:
+        """Return -grad F(w)."""
+        return -self.objective.gradient(w)
+
+    def jacobian(self, w: Array) -> Array:
+        """Return -Hess F(w)."""
+        return -self.objective.hessian(w)
+
+    def jacobian_vector(self, w: Array, v: Array) -> Array:
+        """Return -Hess F(w) v."""
+        return -self.objective.hvp(w, v)
+
+
+class _InnerStepField(VectorField):
+    """What FO-MAML and Reptile share: inner steps of size alpha on every task."""
+
+    def __init__(
+        self, tasks: TaskFamily, alpha: float, inner_steps: int, query: TaskFamily | None
+    ) -> None:
+        self._inner = InnerSteps.checked(tasks, alpha, inner_steps, query)
+        self.tasks, self.query = self._inner.tasks, self._inner.query
+        self.alpha, self.inner_steps = self._inner.alpha, self._inner.count
+        self.dim = tasks.dim
+
+    @property
+    def smoothness(self) -> int:
+        """One derivative fewer than the losses."""
+        return min(int(self.tasks.smoothness), int(self.query.smoothness)) - 1
+
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether the families have Hessian-vector products."""
+        return self.tasks.has_hvps and self.query.has_hvps
+
+
+class FirstOrderField(_InnerStepField):
+    """The FO-MAML field -sum_i p_i grad g_i(u_i): grad F with every A_i replaced by the identity.
+
+    In general not a gradient. For quadratic families with g = f it is affine with symmetric
+    K = sum p_i H_i (I - alpha H_i)^k.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskFamily,
+        alpha: float,
+        inner_steps: int = 1,
+        query: TaskFamily | None = None,
+    ) -> None:
+        super().__init__(tasks, alpha, inner_steps, query)
+        self.label = "FO-MAML"
+        self.cost = Counts(gradients=self.inner_steps + 1)
+        self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
+
+    @cached_property
+    def affine(self) -> AffineField | None:
+        """K, k for quadratic families."""
+        return fomaml_field(self._inner)
+
+    def _family_handle(self) -> Any | None:
+        return self._inner.loop.native_first_order_field()
+
+    def __call__(self, w: Array) -> Array:
+        """Return -sum_i p_i grad g_i(u_i)."""
+        point = evaluation_point("w", w, self.dim)
+        if self.affine is not None:
+            return self.affine(point)
+        return -self._inner.loop.first_order_gradient(point)
+
+    def jacobian(self, w: Array) -> Array:
+        """Return -sum_i p_i Hess g_i(u_i) du_i/dw; in general not symmetric."""
+        return -self._inner.loop.first_order_jacobians(evaluation_point("w", w, self.dim))[0]
+
+
+class ReptileField(_InnerStepField):
+    """The Reptile field sum_i p_i (u_i - w)/alpha, minus the sum of the inner gradients.
+
+    Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms", arXiv:1803.02999. With one
+    inner step it is -grad f.
+    """
+
+    def __init__(self, tasks: TaskFamily, alpha: float, inner_steps: int = 1) -> None:
+        super().__init__(tasks, alpha, inner_steps, None)
+        self.label = "Reptile"
+        self.cost = Counts(gradients=self.inner_steps)
+        self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
+
+    @cached_property
+    def affine(self) -> AffineField | None:
+        """K, k for quadratic families."""
+        return reptile_field(self._inner)
+
+    def _family_handle(self) -> Any | None:
+        return self._inner.loop.native_reptile_field()
+
+    def __call__(self, w: Array) -> Array:
+        """Return sum_i p_i (u_i - w)/alpha."""
+        point = evaluation_point("w", w, self.dim)
+        if self.affine is not None:
+            return self.affine(point)
+        return -self._inner.loop.reptile_gradient(point)
+
+    def jacobian(self, w: Array) -> Array:
+        """Return sum_i p_i (du_i/dw - I)/alpha; in general not symmetric."""
+        return -self._inner.loop.first_order_jacobians(evaluation_point("w", w, self.dim))[1]
+
+
+class ModifiedField(VectorField):
+    """The field -grad(F + step_size/4 ||grad F||^2) = -(g + step_size/2 Hess F g), g = grad F.
+
+    Euler's iterates with step beta follow this flow to second order in beta while they follow -grad F
+    only to first order (Barrett and Dherin, "Implicit Gradient Regularization", ICLR 2021,
+    arXiv:2009.11162).
+    """
+
+    def __init__(self, objective: Objective, step_size: float) -> None:
+        self.objective = checked_objective(objective)
+        self.dim = objective.dim
+        self.step_size = check_real("step_size", step_size, minimum=0.0)
+        self.label = f"modified field, step size {self.step_size:g}"
+        self.cost = objective.gradient_cost + objective.hvp_cost
+        self.jacobian_cost = objective.hessian_cost
+
+    @property
+    def smoothness(self) -> int:
+        """Two derivatives fewer than the objective."""
+        return self.objective.smoothness - 2
+
+    @property
+    def has_jacobian(self) -> bool:
+        """Only for quadratic objectives: otherwise it needs a fourth derivative of the losses."""
+        return self.objective.quadratic_form is not None
+
+    @cached_property
+    def affine(self) -> AffineField | None:
+        """G + step_size/2 G^2 and its offset for a quadratic objective."""
+        form = self.objective.quadratic_form
+        return None if form is None else modified_affine_field(form.field, self.step_size)
+
+    def __call__(self, w: Array) -> Array:
+        """Return -(g + step_size/2 Hess F g)."""
+        gradient = self.objective.gradient(w)
+        return -(gradient + 0.5 * self.step_size * self.objective.hvp(w, gradient))
+
+    def jacobian(self, w: Array) -> Array:
+        """Return -(G + step_size/2 G^2) of a quadratic objective."""
+        if self.affine is None:
+            raise TypeError(
+                "the Jacobian of the modified field of a non-quadratic objective needs fourth "
+                "derivatives, which families do not have; use an explicit method."
+            )
+        return -self.affine.K
+
+
+class CallableField(VectorField):
+    """A user's own right-hand side ``function(w) -> (d,)`` with an optional Jacobian ``(d, d)``.
+
+    Both functions receive a copy of w, and what they return is copied; NaN and infinity are passed on.
+
+    Parameters
+    ----------
+    function : callable
+    dim : int
+        d.
+    jacobian : callable, optional
+    label : str
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments that are none of these; at an evaluation, for a result that does not hold real
+        numbers or has the wrong shape.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Array], Array],
+        dim: int,
+        jacobian: Callable[[Array], Array] | None = None,
+        label: str = "field",
+    ) -> None:
+        self.function = check_callable("function", function, "function(w)")
+        self.dim = check_count("dim", dim)
+        self.label = check_text("label", label)
+        self._jacobian = (
+            None if jacobian is None else check_callable("jacobian", jacobian, "jacobian(w)")
+        )
+        self.cost = Counts()
+        self.jacobian_cost = Counts()
+
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether a Jacobian was given."""
+        return self._jacobian is not None
+
+    def __call__(self, w: Array) -> Array:
+        """Return the user's field at ``w``."""
+        given = self.function(evaluation_point("w", w, self.dim).copy())
+        value = np.array(real_array("the result of the field's function", given), dtype=np.float64)
+        if value.shape != (self.dim,):
+            raise ValueError(
+                f"the field must return shape ({self.dim},), but it returned shape {value.shape}."
+            )
+        return value
+
+    def jacobian(self, w: Array) -> Array:
+        """Return the user's Jacobian at ``w``."""
+        if self._jacobian is None:
+            raise TypeError("this field was given no Jacobian; pass jacobian= to CallableField.")
+        given = self._jacobian(evaluation_point("w", w, self.dim).copy())
+        value = np.array(real_array("the result of jacobian", given), dtype=np.float64)
+        if value.shape != (self.dim, self.dim):
+            raise ValueError(
+                f"the Jacobian must have shape ({self.dim}, {self.dim}), but it has {value.shape}."
+            )
+        return value

@@ -1,0 +1,139 @@
+"""The named flows: gradient flow, MAML, BI-MAML, FO-MAML, Reptile, and what Euler follows to second order."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from maml_ode._validation import check_choice, check_real
+from maml_ode.flows.fields import FirstOrderField, ModifiedField, ReptileField
+from maml_ode.flows.flow import Flow, Phase, Until
+from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
+from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective, checked_objective
+from maml_ode.tasks.base import TaskFamily
+
+__all__ = [
+    "bimaml_flow",
+    "fomaml_flow",
+    "gradient_flow",
+    "maml_flow",
+    "modified_flow",
+    "reptile_flow",
+]
+
+
+def gradient_flow(objective: Objective) -> Flow:
+    """Return the gradient flow w' = -grad objective(w).
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]]], [[1.0]])
+    >>> mo.gradient_flow(mo.ExpectedLoss(tasks)).name
+    'gradient flow'
+    """
+    return Flow([Phase(checked_objective(objective))], objective, name="gradient flow")
+
+
+def maml_flow(tasks: TaskFamily, alpha: float, **kw: Any) -> Flow:
+    """Return the MAML ODE w' = -grad F(w), equation (3.2) of Xu, Chen and Karbasi (AISTATS 2021).
+
+    Parameters
+    ----------
+    tasks : TaskFamily
+    alpha : float
+        Inner step size.
+    **kw
+        ``inner_steps`` and ``query`` of `MAMLLoss`.
+    """
+    objective = MAMLLoss(tasks, alpha, **kw)
+    return Flow([Phase(objective)], objective, name="MAML")
+
+
+def bimaml_flow(
+    tasks: TaskFamily,
+    alpha: float,
+    switch_tol: float | None = None,
+    *,
+    rule: str = "one_way",
+    switch: str = "tolerance",
+    cost_ratio: float = 3.0,
+    **kw: Any,
+) -> Flow:
+    """Return the BI-MAML ODE: w' = -grad f until ||grad f|| <= switch_tol, then w' = -grad F.
+
+    "BI" is biphasic (Algorithm 2 of Xu, Chen and Karbasi). The printed algorithm has its test inverted,
+    repeats it in every iteration, and multiplies the right-hand side by the step size; the default here is
+    the text's order with a one-way switch, without that factor.
+
+    Parameters
+    ----------
+    tasks : TaskFamily
+    alpha : float
+        Inner step size.
+    switch_tol : float
+        eps0 >= 0, in the units of the gradient; left out with ``switch="auto"``.
+    rule : {"one_way", "as_printed", "retest"}
+        See `SwitchRule`.
+    switch : {"tolerance", "auto"}
+        "auto" leaves phase 1 by `maml_ode.flows.OnlineSwitch`, which needs no eps0 and costs one
+        Hessian-vector product a look; theory derives it (`mo.theory.switch_advice`).
+    cost_ratio : float
+        For "auto": what an evaluation of grad F costs in gradients, times the ratio of the phases' rates;
+        above 1.
+    **kw
+        ``inner_steps`` and ``query`` of `MAMLLoss`.
+    """
+    objective = MAMLLoss(tasks, alpha, **kw)
+    task_loss = ExpectedLoss(tasks)
+    ratio = check_real("cost_ratio", cost_ratio, minimum=1.0, strict=True)
+    until: Until
+    if check_choice("switch", switch, ("tolerance", "auto")) == "auto":
+        if switch_tol is not None:
+            raise TypeError("switch='auto' finds its own switch; leave switch_tol out.")
+        until = OnlineSwitch(tasks, objective.alpha, math.sqrt(ratio - 1.0))
+    else:
+        if switch_tol is None:
+            raise TypeError("bimaml_flow needs switch_tol, or switch='auto'.")
+        until = GradientNormBelow(task_loss, switch_tol)
+    return Flow([Phase(task_loss, until=until), Phase(objective)], objective, rule, name="BI-MAML")
+
+
+def fomaml_flow(tasks: TaskFamily, alpha: float, **kw: Any) -> Flow:
+    """Return the first-order MAML flow w' = -sum_i p_i grad f_i(u_i).
+
+    Its trajectories are judged by F where the family has Hessian-vector products, else by f. In general it
+    does not end at a stationary point of F.
+
+    Parameters
+    ----------
+    tasks : TaskFamily
+    alpha : float
+        Inner step size.
+    **kw
+        ``inner_steps`` and ``query`` of `MAMLLoss`.
+    """
+    field = FirstOrderField(tasks, alpha, **kw)
+    return Flow([Phase(field)], _judge(tasks, alpha, **kw), name="FO-MAML")
+
+
+def reptile_flow(tasks: TaskFamily, alpha: float, inner_steps: int = 1) -> Flow:
+    """Return the Reptile flow w' = sum_i p_i (u_i - w)/alpha, u_i after ``inner_steps`` inner steps.
+
+    Judged by F with the same alpha and inner steps where the family has Hessian-vector products, else by f.
+    """
+    field = ReptileField(tasks, alpha, inner_steps)
+    return Flow([Phase(field)], _judge(tasks, alpha, inner_steps=inner_steps), name="Reptile")
+
+
+def modified_flow(objective: Objective, step_size: float) -> Flow:
+    """Return the flow of F + step_size/4 ||grad F||^2, which Euler's iterates follow to second order.
+
+    Barrett and Dherin, "Implicit Gradient Regularization", ICLR 2021, arXiv:2009.11162.
+    """
+    field = ModifiedField(objective, step_size)
+    return Flow([Phase(field)], objective, name="modified flow")
+
+
+def _judge(tasks: TaskFamily, alpha: float, **kw: Any) -> Objective:
+    return MAMLLoss(tasks, alpha, **kw) if tasks.has_hvps else ExpectedLoss(tasks)

@@ -1,0 +1,292 @@
+"""The one loop over the phases of a flow: start, look, switch, slide, end."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from maml_ode.flows import Flow
+from maml_ode.flows.flow import Leg
+from maml_ode.flows.sliding import SlidingField
+from maml_ode.integrate.callback import Callback, State, ends_run
+from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
+from maml_ode.integrate.plan import Plan
+from maml_ode.integrate.progress import Progress
+from maml_ode.integrate.record import Record
+from maml_ode.integrate.rest import never_met, time_at_rest, waits_for_ever
+from maml_ode.integrate.segment import Segment
+from maml_ode.integrate.steppers.protocol import Stepper
+from maml_ode.integrate.tally import Abort, Tally
+from maml_ode.integrate.watch.crossing import CrossingWatch
+from maml_ode.integrate.watch.energy import EnergyWatch
+from maml_ode.integrate.watch.finding import Finding, Step, Watcher
+from maml_ode.integrate.watch.stall import RestWatch, StallWatch
+from maml_ode.integrate.watch.stationarity import StationarityWatch
+from maml_ode.integrate.watch.stiffness import StiffnessWatch
+from maml_ode.stop import Stop, StopReason
+
+__all__ = ["Driver"]
+
+# So many switches within a share of the time that the run has come are no progress.
+CHATTER_SWITCHES = 100
+CHATTER_SHARE = 1e-9
+
+
+class Driver:
+    """Follows a flow from phase to phase with a stepper, and records it.
+
+    Whatever ends a run - a stop rule, a limit, an interrupt at any moment - leaves the record with what was
+    computed until then, and with why it ended.
+
+    Parameters
+    ----------
+    flow : Flow
+    stepper : Stepper
+    plan : Plan
+    record : Record
+    tally : Tally
+    tol : float
+        Stationarity of final phases.
+    follow_sliding : bool
+        Whether to follow a path along a surface at which two phases push at each other.
+    callback, progress
+    """
+
+    def __init__(
+        self,
+        flow: Flow,
+        stepper: Stepper,
+        plan: Plan,
+        record: Record,
+        tally: Tally,
+        *,
+        tol: float,
+        follow_sliding: bool = False,
+        callback: Callback | None = None,
+        progress: Progress,
+    ) -> None:
+        self.flow = flow
+        self.stepper = stepper
+        self.plan = plan
+        self.record = record
+        self.tally = tally
+        self.tol = tol
+        self.follow_sliding = follow_sliding
+        self.callback = callback
+        self.progress = progress
+        self._segments = [self._segment(number, leg) for number, leg in enumerate(flow.legs)]
+
+    def run(self, number: int | None = None) -> None:
+        """Follow the flow from the record's state, in phase ``number`` if that is known."""
+        try:
+            self.record.stop = self._follow(number)
+        except Abort as abort:
+            self.record.stop = abort.stop
+        except KeyboardInterrupt:
+            self.record.interrupt()
+
+    def _follow(self, number: int | None) -> Stop:
+        record, legs = self.record, self.flow.legs
+        number = self._first_phase() if number is None else number
+        while True:
+            number = self._skip_met(number)
+            if number >= len(legs):
+                record.append(record.t, record.w, len(legs) - 1)
+                return Stop(StopReason.SWITCHED, asked_for=True)
+            record.append(record.t, record.w, number)
+            stop = self._advance(self._segments[number])
+            if stop is not None:
+                return stop
+            record.switch(number)
+            number = legs[number].then
+            if self.flow.retested and self.stepper.locates and self._pushes_back(number):
+                record.append(record.t, record.w, number)
+                if not self.follow_sliding:
+                    return self._chatter()
+                stop = self._slide()
+                if stop is not None:
+                    return stop
+                record.switch(len(legs))
+                number = self._after_sliding()
+            if self.stepper.locates and self._makes_no_progress():
+                record.append(record.t, record.w, min(number, len(legs) - 1))
+                return self._chatter()
+
+    def _segment(self, number: int, leg: Leg) -> Segment:
+        evaluator = FieldEvaluator(leg.field, self.tally)
+        recurs = self.flow.retested or self.flow.re_entrant
+        rule = None if leg.rule is None else RuleEvaluator(leg.rule, evaluator, recurs)
+        wanted = number >= len(self.flow.legs) - 1
+        return Segment(number, leg, evaluator, rule, self.tol if leg.final else 0.0, wanted)
+
+    def _first_phase(self) -> int:
+        """Return 0, or the phase that the sign of a rule which is tested again and again chooses."""
+        rule = self._segments[0].rule
+        if not self.flow.retested or rule is None:
+            return 0
+        return int(rule.is_met(rule(self.record.t, self.record.w)))
+
+    def _skip_met(self, number: int) -> int:
+        """Pass over phases whose rule is already met.
+
+        Where phases come again, a rule that is located may be the one that began its phase, and is then waited
+        for until the state has moved away from it.
+        """
+        waits = self.flow.re_entrant and self.stepper.locates
+        if self.flow.retested or waits or self.stepper.by_formula:
+            return number
+        for _ in self.flow.legs:
+            rule = self._segments[number].rule if number < len(self._segments) else None
+            if rule is None or not rule.is_met(rule(self.record.t, self.record.w)):
+                break
+            self.record.switch(number)
+            number = self.flow.legs[number].then
+        return number
+
+    def _advance(self, segment: Segment) -> Stop | None:
+        """Run one phase to its end; return what ends the run there, or None where the phase's rule is met."""
+        stop = self.stepper.arrive(segment)
+        if stop is not None:
+            return stop
+        plan = self.plan.next_phase()
+        record = self.record
+        began = record.t, np.array(record.w)
+        while True:
+            finding = self._run(segment, plan)
+            if finding.crossing is not None:
+                self.stepper.land(segment, plan, finding.crossing)
+                return None
+            if finding.stop.reason is StopReason.STATIONARY and not segment.leg.final:
+                return self._wait(segment, plan)
+            if finding.stop.reason is StopReason.HORIZON and waits_for_ever(
+                segment, *began, record, plan.tolerances
+            ):
+                return never_met(segment.number, record.t)
+            better = finding.remedy(plan) if finding.remedy is not None else None
+            if better is None:
+                return finding.stop
+            plan = self.plan = better
+            record.method_note = plan.note
+
+    def _run(self, segment: Segment, plan: Plan) -> Finding:
+        """Let the stepper advance the phase under the eyes of the watchers."""
+        judges, watchers = self._watchers(segment, plan)
+        record, tally = self.record, self.tally
+
+        def look(step: Step) -> Finding | None:
+            tally.steps += step.count
+            for judge in judges:
+                finding = judge.look(step)
+                if finding is not None:
+                    if finding.crossing is None:
+                        tally.steps -= step.count
+                    return finding
+            piece = step.interpolant() if record.keeps_solution else None
+            record.append(step.t, step.w, segment.number)
+            record.keep(step.t, piece)
+            for watcher in watchers:
+                finding = watcher.look(step)
+                if finding is not None:
+                    return finding
+            return self._limits(segment, plan, step)
+
+        return self.stepper.run(segment, plan, look)
+
+    def _watchers(self, segment: Segment, plan: Plan) -> tuple[list[Watcher], list[Watcher]]:
+        """Return those that may refuse a step, and those that look at what is recorded."""
+        t, w, rule = self.record.t, self.record.w, segment.rule
+        if self.stepper.by_formula or not self.stepper.locates:
+            return [], []
+        judges: list[Watcher] = []
+        watchers: list[Watcher] = []
+        if plan.enforce_energy and segment.leg.field.descends is not None:
+            judges.append(EnergyWatch(segment.leg.field.descends, self.tally, w))
+        if rule is not None:
+            judges.append(CrossingWatch(rule, t, w, self.flow.retested))
+        if segment.tol > 0:
+            watchers.append(StationarityWatch(segment.tol, segment.wanted))
+        if plan.stiff_method is not None:
+            watchers.append(StiffnessWatch(segment.evaluator, plan, t))
+        own_norm = rule.rule.scale if rule is not None and rule.shares_field else None
+        if segment.tol > 0:
+            watchers.append(StallWatch(plan, segment.tol, math.isfinite(plan.t_max)))
+        elif own_norm:
+            watchers.append(StallWatch(plan, own_norm, False))
+        elif rule is not None and not segment.leg.final:
+            watchers.append(RestWatch(plan))
+        return judges, watchers
+
+    def _limits(self, segment: Segment, plan: Plan, step: Step) -> Finding | None:
+        self.progress.update(step.t, step.norm)
+        if self.callback is not None:
+            state = State(step.t, step.w.copy(), segment.number, step.norm, self.tally.steps)
+            if ends_run(self.callback, state):
+                detail = f"The callback ended it at t = {step.t:.6g}."
+                return Finding(Stop(StopReason.INTERRUPTED, detail))
+        if self.tally.steps >= plan.max_steps:
+            return Finding(Stop(StopReason.STEP_LIMIT, "Raise max_steps to go on."))
+        return None
+
+    def _wait(self, segment: Segment, plan: Plan) -> Stop | None:
+        """Wait where a phase is at rest for a rule that looks at the time; name one that cannot be met."""
+        record = self.record
+        met = time_at_rest(segment.rule, record.t, record.w, plan.t_max)
+        if met is None:
+            return never_met(segment.number, record.t)
+        record.keep_constant(met)
+        record.append(met, np.array(record.w), segment.number)
+        return None
+
+    def _pushes_back(self, following: int) -> bool:
+        """Whether the phase being entered pushes back to the surface that the last one pushed to."""
+        segment = self._segments[following]
+        if segment.rule is None:
+            return False
+        t, w = self.record.t, self.record.w
+        speed, cost = segment.leg.rule.speed(t, w, segment.evaluator(t, w))  # type: ignore[union-attr]
+        self.tally.add(cost)
+        return speed < 0
+
+    def _slide(self) -> Stop | None:
+        """Follow the Filippov motion until it rests or leaves the surface."""
+        field = SlidingField.of(self.flow)
+        leg = Leg(field, field.margin_rule, 0, True)
+        stop = self._advance_sliding(self._segment(len(self.flow.legs), leg))
+        if stop is None or stop.reason is not StopReason.STATIONARY:
+            return stop
+        detail = (
+            f"{stop.detail} It is the sliding field that vanishes: a KKT point of minimising F subject "
+            "to f <= c, not a stationary point of F."
+        )
+        return Stop(stop.reason, detail, stop.asked_for)
+
+    def _advance_sliding(self, segment: Segment) -> Stop | None:
+        self.record.append(self.record.t, self.record.w, segment.number)
+        return self._advance(segment)
+
+    def _after_sliding(self) -> int:
+        inward = SlidingField.of(self.flow).leaves_inward(np.asarray(self.record.w))
+        return self.flow.inner_leg if inward else 1 - self.flow.inner_leg
+
+    def _makes_no_progress(self) -> bool:
+        """Whether many switches have brought the run next to nowhere in time."""
+        switches = self.record.switches
+        if len(switches) <= CHATTER_SWITCHES:
+            return False
+        span = switches[-1].t - switches[-1 - CHATTER_SWITCHES].t
+        return bool(span <= CHATTER_SHARE * (switches[-1].t - self.record.times[0]))
+
+    def _chatter(self) -> Stop:
+        t = self.record.t
+        if self.flow.retested:
+            detail = (
+                f"At t = {t:.6g}; sliding='follow' follows the path along it, and rule='one_way' does not "
+                "test again."
+            )
+        else:
+            detail = (
+                f"At t = {t:.6g} the phases have followed each other {len(self.record.switches)} times, the last "
+                f"{CHATTER_SWITCHES} of them without progress in time; move their ending rules apart."
+            )
+        return Stop(StopReason.CHATTERING, detail)

@@ -1,0 +1,153 @@
+"""``euler``: the discrete algorithms, MAML, BI-MAML, FO-MAML and Reptile, as forward Euler on their flows."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+from scipy.integrate import OdeSolver
+
+from maml_ode._validation import (
+    as_point,
+    check_callable,
+    check_count,
+    check_flag,
+    check_real,
+    shown,
+)
+from maml_ode.flows import Flow, GradientNormBelow
+from maml_ode.integrate.callback import Callback
+from maml_ode.integrate.driver import Driver
+from maml_ode.integrate.finish import finish
+from maml_ode.integrate.plan import Plan, Tolerances
+from maml_ode.integrate.progress import Progress
+from maml_ode.integrate.record import Record
+from maml_ode.integrate.steppers.euler import EulerStepper
+from maml_ode.integrate.tally import Tally
+from maml_ode.integrate.warnings import StepSizeWarning
+from maml_ode.trajectory import Trajectory
+
+__all__ = ["euler"]
+
+
+def euler(
+    flow: Flow,
+    w0: npt.ArrayLike,
+    step_size: float,
+    *,
+    tol: float = 0.0,
+    max_iter: int = 1000,
+    record_every: int = 1,
+    rule: str | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+    diagnostics: bool = True,
+) -> Trajectory:
+    """Advance a flow by w_{k+1} = w_k + step_size * v(w_k).
+
+    On `maml_flow` this is MAML, on `bimaml_flow` BI-MAML (Algorithm 1 of Xu, Chen and Karbasi), on
+    `fomaml_flow` FO-MAML. The phase is decided at w_k before the step; the stationarity test belongs to the
+    last phase, so that phase 1 of BI-MAML never evaluates grad F.
+
+    Parameters
+    ----------
+    flow : Flow
+    w0 : array_like of shape (d,)
+    step_size : float
+        beta > 0.
+    tol : float
+        Stop at the first w_k in the last phase whose field norm is at most ``tol``; 0 runs all ``max_iter``
+        steps. Under ``rule="as_printed"`` and ``"retest"`` the norm of the second phase's field is tested
+        at every iteration, as Algorithm 1 does.
+    max_iter : int
+        Number of steps.
+    record_every : int
+        Keep every so many iterates; the first, the last and those at which the phase changes are always
+        kept.
+    rule : {"one_way", "as_printed", "retest"}, optional
+        Overrides the flow's switching rule; see `maml_ode.flows.SwitchRule`.
+    progress, callback, diagnostics
+        As in `solve`; the callback sees w_1, w_2, ... with the norm of the field at each, NaN at the last one
+        if it was not evaluated.
+
+    Returns
+    -------
+    Trajectory
+        ``t`` is k * step_size. With ``tol=0`` reaching ``max_iter`` is success.
+
+    Raises
+    ------
+    ValueError
+        For a w0 of wrong shape or not finite, or numbers out of range.
+
+    Warns
+    -----
+    StepSizeWarning
+        If ``step_size`` exceeds the stability limit 2/lambda_max of a quadratic phase.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> run = mo.euler(mo.bimaml_flow(tasks, 0.1, switch_tol=0.5), [10.0], 0.1, tol=1e-6)
+    >>> run.stop.name, len(run.t) - 1
+    ('STATIONARY', 119)
+    """
+    if not isinstance(flow, Flow):
+        raise TypeError(f"flow must be a Flow such as mo.maml_flow(...), not {shown(flow)}.")
+    if rule is not None:
+        flow = flow.with_rule(rule)
+    w = as_point("w0", w0, flow.dim)
+    step_size = check_real("step_size", step_size, minimum=0.0, strict=True)
+    tol = check_real("tol", tol, minimum=0.0)
+    max_iter = check_count("max_iter", max_iter, minimum=0)
+    record_every = check_count("record_every", record_every)
+    if callback is not None:
+        check_callable("callback", callback, "callback(state)")
+    diagnostics = check_flag("diagnostics", diagnostics)
+    progress = check_flag("progress", progress)
+    _warn_if_unstable(flow, step_size)
+    tally = Tally()
+    record = Record(flow.dim, tally)
+    record.begin(0.0, w, 0)
+    # Euler has no error control: of a plan it reads nothing.
+    plan = Plan(OdeSolver, Tolerances(0.0, 0.0, True, True), np.inf, max_iter)
+    try:
+        with Progress(progress, f"{flow.name} by Euler", max_iter * step_size, tol) as bar:
+            stepper = EulerStepper(
+                flow,
+                record,
+                tally,
+                step_size=step_size,
+                tol=tol,
+                max_iter=max_iter,
+                record_every=record_every,
+                callback=callback,
+                progress=bar,
+            )
+            Driver(flow, stepper, plan, record, tally, tol=tol, progress=bar).run()
+    except KeyboardInterrupt:
+        record.interrupt()
+    return finish(flow, record, method="Euler", diagnostics=diagnostics, step_size=step_size)
+
+
+def _warn_if_unstable(flow: Flow, step_size: float) -> None:
+    for number, phase in enumerate(flow.phases):
+        field = phase.field.affine
+        if field is None:
+            continue
+        limit = 2.0 / field.largest_eigenvalue if field.largest_eigenvalue > 0 else np.inf
+        if step_size > limit:
+            ending = phase.until
+            detail = (
+                f" (it ends at ||grad|| <= {ending.threshold:g})"
+                if isinstance(ending, GradientNormBelow)
+                else ""
+            )
+            warnings.warn(
+                f"step_size = {step_size:g} exceeds the stability limit 2/lambda_max = {limit:.6g} of phase "
+                f"{number}, {phase.field.label}{detail}: the iterates will grow; use a smaller step_size.",
+                StepSizeWarning,
+                stacklevel=3,
+            )

@@ -1,0 +1,101 @@
+"""From a record to the trajectory that a verb returns: diagnostics, verdict, assembly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from maml_ode._validation import Array
+from maml_ode.counts import Counts
+from maml_ode.flows import Flow
+from maml_ode.integrate.assemble import assemble
+from maml_ode.integrate.diagnose import Diagnosis, diagnose, nothing_diagnosed
+from maml_ode.integrate.record import Points, Record
+from maml_ode.stop import Stop, StopReason
+from maml_ode.trajectory import Trajectory
+
+__all__ = ["finish"]
+
+INTERRUPTED = " Diagnostics are left out: they were interrupted from the keyboard."
+
+
+def finish(
+    flow: Flow,
+    record: Record,
+    *,
+    method: str,
+    diagnostics: bool,
+    t_eval: Array | None = None,
+    keep_sol: bool = False,
+    step_size: float | None = None,
+    integrate_energy: bool = False,
+    looked: Counts | None = None,
+) -> Trajectory:
+    """Return the trajectory of an ended run, whatever interrupts its making.
+
+    Parameters
+    ----------
+    flow, record
+    method : str
+        How the trajectory names its integrator.
+    diagnostics : bool
+    t_eval : ndarray, optional
+    keep_sol, integrate_energy : bool
+    step_size : float, optional
+    looked : Counts, optional
+        What was spent on diagnostics before the run.
+    """
+    how = _How(method, t_eval, keep_sol, step_size, integrate_energy, looked)
+    try:
+        return _finish(flow, record, how, diagnostics)
+    except KeyboardInterrupt:
+        return _finish(flow, record, how, False, remark=INTERRUPTED)
+
+
+@dataclass(frozen=True)
+class _How:
+    """What `finish` was asked for."""
+
+    method: str
+    t_eval: Array | None
+    keep_sol: bool
+    step_size: float | None
+    integrate_energy: bool
+    looked: Counts | None
+
+
+def _finish(
+    flow: Flow, record: Record, how: _How, diagnostics: bool, remark: str = ""
+) -> Trajectory:
+    record.close()
+    sol = record.solution()
+    points = record.points(how.t_eval, sol)
+    diagnosis = nothing_diagnosed(points.t.size, remark)
+    if diagnostics:
+        diagnosis = diagnose(flow, record, points, sol=sol if how.integrate_energy else None)
+    if how.looked is not None:
+        diagnosis = replace(diagnosis, cost=(diagnosis.cost or Counts()) + how.looked)
+    return assemble(
+        flow,
+        record,
+        points,
+        _verdict(record, points, diagnosis),
+        diagnosis,
+        method=how.method,
+        step_size=how.step_size,
+        sol=sol if how.keep_sol else None,
+    )
+
+
+def _verdict(record: Record, points: Points, diagnosis: Diagnosis) -> Stop:
+    """Return why the run ended, in the light of the loss at its end."""
+    stop = record.stop
+    if stop is None:
+        raise RuntimeError("the run was not ended; this is a defect of maml_ode.")
+    at_end = bool(points.t.size) and points.t[-1] == record.t
+    evaluated = diagnosis.cost is not None and not diagnosis.remark
+    if stop.asked_for and at_end and evaluated and not np.isfinite(diagnosis.series["loss"][-1]):
+        # The state itself has not overflowed yet, but nobody asked for this.
+        return Stop(StopReason.NON_FINITE, f"The loss at t = {record.t:.6g}; {stop.message}")
+    return replace(stop, detail=(stop.detail + diagnosis.remark).strip())

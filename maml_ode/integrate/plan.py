@@ -1,0 +1,105 @@
+"""How a run is to be advanced: frozen; what a remedy changes on the way is a new plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from scipy.integrate import OdeSolver
+
+from maml_ode._validation import check_real
+from maml_ode.flows import Flow
+
+__all__ = ["Plan", "Tolerances"]
+
+SMALLEST_RTOL = 1e-13
+SMALLEST_ATOL = 1e-30
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """rtol and atol of the step control, and which of them the user fixed."""
+
+    rtol: float
+    atol: float
+    fixed_rtol: bool
+    fixed_atol: bool
+
+    @classmethod
+    def choose(cls, flow: Flow, tol: float, rtol: float | None, atol: float | None) -> Tolerances:
+        """Take what the user gave; derive the rest from ``tol`` (loosely where the field jumps).
+
+        An explicit method at its stability limit keeps a residual of up to 15 lambda_max atol, so atol is
+        kept below what ``tol`` asks for where lambda_max is known beforehand.
+        """
+        rough = any(phase.field.smoothness < 0 for phase in flow.phases)
+        default = 1e-4 if rough else min(max(tol if tol > 0 else 1e-8, 1e-12), 1e-6)
+        default_atol = default / 100
+        last = flow.phases[-1].field.affine
+        if tol > 0 and last is not None and last.largest_eigenvalue > 0:
+            default_atol = min(default_atol, tol / (15 * last.largest_eigenvalue))
+        chosen_rtol = default if rtol is None else check_real("rtol", rtol, minimum=0.0)
+        chosen_atol = (
+            default_atol if atol is None else check_real("atol", atol, minimum=0.0, strict=True)
+        )
+        return cls(chosen_rtol, chosen_atol, rtol is not None, atol is not None)
+
+    def tightened(self) -> Tolerances | None:
+        """Return tolerances 100 times smaller where they are ours, or None if they cannot be."""
+        rtol = self.rtol if self.fixed_rtol else max(self.rtol / 100, SMALLEST_RTOL)
+        atol = self.atol if self.fixed_atol else self.atol / 100
+        if rtol == self.rtol and (self.fixed_atol or atol < SMALLEST_ATOL):
+            return None
+        return replace(self, rtol=rtol, atol=atol)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run was asked for, and what has been changed since.
+
+    Attributes
+    ----------
+    method : type of OdeSolver
+    tolerances : Tolerances
+        Lowered when a norm stalls because of them.
+    t_max : float
+    max_steps : int
+    options : mapping
+        The user's options of the method.
+    enforce_energy : bool
+        Whether steps that raise the phase's objective are undone.
+    stiff_method : type of OdeSolver, optional
+        What ``method`` becomes when stiffness shows.
+    first_step, max_step : float, optional
+        Bounds that a remedy has set for the rest of the phase.
+    note : str
+        What has been changed of the method, for the trajectory's ``method``.
+    """
+
+    method: type[OdeSolver]
+    tolerances: Tolerances
+    t_max: float
+    max_steps: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    enforce_energy: bool = False
+    stiff_method: type[OdeSolver] | None = None
+    first_step: float | None = None
+    max_step: float | None = None
+    note: str = ""
+
+    def next_phase(self) -> Plan:
+        """Return the plan for the phase that follows: bounds of steps end with theirs."""
+        return replace(self, first_step=None, max_step=None)
+
+    @property
+    def step_options(self) -> dict[str, Any]:
+        """The user's options with the bounds that remedies have set."""
+        bounds = {"first_step": self.first_step, "max_step": self.max_step}
+        return {**self.options, **{k: v for k, v in bounds.items() if v is not None}}
+
+    @property
+    def longest_step(self) -> float:
+        """The bound on the step in force; infinite if there is none."""
+        return float(self.step_options.get("max_step", math.inf))

@@ -1,0 +1,179 @@
+"""What a run has computed so far: points, switches, the continuous solution, and why it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.integrate import OdeSolution
+
+from maml_ode._validation import Array
+from maml_ode.integrate.tally import Tally
+from maml_ode.stop import Stop, StopReason
+
+__all__ = ["Points", "Record", "Switch"]
+
+FIRST_CAPACITY = 64
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A phase that ended: when, where, and which one."""
+
+    t: float
+    w: Array
+    left: int
+
+
+@dataclass(frozen=True)
+class Points:
+    """Where a trajectory reports: times (n,), states (n, d), phases (n,); ``recorded`` if every step is there."""
+
+    t: Array
+    states: Array
+    phase: npt.NDArray[np.int64]
+    recorded: bool
+
+
+@dataclass
+class Record:
+    """The path of a run as it grows.
+
+    Every state is copied once, into one block of rows. An interrupt at any moment leaves whole points behind:
+    a point counts once all of it is written.
+    """
+
+    dim: int
+    tally: Tally
+    keeps_solution: bool = False
+    switches: list[Switch] = field(default_factory=list)
+    stop: Stop | None = None
+    method_note: str = ""
+
+    def __post_init__(self) -> None:
+        self._times = np.empty(FIRST_CAPACITY)
+        self._phases = np.empty(FIRST_CAPACITY, dtype=np.int64)
+        self._states = np.empty((FIRST_CAPACITY, self.dim))
+        self._pieces: list[tuple[float, Any]] = []
+        self._start = 0.0
+        self.size = 0
+        # The state in which the run is, which need not be a recorded point.
+        self.t = 0.0
+        self.w = np.empty(0)
+        self.phase = 0
+
+    @property
+    def times(self) -> Array:
+        """The times of the points, shape (n,)."""
+        return self._times[: self.size]
+
+    @property
+    def states(self) -> Array:
+        """The points, shape (n, d)."""
+        return self._states[: self.size]
+
+    @property
+    def phases(self) -> npt.NDArray[np.int64]:
+        """The phase in force at each point, shape (n,)."""
+        return self._phases[: self.size]
+
+    def begin(self, t: float, w: Array, phase: int) -> None:
+        """Record where the run begins."""
+        self._start = t
+        self.append(t, w, phase)
+
+    def append(self, t: float, w: Array, phase: int) -> None:
+        """Add a point; at the time of the last one it replaces it (the new phase starts there)."""
+        at = self.size
+        if at and self._times[at - 1] == t:
+            at -= 1
+        if at == self._times.size:
+            self._grow(at + 1)
+        self._times[at], self._phases[at] = t, phase
+        self._states[at] = w
+        self.size = self.tally.points = at + 1
+        self.t, self.w, self.phase = t, self._states[at], phase
+
+    def extend(self, times: Array, states: Array, phase: int) -> None:
+        """Add points of one phase, later than the last one, ``states`` of shape (k, d)."""
+        if times.size == 0:
+            return
+        end = self.size + times.size
+        if end > self._times.size:
+            self._grow(end)
+        self._times[self.size : end] = times
+        self._phases[self.size : end] = phase
+        self._states[self.size : end] = states
+        self.size = self.tally.points = end
+        self.t, self.w, self.phase = float(times[-1]), self._states[end - 1], phase
+
+    def move(self, t: float, w: Array, phase: int) -> None:
+        """Go to a state without recording it as a point."""
+        self.t, self.w, self.phase = t, w, phase
+
+    def interrupt(self) -> None:
+        """End the run, if it has not ended, because the user pressed a key."""
+        if self.stop is None:
+            detail = f"From the keyboard at t = {self.t:.6g}."
+            self.stop = Stop(StopReason.INTERRUPTED, detail)
+
+    def close(self) -> None:
+        """Record the state in which the run is, if it is not the last point."""
+        if self.size == 0 or self._times[self.size - 1] != self.t:
+            self.append(self.t, self.w, self.phase)
+        else:
+            self._phases[self.size - 1] = self.phase
+
+    def keep(self, t: float, interpolant: Any) -> None:
+        """Keep a piece of the continuous solution that ends at ``t``."""
+        if self.keeps_solution:
+            self._pieces.append((t, interpolant))
+
+    def switch(self, left: int) -> None:
+        """Record that phase ``left`` ended in the present state."""
+        self.switches.append(Switch(self.t, np.array(self.w), left))
+
+    def solution(self) -> Callable[[npt.ArrayLike], Array] | None:
+        """Return ``sol(t)``, or None if no pieces were kept."""
+        if not self._pieces:
+            return None
+        times = [self._start, *(t for t, _ in self._pieces)]
+        return OdeSolution(times, [piece for _, piece in self._pieces])  # type: ignore[no-any-return]
+
+    def keep_constant(self, t: float) -> None:
+        """Keep a piece in which the state does not change, up to ``t``."""
+        self.keep(t, _Constant(np.array(self.w)))
+
+    def points(self, t_eval: Array | None, sol: Callable[..., Array] | None) -> Points:
+        """Return the recorded points, or the solution at ``t_eval`` as far as the run came."""
+        if t_eval is None:
+            return Points(self.times, self.states, self.phases, True)
+        # An interrupt may have left the last point without its piece.
+        covered = self._pieces[-1][0] if self._pieces else self._start
+        t = t_eval[t_eval <= covered]
+        states = np.repeat(self.states[:1], t.size, axis=0)
+        if sol is not None:
+            states = np.ascontiguousarray(np.asarray(sol(t)).T).reshape(t.size, self.dim)
+        which = np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, None)
+        return Points(t, states, self.phases[which], False)
+
+    def _grow(self, wanted: int) -> None:
+        capacity = max(wanted, 2 * self._times.size)
+        times, phases = np.empty(capacity), np.empty(capacity, dtype=np.int64)
+        states = np.empty((capacity, self.dim))
+        times[: self.size], phases[: self.size] = self.times, self.phases
+        states[: self.size] = self.states
+        self._times, self._phases, self._states = times, phases, states
+
+
+@dataclass(frozen=True)
+class _Constant:
+    """A piece of the continuous solution at rest: called as SciPy's interpolants are."""
+
+    state: Array
+
+    def __call__(self, t: float | Array) -> Array:
+        return self.state if np.ndim(t) == 0 else np.repeat(self.state[:, None], np.size(t), axis=1)

@@ -1,0 +1,52 @@
+"""Whether a run may be gone on with: only by the flow that it is a run of."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from maml_ode.flows import Flow
+from maml_ode.trajectory import Trajectory
+
+__all__ = ["check_same_flow"]
+
+# F of the same flow at the same state, evaluated by another library or on another processor.
+SAME = 1e-6
+
+
+def check_same_flow(flow: Flow, run: Trajectory) -> None:
+    """Refuse to go on with a run of another flow.
+
+    Flows are compared by their identity; where a Python function is part of one, by F and ||grad F|| at the
+    run's last state, if it has them.
+
+    Raises
+    ------
+    ValueError
+        If the flow is another one; what differs is named.
+    """
+    if run.flow_name != flow.name or run.final_state.size != flow.dim:
+        raise ValueError(
+            f"resume holds a run of {run.flow_name!r} with d = {run.final_state.size}, but the flow is "
+            f"{flow.name!r} with d = {flow.dim}; pass the same flow."
+        )
+    if run.identity is not None and flow.identity is not None:
+        if run.identity != flow.identity:
+            raise ValueError(
+                f"resume holds a run of another flow of the name {flow.name!r}: its fields, rules, alpha, weights "
+                "or data differ; pass the same flow, or start anew with w0=run.w."
+            )
+        return
+    at_end = run.t.size > 0 and run.t[-1] == run.final_time
+    if not at_end or not math.isfinite(float(run.loss[-1])):
+        return
+    value = flow.objective.value(run.final_state)
+    norm = float(np.linalg.norm(flow.objective.gradient(run.final_state)))
+    for name, before, now in (("F", run.loss[-1], value), ("||grad F||", run.grad_norm[-1], norm)):
+        scale = max(abs(float(before)), abs(now), abs(norm))
+        if math.isfinite(float(before)) and abs(float(before) - now) > SAME * scale:
+            raise ValueError(
+                f"resume holds a run at whose end {name} was {float(before):.9g}, but for this flow it is "
+                f"{now:.9g} there; pass the same flow, or start anew with w0=run.w."
+            )

@@ -1,0 +1,290 @@
+"""``solve``: a flow as an initial value problem."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import numpy.typing as npt
+from scipy.integrate import OdeSolver
+
+from maml_ode._validation import (
+    Array,
+    as_point,
+    check_callable,
+    check_choice,
+    check_count,
+    check_flag,
+    check_real,
+    shown,
+)
+from maml_ode.flows import Flow, SwitchRule
+from maml_ode.flows.sliding import SlidingField
+from maml_ode.integrate.assemble import join
+from maml_ode.integrate.callback import Callback
+from maml_ode.integrate.checks import (
+    check_has_an_end,
+    check_reachable,
+    check_smoothness,
+    refuse_unused,
+)
+from maml_ode.integrate.diagnose import seconds_per_point
+from maml_ode.integrate.driver import Driver
+from maml_ode.integrate.exact import why_not_exact
+from maml_ode.integrate.finish import finish
+from maml_ode.integrate.methods import (
+    Choice,
+    check_options,
+    choose,
+    facts_of,
+    resolve,
+    stiff_method,
+)
+from maml_ode.integrate.plan import Plan, Tolerances
+from maml_ode.integrate.progress import Progress
+from maml_ode.integrate.record import Record
+from maml_ode.integrate.resume import check_same_flow
+from maml_ode.integrate.steppers.exact import ExactStepper
+from maml_ode.integrate.steppers.scipy_ivp import ScipyStepper
+from maml_ode.integrate.tally import Tally
+from maml_ode.integrate.times import check_horizon, check_t_eval
+from maml_ode.trajectory import Trajectory
+
+__all__ = ["solve"]
+
+
+def solve(
+    flow: Flow,
+    w0: npt.ArrayLike | None = None,
+    *,
+    tol: float = 1e-8,
+    t_max: float = math.inf,
+    method: str | type[OdeSolver] = "auto",
+    rtol: float | None = None,
+    atol: float | None = None,
+    t_eval: npt.ArrayLike | None = None,
+    dense_output: bool = False,
+    max_steps: int = 100_000,
+    max_seconds: float | None = None,
+    max_evaluations: int | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+    diagnostics: bool = True,
+    energy: str = "count",
+    sliding: str = "stop",
+    resume: Trajectory | None = None,
+    **options: Any,
+) -> Trajectory:
+    """Advance a flow in continuous time until it is stationary or a limit is met.
+
+    Every phase is one call of ``scipy.integrate.solve_ivp``; at a switch the state is found by stepping to it,
+    and the next phase starts there. Quadratic flows have a closed form, ``method="exact"``.
+
+    Parameters
+    ----------
+    flow : Flow
+    w0 : array_like of shape (d,)
+        The initial value; left out with ``resume``.
+    tol : float
+        Stationarity: stop when the norm of the last phase's field, evaluated at the accepted state, is at
+        most ``tol``, in the units of the gradient. 0 switches the test off; ``t_max`` must then be finite.
+    t_max : float
+        The horizon.
+    method : str or type
+        "auto"; "exact"; a name in ``mo.integrate.METHODS`` (Tsit5, DOP853, RKC2, ...); SciPy's RK23, RK45,
+        Radau, BDF, LSODA; or any ``scipy.integrate.OdeSolver`` class. The implicit ones receive the analytic
+        Jacobian. The result's ``method`` says what "auto" chose and why; it may change to a stiff method
+        on the way.
+    rtol, atol : float, optional
+        Error tolerances of the step control. By default rtol = tol within [1e-12, 1e-6], atol = rtol/100 and at
+        most tol/(15 lambda_max) where lambda_max is known, and both are lowered when the norm stalls above
+        ``tol`` because of them.
+    t_eval : array_like, optional
+        Times at which to report; like ``solve_ivp``, by default the steps taken.
+    dense_output : bool
+        Whether to keep a continuous solution ``sol``.
+    max_steps : int
+        Limit on accepted steps over all phases.
+    max_seconds : float, optional
+        Limit on wall-clock time.
+    max_evaluations : int, optional
+        Limit on evaluations of the fields.
+    progress : bool
+        Whether to show a progress bar.
+    callback : callable, optional
+        ``callback(state)`` after every accepted step, with ``state.t, w, phase, field_norm, step``; returning
+        true or raising StopIteration ends the run. Not called by "exact", which takes no steps.
+    diagnostics : bool
+        Whether to fill ``loss``, ``grad_norm``, ``task_loss`` and ``task_grad_norm``.
+    energy : {"count", "integrate", "enforce"}
+        The energy ledger of gradient phases: count the steps over which the phase's objective rises;
+        also integrate the squared gradient norm along the path, whose difference from the drop of the
+        objective estimates the path's error (four gradients a step, counted as diagnostics); also undo
+        every step that raises the objective beyond rounding and take it again with a quarter of its length.
+    sliding : {"stop", "follow"}
+        What to do where two phases of ``rule="retest"`` or ``"as_printed"`` push at each other: stop and say
+        so, or follow the Filippov motion along the switching surface, as phase 2.
+    resume : Trajectory, optional
+        Go on from where this run of the same flow ended; the result holds both parts.
+    **options
+        Handed to the method (``first_step``, ``max_step``, ...).
+
+    Returns
+    -------
+    Trajectory
+        Whatever ended the run, with what was computed until then; see ``stop`` and ``message``.
+
+    Raises
+    ------
+    ValueError
+        For a w0 of wrong shape or not finite, neither a tolerance nor a horizon, a tolerance that cannot be
+        reached, an unknown method, or "exact" for a flow without closed form.
+    TypeError
+        For an option that the method does not know.
+
+    Warns
+    -----
+    NonSmoothWarning
+        If the field is discontinuous.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> run = mo.solve(mo.maml_flow(tasks, alpha=0.1), [10.0])
+    >>> run.stop.name, round(float(run.w[0]), 6)
+    ('STATIONARY', 0.421053)
+    """
+    if not isinstance(flow, Flow):
+        raise TypeError(f"flow must be a Flow such as mo.maml_flow(...), not {shown(flow)}.")
+    start, t_start, number = _check_start(flow, w0, resume)
+    tol = check_real("tol", tol, minimum=0.0)
+    t_max = check_horizon(t_max, t_start)
+    max_steps = check_count("max_steps", max_steps)
+    energy = check_choice("energy", energy, ("count", "integrate", "enforce"))
+    sliding = check_choice("sliding", sliding, ("stop", "follow"))
+    if max_seconds is not None:
+        max_seconds = check_real("max_seconds", max_seconds, minimum=0.0, strict=True)
+    if max_evaluations is not None:
+        max_evaluations = check_count("max_evaluations", max_evaluations)
+    if callback is not None:
+        check_callable("callback", callback, "callback(state)")
+    dense_output = check_flag("dense_output", dense_output)
+    diagnostics = check_flag("diagnostics", diagnostics)
+    progress = check_flag("progress", progress)
+    times = check_t_eval(t_eval, t_start, t_max)
+    check_has_an_end(flow, tol, t_max)
+    if sliding == "follow" and flow.retested:
+        SlidingField.of(flow)
+    if not isinstance(method, str) or method not in ("auto", "exact"):
+        check_options(resolve(method), options, _OWN_KEYWORDS)
+    if rtol is not None:
+        rtol = check_real("rtol", rtol, minimum=0.0)
+    if atol is not None:
+        atol = check_real("atol", atol, minimum=0.0, strict=True)
+    asks_for_steps = rtol is not None or atol is not None or callback is not None or bool(options)
+    asks_for_steps = asks_for_steps or energy == "enforce"
+
+    tally = Tally(max_seconds, max_evaluations)
+    record = Record(flow.dim, tally)
+    record.begin(t_start, start, number or 0)
+    record.keeps_solution = dense_output or times is not None or energy != "count"
+    choice, looked = Choice(method), None
+    try:
+        choice = choose(
+            flow, method, start, tol=tol, horizon=t_max - t_start, stepping=asks_for_steps, tally=tally
+        )  # fmt: skip
+        if max_seconds is not None and diagnostics:
+            tally.seconds_per_point, looked = seconds_per_point(flow, start)
+        if choice.method == "exact":
+            refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
+            _run_exact(flow, record, tally, tol, t_max, number)
+        else:
+            solver = resolve(choice.method)
+            check_options(solver, options, _OWN_KEYWORDS)
+            check_smoothness(flow, tol, t_max)
+            tolerances = Tolerances.choose(flow, tol, rtol, atol)
+            check_reachable(flow, solver, tol, tolerances)
+            watch = method == "auto" and facts_of(solver).explicit and not options
+            plan = Plan(
+                solver,
+                tolerances,
+                t_max,
+                max_steps,
+                options,
+                enforce_energy=energy == "enforce",
+                stiff_method=resolve(stiff_method(flow)) if watch else None,
+            )
+            with Progress(progress, f"{flow.name} by {solver.__name__}", t_max, tol) as bar:
+                Driver(
+                    flow,
+                    ScipyStepper(record, tally),
+                    plan,
+                    record,
+                    tally,
+                    tol=tol,
+                    follow_sliding=sliding == "follow",
+                    callback=callback,
+                    progress=bar,
+                ).run(number)
+    except KeyboardInterrupt:
+        record.interrupt()
+    run = finish(
+        flow,
+        record,
+        method=choice.label + record.method_note,
+        diagnostics=diagnostics,
+        t_eval=times,
+        keep_sol=dense_output,
+        integrate_energy=energy != "count",
+        looked=looked,
+    )
+    return run if resume is None else join(resume, run)
+
+
+def _run_exact(
+    flow: Flow, record: Record, tally: Tally, tol: float, t_max: float, number: int | None
+) -> None:
+    """Follow a flow by its closed form.
+
+    Raises
+    ------
+    ValueError
+        If the flow has no closed form, or a phase never ends and ``t_max`` is infinite.
+    """
+    reason = why_not_exact(flow)
+    if reason is not None:
+        raise ValueError(
+            f'method="exact" needs affine phases with a closed form, but {reason}; use "auto" or DOP853.'
+        )
+    # The closed form has no tolerances to choose and no solver: of a plan it reads the horizon alone.
+    plan = Plan(OdeSolver, Tolerances(0.0, 0.0, True, True), t_max, 1)
+    with Progress(False, flow.name, t_max, tol) as bar:
+        Driver(
+            flow, ExactStepper(record, tally, t_max), plan, record, tally, tol=tol, progress=bar
+        ).run(number)
+
+
+def _check_start(
+    flow: Flow, w0: npt.ArrayLike | None, resume: Trajectory | None
+) -> tuple[Array, float, int | None]:
+    """Return the state, time and phase to begin with."""
+    if resume is None:
+        if w0 is None:
+            raise TypeError("solve needs w0, or resume= with the trajectory to go on from.")
+        return as_point("w0", w0, flow.dim), 0.0, None
+    if not isinstance(resume, Trajectory):
+        raise TypeError(f"resume must be a Trajectory, not {type(resume).__name__}.")
+    if w0 is not None:
+        raise TypeError("with resume= the start is the trajectory's end; leave w0 out.")
+    check_same_flow(flow, resume)
+    number = 0 if resume.final_phase is None else resume.final_phase
+    known = flow.rule is SwitchRule.ONE_WAY and number < len(flow.phases)
+    return resume.final_state.copy(), resume.final_time, number if known else None
+
+
+# What may be meant by a misspelt option of a method.
+_OWN_KEYWORDS = tuple(
+    name for name, p in inspect.signature(solve).parameters.items() if p.kind is p.KEYWORD_ONLY
+)

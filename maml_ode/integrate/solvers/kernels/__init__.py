@@ -1,0 +1,1 @@
+"""Compiled stages of our solvers; importing a module here imports Numba."""

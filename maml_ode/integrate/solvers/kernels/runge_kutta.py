@@ -1,0 +1,61 @@
+"""Stages of explicit Runge-Kutta methods whose last stage is the new state (first same as last).
+
+K has one row per stage, K[0] = f(t, y) is given, and stage s is evaluated at y + h sum_{j<s} a_sj K[j]. The same
+loops serve a native field, all stages in one call, and a Python callback, one stage at a time.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, types
+
+from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
+from maml_ode.compiled.fields import FIELD, evaluate
+from maml_ode.integrate.solvers.kernels.norms import weighted_rms
+
+
+@njit(types.void(INDEX, MATRIX, VECTOR, REAL, MATRIX, VECTOR), cache=True)
+def stage_state(stage, A, y, h, K, out):  # type: ignore[no-untyped-def]
+    """Fill out = y + h sum_{j < stage} A[stage, j] K[j]."""
+    out[:] = 0.0
+    for j in range(stage):
+        a = A[stage, j]
+        if a != 0.0:
+            for k in range(y.size):
+                out[k] += a * K[j, k]
+    for k in range(y.size):
+        out[k] = y[k] + h * out[k]
+
+
+@njit(types.void(FIELD, INDEX, INDEX, MATRIX, VECTOR, REAL, MATRIX, VECTOR), cache=True)
+def native_stages(field, first, last, A, y, h, K, out):  # type: ignore[no-untyped-def]
+    """Evaluate the stages first, ..., last - 1; ``out`` ends as the state of the last one."""
+    for stage in range(first, last):
+        stage_state(stage, A, y, h, K, out)
+        evaluate(field, out, K[stage])
+
+
+@njit(types.void(VECTOR, REAL, MATRIX, VECTOR), cache=True)
+def combine(coefficients, h, K, out):  # type: ignore[no-untyped-def]
+    """Fill out = h sum_j coefficients[j] K[j]."""
+    out[:] = 0.0
+    for j in range(coefficients.size):
+        b = coefficients[j]
+        if b != 0.0:
+            for k in range(out.size):
+                out[k] += b * K[j, k]
+    for k in range(out.size):
+        out[k] *= h
+
+
+@njit(REAL(VECTOR, REAL, MATRIX, INDEX, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
+def error_norm(coefficients, h, K, last, y, y_new, rtol, atol):  # type: ignore[no-untyped-def]
+    """Return the norm of h sum_j coefficients[j] K[j], infinite if K[last] or the new state is not finite."""
+    for k in range(y.size):
+        if not math.isfinite(K[last, k]):
+            return math.inf
+    error = np.empty(y.size)
+    combine(coefficients, h, K, error)
+    return weighted_rms(error, y, y_new, rtol, atol)

@@ -1,0 +1,145 @@
+"""Phases by forward Euler: the discrete algorithms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from maml_ode._validation import Array
+from maml_ode.flows import Flow
+from maml_ode.integrate.callback import Callback, State, ends_run
+from maml_ode.integrate.evaluation import FieldEvaluator
+from maml_ode.integrate.norms import vector_norm
+from maml_ode.integrate.plan import Plan
+from maml_ode.integrate.progress import Progress
+from maml_ode.integrate.record import Record
+from maml_ode.integrate.segment import Segment
+from maml_ode.integrate.steppers.protocol import Look
+from maml_ode.integrate.tally import Tally
+from maml_ode.integrate.watch.finding import Crossing, Finding
+from maml_ode.stop import Stop, StopReason
+
+__all__ = ["EulerStepper"]
+
+
+class EulerStepper:
+    """w_{k+1} = w_k + step_size v(w_k), looked at before every step: the phase first, then stationarity.
+
+    Parameters
+    ----------
+    flow : Flow
+    record, tally
+    step_size : float
+    tol : float
+        Under a rule that is tested again at every iteration, the norm of the last phase's field is compared
+        with it in every phase, as Algorithm 1 of the paper does.
+    max_iter, record_every : int
+    callback, progress
+    """
+
+    locates = False
+    by_formula = False
+
+    def __init__(
+        self,
+        flow: Flow,
+        record: Record,
+        tally: Tally,
+        *,
+        step_size: float,
+        tol: float,
+        max_iter: int,
+        record_every: int,
+        callback: Callback | None,
+        progress: Progress,
+    ) -> None:
+        self._flow = flow
+        self._record = record
+        self._tally = tally
+        self._step_size = step_size
+        self._tol = tol
+        self._max_iter = max_iter
+        self._record_every = record_every
+        self._callback = callback
+        self._progress = progress
+        self._last_field = FieldEvaluator(flow.legs[-1].field, tally) if flow.retested else None
+        self._k = 0
+
+    def arrive(self, segment: Segment) -> Stop | None:
+        """Leave every look to `run`: an iterate at which a phase begins is looked at as any other."""
+        return None
+
+    def land(self, segment: Segment, plan: Plan, crossing: Crossing) -> None:
+        """Record the iterate at which the phase ended."""
+        self._record.close()
+
+    def run(self, segment: Segment, plan: Plan, look: Look) -> Finding:
+        """Iterate until the phase's rule is met at an iterate, or the run ends."""
+        while True:
+            # With tol = 0 nothing is left to decide at the last point, so its field is not evaluated.
+            unseen = self._k == self._max_iter and self._tol == 0
+            t, w = self._record.t, self._record.w
+            velocity = np.zeros_like(w) if unseen else segment.evaluator(t, w)
+            norm = math.nan if unseen else vector_norm(velocity)
+            stop = self._at_iterate(segment, t, w, norm, unseen)
+            if stop is not None:
+                return Finding(stop)
+            with np.errstate(all="ignore"):
+                following = w + self._step_size * velocity
+            if not np.isfinite(following).all():
+                detail = f"At iteration {self._k + 1}; lower step_size."
+                return Finding(Stop(StopReason.NON_FINITE, detail))
+            self._k += 1
+            self._tally.steps += 1
+            self._progress.update(t, norm)
+            self._move(segment, following)
+            met = segment.rule is not None and segment.rule.is_met(
+                segment.rule(self._record.t, following)
+            )
+            if met:
+                t = self._record.t
+                return Finding(Stop(StopReason.SWITCHED), crossing=Crossing(t, following, t, t))
+
+    def _move(self, segment: Segment, w: Array) -> None:
+        t = self._k * self._step_size
+        if self._k % self._record_every == 0:
+            self._record.append(t, w, segment.number)
+        else:
+            self._record.move(t, w, segment.number)
+
+    def _at_iterate(
+        self, segment: Segment, t: float, w: Array, norm: float, unseen: bool
+    ) -> Stop | None:
+        """Return what ends the run at w_k, or None."""
+        k = self._k
+        if self._callback is not None and k > 0:
+            state = State(t, w.copy(), segment.number, float(norm), k)
+            if ends_run(self._callback, state):
+                return Stop(StopReason.INTERRUPTED, f"By the callback at iteration {k}.")
+        if not unseen and not math.isfinite(norm):
+            label = segment.leg.field.label
+            detail = f"The field {label} at iteration {k}; lower step_size."
+            return Stop(StopReason.NON_FINITE, detail)
+        if self._tol > 0 and self._tested_norm(segment, t, w, norm) <= self._tol:
+            detail = f"tol = {self._tol:g} at iteration {k}."
+            return Stop(StopReason.STATIONARY, detail, asked_for=True)
+        if k == self._max_iter:
+            detail = f"max_iter = {self._max_iter}.{self._remark()}"
+            return Stop(StopReason.STEP_LIMIT, detail, asked_for=self._tol == 0)
+        return None
+
+    def _tested_norm(self, segment: Segment, t: float, w: Array, norm: float) -> float:
+        """Return the norm that the stationarity test looks at; infinite where it does not look."""
+        if self._last_field is None:
+            return norm if segment.leg.final else math.inf
+        if segment.number == len(self._flow.legs) - 1:
+            return norm
+        return vector_norm(self._last_field(t, w))
+
+    def _remark(self) -> str:
+        """Return a sentence on repeated switching."""
+        changes = len(self._record.switches)
+        if not self._flow.retested or changes < 2:
+            return ""
+        return f" The phase changed {changes} times: the test is repeated at every iteration."

@@ -1,0 +1,142 @@
+"""Affine phases by their closed form."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from maml_ode._validation import Array
+from maml_ode.counts import Counts
+from maml_ode.integrate.exact import ExactPhase
+from maml_ode.integrate.plan import Plan
+from maml_ode.integrate.record import Record
+from maml_ode.integrate.segment import Segment
+from maml_ode.integrate.steppers.protocol import Look
+from maml_ode.integrate.tally import Tally
+from maml_ode.integrate.watch.finding import Crossing, Finding
+from maml_ode.stop import Stop, StopReason
+
+__all__ = ["ExactStepper"]
+
+ONE_HESSIAN = Counts(hessians=1)
+
+
+class ExactStepper:
+    """One eigendecomposition a phase; the times at which norms are reached are roots of its formula.
+
+    Parameters
+    ----------
+    record : Record
+    tally : Tally
+    t_max : float
+    """
+
+    locates = True
+    by_formula = True
+
+    def __init__(self, record: Record, tally: Tally, t_max: float) -> None:
+        self._record = record
+        self._tally = tally
+        self._t_max = t_max
+
+    def arrive(self, segment: Segment) -> Stop | None:
+        """Leave everything to the formula."""
+        return None
+
+    def land(self, segment: Segment, plan: Plan, crossing: Crossing) -> None:
+        """Do nothing: the phase was followed to its very end."""
+
+    def run(self, segment: Segment, plan: Plan, look: Look) -> Finding:
+        """Follow the phase to its end, and say what ended it."""
+        exact, rule = self._begin(segment), segment.rule
+        own = -1.0 if rule is None else rule.rule.scale or 0.0
+        threshold = max(segment.tol, own) if segment.tol > 0 or rule is not None else -1.0
+        duration = exact.time_to_norm(threshold) if threshold >= 0 else math.inf
+        end = exact.start + duration
+        if not math.isfinite(end) and math.isinf(self._t_max):
+            raise ValueError(
+                f"phase {segment.number} never reaches a field norm of {max(threshold, 0.0):g}: a part of the "
+                "field lies in the null space or in a growing direction of its matrix; pass t_max."
+            )
+        switches = rule is not None and own >= segment.tol
+        stop = None
+        if end <= self._t_max and not switches:
+            end, stop = self._stationarity(segment, exact, threshold, end)
+        overflow = self._follow(exact, min(end, self._t_max), segment.number)
+        if overflow is not None:
+            return Finding(overflow)
+        t = self._record.t
+        if stop is not None:
+            return Finding(stop)
+        if end > self._t_max or not switches:
+            return Finding(Stop(StopReason.HORIZON, f"t = {t:.6g}.", asked_for=True))
+        crossing = Crossing(t, self._record.w, t, t)
+        return Finding(Stop(StopReason.SWITCHED), crossing=crossing)
+
+    def _begin(self, segment: Segment) -> ExactPhase:
+        field = segment.leg.field
+        if field.affine is None:
+            raise RuntimeError("an affine field lost its matrix; this is a defect of maml_ode.")
+        self._tally.check_limits()
+        self._tally.nfev += 1
+        self._tally.njev += 1
+        self._tally.nlu += 1
+        self._tally.add(field.cost)
+        self._tally.add(ONE_HESSIAN)
+        return ExactPhase.begin(field.affine, self._record.t, np.array(self._record.w))
+
+    def _follow(self, exact: ExactPhase, end: float, number: int) -> Stop | None:
+        """Record the phase up to ``end``; return the stop of a state that overflows before it."""
+        last = exact.last_finite_time(end)
+        duration = last - exact.start
+        if duration > 0:
+            times = exact.sample_times(duration)
+            times[-1] = last  # start + (last - start) may miss it by a rounding error
+            states = np.ascontiguousarray(exact.states(times[1:]).T)
+            self._record.extend(times[1:], states, number)
+            self._record.keep(last, _Piece(exact))
+        if last == end:
+            return None
+        detail = f"The state grows beyond the largest number after t = {last:.6g}; pass a t_max below that."
+        return Stop(StopReason.NON_FINITE, detail)
+
+    def _stationarity(
+        self, segment: Segment, exact: ExactPhase, tol: float, t: float
+    ) -> tuple[float, Stop | None]:
+        """Return the time from which on the field evaluated at the state, not its formula, is at most ``tol``.
+
+        Rounding of the state may keep the one above the other. Then later times are tried, at which the formula
+        is far below; if none will do, the run goes on to its horizon or, without one, ends here.
+        """
+        first = math.nan
+        for share in (1.0, 1e-2, 1e-4, 1e-8):
+            later = t if share == 1.0 else exact.start + exact.time_to_norm(share * tol)
+            if not math.isfinite(later) or later > self._t_max:
+                break
+            size, rounding = exact.norm(later)
+            first = size if share == 1.0 else first
+            self._tally.nfev += 1
+            self._tally.add(segment.leg.field.cost)
+            if size <= tol * (1 + 1e-3) or size - tol <= rounding <= tol:
+                excess = "" if size <= tol else "; the excess is rounding"
+                detail = f"{size:.6g} at tol = {tol:g}, t = {later:.6g}{excess}."
+                return later, Stop(StopReason.STATIONARY, detail, asked_for=True)
+        if math.isfinite(self._t_max):
+            return self._t_max, None
+        detail = (
+            f"Rounding leaves {first:.6g} at tol = {tol:g}, t = {t:.6g}, the time at which the exact norm is tol; "
+            "raise tol."
+        )
+        return t, Stop(StopReason.TOLERANCE_OUT_OF_REACH, detail)
+
+
+class _Piece:
+    """A phase as a piece of the continuous solution: called as SciPy's interpolants are."""
+
+    def __init__(self, exact: ExactPhase) -> None:
+        self._exact = exact
+
+    def __call__(self, t: float | Array) -> Array:
+        states = self._exact.states(np.atleast_1d(np.asarray(t, dtype=np.float64)))
+        return states[:, 0] if np.ndim(t) == 0 else states

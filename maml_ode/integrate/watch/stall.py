@@ -1,0 +1,106 @@
+"""A norm that hovers at the floor which the error tolerances set, and a state that no longer moves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from maml_ode._validation import Array
+from maml_ode.integrate.norms import vector_norm
+from maml_ode.integrate.plan import Plan, Tolerances
+from maml_ode.integrate.watch.finding import Finding, Step
+from maml_ode.stop import Stop, StopReason
+
+__all__ = ["Hovering", "RestWatch", "StallWatch"]
+
+STALL_STEPS = 50
+STALL_FLOOR = 1e3
+# A norm this many times its lowest value does not hover: it grows, and what it fell to is forgotten.
+GROWN = 10.0
+REST_STEPS = 10
+EPS = 2.0**-52
+
+
+class Hovering:
+    """Recognises a norm that has stopped falling, at the size that the error tolerances account for.
+
+    An explicit method at its stability limit keeps a residual of about lambda (atol + rtol |w|), and an
+    implicit one stops its inner iteration at a similar size; lambda is read off two successive states.
+    """
+
+    def __init__(self, tolerances: Tolerances) -> None:
+        self._tolerances = tolerances
+        self.best = math.inf
+        self._steps_since_best = 0
+
+    def sees(self, step: Step) -> bool:
+        """Whether the norm hovers there after this step."""
+        if step.norm < self.best or step.norm > GROWN * self.best:
+            self.best, self._steps_since_best = step.norm, 0
+            return False
+        self._steps_since_best += step.count
+        if self._steps_since_best < STALL_STEPS:
+            return False
+        moved = vector_norm(step.w - step.w_old)
+        curvature = vector_norm(step.value - step.value_old) / moved if moved > 0 else 0.0
+        floor = curvature * (self._tolerances.atol + self._tolerances.rtol * vector_norm(step.w))
+        return self.best <= STALL_FLOOR * floor or moved == 0
+
+
+class StallWatch:
+    """Lowers the tolerances where the norm hovers above its target, or names a target out of reach.
+
+    A ``patient`` watch does not name it: the run goes on to its finite horizon.
+    """
+
+    def __init__(self, plan: Plan, target: float, patient: bool) -> None:
+        self._plan = plan
+        self._target = target
+        self._patient = patient
+        self._hovering = Hovering(plan.tolerances)
+
+    def look(self, step: Step) -> Finding | None:
+        """Look whether the norm hovers above the target."""
+        if not self._hovering.sees(step):
+            return None
+        tighter = self._plan.tolerances.tightened()
+        if tighter is None and self._patient:
+            return None
+        given = self._plan.tolerances
+        detail = (
+            f"At rtol = {given.rtol:.3g}, atol = {given.atol:.3g} it hovers near {self._hovering.best:.3g}, "
+            f"above the wanted {self._target:g}; lower rtol and atol, or raise it."
+        )
+        stop = Stop(StopReason.TOLERANCE_OUT_OF_REACH, detail)
+        if tighter is None:
+            return Finding(stop)
+        return Finding(stop, remedy=lambda plan: replace(plan, tolerances=tighter))
+
+
+class RestWatch:
+    """Recognises that a phase which waits for its ending rule no longer moves.
+
+    At rest is a field that is exactly 0, one that hovers at rounding's floor, and a state that ten steps of
+    growing length have not changed.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._hovering = Hovering(plan.tolerances)
+        self._still: list[float] = []
+
+    def look(self, step: Step) -> Finding | None:
+        """Look whether the state moved."""
+        if step.norm == 0.0 or self._hovering.sees(step) or self._is_still(step):
+            return Finding(Stop(StopReason.STATIONARY, f"At rest from t = {step.t:.6g} on."))
+        return None
+
+    def _is_still(self, step: Step) -> bool:
+        if not _same(step.w_old, step.w):
+            self._still.clear()
+            return False
+        self._still.append(step.length)
+        return len(self._still) >= REST_STEPS and step.length >= 2 * self._still[-REST_STEPS]
+
+
+def _same(before: Array, after: Array) -> bool:
+    return bool(vector_norm(after - before) <= 4 * EPS * vector_norm(after))

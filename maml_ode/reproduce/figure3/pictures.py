@@ -1,0 +1,118 @@
+"""The picture of Figure 3, drawn from its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from maml_ode.plotting.style import CYCLE
+from maml_ode.reproduce.artefact import Settings, Tables
+from maml_ode.reproduce.figure3.work_precision import FLOWS
+from maml_ode.reproduce.section4 import EXPERIMENTS, TITLES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw"]
+
+TO_FLOW: dict[str, Any] = CYCLE[0]
+TO_MODIFIED: dict[str, Any] = {
+    "color": "0.2",
+    "linestyle": (0, (1, 1)),
+    "marker": "d",
+    "markerfacecolor": "white",
+}
+
+
+def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
+    """Draw error over passes for both flows, and Euler's distances over beta."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    figure = Figure(figsize=(10.4, 8.4))
+    grid = figure.subplots(3, 4)
+    runs = tables["fig3_work_precision"]
+    labels = [label for label in dict.fromkeys(runs["method"].tolist()) if "(own)" not in label]
+    for place, name in enumerate(EXPERIMENTS):
+        for row, flow in enumerate(FLOWS):
+            axis = grid[row, place]
+            for label in reversed(labels):
+                part = runs.where(experiment=name, flow=flow, method=label)
+                if len(part):
+                    axis.plot(part["work"], part["error"], **_style(labels.index(label)))
+            axis.set(xscale="log", yscale="log", xlabel="gradient passes")
+            letter = "abcdefgh"[4 * row + place]
+            axis.set_title(f"({letter}) {TITLES[name]}, {flow} flow")
+        _draw_order(grid[2, place], tables, name)
+        grid[2, place].set_title(f"({'ijkl'[place]}) {TITLES[name]}, MAML flow")
+    for row in range(3):
+        _share_limits(grid[row])
+    for axis in grid.flat:
+        _plain_ticks(axis)
+    for row in range(2):
+        grid[row, 0].set_ylabel("error / distance travelled")
+    grid[2, 0].set_ylabel("distance / distance travelled")
+    handles = [
+        *(Line2D([], [], label=label, **_style(k)) for k, label in enumerate(labels)),
+        Line2D([], [], label="(i)-(l) Euler to the flow", **TO_FLOW),
+        Line2D([], [], label="(i)-(l) to the modified flow", **TO_MODIFIED),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=7)
+    return {"fig3": figure}
+
+
+def _style(number: int) -> dict[str, Any]:
+    """Return the look of the method in place ``number``; a second round of the cycle is hollow."""
+    style = dict(CYCLE[number % len(CYCLE)]) | {"linewidth": 1.0, "markersize": 3.2}
+    if number >= len(CYCLE):
+        style["markerfacecolor"] = "white"
+    if number == 0:
+        style |= {"linewidth": 2.2, "markersize": 5.0}
+    return style
+
+
+def _draw_order(axis: Axes, tables: Tables, name: str) -> None:
+    part = tables["fig3_order"].where(experiment=name)
+    slopes = tables["fig3_slopes"].where(experiment=name)
+    above: dict[str, Any] = {"xytext": (-4, 4), "ha": "right", "va": "bottom"}
+    below: dict[str, Any] = {"xytext": (4, -4), "ha": "left", "va": "top"}
+    for column, flow, style, where in (
+        ("to_flow", "flow", TO_FLOW, above),
+        ("to_modified_flow", "modified flow", TO_MODIFIED, below),
+    ):
+        (slope,) = slopes.where(distance_from=flow)["slope"]
+        axis.plot(part["beta"], part[column], **style)
+        middle = len(part) // 2
+        axis.annotate(
+            f"slope {slope:.3f}",
+            (part["beta"][middle], part[column][middle]),
+            textcoords="offset points",
+            fontsize=8,
+            **where,
+        )
+    axis.set(xscale="log", yscale="log", xlabel=r"Euler's step size $\beta$")
+
+
+def _share_limits(axes: Sequence[Axes]) -> None:
+    """Give the axes the same vertical limits, so that panels compare."""
+    low = min(axis.get_ylim()[0] for axis in axes)
+    high = max(axis.get_ylim()[1] for axis in axes)
+    for axis in axes:
+        axis.set_ylim(low, high)
+
+
+def _plain_ticks(axis: Axes) -> None:
+    """Write 20 and 0.05 at the ticks of a logarithmic horizontal axis, no more than have room."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    # Over many decades the small ticks of the vertical axis only take time to draw.
+    axis.yaxis.set_minor_locator(NullLocator())
+    low, high = axis.get_xlim()
+    decades = np.log10(high / low)
+    steps = (1.0, 2.0, 5.0) if decades < 1.3 else (1.0, 3.0) if decades < 2.2 else (1.0,)
+    axis.xaxis.set_major_locator(LogLocator(subs=steps))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,194 @@
+"""Times and states of the closed form: in any units, up to the largest float and no further."""
+
+import math
+
+import numpy as np
+import pytest
+from mpmath import mp
+
+import maml_ode as mo
+from maml_ode.flows import GradientNormBelow
+from maml_ode.integrate.exact import ExactPhase, ExactSolution, why_not_exact
+from maml_ode.objectives.affine_field import AffineField
+
+
+def phase_of(H, w0, c=None, start=0.0):
+    H = np.asarray(H, dtype=float)
+    return ExactPhase.begin(
+        AffineField(H, np.zeros(len(H)) if c is None else np.asarray(c, float)), start, np.array(w0)
+    )
+
+
+SCALES = [1e-300, 1e-150, 1e-13, 1.0, 1e10, 1e13, 1e17, 1e100, 1e150, 1e300]
+
+
+@pytest.mark.parametrize("s", SCALES)
+def test_a_dip_of_the_norm_is_found_in_any_units(s):
+    """H = s diag(1, -0.1): ||g||^2 = s^2 (100 exp(-2x) + 1e-8 exp(0.2x)), x = s t, dips once."""
+    bottom = math.log(10 * 100 / 1e-8) / 2.2
+    least = math.sqrt(100 * math.exp(-2 * bottom) + 1e-8 * math.exp(0.2 * bottom))
+    phase = phase_of(s * np.diag([1.0, -0.1]), [10.0, 1e-3])
+    with mp.workdps(30):
+        exact = mp.findroot(
+            lambda x: 100 * mp.exp(-2 * x) + mp.mpf("1e-8") * mp.exp(x / 5) - (1.001 * least) ** 2,
+            11.41,
+        )
+    assert phase.time_to_norm(s * 1.001 * least) * s == pytest.approx(float(exact), rel=1e-9)
+    assert phase.time_to_norm(s * 0.999 * least) == math.inf
+    assert phase.time_to_norm(s * 11.0) == 0.0
+
+
+@pytest.mark.parametrize("s", SCALES)
+def test_the_time_to_a_norm_of_one_rate(s):
+    phase = phase_of([[s]], [3.0], start=2.0)
+    assert phase.time_to_norm(3e-9 * s) * s == pytest.approx(math.log(1e9), rel=1e-14)
+    assert phase.time_to_norm(0.0) == phase.time_to_norm(-1.0) == math.inf
+    assert phase.time_to_norm(3.0 * s) == 0.0
+    value, slope = phase.log_norm(1.0 / s)
+    assert value == pytest.approx(math.log(3.0) + math.log(s) - 1.0, rel=1e-14)
+    assert slope == pytest.approx(-s, rel=1e-14)
+
+
+def test_the_norm_at_the_time_is_just_past_the_threshold():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        d = int(rng.integers(1, 5))
+        rates = 10.0 ** rng.uniform(-9, 9, d) * np.where(rng.random(d) < 0.2, -1e-6, 1.0)
+        phase = phase_of(np.diag(rates), rng.normal(size=d))
+        start = np.linalg.norm(phase.amplitudes)
+        threshold = start * 10.0 ** -rng.uniform(0, 12)
+        t = phase.time_to_norm(threshold)
+        if math.isfinite(t):
+            before, after = (phase.log_norm(t * (1 + e))[0] for e in (-1e-9, 0.0))
+            assert after <= math.log(threshold) < before
+        else:
+            times = np.geomspace(1e-3, 1e3, 200) / np.abs(rates[:, None])
+            assert min(phase.log_norm(x)[0] for x in times.ravel()) > math.log(threshold)
+
+
+def test_a_lasting_part_above_the_threshold_is_never_below_it():
+    phase = phase_of(np.diag([1.0, 0.0]), [1.0, 0.0], c=[0.0, 0.1])
+    assert phase.time_to_norm(0.0999) == math.inf
+    assert phase.time_to_norm(0.1001) == pytest.approx(-0.5 * math.log(0.1001**2 - 0.01), rel=1e-9)
+    np.testing.assert_allclose(phase.states(np.array([1e12]))[:, 0], [0.0, 1e11])
+
+
+def test_one_rate_from_rest():
+    """w' = 1 - w from 0 is 1 - exp(-t)."""
+    times = np.array([0.0, 1e-8, 1.0, 50.0, 1e300])
+    w = phase_of([[1.0]], [0.0], c=[1.0]).states(times)[0]
+    np.testing.assert_allclose(w, -np.expm1(-times), rtol=1e-15)
+
+
+def test_an_equilibrium_does_not_move():
+    phase = phase_of(np.zeros((2, 2)), [1.0, 2.0])
+    assert phase.log_norm(1.0) == (-math.inf, 0.0)
+    assert phase.time_to_norm(1e-8) == 0.0
+    np.testing.assert_array_equal(phase.states(np.array([0.0, 1e300])), [[1, 1], [2, 2]])
+    np.testing.assert_array_equal(phase.sample_times(1.0), np.linspace(0, 1, 101))
+
+
+def test_states_of_every_size_of_rate_amplitude_and_time():
+    """a (1 - exp(-lambda t))/lambda has no overflow that the result does not have."""
+    rng = np.random.default_rng(1)
+    with mp.workdps(50):
+        for _ in range(2000):
+            rate, part, t = 10.0 ** rng.uniform(-290, 290, 3) * rng.choice([-1, 1], 3)
+            t = abs(t) if rng.random() < 0.3 else 10.0 ** rng.uniform(-3, 3) / abs(rate)
+            if abs(math.log10(abs(rate)) + math.log10(t)) > 300:
+                continue
+            # The amplitude of w' = part - rate w at w = 0.
+            phase = phase_of([[rate]], [0.0], c=[part])
+            exponent = -mp.mpf(float(rate)) * mp.mpf(float(t))
+            exact = mp.mpf(float(part)) / mp.mpf(float(rate))
+            exact *= -mp.expm1(exponent) if exponent < 1e4 else -mp.inf
+            w = phase.states(np.array([t]))[0, 0]
+            if abs(exact) > 1e308:
+                assert abs(exact) < 1.8e308 or not np.isfinite(w)
+            elif abs(exact) > 1e-300:
+                assert abs(w / exact - 1) < 1e-12
+
+
+def test_the_last_finite_time():
+    phase = phase_of([[-1.0]], [2.0], start=5.0)
+    end = phase.last_finite_time(1e6)
+    assert np.isfinite(phase.states(np.array([end]))).all()
+    assert not np.isfinite(phase.states(np.array([math.nextafter(end, math.inf)]))).all()
+    assert end == pytest.approx(5.0 + math.log(np.finfo(float).max / 2.0), abs=1e-9)
+    assert phase.last_finite_time(100.0) == 100.0
+    assert phase_of([[1.0]], [2.0]).last_finite_time(1e300) == 1e300
+    # Linear motion, too, ends somewhere.
+    pushed = phase_of([[0.0]], [0.0], c=[1e200])
+    assert pushed.last_finite_time(1e300) == pytest.approx(np.finfo(float).max / 1e200)
+
+
+def test_the_growing_part_of_an_indefinite_quadratic_in_any_units():
+    for s in (1e-300, 1e-150, 1.0, 1e150, 1e300):
+        phase = phase_of(s * np.diag([1.0, -0.1]), [10.0, 1e-3])
+        reach = 10 * (math.log(np.finfo(float).max) - math.log(1e-3))
+        assert phase.last_finite_time(1e5 / s if s > 1e-300 else 1e305) * s == pytest.approx(
+            reach, 1e-9
+        )
+
+
+@pytest.mark.parametrize("condition", [1e12, 1e15, 1e16, 1e18, 1e300])
+def test_any_condition_gives_states(condition):
+    rng = np.random.default_rng(0)
+    Q = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    H = (Q * [1.0, 1e-3, 1.0 / condition]) @ Q.T
+    H, centre = 0.5 * (H + H.T), np.array([1.0, -2.0, 3.0])
+    flow = mo.maml_flow(mo.tasks.Quadratic([H], [H @ centre]), 0.5)
+    run = mo.solve(flow, np.zeros(3), tol=1e-9, t_max=1e25, method="exact")
+    assert np.isfinite(run.y).all()
+    along = Q.T @ (run.w - centre)
+    np.testing.assert_allclose(along[:2], 0.0, atol=1e-5)
+    # The slowest direction arrives, or, where its rate is rounding, has not moved.
+    assert abs(along[2]) <= abs(Q[:, 2] @ centre) * (1 + 1e-6)
+
+
+def test_a_fresh_norm_knows_how_far_rounding_of_the_way_reaches():
+    """From 1e10 the state at the end has an error of 1e-6, which the field there shows."""
+    phase = phase_of(np.diag([1.0, 3.0]), [1e10, -1e10], c=[1.0, 1.0])
+    end = phase.time_to_norm(1e-12)
+    norm, bar = phase.norm(end)
+    assert norm <= 1e-12 + bar
+    assert 1e-7 < bar < 1e-4
+    near = phase_of(np.diag([1.0, 3.0]), [1.1, 0.3], c=[1.0, 1.0])
+    norm, bar = near.norm(near.time_to_norm(1e-12))
+    assert norm <= 1e-12 + bar
+    assert bar < 1e-14
+
+
+def test_sample_times_show_the_transient_of_what_moves():
+    still = phase_of(np.diag([1e6, 1.0]), [0.0, 1.0])  # the stiff direction is at rest
+    times = still.sample_times(10.0)
+    assert times[0] == 0.0
+    assert times[-1] == 10.0
+    assert times[1] >= 0.01
+    moving = phase_of(np.diag([1e6, 1.0]), [1.0, 1.0], start=3.0).sample_times(10.0)
+    assert moving[0] == 3.0
+    assert moving[-1] == 13.0
+    assert np.count_nonzero(moving - 3.0 < 1e-3) > 30
+
+
+def test_a_solution_of_two_phases_at_any_time():
+    first = phase_of([[1.0]], [1.0])
+    second = phase_of([[2.0]], [math.exp(-1.0)], start=1.0)
+    sol = ExactSolution([first, second], 3.0)
+    assert (sol.t_min, sol.t_max) == (0.0, 3.0)
+    np.testing.assert_allclose(sol([0.5, 1.0, 2.0])[0], np.exp([-0.5, -1.0, -3.0]), rtol=1e-14)
+    assert sol(2.0).shape == (1,)
+
+
+def test_why_a_flow_has_no_closed_form(make_quadratic):
+    f, F = mo.ExpectedLoss(make_quadratic()), mo.MAMLLoss(make_quadratic(), 0.1)
+    rule = GradientNormBelow(f, 0.1)
+    assert why_not_exact(mo.Flow([mo.Phase(f, until=rule), mo.Phase(F)])) is None
+    again = mo.Flow([mo.Phase(f, until=rule, then=1), mo.Phase(F)])
+    assert "follow each other" in why_not_exact(again)
+    other = GradientNormBelow(F, 0.1)
+    assert "its own gradient" in why_not_exact(mo.Flow([mo.Phase(f, until=other), mo.Phase(F)]))
+    chosen = mo.Flow([mo.Phase(f, until=rule), mo.Phase(F)], rule="retest")
+    assert "'retest'" in why_not_exact(chosen)
+    bent = mo.ExpectedLoss(mo.tasks.Sinusoid([1.0], [1.0], [1.0]))
+    assert "not affine" in why_not_exact(mo.gradient_flow(bent))

@@ -1,0 +1,147 @@
+"""Whatever ends a run, what was computed comes back: interrupts at every evaluation, and at any moment."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+
+import maml_ode as mo
+from maml_ode.fields import CallableField
+
+TIGHT = {"tol": 1e-6, "t_max": 3.0}
+VERBS = {
+    "euler": lambda flow, w0: mo.euler(flow, w0, 0.1, max_iter=15),
+    "auto": lambda flow, w0: mo.solve(flow, w0, **TIGHT),
+    "DOP853": lambda flow, w0: mo.solve(flow, w0, method="DOP853", t_eval=[0.0, 1.0], **TIGHT),
+    "Rodas5P": lambda flow, w0: mo.solve(flow, w0, method="Rodas5P", energy="enforce", **TIGHT),
+    "LSODA": lambda flow, w0: mo.solve(flow, w0, method="LSODA", energy="integrate", **TIGHT),
+    "RKC2": lambda flow, w0: mo.solve(flow, w0, method="RKC2", tol=1e-2, max_seconds=100.0),
+}
+
+
+class Keyboard:
+    """Presses Ctrl-C in the n-th evaluation of a family."""
+
+    def __init__(self, family):
+        self.family, self.left, self.calls = family, np.inf, 0
+
+    def __call__(self, name, rank):
+        def evaluate(i, *points):
+            self.calls += 1
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+            return getattr(self.family, name)(*points)[i]
+
+        return evaluate
+
+    def tasks(self):
+        return mo.tasks.from_callables(
+            self("losses", 0),
+            self("gradients", 1),
+            self("hessians", 2),
+            self("hvps", 1),
+            thirds=self("third", 2),
+            third_vectors=self("third_vectors", 1),
+            n_tasks=self.family.n_tasks,
+            dim=self.family.dim,
+        )
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_interrupt_in_any_evaluation_leaves_a_beginning_of_the_run(make_logistic, verb):
+    family = make_logistic(M=2)
+    keyboard = Keyboard(family)
+    w0 = np.array([1.0, -1.0, 0.5])
+    start = np.linalg.norm(family.weights @ family.gradients(w0))
+    flow = mo.bimaml_flow(keyboard.tasks(), 0.3, 0.8 * start)
+    keyboard.calls = 0
+    whole = VERBS[verb](flow, w0)
+    assert whole.success
+    assert whole.switch_times.size == 1
+    total, seen = keyboard.calls, set()
+    for n in {*range(1, 41), *np.linspace(1, total, 60).astype(int)}:
+        keyboard.left = n
+        run = VERBS[verb](flow, w0)
+        keyboard.left = np.inf
+        diagnosed = "Diagnostics are left out" in run.message
+        assert diagnosed or run.stop is mo.StopReason.INTERRUPTED, (n, run.message)
+        seen.add(diagnosed)
+        k = len(run) - 1 if run.t[-1] not in whole.t else len(run)
+        np.testing.assert_array_equal(run.t[:k], whole.t[:k])
+        np.testing.assert_array_equal(run.y[:, :k], whole.y[:, :k])
+        if diagnosed:
+            assert run.stop is whole.stop
+            assert len(run) == len(whole)
+            assert np.isnan(run.loss).any() or run.energy is None
+        elif verb != "euler":  # and it can be gone on with
+            end = run.final_time + 0.5
+            rest = mo.solve(flow, resume=run, tol=1e-9, t_max=end, diagnostics=False)
+            assert rest.final_time == end
+    assert seen == {True, False}
+
+
+def test_an_interrupt_at_any_moment_is_a_result(make_logistic):
+    """A timer interrupts between any two instructions; after the arguments are read, a run comes back."""
+    tasks = make_logistic()
+    flow, w0 = mo.bimaml_flow(tasks, 0.3, 0.2), np.ones(3)
+    mo.solve(flow, w0, method="RK45")
+    began = time.perf_counter()
+    mo.solve(flow, w0, method="RK45")
+    span = time.perf_counter() - began
+
+    def press(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, press)
+    rng = np.random.default_rng(0)
+    lost = 0
+    try:
+        for delay in rng.uniform(0.05, 0.95, 60) * span:
+            run = None
+            try:
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                run = mo.solve(flow, w0, method="RK45")
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                lost += run is None
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            if run is not None:
+                assert np.isfinite(run.y).all()
+                assert run.y.shape[1] == run.t.size >= 1
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert lost <= 1  # one may fall on the last instructions, where the result is handed over
+
+
+def test_the_time_limit_covers_the_diagnostics():
+    def slow(w):
+        time.sleep(0.002)
+        return 0.5 * float(w @ w)
+
+    def slow_gradient(w):
+        time.sleep(0.002)
+        return w
+
+    tasks = mo.tasks.from_callables([slow], [slow_gradient], n_tasks=1, dim=1)
+    flow = mo.gradient_flow(mo.ExpectedLoss(tasks))
+    began = time.perf_counter()
+    run = mo.solve(flow, [1.0], max_seconds=0.6, method="RK23", rtol=1e-9, atol=1e-12)
+    took = time.perf_counter() - began
+    assert run.stop is mo.StopReason.TIME_LIMIT
+    assert took < 0.75
+    assert len(run) > 5
+    assert np.isfinite(run.loss).mean() > 0.8
+
+
+def test_an_interrupted_solver_set_up_leaves_the_start():
+    def press(w):
+        raise KeyboardInterrupt
+
+    objective = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
+    run = mo.solve(mo.Flow([mo.Phase(CallableField(press, 1))], objective), [2.0], t_max=1.0)
+    assert run.stop is mo.StopReason.INTERRUPTED
+    assert run.w == [2.0]
+    assert run.t == [0.0]

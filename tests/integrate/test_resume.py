@@ -1,0 +1,133 @@
+"""A run is gone on with by the flow that it is a run of, and by no other."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import maml_ode as mo
+from maml_ode.fields import CallableField
+from maml_ode.flows import GradientNormBelow
+from maml_ode.trajectory import Trajectory
+
+
+def quadratic(seed=0, weights=None, scale=1.0):
+    rng = np.random.default_rng(seed)
+    H = [np.diag(rng.uniform(0.5, 1.5, 2)) for _ in range(3)]
+    return mo.tasks.Quadratic(H, scale * rng.normal(size=(3, 2)), weights=weights)
+
+
+def logistic(l2=0.1, loss=None):
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(3, 8, 2)), np.where(rng.random((3, 8)) < 0.5, -1.0, 1.0)
+    if loss is None:
+        return mo.tasks.LogisticRegression(X, y, l2=l2)
+    return mo.tasks.SVM(X, y, loss=loss, l2=l2)
+
+
+def symbolic(formula="a*x**2 + y**2 + sin(y)", a=(1.0, 2.0)):
+    return mo.tasks.Symbolic(formula, "x y", {"a": list(a)})
+
+
+# Families and arguments of d = 2 that differ in one thing each.
+FLOWS = {
+    "quadratic": lambda: mo.bimaml_flow(quadratic(), 0.1, 0.01),
+    "alpha": lambda: mo.bimaml_flow(quadratic(), 0.2, 0.01),
+    "switch_tol": lambda: mo.bimaml_flow(quadratic(), 0.1, 0.011),
+    "data": lambda: mo.bimaml_flow(quadratic(1), 0.1, 0.01),
+    "one number of the data": lambda: mo.bimaml_flow(quadratic(scale=1 + 1e-15), 0.1, 0.01),
+    "weights": lambda: mo.bimaml_flow(quadratic(weights=[0.5, 0.25, 0.25]), 0.1, 0.01),
+    "inner steps": lambda: mo.bimaml_flow(quadratic(), 0.1, 0.01, inner_steps=2),
+    "query": lambda: mo.bimaml_flow(quadratic(), 0.1, 0.01, query=quadratic(2)),
+    "rule": lambda: mo.bimaml_flow(quadratic(), 0.1, 0.01, rule="retest"),
+    "switch": lambda: mo.bimaml_flow(quadratic(), 0.1, switch="auto"),
+    "cost ratio": lambda: mo.bimaml_flow(quadratic(), 0.1, switch="auto", cost_ratio=2.0),
+    "logistic": lambda: mo.bimaml_flow(logistic(), 0.1, 0.01),
+    "l2": lambda: mo.bimaml_flow(logistic(0.2), 0.1, 0.01),
+    "loss": lambda: mo.bimaml_flow(logistic(loss="smooth_hinge"), 0.1, 0.01),
+    "other loss": lambda: mo.bimaml_flow(logistic(loss="smooth_squared_hinge"), 0.1, 0.01),
+    "symbolic": lambda: mo.bimaml_flow(symbolic(), 0.1, 0.01),
+    "formula": lambda: mo.bimaml_flow(symbolic("a*x**2 + y**2 + cos(y)"), 0.1, 0.01),
+    "parameter": lambda: mo.bimaml_flow(symbolic(a=(1.0, 2.5)), 0.1, 0.01),
+}
+
+
+def test_identities_differ_where_flows_do_and_nowhere_else():
+    found = {name: build().identity for name, build in FLOWS.items()}
+    for one, other in itertools.combinations(found, 2):
+        assert found[one] != found[other], (one, other)
+    again = {name: build().identity for name, build in FLOWS.items()}
+    assert found == again
+    assert None not in found.values()
+
+
+@pytest.mark.parametrize("name", [n for n in FLOWS if n not in ("quadratic", "rule")])
+def test_another_flow_of_the_same_name_and_size_is_refused(name):
+    run = mo.solve(FLOWS["quadratic"](), [3.0, -2.0], t_max=0.5)
+    with pytest.raises(ValueError, match="pass the same flow"):
+        mo.solve(FLOWS[name](), resume=run)
+
+
+def test_the_same_flow_built_again_goes_on_also_from_a_file(tmp_path):
+    run = mo.solve(FLOWS["logistic"](), [3.0, -2.0], t_max=0.5)
+    run.save(tmp_path / "run.npz")
+    rest = mo.solve(FLOWS["logistic"](), resume=Trajectory.load(tmp_path / "run.npz"), t_max=4.0)
+    whole = mo.solve(FLOWS["logistic"](), [3.0, -2.0], t_max=4.0)
+    np.testing.assert_allclose(rest.w, whole.w, atol=1e-6)
+    assert rest.identity == run.identity == whole.identity
+    with pytest.raises(ValueError, match=r"start anew with w0=run.w"):
+        mo.solve(FLOWS["l2"](), resume=Trajectory.load(tmp_path / "run.npz"))
+    assert mo.solve(FLOWS["l2"](), run.w, t_max=1.0).success  # as the message says
+
+
+def functions(alpha, scale=1.0):
+    tasks = mo.tasks.from_callables(
+        lambda i, w: 0.5 * scale * (i + 1) * w @ w,
+        lambda i, w: scale * (i + 1) * w,
+        hvps=lambda i, w, v: scale * (i + 1) * v,
+        n_tasks=2,
+        dim=2,
+    )
+    return mo.maml_flow(tasks, alpha)
+
+
+def test_python_functions_are_compared_by_what_they_return():
+    assert functions(0.1).identity is None
+    run = mo.solve(functions(0.1), [1.0, 2.0], t_max=0.5)
+    assert mo.solve(functions(0.1), resume=run).success
+    for other in (functions(0.2), functions(0.1, scale=1.001)):
+        with pytest.raises(ValueError, match="at whose end F was"):
+            mo.solve(other, resume=run)
+    blind = mo.solve(functions(0.1), [1.0, 2.0], t_max=0.5, diagnostics=False)
+    assert mo.solve(functions(0.1), resume=blind).success
+    field = mo.Flow([mo.Phase(CallableField(lambda w: -w, 2))], functions(0.1).objective)
+    assert field.identity is None
+
+
+@pytest.mark.parametrize("method", ["exact", "DOP853"])
+def test_the_continuous_solution_of_a_resumed_run_covers_both_parts(method):
+    flow, options = FLOWS["quadratic"](), {"method": method, "dense_output": True, "tol": 0}
+    first = mo.solve(flow, [3.0, -2.0], t_max=0.7, **options)
+    both = mo.solve(flow, resume=first, t_max=9.0, **options)
+    whole = mo.solve(flow, [3.0, -2.0], t_max=9.0, **options)
+    times = np.array([0.0, 0.3, 0.7, 0.8, 5.0, 9.0])
+    np.testing.assert_allclose(both.sol(times), whole.sol(times), atol=1e-8)
+    np.testing.assert_array_equal(both.sol(0.3), both.sol(times)[:, 1])
+    late = mo.solve(flow, resume=mo.solve(flow, [3.0, -2.0], t_max=0.7), t_max=9.0, **options)
+    np.testing.assert_allclose(late.sol(times[2:]), whole.sol(times[2:]), atol=1e-8)
+
+
+def test_a_flow_that_goes_on_where_the_algorithm_ended_says_so():
+    flow = FLOWS["quadratic"]()
+    steps = mo.euler(flow, [3.0, -2.0], 0.1, max_iter=10)
+    run = mo.solve(flow, resume=steps, t_max=2.0)
+    assert run.step_size == 0.1
+    assert run.method.startswith("Euler; then exact")
+    assert run.method.endswith("from t = 1 on")
+    assert steps.identity == run.identity
+
+
+def test_a_threshold_is_part_of_a_rule():
+    f = mo.ExpectedLoss(quadratic())
+    ends = [mo.Flow([mo.Phase(f, until=GradientNormBelow(f, tol))]) for tol in (0.1, 0.2)]
+    assert ends[0].identity != ends[1].identity

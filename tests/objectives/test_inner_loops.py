@@ -1,0 +1,160 @@
+"""One inner loop, two engines; aggregated once; nothing evaluated that is not needed."""
+
+import gc
+import pickle
+import weakref
+
+import numpy as np
+import pytest
+
+import maml_ode as mo
+from maml_ode.objectives import aggregation, quadratic_form
+from maml_ode.objectives.compiled_loop import CompiledLoop
+from maml_ode.objectives.inner_loop import InnerSteps
+from maml_ode.objectives.numpy_loop import NumpyLoop
+
+
+def wrapped(family, counts=None):
+    """The same losses as callables, which only Python can evaluate; counts what is asked."""
+
+    def counted(kind, function):
+        def call(i, *arguments):
+            if counts is not None:
+                counts[kind] = counts.get(kind, 0) + 1
+            return function(*arguments)[i]
+
+        return call
+
+    return mo.tasks.from_callables(
+        counted("losses", family.losses),
+        counted("gradients", family.gradients),
+        counted("hessians", family.hessians),
+        hvps=counted("hvps", family.hvps),
+        thirds=counted("thirds", family.third),
+        third_vectors=counted("third_vectors", family.third_vectors),
+        n_tasks=family.n_tasks,
+        dim=family.dim,
+        weights=family.weights,
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+@pytest.mark.parametrize("two_families", [False, True])
+def test_the_engines_agree(make_logistic, count, two_families):
+    tasks = make_logistic()
+    query = make_logistic(seed=1) if two_families and count else tasks
+    compiled = InnerSteps(tasks, query, 0.3, count).loop
+    slow = wrapped(tasks)
+    numpy = InnerSteps(slow, wrapped(query) if query is not tasks else slow, 0.3, count).loop
+    assert isinstance(compiled, CompiledLoop)
+    assert isinstance(numpy, NumpyLoop)
+    rng = np.random.default_rng(0)
+    w, v = rng.normal(size=3), rng.normal(size=3)
+    for name in ("value", "gradient", "hessian", "first_order_gradient", "reptile_gradient"):
+        np.testing.assert_allclose(getattr(compiled, name)(w), getattr(numpy, name)(w), atol=1e-14)
+    np.testing.assert_allclose(compiled.hvp(w, v), numpy.hvp(w, v), atol=1e-14)
+    np.testing.assert_allclose(compiled.hvp(w, v), compiled.hessian(w) @ v, atol=1e-14)
+    np.testing.assert_allclose(
+        compiled.adapt(w), np.broadcast_to(numpy.adapt(w), (3, 3)), atol=1e-14
+    )
+    for ours, theirs in zip(
+        compiled.first_order_jacobians(w), numpy.first_order_jacobians(w), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-14)
+
+
+def test_a_mixture_of_families_runs_in_numpy(make_logistic):
+    tasks = make_logistic()
+    mixed = mo.MAMLLoss(tasks, 0.3, query=wrapped(tasks))
+    assert isinstance(mixed._inner.loop, NumpyLoop)
+    assert mixed.native_handle() is None
+    w = np.array([0.1, -0.2, 0.3])
+    np.testing.assert_allclose(mixed.gradient(w), mo.MAMLLoss(tasks, 0.3).gradient(w), atol=1e-14)
+
+
+def test_no_inner_steps_are_the_expected_loss(make_logistic):
+    from maml_ode.compiled.fields import evaluate
+
+    tasks, w, v = make_logistic(), np.array([0.1, -0.2, 0.3]), np.array([1.0, 2.0, -1.0])
+    f, p = mo.ExpectedLoss(tasks), tasks.weights
+    assert f.value(w) == pytest.approx(p @ tasks.losses(w), rel=1e-15)
+    np.testing.assert_allclose(f.gradient(w), p @ tasks.gradients(w), rtol=1e-14)
+    np.testing.assert_allclose(f.hvp(w, v), p @ tasks.hvps(w, v), rtol=1e-14)
+    np.testing.assert_allclose(f.hessian(w), np.tensordot(p, tasks.hessians(w), 1), rtol=1e-14)
+    out = np.empty(3)
+    evaluate(f.native_handle(), w, out)
+    np.testing.assert_array_equal(out, -f.gradient(w))
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_costs_are_what_an_outside_counter_sees(make_logistic, steps):
+    counts = {}
+    tasks = wrapped(make_logistic(), counts)
+    objective = mo.MAMLLoss(tasks, 0.3, steps) if steps else mo.ExpectedLoss(tasks)
+    w, v = np.zeros(3), np.ones(3)
+    calls = {
+        "value": lambda: objective.value(w),
+        "gradient": lambda: objective.gradient(w),
+        "hvp": lambda: objective.hvp(w, v),
+        "hessian": lambda: objective.hessian(w),
+    }
+    for name, call in calls.items():
+        counts.clear()
+        call()
+        cost = getattr(objective, f"{name}_cost").to_dict()
+        seen = {kind: n / tasks.n_tasks for kind, n in counts.items()}
+        assert seen == {kind: n for kind, n in cost.items() if n}, name
+
+
+def test_a_quadratic_is_aggregated_once(monkeypatch):
+    calls = []
+    original = quadratic_form.maml_quadratic_form
+    monkeypatch.setattr(
+        aggregation, "maml_quadratic_form", lambda *a: calls.append(a) or original(*a)
+    )
+    tasks = mo.tasks.Quadratic([np.eye(2), 2 * np.eye(2)], np.ones((2, 2)))
+    flow = mo.maml_flow(tasks, 0.1)
+    for _ in range(3):
+        mo.solve(flow, [1.0, 2.0], tol=1e-3)
+        mo.solve(mo.maml_flow(tasks, 0.1), [1.0, 2.0], tol=1e-3)
+    assert len(calls) == 2  # f and F
+    forms = [mo.MAMLLoss(tasks, a, k).quadratic_form for a in (0.1, 0.2) for k in (1, 2)]
+    assert len({id(form) for form in forms}) == 4
+    assert mo.MAMLLoss(tasks, 0.1).quadratic_form is not mo.ExpectedLoss(tasks).quadratic_form
+    other = mo.tasks.Quadratic([np.eye(2), np.eye(2)], np.ones((2, 2)))
+    assert mo.MAMLLoss(tasks, 0.1, query=other).quadratic_form is not forms[0]
+
+
+def test_forms_are_forgotten_with_their_family_and_few_are_kept():
+    tasks = mo.tasks.LinearRegression([[[1.0, 2.0], [3.0, 4.0]]], [[1.0, 2.0]])
+    forms = [weakref.ref(mo.MAMLLoss(tasks, a).quadratic_form) for a in np.linspace(0, 0.1, 20)]
+    gc.collect()
+    assert 0 < sum(form() is not None for form in forms) <= 4
+    forms[-1]().spectrum  # noqa: B018  the data are read; still nothing holds the family
+    family = weakref.ref(tasks)
+    del tasks
+    gc.collect()
+    assert family() is None
+    assert all(form() is None for form in forms)
+
+
+def test_objectives_and_fields_travel_without_what_follows_from_their_data():
+    rng = np.random.default_rng(0)
+    tasks = mo.tasks.LinearRegression(rng.normal(size=(2, 5, 40)), rng.normal(size=(2, 5)))
+    F = mo.MAMLLoss(tasks, 0.01)
+    field = mo.gradient_flow(F).phases[0].field
+    w = rng.normal(size=40)
+    before = F.gradient(w), field.affine.spectrum.values
+    assert len(pickle.dumps(field)) < 3 * len(pickle.dumps(tasks)) + 1000
+    again, twin = pickle.loads(pickle.dumps((F, field)))
+    np.testing.assert_array_equal(again.gradient(w), before[0])
+    np.testing.assert_array_equal(twin.affine.spectrum.values, before[1])
+    assert twin.affine.source is not None
+
+
+def test_the_old_doors_are_open():
+    from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
+
+    assert mo.objectives.MAMLLoss is MAMLLoss is mo.MAMLLoss
+    assert mo.objectives.ExpectedLoss is ExpectedLoss is mo.ExpectedLoss
+    assert issubclass(MAMLLoss, Objective)
