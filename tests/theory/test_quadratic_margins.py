@@ -253,7 +253,7 @@ def test_constants_of_two_quadratics():
     assert vague.nu.status is Status.BOUND
     assert vague.L_f.status is Status.EXACT
     lost = mo.theory.constants(
-        mo.tasks.Quadratic([np.diag([1e-15, 1.0]), np.diag([3e-15, 1.0])], np.ones((2, 2)))
+        mo.tasks.Quadratic([np.diag([7e-15, 7.0]), np.diag([21e-15, 7.0])], np.ones((2, 2)))
     )
     assert lost.nu == pytest.approx(0.5 * (lost.L - lost.mu) / lost.mu_f)
 
