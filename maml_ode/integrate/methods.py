@@ -15,8 +15,9 @@ from maml_ode._validation import Array, shown, unknown_name
 from maml_ode.flows import Flow
 from maml_ode.integrate.exact import why_not_exact
 from maml_ode.integrate.solvers import METHODS
-from maml_ode.integrate.stiffness import DENSE_LIMIT, largest_rate
+from maml_ode.integrate.stiffness import largest_rate
 from maml_ode.integrate.tally import Tally
+from maml_ode.sizes import MATRIX_ON_A_PATH
 
 __all__ = [
     "SCIPY_METHODS",
@@ -175,7 +176,7 @@ def choose(
 
 def stiff_method(flow: Flow) -> str:
     """Return the method for stiff flows: implicit where d x d matrices are cheap, else RKC2."""
-    small = flow.dim <= DENSE_LIMIT and all(phase.field.has_jacobian for phase in flow.phases)
+    small = flow.dim <= MATRIX_ON_A_PATH and all(phase.field.has_jacobian for phase in flow.phases)
     return "Rodas5P" if small else "RKC2"
 
 

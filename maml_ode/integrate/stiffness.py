@@ -8,11 +8,10 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from maml_ode._validation import Array
 from maml_ode.flows.fields import VectorField
 from maml_ode.integrate.tally import Tally
+from maml_ode.sizes import MATRIX_ON_A_PATH
 
-__all__ = ["DENSE_LIMIT", "largest_rate", "spectral_radius"]
+__all__ = ["largest_rate", "spectral_radius"]
 
-# Up to this dimension one dense symmetric eigenvalue problem costs less than the products of a Lanczos run.
-DENSE_LIMIT = 200
 LANCZOS_PRODUCTS = 30
 MARGIN = 1.05
 
@@ -40,7 +39,7 @@ def largest_rate(field: VectorField, w: Array, tally: Tally | None = None) -> fl
         return field.affine.largest_eigenvalue
     if not field.has_jacobian:
         return None
-    if field.dim <= DENSE_LIMIT:
+    if field.dim <= MATRIX_ON_A_PATH:
         spectrum = _dense_spectrum(field, w, tally)
         return None if spectrum is None else float(spectrum[-1])
     return _lanczos(field, w, tally)
@@ -49,7 +48,7 @@ def largest_rate(field: VectorField, w: Array, tally: Tally | None = None) -> fl
 def spectral_radius(field: VectorField, w: Array, tally: Tally) -> float:
     """Return the largest absolute eigenvalue of the symmetrised Jacobian, exactly, with a margin of 5 %.
 
-    For gradient fields with d <= `DENSE_LIMIT`. RKC2 takes its number of stages from it and asks again after
+    For gradient fields up to `maml_ode.sizes.MATRIX_ON_A_PATH`. RKC2 takes its stages from it and asks again after
     some steps, which is what the margin is for; 0 where the Jacobian is not finite.
     """
     spectrum = _dense_spectrum(field, w, tally)
