@@ -8,7 +8,7 @@ from mpmath import mp
 
 import maml_ode as mo
 from maml_ode.flows import GradientNormBelow
-from maml_ode.integrate.exact import ExactPhase, ExactSolution, why_not_exact
+from maml_ode.integrate.exact import ExactPhase, why_not_exact
 from maml_ode.objectives.affine_field import AffineField
 
 
@@ -172,12 +172,14 @@ def test_sample_times_show_the_transient_of_what_moves():
 
 
 def test_a_solution_of_two_phases_at_any_time():
-    first = phase_of([[1.0]], [1.0])
-    second = phase_of([[2.0]], [math.exp(-1.0)], start=1.0)
-    sol = ExactSolution([first, second], 3.0)
-    assert (sol.t_min, sol.t_max) == (0.0, 3.0)
-    np.testing.assert_allclose(sol([0.5, 1.0, 2.0])[0], np.exp([-0.5, -1.0, -3.0]), rtol=1e-14)
-    assert sol(2.0).shape == (1,)
+    """exp(-t) until the gradient's norm is exp(-1), at t = 1, then exp(1 - 2 t)."""
+    first, second = (mo.ExpectedLoss(mo.tasks.Quadratic([[[s]]], [[0.0]])) for s in (1.0, 2.0))
+    until = GradientNormBelow(first, math.exp(-1.0))
+    flow = mo.Flow([mo.Phase(first, until=until), mo.Phase(second)])
+    run = mo.solve(flow, [1.0], tol=0, t_max=3.0, method="exact", dense_output=True)
+    assert (run.sol.t_min, run.sol.t_max) == (0.0, 3.0)
+    np.testing.assert_allclose(run.sol([0.5, 1.0, 2.0])[0], np.exp([-0.5, -1.0, -3.0]), rtol=1e-14)
+    assert run.sol(2.0).shape == (1,)
 
 
 def test_why_a_flow_has_no_closed_form(make_quadratic):
