@@ -310,6 +310,7 @@ def test_what_ends_the_last_phase_is_named_alike_by_all(quadratic):
     for run in runs:
         assert run.stop is mo.StopReason.SWITCHED
         assert run.switch_times == pytest.approx(runs[0].switch_times, abs=0.02)
+        assert set(run.phase) == {run.final_phase} == {0}
 
 
 def test_a_first_step_longer_than_what_is_left_is_cut(quadratic):
