@@ -33,6 +33,8 @@ def test_a_rise_is_one_of_more_than_8_units_in_the_last_place():
     assert {0, 1, 2, 3} <= seen
     assert count_rises(np.array([1.0])) == count_rises(np.array([])) == (0, 0.0)
     assert count_rises(np.array([0.0, 0.0, 0.0])) == (0, 0.0)
+    # A run that has fallen far is held to the size at which it is now.
+    assert count_rises(np.array([1e10, 1.0, 1.0 + 2.0**-40])) == (1, 2.0**-40)
 
 
 def test_diverging_values_are_counted_without_a_warning():
