@@ -196,6 +196,20 @@ def test_a_phase_at_rest_is_named_or_waits_for_a_rule_of_time(method, t_max):
     assert timed.switch_times == pytest.approx([400.0], rel=1e-12)
 
 
+def test_a_phase_that_waits_at_rest_has_its_state_at_every_time():
+    """w' = 1 - w has come to 1 long before t = 400, when w' = -(1 - w) + 1e-3 begins."""
+    phases = [
+        mo.Phase(field(lambda w: 1 - w), until=lambda t, w: 400.0 - t),
+        mo.Phase(field(lambda w: w - 1 + 1e-3)),
+    ]
+    asked = np.array([0.0, 100.0, 399.0, 400.5, 401.0])
+    options = {"t_max": 401.0, "tol": 1e-9, "dense_output": True}
+    run = mo.solve(mo.Flow(phases, JUDGE), [3.0], t_eval=asked, **options)
+    expected = [3.0, 1.0, 1.0, 1 + 1e-3 * np.expm1(0.5), 1 + 1e-3 * np.expm1(1.0)]
+    np.testing.assert_allclose(run.y[0], expected, atol=1e-7)
+    np.testing.assert_allclose(run.sol([250.0, 399.9])[0], 1.0, atol=1e-7)
+
+
 def test_circles_end_where_they_make_no_progress():
     """Two phases that push at w = 0, each until the other's side; and one that goes on for 302 switches."""
     towards = [

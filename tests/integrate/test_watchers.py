@@ -122,7 +122,7 @@ def test_stationarity_is_a_norm_at_or_below_tol():
 
 
 def test_what_is_not_finite_is_refused_and_the_steps_are_shortened():
-    """A guess of the first step, 1e-8 |w|/|v|, then a thousandth; after steps, bounds of 10, 1, ... of the last."""
+    """A guess of the first step, 1e-8 |w|/|v|, then a thousandth; bounds of 10, 1, ... of the last step."""
     watch = FiniteWatch(1.0, np.array([3.0, 4.0]), 2.0)
     assert watch.look(step_to(1.5, [np.inf, 1.0], [1.0, 1.0])).keep is False
     finding = watch.look(step_to(1.5, [1.0, 1.0], [np.nan, 1.0]))
