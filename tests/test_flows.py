@@ -29,8 +29,9 @@ def test_jacobians_are_the_derivatives_of_the_fields(fields):
         w = np.linspace(-1, 1, field.dim)
         jacobian = field.jacobian(w)
         np.testing.assert_allclose(jacobian, numerical_jacobian(field, w), atol=1e-8)
-        v = np.linspace(1, 2, field.dim)
-        np.testing.assert_allclose(field.jacobian_vector(w, v), jacobian @ v, atol=1e-12)
+        v, h = np.linspace(1, 2, field.dim), 1e-6
+        along = (field(w + h * v) - field(w - h * v)) / (2 * h)
+        np.testing.assert_allclose(field.jacobian_vector(w, v), along, atol=1e-8)
 
 
 def test_affine_fields_equal_the_compiled_loops(quadratic):

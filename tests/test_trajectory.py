@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
+from maml_ode.stop import Stop
 
 
 @pytest.fixture(params=["exact", "DOP853", "euler"])
@@ -110,6 +111,8 @@ def test_counts_add_up_and_weigh():
     one = mo.Counts(gradients=2, hvps=1, diagnostics=mo.Counts(losses=3))
     two = one + one * 2 + mo.Counts(steps=4)
     assert (two.gradients, two.hvps, two.steps) == (6, 3, 4)
+    assert two.diagnostics == mo.Counts(losses=6)
+    assert (mo.Counts() + one).diagnostics == (one + mo.Counts()).diagnostics == one.diagnostics
     assert two.gradient_equivalents() == 9
     assert two.gradient_equivalents(hvp=2.0) == 12
     assert mo.Counts.from_dict(two.to_dict()) == two
@@ -117,3 +120,13 @@ def test_counts_add_up_and_weigh():
         mo.Counts(hessians=1).gradient_equivalents()
     assert mo.Counts(hessians=1, thirds=1).gradient_equivalents(hessian=10) == 20
     assert mo.Counts(hvps=3, third_vectors=1).gradient_equivalents(hvp=2) == 8
+
+
+def test_status_is_scipys_code_and_the_message_is_one_sentence():
+    """-1 for what nobody asked for, 0 for a horizon or number of steps, 1 for a rule."""
+    for reason in mo.StopReason:
+        counted = reason in (mo.StopReason.HORIZON, mo.StopReason.STEP_LIMIT)
+        assert Stop(reason).status == -1
+        assert Stop(reason, asked_for=True).status == (0 if counted else 1)
+        assert Stop(reason).message == reason.value
+        assert Stop(reason, "At t = 1.").message == f"{reason.value} At t = 1."

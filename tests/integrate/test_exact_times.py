@@ -171,6 +171,17 @@ def test_sample_times_show_the_transient_of_what_moves():
     assert np.count_nonzero(moving - 3.0 < 1e-3) > 30
 
 
+def test_a_solution_of_two_phases_at_any_time():
+    """exp(-t) until the gradient's norm is exp(-1), at t = 1, then exp(1 - 2 t)."""
+    first, second = (mo.ExpectedLoss(mo.tasks.Quadratic([[[s]]], [[0.0]])) for s in (1.0, 2.0))
+    until = GradientNormBelow(first, math.exp(-1.0))
+    flow = mo.Flow([mo.Phase(first, until=until), mo.Phase(second)])
+    run = mo.solve(flow, [1.0], tol=0, t_max=3.0, method="exact", dense_output=True)
+    assert (run.sol.t_min, run.sol.t_max) == (0.0, 3.0)
+    np.testing.assert_allclose(run.sol([0.5, 1.0, 2.0])[0], np.exp([-0.5, -1.0, -3.0]), rtol=1e-14)
+    assert run.sol(2.0).shape == (1,)
+
+
 def test_why_a_flow_has_no_closed_form(make_quadratic):
     f, F = mo.ExpectedLoss(make_quadratic()), mo.MAMLLoss(make_quadratic(), 0.1)
     rule = GradientNormBelow(f, 0.1)

@@ -196,6 +196,63 @@ def test_a_phase_at_rest_is_named_or_waits_for_a_rule_of_time(method, t_max):
     assert timed.switch_times == pytest.approx([400.0], rel=1e-12)
 
 
+def test_a_phase_that_waits_at_rest_has_its_state_at_every_time():
+    """w' = 1 - w has come to 1 long before t = 400, when w' = -(1 - w) + 1e-3 begins."""
+    phases = [
+        mo.Phase(field(lambda w: 1 - w), until=lambda t, w: 400.0 - t),
+        mo.Phase(field(lambda w: w - 1 + 1e-3)),
+    ]
+    asked = np.array([0.0, 100.0, 399.0, 400.5, 401.0])
+    options = {"t_max": 401.0, "tol": 1e-9, "dense_output": True}
+    run = mo.solve(mo.Flow(phases, JUDGE), [3.0], t_eval=asked, **options)
+    expected = [3.0, 1.0, 1.0, 1 + 1e-3 * np.expm1(0.5), 1 + 1e-3 * np.expm1(1.0)]
+    np.testing.assert_allclose(run.y[0], expected, atol=1e-7)
+    np.testing.assert_allclose(run.sol([250.0, 399.9])[0], 1.0, atol=1e-7)
+
+
+@pytest.mark.parametrize("rule", ["one_way", "retest", "as_printed"])
+def test_a_final_phase_at_rest_goes_on_to_its_horizon_without_a_tol(rule):
+    """From 3 to 1 while w > 1.5 and, under as_printed, from 0 to 1 while w < 1.5: the last phase rests there."""
+    phases = [mo.Phase(field(lambda w: 1 - w), until=lambda t, w: w[0] - 1.5)]
+    phases.append(mo.Phase(field(lambda w: 1 - w)))
+    start = 0.0 if rule == "as_printed" else 3.0
+    flow = mo.Flow(phases, JUDGE, rule)
+    run = mo.solve(flow, [start], t_max=1e5, tol=0, method="Radau")
+    assert (run.stop, run.final_time) == (mo.StopReason.HORIZON, 1e5)
+    assert run.w == pytest.approx([1.0])
+
+
+@pytest.mark.parametrize("verb", ["solve", "euler"])
+def test_a_last_phase_that_is_over_at_once_is_the_one_that_the_run_ends_in(verb):
+    first = mo.Phase(field(lambda w: -1 + 0 * w), until=lambda t, w: w[0] - 0.5)
+    last = mo.Phase(field(lambda w: -w), until=lambda t, w: w[0] - 0.75)
+    for phases, start, times in (([first, last], 1.0, [0.5, 0.5]), ([last], 0.5, [0.0])):
+        flow = mo.Flow(phases, JUDGE)
+        if verb == "solve":
+            run = mo.solve(flow, [start], t_max=3.0, tol=0)
+        else:
+            run = mo.euler(flow, [start], 0.125, max_iter=30)
+        assert run.stop is mo.StopReason.SWITCHED
+        np.testing.assert_allclose(run.switch_times, times)
+        assert run.phase[-1] == run.final_phase == len(phases) - 1
+        assert (run.t[-1], run.final_time) == pytest.approx((times[-1], times[-1]))
+
+
+@pytest.mark.parametrize("verb", ["solve", "euler"])
+@pytest.mark.parametrize("rule", ["retest", "as_printed"])
+def test_the_side_of_the_start_chooses_the_first_phase(rule, verb):
+    """With s = w - 1: retest begins in phase 0 where s > 0, in phase 1 where s <= 0; as_printed the other way."""
+    phases = [mo.Phase(field(lambda w: 0.0 * w), until=lambda t, w: w[0] - 1.0)]
+    flow = mo.Flow([*phases, mo.Phase(field(lambda w: 0.0 * w))], JUDGE, rule)
+    for start, above in ((1.5, True), (1.0, False), (0.5, False)):
+        if verb == "solve":
+            run = mo.solve(flow, [start], t_max=1.0, tol=0)
+        else:
+            run = mo.euler(flow, [start], 0.5, max_iter=2)
+        assert set(run.phase) == {int(above == (rule == "as_printed"))}
+        assert run.switch_times.size == 0
+
+
 def test_circles_end_where_they_make_no_progress():
     """Two phases that push at w = 0, each until the other's side; and one that goes on for 302 switches."""
     towards = [

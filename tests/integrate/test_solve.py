@@ -204,11 +204,11 @@ def test_wall_clock_limit_keeps_the_path():
     field = CallableField(slow, 1)
     objective = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
     flow = mo.Flow([mo.Phase(field)], objective)
-    run = mo.solve(flow, [1.0], tol=0, t_max=1e9, max_seconds=0.2, method="RK23")
+    run = mo.solve(flow, [1.0], tol=0, t_max=1e9, max_seconds=0.5, method="RK23")
     assert run.stop is mo.StopReason.TIME_LIMIT
     assert not run.success
     assert len(run) > 3
-    assert run.elapsed >= 0.18  # some of it is kept for the diagnostics
+    assert run.elapsed >= 0.45  # some of it is kept for the diagnostics
     assert run.nfev <= 2 + run.elapsed / 0.002  # it looked at the clock before every evaluation
 
 

@@ -124,16 +124,25 @@ def test_nfev_and_njev_equal_an_outside_counter(method):
         calls["jac"] += 1
         return np.array([[0, 1], [-4 * y[0] * y[1] - 1, 2 * (1 - y[0] ** 2)]])
 
-    options = [{}, {"jac": jac}] if "Rodas" in method else [{}]
-    for option in options:
+    class Counted(METHODS[method]):
+        def _difference_jacobian(self, h):
+            calls["jac"] += 1
+            before = calls["fun"]
+            jacobian = super()._difference_jacobian(h)
+            assert calls["fun"] == before + 2
+            return jacobian
+
+    implicit = "Rodas" in method
+    for option in [{}, {"jac": jac}] if implicit else [{}]:
         calls.update(fun=0, jac=0)
         run = solve_ivp(
-            fun, (0, 5), [1.0, 0.0], method=METHODS[method], dense_output=True,
+            fun, (0, 5), [1.0, 0.0], method=Counted, dense_output=True,
             events=lambda t, y: y[0], **option,
         )  # fmt: skip
         assert run.success
         assert run.nfev == calls["fun"]
-        assert run.njev == calls["jac"] if option else run.njev >= 0
+        assert run.njev == calls["jac"]
+        assert (run.njev > 0) == implicit
 
 
 @pytest.mark.parametrize("method", METHODS)

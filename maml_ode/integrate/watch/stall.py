@@ -15,7 +15,8 @@ __all__ = ["Hovering", "RestWatch", "StallWatch"]
 
 STALL_STEPS = 50
 STALL_FLOOR = 1e3
-# A norm this many times its lowest value does not hover: it grows, and what it fell to is forgotten.
+# A norm that stays so many times above its lowest value has grown, and what it fell to is forgotten. One that
+# comes back to it hovers: in few dimensions it passes close to 0 every now and then.
 GROWN = 10.0
 REST_STEPS = 10
 EPS = 2.0**-52
@@ -31,15 +32,16 @@ class Hovering:
     def __init__(self, tolerances: Tolerances) -> None:
         self._tolerances = tolerances
         self.best = math.inf
-        self._steps_since_best = 0
+        self._steps_since_best = self._steps_above = 0
 
     def sees(self, step: Step) -> bool:
         """Whether the norm hovers there after this step."""
-        if step.norm < self.best or step.norm > GROWN * self.best:
-            self.best, self._steps_since_best = step.norm, 0
+        self._steps_above = self._steps_above + step.count if step.norm > GROWN * self.best else 0
+        if step.norm < self.best or self._steps_above >= STALL_STEPS:
+            self.best, self._steps_since_best, self._steps_above = step.norm, 0, 0
             return False
         self._steps_since_best += step.count
-        if self._steps_since_best < STALL_STEPS:
+        if self._steps_above or self._steps_since_best < STALL_STEPS:
             return False
         moved = vector_norm(step.w - step.w_old)
         curvature = vector_norm(step.value - step.value_old) / moved if moved > 0 else 0.0

@@ -1,0 +1,193 @@
+"""The watchers, each by itself: what they find in steps made by hand, and the plans that they mend."""
+
+import math
+
+import numpy as np
+import pytest
+
+import maml_ode as mo
+from maml_ode.fields import CallableField
+from maml_ode.integrate.evaluation import FieldEvaluator
+from maml_ode.integrate.methods import resolve
+from maml_ode.integrate.plan import Plan, Tolerances
+from maml_ode.integrate.tally import Tally
+from maml_ode.integrate.watch.energy import EnergyWatch
+from maml_ode.integrate.watch.finding import Step
+from maml_ode.integrate.watch.finite import FiniteWatch
+from maml_ode.integrate.watch.stall import Hovering, RestWatch, StallWatch
+from maml_ode.integrate.watch.stationarity import StationarityWatch
+from maml_ode.integrate.watch.stiffness import StiffnessWatch
+
+OURS = Tolerances(1e-6, 1e-8, False, False)
+
+
+def plan_of(method="RK45", tolerances=OURS, **more):
+    return Plan(resolve(method), tolerances, t_max=math.inf, max_steps=1000, **more)
+
+
+def step_to(t, w, value, t_old=0.0, w_old=(0.0,), value_old=(0.0,), count=1):
+    arrays = [np.asarray(x, float) for x in (w_old, value_old, w, value)]
+    norm = float(np.linalg.norm(arrays[3]))
+    return Step(
+        t_old, arrays[0], arrays[1], t, arrays[2], arrays[3], norm, lambda: None, count
+    )  # fmt: skip
+
+
+def hovering_step(norm, count=1):
+    """Return a step of curvature 2 near w = 1, where OURS account for a norm of 2 (1e-8 + 1e-6)."""
+    return step_to(1.0, [1.0], [norm], 0.5, [1.0 + norm], [3 * norm], count)
+
+
+def test_a_norm_hovers_that_has_not_fallen_for_fifty_steps():
+    hovering = Hovering(OURS)
+    assert not any(hovering.sees(hovering_step(x)) for x in np.geomspace(1.0, 1e-6, 200))
+    seen = [hovering.sees(hovering_step(1e-6 * (1 + k % 7))) for k in range(60)]
+    assert seen == [False] * 49 + [True] * 11
+    assert hovering.best == 1e-6
+    batches = Hovering(OURS)
+    assert not batches.sees(hovering_step(1e-6))
+    assert [batches.sees(hovering_step(2e-6, count=25)) for _ in range(3)] == [False, True, True]
+
+
+def test_a_norm_far_above_the_tolerances_does_not_hover():
+    """The floor is 1,000 times what the tolerances account for: 2.02e-3 here."""
+    for size, found in ((1.9e-3, True), (2.1e-3, False)):
+        hovering = Hovering(OURS)
+        assert [hovering.sees(hovering_step(size)) for _ in range(60)][-1] == found
+    still = Hovering(OURS)
+    assert [still.sees(step_to(1.0, [1.0], [9.0], 0.5, [1.0])) for _ in range(60)][-1]
+
+
+def test_growth_is_forgotten_and_dips_are_not():
+    grows = Hovering(OURS)
+    assert not any(grows.sees(hovering_step(1e-9 * 1.5**k)) for k in range(60))
+    # It stays 40 times above: after fifty steps that is its level, and after fifty more it hovers there.
+    grown = Hovering(OURS)
+    grown.sees(hovering_step(1e-9))
+    seen = [grown.sees(hovering_step(4e-8)) for _ in range(100)]
+    assert seen == [False] * 99 + [True]
+    assert grown.best == 4e-8
+    rng = np.random.default_rng(0)
+    dips = Hovering(OURS)
+    assert any(dips.sees(hovering_step(1e-7 * rng.random())) for _ in range(1000))
+
+
+def test_a_stall_lowers_what_is_ours_or_is_named_or_waits():
+    def found(tolerances, patient):
+        watch = StallWatch(plan_of(tolerances=tolerances), 1e-9, patient)
+        findings = [watch.look(hovering_step(1e-6)) for _ in range(51)]
+        assert findings[:50] == [None] * 50
+        return findings[50]
+
+    for patient in (True, False):
+        finding = found(OURS, patient)
+        better = finding.remedy(plan_of("DOP853", max_step=0.5))
+        assert (better.tolerances.rtol, better.tolerances.atol) == pytest.approx((1e-8, 1e-10))
+        assert (better.method, better.max_step) == (resolve("DOP853"), 0.5)
+    fixed = Tolerances(1e-6, 1e-8, True, True)
+    assert found(fixed, True) is None
+    finding = found(fixed, False)
+    assert finding.remedy is None
+    assert finding.stop.reason is mo.StopReason.TOLERANCE_OUT_OF_REACH
+    assert "hovers near 1e-06, above the wanted 1e-09" in finding.stop.message
+    assert not finding.stop.asked_for
+
+
+def test_at_rest_is_a_field_of_zero_or_a_state_that_ten_longer_steps_leave():
+    assert RestWatch(plan_of()).look(step_to(1.0, [1.0], [0.0])) is not None
+
+    def first(lengths, moves=()):
+        watch, t = RestWatch(plan_of()), 0.0
+        for k, length in enumerate(lengths):
+            w_old = [1.0 + (2e-15 if k in moves else 2e-16)]
+            if watch.look(step_to(t + length, [1.0], [1e-3], t, w_old)) is not None:
+                return k
+            t += length
+        return None
+
+    assert first([1.0] * 9 + [1.9, 2.0, 2.5]) == 10
+    assert first([1.0] * 30) is None
+    assert first(1.2 ** np.arange(30)) == 9
+    assert first(1.2 ** np.arange(30), moves=[4]) == 14
+
+
+def test_stationarity_is_a_norm_at_or_below_tol():
+    for norm, found in ((1e-3, True), (1.01e-3, False), (np.nan, False)):
+        finding = StationarityWatch(1e-3, True).look(step_to(2.0, [1.0], [norm]))
+        assert (finding is not None) == found
+    finding = StationarityWatch(1e-3, True).look(step_to(2.0, [1.0], [1e-4]))
+    assert finding.stop.asked_for
+    assert finding.stop.detail == "0.0001 <= tol = 0.001 at t = 2."
+    assert StationarityWatch(0.0, True).look(step_to(2.0, [1.0], [0.0])) is None
+
+
+def test_what_is_not_finite_is_refused_and_the_steps_are_shortened():
+    """A guess of the first step, 1e-8 |w|/|v|, then a thousandth; bounds of 10, 1, ... of the last step."""
+    watch = FiniteWatch(1.0, np.array([3.0, 4.0]), 2.0)
+    assert watch.look(step_to(1.5, [np.inf, 1.0], [1.0, 1.0])).keep is False
+    finding = watch.look(step_to(1.5, [1.0, 1.0], [np.nan, 1.0]))
+    assert finding.stop.reason is mo.StopReason.NON_FINITE
+    assert finding.stop.detail == "The field was not finite at t = 1.5."
+    plan, firsts = plan_of(), []
+    while (plan := finding.remedy(plan)) is not None:
+        firsts.append(plan.first_step)
+        assert plan.max_step is None
+    np.testing.assert_allclose(firsts, [2.5e-8, 2.5e-11, 2.5e-14])
+    assert finding.remedy(plan_of(options={"first_step": 1.0})) is None
+    zero = FiniteWatch(0.0, np.zeros(2), 2.0).failed("x").remedy(plan_of())
+    assert zero.first_step == pytest.approx(0.5e-8)
+
+    assert watch.look(step_to(1.75, [1.0, 1.0], [1.0, 1.0], 1.5)) is None
+    plan, bounds = plan_of(), []
+    while (plan := watch.failed("x").remedy(plan)) is not None:
+        bounds.append(plan.max_step)
+        assert plan.first_step == pytest.approx(0.1 * plan.max_step)
+    np.testing.assert_allclose(bounds, [2.5, 0.25, 2.5e-2, 2.5e-3, 2.5e-4])
+    given = watch.failed("x").remedy(plan_of(options={"max_step": 0.01}))
+    assert given.max_step == pytest.approx(1e-3)
+    assert given.step_options == {"max_step": given.max_step, "first_step": given.first_step}
+    same = watch.look(step_to(2.0, [1.0, 1.0], [1.0, 1.0], 2.0))
+    assert (same.stop.reason, same.keep) == (mo.StopReason.STEP_TOO_SMALL, True)
+
+
+@pytest.mark.parametrize(("rate", "stiff"), [(2.55, True), (2.45, False)])
+def test_steps_that_keep_to_the_stability_limit_are_seen_after_fifty(rate, stiff):
+    """Steps of length 1 on w' = -rate w: RK45's limit is taken as 2.5."""
+    field = mo.gradient_flow(
+        mo.ExpectedLoss(mo.tasks.from_callables(
+            lambda i, w: 0.5 * rate * float(w @ w), lambda i, w: rate * w,
+            lambda i, w: rate * np.eye(1), n_tasks=1, dim=1,
+        ))
+    ).legs[0].field  # fmt: skip
+    tally = Tally()
+    plan = plan_of("RK45", stiff_method=resolve("Rodas5P"), first_step=0.5, note="RK45")
+    watch = StiffnessWatch(FieldEvaluator(field, tally), plan, 10.0)
+    findings = [watch.look(step_to(11.0 + k, [1.0], [1.0], 10.0 + k)) for k in range(50)]
+    assert findings[:49] == [None] * 49
+    assert (findings[49] is not None) == stiff
+    assert tally.njev == 1
+    if stiff:
+        better = findings[49].remedy(plan)
+        assert (better.method, better.stiff_method) == (resolve("Rodas5P"), None)
+        assert better.first_step is None
+        assert better.note.startswith("RK45; Rodas5P from t = 60 on")
+        assert f"lambda_max = {rate:.3g}" in better.note
+        assert findings[49].remedy(better) is None
+    bare = StiffnessWatch(FieldEvaluator(CallableField(lambda w: -w, 1), tally), plan, 0.0)
+    assert bare.look(step_to(100.0, [1.0], [1.0], count=100)) is None
+
+
+def test_a_step_that_raises_the_objective_is_refused_and_shortened():
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
+    tally = Tally()
+    watch = EnergyWatch(f, tally, np.array([1.0]))
+    assert watch.look(step_to(0.5, [0.5], [0.5], 0.25, [1.0])) is None
+    finding = watch.look(step_to(1.5, [0.6], [0.6], 0.5, [0.5]))
+    assert (finding.keep, finding.stop.reason) == (False, mo.StopReason.STEP_TOO_SMALL)
+    assert finding.remedy(plan_of()).first_step == 0.25
+    assert tally.rejected == 1
+    assert tally.total(None).losses == 3
+    assert watch.look(step_to(0.75, [0.4], [0.4], 0.5, [0.5])) is None
+    tiny = watch.look(step_to(1.0 + 2.0**-52, [0.6], [0.6], 1.0, [0.4]))
+    assert tiny.remedy(plan_of()) is None
+    assert tally.rejected == 1
