@@ -16,7 +16,7 @@ from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.rest import never_met, time_at_rest, waits_for_ever
 from maml_ode.integrate.segment import Segment
-from maml_ode.integrate.steppers.protocol import Stepper
+from maml_ode.integrate.steppers.protocol import Look, Stepper
 from maml_ode.integrate.tally import Abort, Tally
 from maml_ode.integrate.watch.crossing import CrossingWatch
 from maml_ode.integrate.watch.energy import EnergyWatch
@@ -153,7 +153,7 @@ class Driver:
         record = self.record
         began = record.t, np.array(record.w)
         while True:
-            finding = self._run(segment, plan)
+            finding = self.stepper.run(segment, plan, self._eyes(segment, plan))
             if finding.crossing is not None:
                 self.stepper.land(segment, plan, finding.crossing)
                 return None
@@ -169,8 +169,8 @@ class Driver:
             plan = self.plan = better
             record.method_note = plan.note
 
-    def _run(self, segment: Segment, plan: Plan) -> Finding:
-        """Let the stepper advance the phase under the eyes of the watchers."""
+    def _eyes(self, segment: Segment, plan: Plan) -> Look:
+        """Return what looks at every batch of steps that the stepper accepts, and records it."""
         judges, watchers = self._watchers(segment, plan)
         record, tally = self.record, self.tally
 
@@ -191,7 +191,7 @@ class Driver:
                     return finding
             return self._limits(segment, plan, step)
 
-        return self.stepper.run(segment, plan, look)
+        return look
 
     def _watchers(self, segment: Segment, plan: Plan) -> tuple[list[Watcher], list[Watcher]]:
         """Return those that may refuse a step, and those that look at what is recorded."""

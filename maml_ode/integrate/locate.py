@@ -18,7 +18,7 @@ __all__ = ["Landing", "locate"]
 RELATIVE_ACCURACY = 1e-13
 MOST_CORRECTIONS = 8
 # A rule whose value at the landing is still this large, as a share of what it was, jumps there.
-JUMP = 1e-6
+JUMP = 1e-2
 EPS = float(np.finfo(float).eps)
 
 
@@ -58,10 +58,11 @@ def locate(crossing: Crossing, rule: RuleEvaluator, restep: Restep) -> Landing:
     if crossing.high <= crossing.t_old or dense is None:
         return Landing(crossing.t_old, crossing.w_old, [], [])
     low, high = crossing.low, crossing.high
+    # In this order, so that the search that follows finds the value at ``low`` still known.
+    at_high = rule(high, np.asarray(dense(high)))
     at_low = rule(low, _state(crossing, dense, low))
     if rule.is_met(at_low):
         return restep(low) if low > crossing.t_old else Landing(low, crossing.w_old, [], [])
-    at_high = rule(high, np.asarray(dense(high)))
     if at_high < 0 < at_low and np.isfinite(at_high) and np.isfinite(at_low):
         landing = _by_secant(crossing, dense, rule, restep, at_low)
         if landing is not None:

@@ -8,7 +8,7 @@ from mpmath import mp
 
 import maml_ode as mo
 from maml_ode.flows import GradientNormBelow
-from maml_ode.integrate.exact import ExactPhase, ExactSolution, why_not_exact
+from maml_ode.integrate.exact import ExactPhase, why_not_exact
 from maml_ode.objectives.affine_field import AffineField
 
 
@@ -169,15 +169,6 @@ def test_sample_times_show_the_transient_of_what_moves():
     assert moving[0] == 3.0
     assert moving[-1] == 13.0
     assert np.count_nonzero(moving - 3.0 < 1e-3) > 30
-
-
-def test_a_solution_of_two_phases_at_any_time():
-    first = phase_of([[1.0]], [1.0])
-    second = phase_of([[2.0]], [math.exp(-1.0)], start=1.0)
-    sol = ExactSolution([first, second], 3.0)
-    assert (sol.t_min, sol.t_max) == (0.0, 3.0)
-    np.testing.assert_allclose(sol([0.5, 1.0, 2.0])[0], np.exp([-0.5, -1.0, -3.0]), rtol=1e-14)
-    assert sol(2.0).shape == (1,)
 
 
 def test_why_a_flow_has_no_closed_form(make_quadratic):
