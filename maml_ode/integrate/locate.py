@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 
 from maml_ode._validation import Array
 from maml_ode.integrate.evaluation import RuleEvaluator
+from maml_ode.integrate.roots import brent
 from maml_ode.integrate.watch.finding import Crossing, Interpolant
 
 __all__ = ["Landing", "locate"]
@@ -79,16 +79,14 @@ def _by_secant(
 ) -> Landing | None:
     """Land on a rule that falls through 0; None if it turns out to jump."""
     low, high = crossing.low, crossing.high
-    first, search = brentq(
+    first, converged = brent(
         lambda t: rule(t, _state(crossing, dense, t)),
         low,
         high,
         xtol=4 * np.spacing(max(abs(low), abs(high))),
         rtol=4 * EPS,
-        full_output=True,
-        disp=False,
     )
-    if not search.converged:  # a rule that is very flat or jumps
+    if not converged:  # a rule that is very flat or jumps
         return None
     best = restep(first)
     value = rule(best.t, best.w)

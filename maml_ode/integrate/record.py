@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.integrate import OdeSolution
 
 from maml_ode._validation import Array
 from maml_ode.integrate.tally import Tally
@@ -140,6 +139,8 @@ class Record:
         """Return ``sol(t)``, or None if no pieces were kept."""
         if not self._pieces:
             return None
+        from scipy.integrate import OdeSolution
+
         times = [self._start, *(t for t, _ in self._pieces)]
         return OdeSolution(times, [piece for _, piece in self._pieces])  # type: ignore[no-any-return]
 

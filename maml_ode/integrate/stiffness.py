@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from maml_ode._validation import Array
 from maml_ode.flows.fields import VectorField
@@ -70,6 +69,8 @@ def _dense_spectrum(field: VectorField, w: Array, tally: Tally | None) -> Array 
 def _lanczos(field: VectorField, w: Array, tally: Tally | None) -> float | None:
     if field.descends is None:
         return None  # a Jacobian that is not symmetric is not for Lanczos
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
     cost = field.jvp_cost
 
     def product(v: Array) -> Array:
