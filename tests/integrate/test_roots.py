@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
@@ -30,6 +30,7 @@ def functions():
     )
 
 
+@settings(deadline=None)
 @given(functions(), numbers, numbers, st.sampled_from([1e-300, 1e-12, 1e-3]))
 def test_every_evaluation_is_scipys(function, low, high, xtol):
     rtol = 4 * np.finfo(float).eps

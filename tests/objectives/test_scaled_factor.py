@@ -1,13 +1,14 @@
 """The rank of a factor, decided without pivoting where it is plain."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import qr
 
 from maml_ode.objectives.scaled_factor import ScaledFactor
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     d=st.integers(1, 6),
