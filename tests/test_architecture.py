@@ -1,6 +1,7 @@
 """The house's layers: nothing imports what stands above it, and importing the package is light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import maml_ode
 
 ROOT = Path(maml_ode.__file__).parent
 PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
+README = PYPROJECT.with_name("README.md")
 
 # From the ground up; a module may import its own floor and those below.
 FLOORS = [
@@ -162,7 +164,7 @@ def test_modules_are_short():
 def test_a_driver_knows_no_method_and_watchers_no_driver():
     """The inside of integrate/, from the ground up."""
     floors = [
-        {"norms", "tally", "callback", "warnings", "times", "progress"},
+        {"norms", "roots", "tally", "callback", "warnings", "times", "progress"},
         {"evaluation", "stiffness", "exact"},
         {"solvers"},
         {"plan", "record", "segment", "methods"},
@@ -208,6 +210,16 @@ def modules_after(code):
 )
 def test_importing_stays_light(code):
     assert not modules_after(code) & set(HEAVY)
+
+
+def test_the_readmes_example_imports_what_it_shows_and_nothing_else(tmp_path):
+    example = re.search(r"```python\n(import maml_ode as mo\n.*?)```", README.read_text(), re.S)[1]
+    picture = str(tmp_path / "picture.png")
+    code = example.replace('"maml_flow.png"', repr(picture))
+    assert repr(picture) in code
+    assert modules_after(f"import matplotlib; matplotlib.use('Agg')\n{code}") & set(HEAVY) == {
+        "matplotlib"
+    }
 
 
 def test_every_public_name_resolves_and_is_documented():

@@ -183,7 +183,7 @@ class Driver:
                         tally.steps -= step.count
                     return finding
             piece = step.interpolant() if record.keeps_solution else None
-            record.append(step.t, step.w, segment.number)
+            record.append(step.t, step.w, segment.number, step.norm)
             record.keep(step.t, piece)
             for watcher in watchers:
                 finding = watcher.look(step)

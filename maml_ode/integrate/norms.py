@@ -6,7 +6,7 @@ import numpy as np
 
 from maml_ode._validation import Array
 
-__all__ = ["vector_norm"]
+__all__ = ["row_norms", "vector_norm"]
 
 # A threaded BLAS waits for its threads on long vectors, which costs more than the sum itself.
 LONG = 4096
@@ -22,3 +22,8 @@ def vector_norm(v: Array) -> float:
         if largest == 0.0 or not np.isfinite(largest):
             return largest if not np.isnan(square) else float("nan")
         return largest * float(np.linalg.norm(v / largest))
+
+
+def row_norms(rows: Array) -> Array:
+    """Return `vector_norm` of every row, shape (n,)."""
+    return np.array([vector_norm(row) for row in rows])

@@ -50,7 +50,9 @@ class ScipyStepper:
             label = segment.leg.field.label
             detail = f"The field {label} was not finite at the start of the phase, t = {t:.6g}."
             return Stop(StopReason.NON_FINITE, detail)
-        return stationary(vector_norm(value), segment.tol, t, segment.wanted)
+        norm = vector_norm(value)
+        self._record.know(norm)
+        return stationary(norm, segment.tol, t, segment.wanted)
 
     def run(self, segment: Segment, plan: Plan, look: Look) -> Finding:
         """Integrate until ``look`` finds something, the method gives up, or the horizon is reached."""
