@@ -16,6 +16,7 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 FLOORS = [
     {"_real_numbers"},
     {"_validation", "_lazy", "_files", "sizes"},
+    {"_norms"},
     {"_schema"},
     {"_archive"},
     # What runs long computations knows nothing of the paper: no floor below is a family or a flow.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._norms import vector_norm
 from maml_ode._validation import Array, evaluation_point, real_array, shown
 from maml_ode.counts import Counts
 from maml_ode.objectives.inner_loop import InnerSteps
@@ -109,7 +110,7 @@ class Objective(ABC):
             return form.values_and_gradient_norms(points)
         rows = [self._point(row) for row in points]
         values = np.array([self._value(row) for row in rows])
-        norms = np.array([np.linalg.norm(self._gradient(row)) for row in rows])
+        norms = np.array([vector_norm(self._gradient(row)) for row in rows])
         return values, norms
 
     def _point(self, w: npt.ArrayLike, name: str = "w") -> Array:
