@@ -18,6 +18,7 @@ README = PYPROJECT.with_name("README.md")
 FLOORS = [
     {"_real_numbers"},
     {"_validation", "_lazy", "_files", "sizes"},
+    {"_norms"},
     {"_schema"},
     {"_archive"},
     # What runs long computations knows nothing of the paper: no floor below is a family or a flow.

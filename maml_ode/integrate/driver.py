@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from maml_ode._norms import vector_norm
 from maml_ode.flows import Flow
 from maml_ode.flows.flow import Leg
 from maml_ode.flows.sliding import SlidingField
@@ -75,6 +76,8 @@ class Driver:
         self.follow_sliding = follow_sliding
         self.callback = callback
         self.progress = progress
+        # How large the state was where a phase began.
+        self._reach = 0.0
         self._segments = [self._segment(number, leg) for number, leg in enumerate(flow.legs)]
 
     def run(self, number: int | None = None) -> None:
@@ -152,6 +155,7 @@ class Driver:
         plan = self.plan.next_phase()
         record = self.record
         began = record.t, np.array(record.w)
+        self._reach = max(self._reach, vector_norm(began[1]))
         while True:
             finding = self.stepper.run(segment, plan, self._eyes(segment, plan))
             if finding.crossing is not None:
@@ -244,7 +248,8 @@ class Driver:
         if segment.rule is None:
             return False
         t, w = self.record.t, self.record.w
-        speed, cost = segment.leg.rule.speed(t, w, segment.evaluator(t, w))  # type: ignore[union-attr]
+        velocity = segment.evaluator(t, w)
+        speed, cost = segment.rule.rule.speed(t, w, velocity, self._reach)
         self.tally.add(cost)
         return speed < 0
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._norms import vector_norm
 from maml_ode._validation import Array, evaluation_point, real_array, shown
 from maml_ode.counts import Counts
 from maml_ode.objectives.inner_loop import InnerSteps
@@ -103,7 +104,7 @@ class Objective(ABC):
         form = self.quadratic_form
         if form is not None:
             return form.values_and_gradient_norms(rows)
-        norms = [np.linalg.norm(gradient) for gradient in self._inner.loop.gradients(rows)]
+        norms = [vector_norm(gradient) for gradient in self._inner.loop.gradients(rows)]
         return self._inner.loop.values(rows), np.array(norms)
 
     def values(self, points: npt.ArrayLike) -> Array:

@@ -17,6 +17,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from maml_ode._norms import row_norms
 from maml_ode._validation import Array
 from maml_ode.objectives.affine_field import AffineField, EigenField, of_residual
 from maml_ode.objectives.inner_maps import InnerMaps, curvature, slope
@@ -84,7 +85,7 @@ class QuadraticForm:
         with np.errstate(over="ignore", invalid="ignore"):
             product = points @ self.G
             values = np.einsum("nd,nd->n", points, 0.5 * product - self.c) + self.k
-            return values, np.linalg.norm(product - self.c, axis=1)
+            return values, row_norms(product - self.c)
 
 
 def maml_quadratic_form(
