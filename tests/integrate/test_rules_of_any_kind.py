@@ -93,6 +93,29 @@ def test_dips_and_touches_inside_a_step(method, speed):
         assert run.w == pytest.approx([place], abs=1e-5 if name == "fast" else 1e-7), name
 
 
+def test_a_function_is_looked_at_eight_times_a_step_and_more_often_where_it_turns():
+    """Steps of 1 along w' = 1: looks at ninths; three turns a step take looks at 36ths, 144ths and 576ths."""
+    for shape, parts in ((lambda x: 5 + x, 9), (lambda x: 5 + np.cos(10 * x), 576)):
+        looks = []
+
+        def rule(t, w, shape=shape, looks=looks):
+            looks.append(t)
+            return shape(w[0])
+
+        flow = until(rule, lambda w: 1.0 + 0 * w)
+        run = mo.solve(
+            flow, [0.0], t_max=3.0, tol=0, method="RK45", first_step=1.0, max_step=1.0,
+            diagnostics=False,
+        )  # fmt: skip
+        assert run.counts.steps == 3
+        inside = np.unique(np.round(looks, 9))
+        if parts == 9:
+            np.testing.assert_allclose(inside, np.arange(3 * 9 + 1) / 9, atol=1e-8)
+        else:
+            wanted = np.round(np.arange(3 * parts + 1) / parts, 9)
+            assert set(wanted) <= set(inside)
+
+
 @pytest.mark.parametrize("method", ["exact", "DOP853", "Tsit5", "Rodas5P"])
 @pytest.mark.parametrize("s", [1.0, 1e13, 1e100, 1e-100])
 def test_a_dip_of_the_phases_own_norm_in_any_units(method, s):
