@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from maml_ode.counts import Counts
 from maml_ode.flows import Flow
 from maml_ode.trajectory import Trajectory
 
@@ -15,11 +16,16 @@ __all__ = ["check_same_flow"]
 SAME = 1e-6
 
 
-def check_same_flow(flow: Flow, run: Trajectory) -> None:
+def check_same_flow(flow: Flow, run: Trajectory) -> Counts | None:
     """Refuse to go on with a run of another flow.
 
     Flows are compared by their identity; where a Python function is part of one, by F and ||grad F|| at the
     run's last state, if it has them.
+
+    Returns
+    -------
+    Counts or None
+        What that cost, if anything.
 
     Raises
     ------
@@ -37,10 +43,10 @@ def check_same_flow(flow: Flow, run: Trajectory) -> None:
                 f"resume holds a run of another flow of the name {flow.name!r}: its fields, rules, alpha, weights "
                 "or data differ; pass the same flow, or start anew with w0=run.w."
             )
-        return
+        return None
     at_end = run.t.size > 0 and run.t[-1] == run.final_time
     if not at_end or not math.isfinite(float(run.loss[-1])):
-        return
+        return None
     value = flow.objective.value(run.final_state)
     norm = float(np.linalg.norm(flow.objective.gradient(run.final_state)))
     for name, before, now in (("F", run.loss[-1], value), ("||grad F||", run.grad_norm[-1], norm)):
@@ -50,3 +56,4 @@ def check_same_flow(flow: Flow, run: Trajectory) -> None:
                 f"resume holds a run at whose end {name} was {float(before):.9g}, but for this flow it is "
                 f"{now:.9g} there; pass the same flow, or start anew with w0=run.w."
             )
+    return flow.objective.value_cost + flow.objective.gradient_cost

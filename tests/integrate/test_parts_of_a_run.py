@@ -36,6 +36,9 @@ def test_norms_of_any_size_and_length():
     for _ in range(400):
         v = rng.normal(size=rng.integers(1, 7)) * 10.0 ** rng.uniform(-300, 300)
         assert vector_norm(v) == pytest.approx(math.hypot(*v), rel=1e-14)
+        v = v * 10.0 ** rng.uniform(-300, 0, v.size) * rng.integers(0, 2, v.size)
+        assert vector_norm(v) == pytest.approx(math.hypot(*v), rel=1e-14)
+    assert vector_norm(np.array([0.0, 3e200, 4e200, 1e-300])) == pytest.approx(5e200, rel=1e-15)
     for size in (4095, 4096, 9000):
         v = rng.normal(size=size)
         assert vector_norm(v) == pytest.approx(math.hypot(*v), rel=1e-13)
@@ -306,3 +309,12 @@ def test_a_field_that_jumps_is_named_and_a_small_tol_refused():
     with pytest.raises(ValueError, match="a tol of at least"):
         check_smoothness(flow, 9e-4, math.inf)
     check_smoothness(mo.gradient_flow(quadratic(1.0)), 1e-9, math.inf)
+    kinked = mo.ExpectedLoss(mo.tasks.SVM([[[1.0], [2.0]]], [[1.0, -1.0]], loss="squared_hinge"))
+    bent = mo.gradient_flow(kinked)  # a field with kinks and without jumps
+    assert bent.phases[0].field.smoothness == 0
+    check_smoothness(bent, 1e-9, math.inf)
+    assert Tolerances.choose(bent, 1e-9, None, None).rtol == pytest.approx(1e-9)
+    options = {"tol": 1e-9, "horizon": 1.0, "stepping": True, "tally": Tally()}
+    assert choose(bent, "auto", np.ones(1), **options).method == "DOP853"
+    with_jumps = choose(mo.gradient_flow(mo.ExpectedLoss(tasks)), "auto", np.ones(1), **options)
+    assert with_jumps.method == "RK45"
