@@ -123,7 +123,7 @@ def test_a_record_grows_replaces_and_moves():
     np.testing.assert_array_equal(record.phases, [0] * 69 + [1] + [2] * 230)
     np.testing.assert_array_equal(record.states[:, 0], [0.0, *times[1:69], 5.0, *times[70:]])
     np.testing.assert_array_equal(record.states[:, 1], [0.0, *-times[1:69], 6.0, *times[70:]])
-    assert (record.t, record.phase) == (2.0, 2)
+    assert (record.t, list(record.w), record.phase) == (2.0, [2.0, 2.0], 2)
     record.close()
     assert record.size == 300
     record.move(2.0, record.w, 4)
@@ -316,5 +316,7 @@ def test_a_field_that_jumps_is_named_and_a_small_tol_refused():
     assert Tolerances.choose(bent, 1e-9, None, None).rtol == pytest.approx(1e-9)
     options = {"tol": 1e-9, "horizon": 1.0, "stepping": True, "tally": Tally()}
     assert choose(bent, "auto", np.ones(1), **options).method == "DOP853"
-    with_jumps = choose(mo.gradient_flow(mo.ExpectedLoss(tasks)), "auto", np.ones(1), **options)
-    assert with_jumps.method == "RK45"
+    assert choose(flow, "auto", np.ones(1), **options).method == "RK45"
+    with pytest.warns(NonSmoothWarning) as seen:
+        mo.solve(flow, [1.0], t_max=0.1)
+    assert seen[0].filename == __file__  # the line of the caller
