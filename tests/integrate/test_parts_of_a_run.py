@@ -9,7 +9,7 @@ import scipy.integrate
 import maml_ode as mo
 from maml_ode.fields import CallableField
 from maml_ode.flows import GradientNormBelow
-from maml_ode.flows.switch_rules import as_rule
+from maml_ode.flows.switch_rules import Reversed, as_rule
 from maml_ode.integrate.checks import check_has_an_end, check_reachable, check_smoothness
 from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
 from maml_ode.integrate.methods import choose, facts_of, resolve, stiff_method
@@ -174,7 +174,7 @@ def test_a_rule_of_time_is_met_at_rest_at_the_last_bit(start, end):
     def met(rule):
         return time_at_rest(RuleEvaluator(as_rule(rule), evaluator, False), start, w, end)
 
-    for after in (1e-3, 2.0, 12345.678):
+    for after in (1e-3, 2.0, 12345.678, *np.random.default_rng(0).uniform(0, 9, 30)):
         place = start + after * max(start, 1.0)
         if place < end:
             assert met(lambda t, w, place=place: place - t) == place
@@ -200,6 +200,12 @@ def test_what_a_switch_leaves_of_its_rule_and_how_large_the_rule_has_been():
     assert RuleEvaluator(as_rule(lambda t, w: 1.0), evaluator, False).residue == 0.0
     scaled = RuleEvaluator(GradientNormBelow(JUDGE, 5.0), evaluator, True)
     assert scaled.residue == pytest.approx(1e-12)
+    for rule, at_zero in ((scaled.rule, True), (Reversed(scaled.rule), False)):
+        met = RuleEvaluator(rule, evaluator, True).is_met
+        assert [met(-1e-300), met(0.0), met(1e-300)] == [True, at_zero, False]
+    spent = evaluator.tally.total(None)
+    scaled(0.0, np.zeros(1))
+    assert evaluator.tally.total(None) == spent + mo.Counts(gradients=1)
     broken = RuleEvaluator(as_rule(lambda t, w: np.nan), evaluator, True)
     with pytest.raises(Abort, match="ending rule of a phase was NaN"):
         broken(0.0, np.zeros(1))
@@ -227,6 +233,11 @@ def test_an_evaluator_charges_what_it_computes_and_remembers_one_state():
     np.testing.assert_array_equal(evaluator(0.0, 5 * w), [10.0, 20.0])
     evaluator.charge(4)
     assert (len(calls), tally.nfev, tally.total(None).gradients) == (2, 6, 6)
+    tally.max_evaluations = 6
+    for spend in (lambda: evaluator.charge(1), lambda: evaluator(0.0, 7 * w)):
+        with pytest.raises(Abort, match="max_evaluations = 6"):
+            spend()
+    np.testing.assert_array_equal(evaluator(0.0, 5 * w), [10.0, 20.0])  # what is known is free
 
 
 def test_a_field_that_is_not_finite_again_and_again_ends_the_run():

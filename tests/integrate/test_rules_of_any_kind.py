@@ -219,6 +219,16 @@ def test_a_phase_at_rest_is_named_or_waits_for_a_rule_of_time(method, t_max):
     assert timed.switch_times == pytest.approx([400.0], rel=1e-12)
 
 
+def test_a_phase_at_rest_at_the_horizon_is_named_too():
+    """At t = 35 the way left is exp(-35); the norm of another objective's gradient stays at 4 sqrt(2) there."""
+    f, g = (mo.ExpectedLoss(mo.tasks.Quadratic([np.eye(2)], [c])) for c in ([1.0, 1.0], [5.0, 5.0]))
+    flow = mo.Flow([mo.Phase(f, until=GradientNormBelow(g, 5.0)), mo.Phase(g)])
+    for t_max, reason in ((5.0, mo.StopReason.HORIZON), (35.0, mo.StopReason.STATIONARY)):
+        run = mo.solve(flow, [3.0, 2.0], method="Radau", t_max=t_max)
+        assert (run.stop, run.final_time) == (reason, t_max)
+        assert run.success == (t_max == 5.0)
+
+
 def test_a_phase_that_waits_at_rest_has_its_state_at_every_time():
     """w' = 1 - w has come to 1 long before t = 400, when w' = -(1 - w) + 1e-3 begins."""
     phases = [
