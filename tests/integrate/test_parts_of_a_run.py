@@ -264,6 +264,10 @@ def test_auto_by_the_stiffness_of_the_horizon_and_by_tolerance():
         found = choose(flow, "auto", w, horizon=1.0, **{**options, "tol": tol})
         assert found.method == name
         assert found.label == f"{name} (auto: {found.reason})"
+    for rates in ((10.0, 1.0), (1.0, 10.0)):  # the stiffer phase decides
+        f, F = (quadratic(rate) for rate in rates)
+        two = mo.Flow([mo.Phase(f, until=GradientNormBelow(f, 0.1)), mo.Phase(F)])
+        assert choose(two, "auto", w[:1], horizon=301.0, **options).method == "Rodas5P"
     exact = choose(flow, "auto", w, horizon=301.0, **{**options, "stepping": False})
     assert exact.method == "exact"
     named = choose(flow, "RK45", w, horizon=1.0, **options)
@@ -280,6 +284,13 @@ def test_the_stiff_method_of_the_dimension():
     explicit = {"RK23", "RK45", "DOP853", "Tsit5"}
     for name in ("Radau", "BDF", "LSODA", "RKC2", "Rodas4P", "Rodas5P", *explicit):
         assert facts_of(resolve(name)).explicit == (name in explicit)
+
+
+def test_a_method_is_a_name_or_a_class_of_scipy():
+    assert resolve(scipy.integrate.RK45) is resolve("RK45") is scipy.integrate.RK45
+    for wrong in (int, 3, None, scipy.integrate.RK45.step):
+        with pytest.raises(TypeError, match="method must be a name or a class derived from"):
+            resolve(wrong)
 
 
 def test_a_tol_below_the_residual_of_an_explicit_method_is_refused():
