@@ -17,6 +17,7 @@ from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Tolerances
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.rest import time_at_rest
+from maml_ode.integrate.stiffness import largest_rate, spectral_radius
 from maml_ode.integrate.tally import Abort, Tally
 from maml_ode.integrate.times import check_horizon, check_t_eval
 from maml_ode.integrate.warnings import NonSmoothWarning
@@ -284,6 +285,23 @@ def test_the_stiff_method_of_the_dimension():
     explicit = {"RK23", "RK45", "DOP853", "Tsit5"}
     for name in ("Radau", "BDF", "LSODA", "RKC2", "Rodas4P", "Rodas5P", *explicit):
         assert facts_of(resolve(name)).explicit == (name in explicit)
+
+
+def test_the_spectrum_of_minus_the_symmetrised_jacobian():
+    """J = [[-1, 4], [0, -3]]: the eigenvalues of [[1, -2], [-2, 3]] are 2 -+ sqrt(5)."""
+    tally, w = Tally(), np.zeros(2)
+    field = CallableField(lambda w: w, 2, lambda w: np.array([[-1.0, 4.0], [0.0, -3.0]]))
+    assert largest_rate(field, w, tally) == pytest.approx(2 + math.sqrt(5.0))
+    assert spectral_radius(field, w, tally) == pytest.approx(1.05 * (2 + math.sqrt(5.0)))
+    grows = CallableField(lambda w: w, 2, lambda w: np.diag([7.0, -3.0]))
+    assert largest_rate(grows, w, tally) == pytest.approx(3.0)
+    assert spectral_radius(grows, w, tally) == pytest.approx(1.05 * 7.0)
+    broken = CallableField(lambda w: w, 2, lambda w: np.diag([np.nan, 1.0]))
+    assert largest_rate(broken, w, tally) is None
+    assert spectral_radius(broken, w, tally) == 0.0
+    assert tally.njev == 6
+    assert largest_rate(CallableField(lambda w: w, 2), w, tally) is None
+    assert largest_rate(mo.gradient_flow(quadratic(2.0, 9.0)).phases[0].field, w) == 9.0
 
 
 def test_a_method_is_a_name_or_a_class_of_scipy():
