@@ -15,6 +15,7 @@ from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
 from maml_ode.integrate.methods import choose, facts_of, resolve, stiff_method
 from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Tolerances
+from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.rest import time_at_rest
 from maml_ode.integrate.stiffness import largest_rate, spectral_radius
@@ -302,6 +303,18 @@ def test_the_spectrum_of_minus_the_symmetrised_jacobian():
     assert tally.njev == 6
     assert largest_rate(CallableField(lambda w: w, 2), w, tally) is None
     assert largest_rate(mo.gradient_flow(quadratic(2.0, 9.0)).phases[0].field, w) == 9.0
+
+
+def test_progress_is_the_share_of_the_time_or_of_the_digits():
+    """Whichever is further: of t_max = 10, and of the four digits from 1 to tol = 1e-4."""
+    with Progress(True, "run", 10.0, 1e-4) as bar:
+        bar.update(0.0, 1.0)
+        assert bar.fraction(2.0, 0.5) == pytest.approx(0.2)
+        assert bar.fraction(2.0, 1e-3) == pytest.approx(0.75)
+        assert bar.fraction(20.0, 2.0) == bar.fraction(2.0, 1e-9) == 1.0
+        assert bar.fraction(0.0, 5.0) == 0.0
+    for horizon, tol in ((math.inf, 0.0), (math.inf, 1e-4)):
+        assert Progress(False, "run", horizon, tol).fraction(5.0, 1e-9) == 0.0
 
 
 def test_a_method_is_a_name_or_a_class_of_scipy():

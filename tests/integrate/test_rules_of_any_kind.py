@@ -242,6 +242,9 @@ def test_a_phase_that_waits_at_rest_has_its_state_at_every_time():
     expected = [3.0, 1.0, 1.0, 1 + 1e-3 * np.expm1(0.5), 1 + 1e-3 * np.expm1(1.0)]
     np.testing.assert_allclose(run.y[0], expected, atol=1e-7)
     np.testing.assert_allclose(run.sol([250.0, 399.9])[0], 1.0, atol=1e-7)
+    still = [mo.Phase(field(lambda w: 0.0 * w), until=phases[0].until), phases[1]]
+    run = mo.solve(mo.Flow(still, JUDGE), [1.0], t_eval=asked, **options)
+    np.testing.assert_allclose(run.y[0], [1.0, *expected[1:]], atol=1e-7)
 
 
 @pytest.mark.parametrize("rule", ["one_way", "retest", "as_printed"])
