@@ -83,6 +83,8 @@ def test_dips_and_touches_inside_a_step(method, speed):
     dips = {
         "two roots": (lambda x: (x - 5.3) ** 2 - 0.01, 5.2),
         "touch": (lambda x: abs(x - 5.2), 5.2),
+        "small touch": (lambda x: 1e-6 * abs(x - 5.2), 5.2),
+        "large touch": (lambda x: 1e6 * abs(x - 5.2), 5.2),
         "fast": (lambda x: 0.999 + np.cos(10 * (x - 0.3)), 0.3 + np.pi / 10 - 0.004473),
     }
     for name, (shape, place) in dips.items():

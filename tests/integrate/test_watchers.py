@@ -11,6 +11,7 @@ from maml_ode.integrate.evaluation import FieldEvaluator
 from maml_ode.integrate.methods import resolve
 from maml_ode.integrate.plan import Plan, Tolerances
 from maml_ode.integrate.tally import Tally
+from maml_ode.integrate.watch.crossing import CrossingWatch
 from maml_ode.integrate.watch.energy import EnergyWatch
 from maml_ode.integrate.watch.finding import Step
 from maml_ode.integrate.watch.finite import FiniteWatch
@@ -192,3 +193,11 @@ def test_a_step_that_raises_the_objective_is_refused_and_shortened():
     tiny = watch.look(step_to(1.0 + 2.0**-52, [0.6], [0.6], 1.0, [0.4]))
     assert tiny.remedy(plan_of()) is None
     assert tally.rejected == 1
+
+
+def test_the_slope_inside_a_step_is_that_of_the_cubic_through_its_ends():
+    """Along w = t^3 - 2 t from t = 1 to 3."""
+    step = step_to(3.0, [21.0], [25.0], 1.0, [-1.0], [1.0])
+    for share in (0.0, 0.25, 0.5, 0.9, 1.0):
+        t = 1.0 + 2.0 * share
+        assert CrossingWatch._slope(step, share) == pytest.approx([3 * t**2 - 2], rel=1e-14)
