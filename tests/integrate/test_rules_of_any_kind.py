@@ -7,6 +7,7 @@ from scipy.integrate import solve_ivp
 import maml_ode as mo
 from maml_ode.fields import CallableField
 from maml_ode.flows import GradientNormBelow
+from maml_ode.integrate.methods import resolve
 
 METHODS = ["Tsit5", "DOP853", "RKC2", "Rodas4P", "Rodas5P", "RK23", "RK45", "Radau", "BDF", "LSODA"]
 JUDGE = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
@@ -51,6 +52,24 @@ def test_every_shape_is_located_as_well_as_a_smooth_rule(method):
             assert error(shape) < 1e-4, name
         else:
             assert error(shape) <= 1.01 * smooth + 1e-12, name
+
+
+@pytest.mark.parametrize("method", ["Tsit5", "DOP853", "RK23", "RK45", "Rodas5P"])
+def test_a_smooth_rule_is_landed_on_in_three_steps(method):
+    """The interpolant's root, and two corrections by the secant rule; each is a solver that is set up anew."""
+    made = []
+
+    class Counted(resolve(method)):
+        def __init__(self, *arguments, **options):
+            made.append(1)
+            super().__init__(*arguments, **options)
+
+    for place in (0.25, 0.5, 0.7):
+        made.clear()
+        flow = until(lambda t, w, place=place: w[0] - place)
+        run = mo.solve(flow, [1.0], t_max=5.0, tol=0, method=Counted)
+        assert run.switch_times == pytest.approx([-np.log(place)], rel=1e-6)
+        assert 2 <= len(made) - 2 <= 3  # one solver a phase aside
 
 
 def test_random_rules_against_their_exact_crossings():
