@@ -305,6 +305,23 @@ def test_the_spectrum_of_minus_the_symmetrised_jacobian():
     assert largest_rate(mo.gradient_flow(quadratic(2.0, 9.0)).phases[0].field, w) == 9.0
 
 
+@pytest.mark.parametrize("method", ["Radau", "BDF", "Rodas5P"])
+def test_jacobians_are_counted_once_whoever_makes_them(method, logistic):
+    """The field's own, each one Hessian pass; or the method's, by differences."""
+    run = mo.solve(mo.gradient_flow(mo.ExpectedLoss(logistic)), np.ones(3), method=method)
+    assert run.njev == run.counts.hessians > 0
+    solvers = []
+
+    class Kept(resolve(method)):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            solvers.append(self)
+
+    bare = mo.Flow([mo.Phase(CallableField(lambda w: -w, 1))], JUDGE)
+    run = mo.solve(bare, [1.0], method=Kept, t_max=5.0)
+    assert run.njev == sum(solver.njev for solver in solvers) > 0
+
+
 def test_progress_is_the_share_of_the_time_or_of_the_digits():
     """Whichever is further: of t_max = 10, and of the four digits from 1 to tol = 1e-4."""
     with Progress(True, "run", 10.0, 1e-4) as bar:

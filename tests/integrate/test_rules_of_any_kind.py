@@ -70,6 +70,7 @@ def test_a_smooth_rule_is_landed_on_in_three_steps(method):
         run = mo.solve(flow, [1.0], t_max=5.0, tol=0, method=Counted)
         assert run.switch_times == pytest.approx([-np.log(place)], rel=1e-6)
         assert 2 <= len(made) - 2 <= 3  # one solver a phase aside
+        assert run.switch_states[0] == pytest.approx([place], rel=2e-13)
 
 
 def test_random_rules_against_their_exact_crossings():
