@@ -20,7 +20,7 @@ def vector_norm(v: Array) -> float:
         square = float(v @ v if v.size < LONG else np.add.reduce(v * v))
         if LEAST < square < MOST:
             return float(np.sqrt(square))
-        largest = float(np.abs(v).max()) if v.size else 0.0
+        largest = float(np.abs(v).max(initial=0.0))
         if largest == 0.0 or not np.isfinite(largest):
             return largest if not np.isnan(square) else float("nan")
         return largest * float(np.linalg.norm(v / largest))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from maml_ode._norms import vector_norm
+from maml_ode.counts import Counts
 from maml_ode.flows import Flow
 from maml_ode.trajectory import Trajectory
 
@@ -14,11 +15,16 @@ __all__ = ["check_same_flow"]
 SAME = 1e-6
 
 
-def check_same_flow(flow: Flow, run: Trajectory) -> None:
+def check_same_flow(flow: Flow, run: Trajectory) -> Counts | None:
     """Refuse to go on with a run of another flow.
 
     Flows are compared by their identity; where a Python function is part of one, by F and ||grad F|| at the
     run's last point, if it has them.
+
+    Returns
+    -------
+    Counts or None
+        What that cost, if anything.
 
     Raises
     ------
@@ -36,9 +42,9 @@ def check_same_flow(flow: Flow, run: Trajectory) -> None:
                 f"resume holds a run of another flow of the name {flow.name!r}: its fields, rules, alpha, weights "
                 "or data differ; pass the same flow, or start anew with w0=run.w."
             )
-        return
+        return None
     if run.t.size == 0 or not math.isfinite(float(run.loss[-1])):
-        return
+        return None
     # The last point of the series, which t_eval may have put before the run's end.
     state = run.y[:, -1]
     value, norm = flow.objective.value(state), vector_norm(flow.objective.gradient(state))
@@ -49,3 +55,4 @@ def check_same_flow(flow: Flow, run: Trajectory) -> None:
                 f"resume holds a run at whose last point {name} was {float(before):.9g}, but for this flow it is "
                 f"{now:.9g} there; pass the same flow, or start anew with w0=run.w."
             )
+    return flow.objective.value_cost + flow.objective.gradient_cost

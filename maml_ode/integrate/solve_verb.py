@@ -18,6 +18,7 @@ from maml_ode._validation import (
     check_real,
     shown,
 )
+from maml_ode.counts import Counts
 from maml_ode.flows import Flow, SwitchRule
 from maml_ode.flows.sliding import SlidingField
 from maml_ode.integrate.assemble import join
@@ -159,7 +160,7 @@ def solve(
     """
     if not isinstance(flow, Flow):
         raise TypeError(f"flow must be a Flow such as mo.maml_flow(...), not {shown(flow)}.")
-    start, t_start, number = _check_start(flow, w0, resume)
+    start, t_start, number, looked = _check_start(flow, w0, resume)
     tol = check_real("tol", tol, minimum=0.0)
     t_max = check_horizon(t_max, t_start)
     max_steps = check_count("max_steps", max_steps)
@@ -191,13 +192,14 @@ def solve(
     record = Record(flow.dim, tally)
     record.begin(t_start, start, number or 0)
     record.keeps_solution = dense_output or times is not None or energy != "count"
-    choice, looked = Choice(method), None
+    choice = Choice(method)
     try:
         choice = choose(
             flow, method, start, tol=tol, horizon=t_max - t_start, stepping=asks_for_steps, tally=tally
         )  # fmt: skip
         if max_seconds is not None and diagnostics:
-            tally.seconds_per_point, looked = seconds_per_point(flow, start)
+            tally.seconds_per_point, spent = seconds_per_point(flow, start)
+            looked = spent if looked is None else looked + spent
         if choice.method == "exact":
             refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
             _run_exact(flow, record, tally, tol, t_max, number)
@@ -271,20 +273,20 @@ def _run_exact(
 
 def _check_start(
     flow: Flow, w0: npt.ArrayLike | None, resume: Trajectory | None
-) -> tuple[Array, float, int | None]:
-    """Return the state, time and phase to begin with."""
+) -> tuple[Array, float, int | None, Counts | None]:
+    """Return the state, time and phase to begin with, and what finding them cost."""
     if resume is None:
         if w0 is None:
             raise TypeError("solve needs w0, or resume= with the trajectory to go on from.")
-        return as_point("w0", w0, flow.dim), 0.0, None
+        return as_point("w0", w0, flow.dim), 0.0, None, None
     if not isinstance(resume, Trajectory):
         raise TypeError(f"resume must be a Trajectory, not {type(resume).__name__}.")
     if w0 is not None:
         raise TypeError("with resume= the start is the trajectory's end; leave w0 out.")
-    check_same_flow(flow, resume)
+    spent = check_same_flow(flow, resume)
     number = 0 if resume.final_phase is None else resume.final_phase
     known = flow.rule is SwitchRule.ONE_WAY and number < len(flow.phases)
-    return resume.final_state.copy(), resume.final_time, number if known else None
+    return resume.final_state.copy(), resume.final_time, number if known else None, spent
 
 
 # What may be meant by a misspelt option of a method.

@@ -124,9 +124,11 @@ def test_progress_is_shown_and_silent_by_default(logistic, capsys):
     flow = mo.maml_flow(logistic, 0.4)
     mo.solve(flow, np.ones(3))
     assert capsys.readouterr() == ("", "")
-    mo.solve(flow, np.ones(3), progress=True)
+    run = mo.solve(flow, np.ones(3), progress=True)
     out = capsys.readouterr()
-    assert "MAML by DOP853" in out.out + out.err
+    shown = " ".join((out.out + out.err).split())
+    assert "MAML by DOP853" in shown
+    assert f"t = {run.t[-2]:.4g}, |field| =" in shown  # the last step ends the run
 
 
 @pytest.mark.parametrize("method", METHODS)

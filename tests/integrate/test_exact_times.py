@@ -66,6 +66,26 @@ def test_the_norm_at_the_time_is_just_past_the_threshold():
             assert min(phase.log_norm(x)[0] for x in times.ravel()) > math.log(threshold)
 
 
+@pytest.mark.parametrize("s", SCALES)
+def test_the_slope_of_the_log_norm_of_two_rates(s):
+    """||g||^2 = s^2 (9 exp(-2x) + 16 exp(-4x)), x = s t; its logarithm has half the slope -(18 + 64)/25 at 0."""
+    phase = phase_of(s * np.diag([1.0, 2.0]), [3.0, 2.0])
+    for x in (0.0, 0.3, 2.0):
+        parts = 9 * math.exp(-2 * x), 16 * math.exp(-4 * x)
+        value, slope = phase.log_norm(x / s)
+        assert value == pytest.approx(
+            math.log(s) + 0.5 * math.log(sum(parts)), rel=1e-12, abs=1e-14
+        )
+        assert slope / s == pytest.approx(-(parts[0] + 2 * parts[1]) / sum(parts), rel=1e-12)
+
+
+def test_a_norm_that_rises_from_the_start_never_falls():
+    """Parts of 1 and 0.5 with rates 1 and -10: the smaller one is below 0.6, but the norm only grows."""
+    phase = phase_of(np.diag([1.0, -10.0]), [1.0, 0.05])
+    assert phase.log_norm(0.0) == pytest.approx((0.5 * math.log(1.25), 1.5 / 1.25))
+    assert phase.time_to_norm(0.6) == math.inf
+
+
 def test_a_lasting_part_above_the_threshold_is_never_below_it():
     phase = phase_of(np.diag([1.0, 0.0]), [1.0, 0.0], c=[0.0, 0.1])
     assert phase.time_to_norm(0.0999) == math.inf
@@ -157,6 +177,26 @@ def test_a_fresh_norm_knows_how_far_rounding_of_the_way_reaches():
     norm, bar = near.norm(near.time_to_norm(1e-12))
     assert norm <= 1e-12 + bar
     assert bar < 1e-14
+
+
+def test_a_state_too_rough_for_tol_is_waited_for_up_to_the_horizon_and_no_further():
+    """From 1e10 the state is rough to 2e-6: by the formula tol is met at log(1e10/tol), by the state later."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([np.diag([1.0, 3.0])], [[1.0, 1.0]]))
+    seen = set()
+    for tol in np.geomspace(2.5e-6, 1e-4, 12):
+        formula = math.log(1e10 / tol)
+        free = mo.solve(mo.gradient_flow(f), [1e10, -1e10], tol=tol, method="exact")
+        assert free.stop is mo.StopReason.STATIONARY
+        assert free.final_time >= formula - 1e-6
+        assert math.hypot(free.w[0] - 1, 3 * free.w[1] - 1) <= 1.001 * tol
+        end = formula + 1.0
+        run = mo.solve(mo.gradient_flow(f), [1e10, -1e10], tol=tol, method="exact", t_max=end)
+        waits = free.final_time > end
+        assert run.stop is (mo.StopReason.HORIZON if waits else mo.StopReason.STATIONARY)
+        assert run.final_time == (end if waits else free.final_time)
+        assert (run.success, run.status) == (True, 0 if waits else 1)
+        seen.add(waits)
+    assert seen == {True, False}
 
 
 def test_sample_times_show_the_transient_of_what_moves():

@@ -9,14 +9,16 @@ import scipy.integrate
 import maml_ode as mo
 from maml_ode.fields import CallableField
 from maml_ode.flows import GradientNormBelow
-from maml_ode.flows.switch_rules import as_rule
+from maml_ode.flows.switch_rules import Reversed, as_rule
 from maml_ode.integrate.checks import check_has_an_end, check_reachable, check_smoothness
 from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
 from maml_ode.integrate.methods import choose, facts_of, resolve, stiff_method
 from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Tolerances
+from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.rest import time_at_rest
+from maml_ode.integrate.stiffness import largest_rate, spectral_radius
 from maml_ode.integrate.tally import Abort, Tally
 from maml_ode.integrate.times import check_horizon, check_t_eval
 from maml_ode.integrate.warnings import NonSmoothWarning
@@ -36,6 +38,9 @@ def test_norms_of_any_size_and_length():
     for _ in range(400):
         v = rng.normal(size=rng.integers(1, 7)) * 10.0 ** rng.uniform(-300, 300)
         assert vector_norm(v) == pytest.approx(math.hypot(*v), rel=1e-14)
+        v = v * 10.0 ** rng.uniform(-300, 0, v.size) * rng.integers(0, 2, v.size)
+        assert vector_norm(v) == pytest.approx(math.hypot(*v), rel=1e-14)
+    assert vector_norm(np.array([0.0, 3e200, 4e200, 1e-300])) == pytest.approx(5e200, rel=1e-15)
     for size in (4095, 4096, 9000):
         v = rng.normal(size=size)
         assert vector_norm(v) == pytest.approx(math.hypot(*v), rel=1e-13)
@@ -120,7 +125,7 @@ def test_a_record_grows_replaces_and_moves():
     np.testing.assert_array_equal(record.phases, [0] * 69 + [1] + [2] * 230)
     np.testing.assert_array_equal(record.states[:, 0], [0.0, *times[1:69], 5.0, *times[70:]])
     np.testing.assert_array_equal(record.states[:, 1], [0.0, *-times[1:69], 6.0, *times[70:]])
-    assert (record.t, record.phase) == (2.0, 2)
+    assert (record.t, list(record.w), record.phase) == (2.0, [2.0, 2.0], 2)
     record.close()
     assert record.size == 300
     record.move(2.0, record.w, 4)
@@ -171,7 +176,7 @@ def test_a_rule_of_time_is_met_at_rest_at_the_last_bit(start, end):
     def met(rule):
         return time_at_rest(RuleEvaluator(as_rule(rule), evaluator, False), start, w, end)
 
-    for after in (1e-3, 2.0, 12345.678):
+    for after in (1e-3, 2.0, 12345.678, *np.random.default_rng(0).uniform(0, 9, 30)):
         place = start + after * max(start, 1.0)
         if place < end:
             assert met(lambda t, w, place=place: place - t) == place
@@ -197,6 +202,12 @@ def test_what_a_switch_leaves_of_its_rule_and_how_large_the_rule_has_been():
     assert RuleEvaluator(as_rule(lambda t, w: 1.0), evaluator, False).residue == 0.0
     scaled = RuleEvaluator(GradientNormBelow(JUDGE, 5.0), evaluator, True)
     assert scaled.residue == pytest.approx(1e-12)
+    for rule, at_zero in ((scaled.rule, True), (Reversed(scaled.rule), False)):
+        met = RuleEvaluator(rule, evaluator, True).is_met
+        assert [met(-1e-300), met(0.0), met(1e-300)] == [True, at_zero, False]
+    spent = evaluator.tally.total(None)
+    scaled(0.0, np.zeros(1))
+    assert evaluator.tally.total(None) == spent + mo.Counts(gradients=1)
     broken = RuleEvaluator(as_rule(lambda t, w: np.nan), evaluator, True)
     with pytest.raises(Abort, match="ending rule of a phase was NaN"):
         broken(0.0, np.zeros(1))
@@ -224,6 +235,11 @@ def test_an_evaluator_charges_what_it_computes_and_remembers_one_state():
     np.testing.assert_array_equal(evaluator(0.0, 5 * w), [10.0, 20.0])
     evaluator.charge(4)
     assert (len(calls), tally.nfev, tally.total(None).gradients) == (2, 6, 6)
+    tally.max_evaluations = 6
+    for spend in (lambda: evaluator.charge(1), lambda: evaluator(0.0, 7 * w)):
+        with pytest.raises(Abort, match="max_evaluations = 6"):
+            spend()
+    np.testing.assert_array_equal(evaluator(0.0, 5 * w), [10.0, 20.0])  # what is known is free
 
 
 def test_a_field_that_is_not_finite_again_and_again_ends_the_run():
@@ -250,6 +266,10 @@ def test_auto_by_the_stiffness_of_the_horizon_and_by_tolerance():
         found = choose(flow, "auto", w, horizon=1.0, **{**options, "tol": tol})
         assert found.method == name
         assert found.label == f"{name} (auto: {found.reason})"
+    for rates in ((10.0, 1.0), (1.0, 10.0)):  # the stiffer phase decides
+        f, F = (quadratic(rate) for rate in rates)
+        two = mo.Flow([mo.Phase(f, until=GradientNormBelow(f, 0.1)), mo.Phase(F)])
+        assert choose(two, "auto", w[:1], horizon=301.0, **options).method == "Rodas5P"
     exact = choose(flow, "auto", w, horizon=301.0, **{**options, "stepping": False})
     assert exact.method == "exact"
     named = choose(flow, "RK45", w, horizon=1.0, **options)
@@ -266,6 +286,59 @@ def test_the_stiff_method_of_the_dimension():
     explicit = {"RK23", "RK45", "DOP853", "Tsit5"}
     for name in ("Radau", "BDF", "LSODA", "RKC2", "Rodas4P", "Rodas5P", *explicit):
         assert facts_of(resolve(name)).explicit == (name in explicit)
+
+
+def test_the_spectrum_of_minus_the_symmetrised_jacobian():
+    """J = [[-1, 4], [0, -3]]: the eigenvalues of [[1, -2], [-2, 3]] are 2 -+ sqrt(5)."""
+    tally, w = Tally(), np.zeros(2)
+    field = CallableField(lambda w: w, 2, lambda w: np.array([[-1.0, 4.0], [0.0, -3.0]]))
+    assert largest_rate(field, w, tally) == pytest.approx(2 + math.sqrt(5.0))
+    assert spectral_radius(field, w, tally) == pytest.approx(1.05 * (2 + math.sqrt(5.0)))
+    grows = CallableField(lambda w: w, 2, lambda w: np.diag([7.0, -3.0]))
+    assert largest_rate(grows, w, tally) == pytest.approx(3.0)
+    assert spectral_radius(grows, w, tally) == pytest.approx(1.05 * 7.0)
+    broken = CallableField(lambda w: w, 2, lambda w: np.diag([np.nan, 1.0]))
+    assert largest_rate(broken, w, tally) is None
+    assert spectral_radius(broken, w, tally) == 0.0
+    assert tally.njev == 6
+    assert largest_rate(CallableField(lambda w: w, 2), w, tally) is None
+    assert largest_rate(mo.gradient_flow(quadratic(2.0, 9.0)).phases[0].field, w) == 9.0
+
+
+@pytest.mark.parametrize("method", ["Radau", "BDF", "Rodas5P"])
+def test_jacobians_are_counted_once_whoever_makes_them(method, logistic):
+    """The field's own, each one Hessian pass; or the method's, by differences."""
+    run = mo.solve(mo.gradient_flow(mo.ExpectedLoss(logistic)), np.ones(3), method=method)
+    assert run.njev == run.counts.hessians > 0
+    solvers = []
+
+    class Kept(resolve(method)):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            solvers.append(self)
+
+    bare = mo.Flow([mo.Phase(CallableField(lambda w: -w, 1))], JUDGE)
+    run = mo.solve(bare, [1.0], method=Kept, t_max=5.0)
+    assert run.njev == sum(solver.njev for solver in solvers) > 0
+
+
+def test_progress_is_the_share_of_the_time_or_of_the_digits():
+    """Whichever is further: of t_max = 10, and of the four digits from 1 to tol = 1e-4."""
+    with Progress(True, "run", 10.0, 1e-4) as bar:
+        bar.update(0.0, 1.0)
+        assert bar.fraction(2.0, 0.5) == pytest.approx(0.2)
+        assert bar.fraction(2.0, 1e-3) == pytest.approx(0.75)
+        assert bar.fraction(20.0, 2.0) == bar.fraction(2.0, 1e-9) == 1.0
+        assert bar.fraction(0.0, 5.0) == 0.0
+    for horizon, tol in ((math.inf, 0.0), (math.inf, 1e-4)):
+        assert Progress(False, "run", horizon, tol).fraction(5.0, 1e-9) == 0.0
+
+
+def test_a_method_is_a_name_or_a_class_of_scipy():
+    assert resolve(scipy.integrate.RK45) is resolve("RK45") is scipy.integrate.RK45
+    for wrong in (int, 3, None, scipy.integrate.RK45.step):
+        with pytest.raises(TypeError, match="method must be a name or a class derived from"):
+            resolve(wrong)
 
 
 def test_a_tol_below_the_residual_of_an_explicit_method_is_refused():
@@ -306,3 +379,14 @@ def test_a_field_that_jumps_is_named_and_a_small_tol_refused():
     with pytest.raises(ValueError, match="a tol of at least"):
         check_smoothness(flow, 9e-4, math.inf)
     check_smoothness(mo.gradient_flow(quadratic(1.0)), 1e-9, math.inf)
+    kinked = mo.ExpectedLoss(mo.tasks.SVM([[[1.0], [2.0]]], [[1.0, -1.0]], loss="squared_hinge"))
+    bent = mo.gradient_flow(kinked)  # a field with kinks and without jumps
+    assert bent.phases[0].field.smoothness == 0
+    check_smoothness(bent, 1e-9, math.inf)
+    assert Tolerances.choose(bent, 1e-9, None, None).rtol == pytest.approx(1e-9)
+    options = {"tol": 1e-9, "horizon": 1.0, "stepping": True, "tally": Tally()}
+    assert choose(bent, "auto", np.ones(1), **options).method == "DOP853"
+    assert choose(flow, "auto", np.ones(1), **options).method == "RK45"
+    with pytest.warns(NonSmoothWarning) as seen:
+        mo.solve(flow, [1.0], t_max=0.1)
+    assert seen[0].filename == __file__  # the line of the caller

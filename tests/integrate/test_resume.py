@@ -104,6 +104,36 @@ def test_python_functions_are_compared_by_what_they_return():
     assert field.identity is None
 
 
+@pytest.mark.parametrize("limits", [{}, {"max_seconds": 100.0}])
+def test_a_resumed_run_counts_what_both_parts_evaluated(limits):
+    """Also the look at F and ||grad F|| by which flows of Python functions are compared."""
+    calls = {"losses": 0, "gradients": 0}
+
+    def counted(name, value):
+        calls[name] += 1
+        return value
+
+    tasks = mo.tasks.from_callables(
+        lambda i, w: counted("losses", 0.5 * (i + 1) * float(w @ w)),
+        lambda i, w: counted("gradients", (i + 1) * w),
+        n_tasks=2,
+        dim=2,
+    )
+    calls.update(losses=0, gradients=0)
+    f = mo.ExpectedLoss(tasks)
+    flow = mo.Flow([mo.Phase(f, until=GradientNormBelow(f, 0.5)), mo.Phase(f)])
+    first = mo.solve(flow, [1.0, 2.0], t_max=1.0, method="RK45", **limits)
+    run = mo.solve(flow, resume=first, t_max=4.0, method="RK45", **limits)
+    for name, n in calls.items():
+        assert 2 * (getattr(run.counts, name) + getattr(run.counts.diagnostics, name)) == n
+    assert run.t_events[0].size == run.switch_times.size == 1
+    assert run.counts.steps == len(run) - 1
+    assert run.elapsed >= first.elapsed > 0
+    blind = mo.solve(flow, resume=first, t_max=4.0, method="RK45", diagnostics=False)
+    assert blind.energy is None
+    assert blind.counts.diagnostics == first.counts.diagnostics + f.value_cost + f.gradient_cost
+
+
 @pytest.mark.parametrize("method", ["exact", "DOP853"])
 def test_the_continuous_solution_of_a_resumed_run_covers_both_parts(method):
     flow, options = FLOWS["quadratic"](), {"method": method, "dense_output": True, "tol": 0}

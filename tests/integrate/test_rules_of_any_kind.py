@@ -7,6 +7,7 @@ from scipy.integrate import solve_ivp
 import maml_ode as mo
 from maml_ode.fields import CallableField
 from maml_ode.flows import GradientNormBelow
+from maml_ode.integrate.methods import resolve
 
 METHODS = ["Tsit5", "DOP853", "RKC2", "Rodas4P", "Rodas5P", "RK23", "RK45", "Radau", "BDF", "LSODA"]
 JUDGE = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
@@ -53,6 +54,25 @@ def test_every_shape_is_located_as_well_as_a_smooth_rule(method):
             assert error(shape) <= 1.01 * smooth + 1e-12, name
 
 
+@pytest.mark.parametrize("method", ["Tsit5", "DOP853", "RK23", "RK45", "Rodas5P"])
+def test_a_smooth_rule_is_landed_on_in_three_steps(method):
+    """The interpolant's root, and two corrections by the secant rule; each is a solver that is set up anew."""
+    made = []
+
+    class Counted(resolve(method)):
+        def __init__(self, *arguments, **options):
+            made.append(1)
+            super().__init__(*arguments, **options)
+
+    for place in (0.25, 0.5, 0.7):
+        made.clear()
+        flow = until(lambda t, w, place=place: w[0] - place)
+        run = mo.solve(flow, [1.0], t_max=5.0, tol=0, method=Counted)
+        assert run.switch_times == pytest.approx([-np.log(place)], rel=1e-6)
+        assert 2 <= len(made) - 2 <= 3  # one solver a phase aside
+        assert run.switch_states[0] == pytest.approx([place], rel=2e-13)
+
+
 def test_random_rules_against_their_exact_crossings():
     """500 rules of random shape, size and speed along w' = -s w: met at log(1/c)/s."""
     rng = np.random.default_rng(0)
@@ -83,6 +103,8 @@ def test_dips_and_touches_inside_a_step(method, speed):
     dips = {
         "two roots": (lambda x: (x - 5.3) ** 2 - 0.01, 5.2),
         "touch": (lambda x: abs(x - 5.2), 5.2),
+        "small touch": (lambda x: 1e-6 * abs(x - 5.2), 5.2),
+        "large touch": (lambda x: 1e6 * abs(x - 5.2), 5.2),
         "fast": (lambda x: 0.999 + np.cos(10 * (x - 0.3)), 0.3 + np.pi / 10 - 0.004473),
     }
     for name, (shape, place) in dips.items():
@@ -91,6 +113,29 @@ def test_dips_and_touches_inside_a_step(method, speed):
         )
         run = mo.solve(flow, [0.0], t_max=9.0 / speed, tol=0, method=method, diagnostics=False)
         assert run.w == pytest.approx([place], abs=1e-5 if name == "fast" else 1e-7), name
+
+
+def test_a_function_is_looked_at_eight_times_a_step_and_more_often_where_it_turns():
+    """Steps of 1 along w' = 1: looks at ninths; three turns a step take looks at 36ths, 144ths and 576ths."""
+    for shape, parts in ((lambda x: 5 + x, 9), (lambda x: 5 + np.cos(10 * x), 576)):
+        looks = []
+
+        def rule(t, w, shape=shape, looks=looks):
+            looks.append(t)
+            return shape(w[0])
+
+        flow = until(rule, lambda w: 1.0 + 0 * w)
+        run = mo.solve(
+            flow, [0.0], t_max=3.0, tol=0, method="RK45", first_step=1.0, max_step=1.0,
+            diagnostics=False,
+        )  # fmt: skip
+        assert run.counts.steps == 3
+        inside = np.unique(np.round(looks, 9))
+        if parts == 9:
+            np.testing.assert_allclose(inside, np.arange(3 * 9 + 1) / 9, atol=1e-8)
+        else:
+            wanted = np.round(np.arange(3 * parts + 1) / parts, 9)
+            assert set(wanted) <= set(inside)
 
 
 @pytest.mark.parametrize("method", ["exact", "DOP853", "Tsit5", "Rodas5P"])
@@ -196,6 +241,17 @@ def test_a_phase_at_rest_is_named_or_waits_for_a_rule_of_time(method, t_max):
     assert timed.switch_times == pytest.approx([400.0], rel=1e-12)
 
 
+def test_a_phase_at_rest_at_the_horizon_is_named_too():
+    """At t = 35 the way left is exp(-35); the norm of another objective's gradient stays above 3 there."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([np.diag([1.0, 2.0])], [[1.0, 1.0]]))
+    g = mo.ExpectedLoss(mo.tasks.Quadratic([np.eye(2)], [[5.0, 5.0]]))
+    flow = mo.Flow([mo.Phase(f, until=GradientNormBelow(g, 3.0)), mo.Phase(g)])
+    for t_max, reason in ((5.0, mo.StopReason.HORIZON), (35.0, mo.StopReason.STATIONARY)):
+        run = mo.solve(flow, [3.0, 2.0], method="Radau", t_max=t_max)
+        assert (run.stop, run.final_time) == (reason, t_max)
+        assert run.success == (t_max == 5.0)
+
+
 def test_a_phase_that_waits_at_rest_has_its_state_at_every_time():
     """w' = 1 - w has come to 1 long before t = 400, when w' = -(1 - w) + 1e-3 begins."""
     phases = [
@@ -208,6 +264,9 @@ def test_a_phase_that_waits_at_rest_has_its_state_at_every_time():
     expected = [3.0, 1.0, 1.0, 1 + 1e-3 * np.expm1(0.5), 1 + 1e-3 * np.expm1(1.0)]
     np.testing.assert_allclose(run.y[0], expected, atol=1e-7)
     np.testing.assert_allclose(run.sol([250.0, 399.9])[0], 1.0, atol=1e-7)
+    still = [mo.Phase(field(lambda w: 0.0 * w), until=phases[0].until), phases[1]]
+    run = mo.solve(mo.Flow(still, JUDGE), [1.0], t_eval=asked, **options)
+    np.testing.assert_allclose(run.y[0], [1.0, *expected[1:]], atol=1e-7)
 
 
 @pytest.mark.parametrize("rule", ["one_way", "retest", "as_printed"])

@@ -26,6 +26,8 @@ def test_tolerances_follow_the_stationarity_asked_for(tol, rtol, atol, logistic)
     given = Tolerances.choose(flow, tol, 1e-3, 1e-5)
     assert (given.rtol, given.atol) == (1e-3, 1e-5)
     assert given.tightened() is None
+    still = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Quadratic([[[0.0]]], [[0.0]])))
+    assert Tolerances.choose(still, tol, None, None) == chosen
 
 
 def test_lowered_tolerances_end_at_the_smallest_that_rounding_knows(logistic):

@@ -11,6 +11,7 @@ from maml_ode.integrate.evaluation import FieldEvaluator
 from maml_ode.integrate.methods import resolve
 from maml_ode.integrate.plan import Plan, Tolerances
 from maml_ode.integrate.tally import Tally
+from maml_ode.integrate.watch.crossing import CrossingWatch
 from maml_ode.integrate.watch.energy import EnergyWatch
 from maml_ode.integrate.watch.finding import Step
 from maml_ode.integrate.watch.finite import FiniteWatch
@@ -137,16 +138,17 @@ def test_what_is_not_finite_is_refused_and_the_steps_are_shortened():
     zero = FiniteWatch(0.0, np.zeros(2), 2.0).failed("x").remedy(plan_of())
     assert zero.first_step == pytest.approx(0.5e-8)
 
-    assert watch.look(step_to(1.75, [1.0, 1.0], [1.0, 1.0], 1.5)) is None
+    # At t = 100 no bound is shorter than 0.01.
+    assert watch.look(step_to(100.0, [1.0, 1.0], [1.0, 1.0], 99.75)) is None
     plan, bounds = plan_of(), []
     while (plan := watch.failed("x").remedy(plan)) is not None:
         bounds.append(plan.max_step)
         assert plan.first_step == pytest.approx(0.1 * plan.max_step)
-    np.testing.assert_allclose(bounds, [2.5, 0.25, 2.5e-2, 2.5e-3, 2.5e-4])
-    given = watch.failed("x").remedy(plan_of(options={"max_step": 0.01}))
-    assert given.max_step == pytest.approx(1e-3)
+    np.testing.assert_allclose(bounds, [2.5, 0.25, 2.5e-2])
+    given = watch.failed("x").remedy(plan_of(options={"max_step": 0.2}))
+    assert given.max_step == pytest.approx(0.02)
     assert given.step_options == {"max_step": given.max_step, "first_step": given.first_step}
-    same = watch.look(step_to(2.0, [1.0, 1.0], [1.0, 1.0], 2.0))
+    same = watch.look(step_to(200.0, [1.0, 1.0], [1.0, 1.0], 200.0))
     assert (same.stop.reason, same.keep) == (mo.StopReason.STEP_TOO_SMALL, True)
 
 
@@ -191,3 +193,11 @@ def test_a_step_that_raises_the_objective_is_refused_and_shortened():
     tiny = watch.look(step_to(1.0 + 2.0**-52, [0.6], [0.6], 1.0, [0.4]))
     assert tiny.remedy(plan_of()) is None
     assert tally.rejected == 1
+
+
+def test_the_slope_inside_a_step_is_that_of_the_cubic_through_its_ends():
+    """Along w = t^3 - 2 t from t = 1 to 3."""
+    step = step_to(3.0, [21.0], [25.0], 1.0, [-1.0], [1.0])
+    for share in (0.0, 0.25, 0.5, 0.9, 1.0):
+        t = 1.0 + 2.0 * share
+        assert CrossingWatch._slope(step, share) == pytest.approx([3 * t**2 - 2], rel=1e-14)
