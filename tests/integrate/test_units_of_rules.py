@@ -109,3 +109,23 @@ def test_a_slow_phase_is_not_at_rest(unit, method):
     flow = mo.Flow([ending, constant(0.0)], objective=ORIGIN)
     run = mo.solve(flow, [1.0], t_max=3 * unit, tol=0.0, method=method)
     np.testing.assert_allclose(run.switch_times, [unit * np.log(4.0)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["Tsit5", "DOP853", "LSODA"])
+@pytest.mark.parametrize("rule", [abs, np.square])
+def test_a_rule_that_touches_zero_is_met_wherever_the_steps_end(method, rule):
+    decay = mo.fields.CallableField(lambda w: -w, 1)
+    for level in np.linspace(0.1, 0.9, 21):
+        touching = mo.Phase(decay, until=lambda t, w, level=level: rule(w[0] - level))
+        flow = mo.Flow([touching, constant(0.0)], objective=ORIGIN)
+        run = mo.solve(flow, [1.0], t_max=3.0, tol=0.0, method=method)
+        np.testing.assert_allclose(run.switch_times, [-np.log(level)], rtol=1e-5)
+
+
+def test_a_run_that_its_last_rule_has_ended_stays_as_it_is():
+    decay = mo.fields.CallableField(lambda w: -w, 1)
+    flow = mo.Flow([mo.Phase(decay, until=lambda t, w: w[0] - 0.25)], objective=ORIGIN)
+    run = mo.solve(flow, [1.0], tol=0.0)
+    again = mo.solve(flow, resume=mo.solve(flow, resume=run, tol=0.0), tol=0.0)
+    np.testing.assert_allclose(again.switch_times, [np.log(4.0)], rtol=1e-8)
+    assert [times.size for times in again.t_events] == [1]
