@@ -48,6 +48,7 @@ from maml_ode.integrate.resume import check_same_flow
 from maml_ode.integrate.steppers.exact import ExactStepper
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.times import check_horizon, check_t_eval
+from maml_ode.stop import StopReason
 from maml_ode.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -187,6 +188,9 @@ def solve(
         atol = check_real("atol", atol, minimum=0.0, strict=True)
     asks_for_steps = rtol is not None or atol is not None or callback is not None or bool(options)
     asks_for_steps = asks_for_steps or energy == "enforce"
+
+    if resume is not None and resume.stop is StopReason.SWITCHED:
+        return resume  # the last phase's own rule has ended it
 
     tally = Tally(max_seconds, max_evaluations)
     record = Record(flow.dim, tally)

@@ -99,3 +99,33 @@ def test_a_run_with_times_of_its_own_is_compared_at_the_last_of_them():
     # w' = -(1 - alpha)^2 w.
     on = mo.solve(flow(1.0), resume=run, t_max=2.0, tol=0.0)
     assert on.w[0] == pytest.approx(np.exp(-0.81 * 2.0), rel=1e-7)
+
+
+@pytest.mark.parametrize("unit", [1e30, 1e200])
+@pytest.mark.parametrize("method", ["Tsit5", "Rodas5P"])
+def test_a_slow_phase_is_not_at_rest(unit, method):
+    field = mo.fields.CallableField(lambda w: -w / unit, 1)
+    ending = mo.Phase(field, until=lambda t, w: w[0] - 0.25)
+    flow = mo.Flow([ending, constant(0.0)], objective=ORIGIN)
+    run = mo.solve(flow, [1.0], t_max=3 * unit, tol=0.0, method=method)
+    np.testing.assert_allclose(run.switch_times, [unit * np.log(4.0)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["Tsit5", "DOP853", "LSODA"])
+@pytest.mark.parametrize("rule", [abs, np.square])
+def test_a_rule_that_touches_zero_is_met_wherever_the_steps_end(method, rule):
+    decay = mo.fields.CallableField(lambda w: -w, 1)
+    for level in np.linspace(0.1, 0.9, 21):
+        touching = mo.Phase(decay, until=lambda t, w, level=level: rule(w[0] - level))
+        flow = mo.Flow([touching, constant(0.0)], objective=ORIGIN)
+        run = mo.solve(flow, [1.0], t_max=3.0, tol=0.0, method=method)
+        np.testing.assert_allclose(run.switch_times, [-np.log(level)], rtol=1e-5)
+
+
+def test_a_run_that_its_last_rule_has_ended_stays_as_it_is():
+    decay = mo.fields.CallableField(lambda w: -w, 1)
+    flow = mo.Flow([mo.Phase(decay, until=lambda t, w: w[0] - 0.25)], objective=ORIGIN)
+    run = mo.solve(flow, [1.0], tol=0.0)
+    again = mo.solve(flow, resume=mo.solve(flow, resume=run, tol=0.0), tol=0.0)
+    np.testing.assert_allclose(again.switch_times, [np.log(4.0)], rtol=1e-8)
+    assert [times.size for times in again.t_events] == [1]

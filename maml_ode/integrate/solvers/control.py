@@ -102,7 +102,7 @@ def first_step_size(
     with np.errstate(over="ignore", invalid="ignore"):
         d0, d1 = _rms(y0 / scale), _rms(f0 / scale)
         h0 = 1e-6 if d0 < 1e-5 or d1 < 1e-5 or not np.isfinite(d0 / d1) else 0.01 * d0 / d1
-        h0 = min(h0, length)
+        h0 = min(h0 or np.finfo(float).tiny, length)
         while True:
             f1 = evaluate(t0 + h0 * direction, y0 + h0 * direction * f0)
             if np.isfinite(f1).all() or t0 + 0.1 * h0 * direction == t0:

@@ -22,6 +22,8 @@ FEW, MORE, MOST = 4, 8, 256
 # A rule touches 0 where it comes this close to it, as a share of its size beside the touching point.
 TOUCH = 1e-10
 NEARLY = 1e-6
+# How far inside the step a rule is looked at for the way it goes at the end, as a share of the first look's.
+BESIDE = 1e-5
 GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 # A norm may dip between the ends of a step: worth a look where a cubic says that it comes this near.
 NEAR = 1.5
@@ -109,6 +111,11 @@ class CrossingWatch:
             if turns <= 2 or looks >= MOST or self._looks == FEW:
                 break
             looks = 4 * looks + 3  # keeps the times of the looks taken so far
+        size = max(values[0], values[1])
+        if values[1] > values[0] and self._dips_beside(dense, times[0], times[1], values[0]):
+            dip = self._dip(dense, times[0], times[1], size)
+            if dip is not None:
+                return times[0], dip
         for k in range(1, len(times)):
             if self._rule.is_met(values[k]):
                 return times[k - 1], times[k]
@@ -119,7 +126,17 @@ class CrossingWatch:
                 )
             if dip is not None:
                 return times[k - 1], dip
+        size = max(values[-2], values[-1])
+        if values[-1] < values[-2] and self._dips_beside(dense, times[-1], times[-2], values[-1]):
+            dip = self._dip(dense, times[-2], times[-1], size)
+            if dip is not None:
+                return times[-2], dip
         return None
+
+    def _dips_beside(self, dense: Interpolant, end: float, inside: float, value: float) -> bool:
+        """Whether a user's rule falls from an end of the step inwards, to rise again before the first look."""
+        t = end + BESIDE * (inside - end)
+        return self._looks != FEW and self._rule(t, np.asarray(dense(t))) < value
 
     def _dip(self, dense: Interpolant, low: float, high: float, size: float) -> float | None:
         """Return a time between two looks at which the rule is met, or touches 0."""

@@ -33,12 +33,16 @@ class Hovering:
         self._tolerances = tolerances
         self.best = math.inf
         self._steps_since_best = self._steps_above = 0
+        self._length_at_best = math.inf
+        self._largest = 0.0
 
     def sees(self, step: Step) -> bool:
         """Whether the norm hovers there after this step."""
+        self._largest = max(self._largest, step.norm)
         self._steps_above = self._steps_above + step.count if step.norm > GROWN * self.best else 0
         if step.norm < self.best or self._steps_above >= STALL_STEPS:
             self.best, self._steps_since_best, self._steps_above = step.norm, 0, 0
+            self._length_at_best = step.length
             return False
         self._steps_since_best += step.count
         if self._steps_above or self._steps_since_best < STALL_STEPS:
@@ -46,7 +50,17 @@ class Hovering:
         moved = vector_norm(step.w - step.w_old)
         curvature = vector_norm(step.value - step.value_old) / moved if moved > 0 else 0.0
         floor = curvature * (self._tolerances.atol + self._tolerances.rtol * vector_norm(step.w))
-        return self.best <= STALL_FLOOR * floor or moved == 0
+        if moved == 0:
+            return not (self.slow(step) and step.length > 2 * self._length_at_best)
+        return self.best <= STALL_FLOOR * floor
+
+    def slow(self, step: Step) -> bool:
+        """Whether longer steps may move the state: the field times this one's length is lost in it.
+
+        A field that has fallen to the rounding of what it was is not slow but at rest.
+        """
+        lost = step.norm * step.length <= 4 * EPS * vector_norm(step.w)
+        return bool(lost and step.norm > 4 * EPS * self._largest)
 
 
 class StallWatch:
@@ -83,7 +97,7 @@ class RestWatch:
     """Recognises that a phase which waits for its ending rule no longer moves.
 
     At rest is a field that is exactly 0, one that hovers at rounding's floor, and a state that ten steps of
-    growing length have not changed.
+    growing length have not changed, although the field times their length would have.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -97,7 +111,7 @@ class RestWatch:
         return None
 
     def _is_still(self, step: Step) -> bool:
-        if not _same(step.w_old, step.w):
+        if not _same(step.w_old, step.w) or self._hovering.slow(step):
             self._still.clear()
             return False
         self._still.append(step.length)

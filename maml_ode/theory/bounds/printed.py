@@ -70,9 +70,9 @@ def printed_alpha_b2(mu: float, L: float) -> dict[str, float]:
     and alpha = 1/4 below the printed limit .2582, zeta = .199 < mu/2.
     """
     return {
-        "cbrt(2/15) mu^(1/3) L^(-5/3)": (2.0 / 15.0 * mu) ** (1.0 / 3.0) * L ** (-5.0 / 3.0),
-        "sqrt(1/15) mu^(1/2) L^(-2)": math.sqrt(mu / 15.0) / L**2,
-        "sqrt(1/15) mu L^(-2)": math.sqrt(1.0 / 15.0) * mu / L**2,
+        "cbrt(2/15) mu^(1/3) L^(-5/3)": math.cbrt(2.0 / 15.0 * mu / L / L) / L,
+        "sqrt(1/15) mu^(1/2) L^(-2)": math.sqrt(mu / 15.0) / L / L,
+        "sqrt(1/15) mu L^(-2)": math.sqrt(1.0 / 15.0) * (mu / L) / L,
     }
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array
+from maml_ode._validation import Array, real_array
 
 __all__ = [
     "contraction_range",
@@ -40,6 +40,11 @@ __all__ = [
 Numbers = npt.ArrayLike
 
 
+def as_numbers(name: str, value: Numbers) -> Array:
+    """Return real numbers as float64, of any shape."""
+    return np.asarray(real_array(name, value), dtype=np.float64)
+
+
 def contraction_range(alpha: Numbers, mu: Numbers, L: Numbers) -> tuple[Array, Array]:
     """Return a = 1 - alpha L and b = 1 - alpha mu.
 
@@ -49,7 +54,8 @@ def contraction_range(alpha: Numbers, mu: Numbers, L: Numbers) -> tuple[Array, A
         If alpha is negative, mu > L, or alpha L > 1 (then A may reverse directions and none of the
         bounds of this module holds).
     """
-    step, low, high = (np.asarray(x, dtype=np.float64) for x in (alpha, mu, L))
+    named = {"alpha": alpha, "mu": mu, "L": L}
+    step, low, high = (as_numbers(name, x) for name, x in named.items())
     if not (step >= 0).all():
         raise ValueError(f"alpha must not be negative, but it is {alpha!r}.")
     if not (low <= high).all():
@@ -109,8 +115,8 @@ def defect_norm(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
 
 def h(eigenvalue: Numbers, alpha: Numbers) -> Array:
     """Return h(x) = x (1 - alpha x)^2: an eigenvalue x of Hess f_i gives h(x) in F, kappa = 0."""
-    x = np.asarray(eigenvalue, dtype=np.float64)
-    result: Array = x * (1.0 - np.asarray(alpha, dtype=np.float64) * x) ** 2
+    x = as_numbers("eigenvalue", eigenvalue)
+    result: Array = x * (1.0 - as_numbers("alpha", alpha) * x) ** 2
     return result
 
 

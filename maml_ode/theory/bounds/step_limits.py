@@ -187,7 +187,7 @@ def _printed(
 def _b2_corrected(mu: float, L: float) -> dict[str, float]:
     terms = printed.printed_alpha_b2(mu, L)
     terms.pop("sqrt(1/15) mu L^(-2)")
-    return {**terms, "mu L^(-2)/15": mu / L**2 / 15.0}
+    return {**terms, "mu L^(-2)/15": mu / L / L / 15.0}
 
 
 def _first_failure(holds: Callable[[float], bool], ceiling: float) -> float:

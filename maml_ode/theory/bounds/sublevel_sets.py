@@ -7,8 +7,9 @@ happens there.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 
+from maml_ode._real_numbers import real_number
 from maml_ode.theory.bounds import products
 from maml_ode.theory.bounds.pointwise import curvature_lower, curvature_upper
 from maml_ode.theory.family_constants.model import Constants
@@ -57,6 +58,12 @@ class Landscape:
     mu_mean: float | None = None
     L_mean: float | None = None
 
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not None or each.default is MISSING:
+                object.__setattr__(self, each.name, real_number(each.name, value))
+
     @property
     def psi(self) -> float:
         """Psi - rho nu: the descent factor (must be positive)."""
@@ -83,7 +90,7 @@ class Landscape:
     @property
     def level_floor(self) -> float:
         """c_inf = s_inf^2/(2 mu_f), **upper**: V(c), c >= c_inf, is invariant; Crit F lies in V(c_inf)."""
-        return self.gap_floor**2 / (2.0 * self.mu_f)
+        return self.gap_floor * self.gap_floor / (2.0 * self.mu_f)
 
     @property
     def minimizer_distance(self) -> float:

@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._norms import vector_norm
 from maml_ode._validation import as_point, check_choice, check_real
 from maml_ode.flows.switch_rules import OnlineSwitch
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
@@ -118,7 +119,7 @@ def switch_advice(
             f"the smallest eigenvalues are {slow[0]:.3g} and {slow[1]:.3g}."
         )
     rates = _rates(float(slow[0]), float(slow[1]), step_size)
-    S = float(np.linalg.norm(f.gradient(solution)))
+    S = vector_norm(f.gradient(solution))
     kappa_c = cost * rates[0] / rates[1]
     if not math.isfinite(kappa_c):
         raise ValueError(f"cost_ratio = {cost:g} is too large for these rates: kappa_c overflows.")

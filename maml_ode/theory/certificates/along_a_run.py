@@ -150,8 +150,10 @@ def monitor(
             "pass the tasks that the run was made with."
         )
     if flow is not None:
+        if not isinstance(flow, Flow):
+            raise TypeError(f"flow must be a Flow such as mo.maml_flow(...), not {shown(flow)}.")
         check_identity(trajectory, flow)
-    k = find_constants(tasks) if constants is None else checked_constants(constants)
+    k = find_constants(tasks) if constants is None else checked_constants(constants, tasks)
     f, F = ExpectedLoss(tasks), MAMLLoss(tasks, step)
     form = F.quadratic_form
     facts = None if form is None or not QuadraticFacts(form).unique else QuadraticFacts(form)

@@ -111,7 +111,7 @@ def certify(
     """
     checked_family(tasks)
     if constants is not None:
-        checked_constants(constants)
+        checked_constants(constants, tasks)
     step = check_real("alpha", alpha, minimum=0.0)
     eps = check_real("tol", tol, minimum=0.0, strict=True)
     eps0 = None if switch_tol is None else check_real("switch_tol", switch_tol, minimum=0.0)

@@ -121,12 +121,25 @@ def register(family: type[Any]) -> Callable[[Finder], Finder]:
     return decorate
 
 
-def checked_constants(given: Constants) -> Constants:
-    """Return ``given`` if it is what `maml_ode.theory.constants` returns; else raise TypeError."""
+def checked_constants(given: Constants, tasks: TaskFamily | None = None) -> Constants:
+    """Return ``given`` if it is what `maml_ode.theory.constants` returns, for ``tasks`` where they are known.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    ValueError
+        If its weights are not those of ``tasks``: it belongs to another family.
+    """
     if not isinstance(given, Constants):
         raise TypeError(
             "constants must come from maml_ode.theory.constants(tasks, region), not be "
             f"{shown(given)}."
+        )
+    if tasks is not None and not np.array_equal(given.weights, tasks.weights):
+        raise ValueError(
+            "constants belong to a family of other tasks or weights; pass maml_ode.theory.constants(tasks, "
+            "region) of these tasks."
         )
     return given
 

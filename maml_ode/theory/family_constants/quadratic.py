@@ -77,8 +77,11 @@ def quadratic_constants(
         minimizer = np.asarray(np.linalg.solve(mean, p @ terms.b), dtype=np.float64)
         if not common:
             widest = 0.5 * float(L_i.max() - mu_i.min()) / float(mu_f)
-            inverse = np.linalg.inv(mean)
-            sharp = np.linalg.norm(inverse @ second @ inverse, 2) ** 0.5
+            # nu has no unit, so that the Hessians' own, a power of 2, is taken out without rounding.
+            unit = 2.0 ** np.frexp(np.abs(terms.H).max())[1].clip(-1000, 1000)
+            inverse = np.linalg.inv(mean / unit)
+            squares = np.tensordot(p, (spread / unit) @ (spread / unit), 1)
+            sharp = np.linalg.norm(inverse @ squares @ inverse, 2) ** 0.5
             # relative: two inverses, each off by the condition number in units of rounding
             lost = 16.0 * tasks.dim * EPS * float(L_f / mu_f)
             bound = safe_side(float(sharp), lost * float(sharp), above=True)
