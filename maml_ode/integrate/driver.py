@@ -183,6 +183,7 @@ class Driver:
                         tally.steps -= step.count
                     return finding
             piece = step.interpolant() if record.keeps_solution else None
+            record.extend(step.earlier.times, step.earlier.states, segment.number)
             record.append(step.t, step.w, segment.number)
             record.keep(step.t, piece)
             for watcher in watchers:

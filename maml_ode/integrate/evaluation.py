@@ -64,14 +64,20 @@ class FieldEvaluator:
         return getattr(self.field, "native", None)
 
     def remember(self, w: Array, value: Array) -> None:
-        """Take the value at an accepted state from a method that has just computed it."""
+        """Take a value from a compiled method that has computed it, such as that at an accepted state."""
         if np.isfinite(value).all():
             self.non_finite = 0
             self._state, self._value = w.copy(), value.copy()
+        else:
+            self.non_finite += 1
 
     def charge(self, evaluations: int) -> None:
-        """Count evaluations that a compiled method made through ``native``."""
+        """Count evaluations that a compiled method is about to make through ``native``."""
         self.tally.check_limits()
+        self.book(evaluations)
+
+    def book(self, evaluations: int) -> None:
+        """Count evaluations that a compiled method has made within the limits."""
         self.tally.nfev += evaluations
         self.tally.add(self.field.cost, evaluations)
 

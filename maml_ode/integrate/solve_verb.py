@@ -46,7 +46,7 @@ from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.resume import check_same_flow
 from maml_ode.integrate.steppers.exact import ExactStepper
-from maml_ode.integrate.steppers.scipy_ivp import ScipyStepper
+from maml_ode.integrate.steppers.native import NativeStepper
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.times import check_horizon, check_t_eval
 from maml_ode.trajectory import Trajectory
@@ -219,7 +219,7 @@ def solve(
             with Progress(progress, f"{flow.name} by {solver.__name__}", t_max, tol) as bar:
                 Driver(
                     flow,
-                    ScipyStepper(record, tally),
+                    NativeStepper(record, tally, every_step=callback is not None),
                     plan,
                     record,
                     tally,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from maml_ode.integrate.watch.finite import FiniteWatch
 from maml_ode.integrate.watch.stationarity import stationary
 from maml_ode.stop import Stop, StopReason
 
-__all__ = ["ScipyStepper"]
+__all__ = ["ScipyStepper", "failure", "land_on"]
 
 
 class ScipyStepper:
@@ -77,19 +78,12 @@ class ScipyStepper:
 
     def land(self, segment: Segment, plan: Plan, crossing: Crossing) -> None:
         """Step to where the phase's rule is first met."""
-        if segment.rule is None:
-            raise RuntimeError(
-                "a phase without a rule has crossed it; this is a defect of maml_ode."
-            )
         options = self._settings(segment, plan)
 
         def restep(t: float) -> Landing:
             return self._step_to(t, segment, plan.method, crossing, options)
 
-        landing = locate(crossing, segment.rule, restep)
-        for time, interpolant in zip(landing.times, landing.interpolants, strict=True):
-            self._record.keep(time, interpolant)
-        self._record.append(landing.t, landing.w, segment.number)
+        land_on(self._record, segment, crossing, restep)
 
     def _settings(self, segment: Segment, plan: Plan) -> dict[str, Any]:
         """Return what the method is constructed with: the user's options, and what else it takes."""
@@ -147,6 +141,26 @@ class ScipyStepper:
         return Landing(t, solver.y.copy(), times, interpolants)
 
 
+def land_on(
+    record: Record, segment: Segment, crossing: Crossing, restep: Callable[[float], Landing]
+) -> None:
+    """Record where the phase's rule is first met, and the pieces of the path that lead there."""
+    if segment.rule is None:
+        raise RuntimeError("a phase without a rule has crossed it; this is a defect of maml_ode.")
+    landing = locate(crossing, segment.rule, restep)
+    for time, interpolant in zip(landing.times, landing.interpolants, strict=True):
+        record.keep(time, interpolant)
+    record.append(landing.t, landing.w, segment.number)
+
+
+def failure(segment: Segment, finite: FiniteWatch, t: float, message: object) -> Finding:
+    """Name the failure of a method that found no step from ``t``."""
+    detail = f"At t = {t:.6g}: {message}"
+    if segment.evaluator.non_finite > 0:
+        return finite.failed(detail)
+    return Finding(Stop(StopReason.STEP_TOO_SMALL, detail))
+
+
 class _Reporter:
     """Stands between a solver's accepted steps and the driver."""
 
@@ -184,15 +198,10 @@ class _Reporter:
 
     def failed(self, solver: OdeSolver, error: object) -> None:
         """Name a solver's failure."""
-        non_finite = self.segment.evaluator.non_finite > 0 or isinstance(error, Exception)
-        if non_finite:
-            detail = (
-                f"({error})" if isinstance(error, Exception) else f"At t = {solver.t:.6g}: {error}"
-            )
-            self.finding = self.finite.failed(detail)
+        if isinstance(error, Exception):
+            self.finding = self.finite.failed(f"({error})")
         else:
-            stop = Stop(StopReason.STEP_TOO_SMALL, f"At t = {solver.t:.6g}: {error}")
-            self.finding = Finding(stop)
+            self.finding = failure(self.segment, self.finite, solver.t, error)
 
     def count_rejected(self, solver: OdeSolver, evaluations: int) -> None:
         """Count rejected trials, from what the method says of them."""

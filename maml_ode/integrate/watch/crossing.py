@@ -12,6 +12,7 @@ from maml_ode._validation import Array
 from maml_ode.flows.switch_rules import CallableRule
 from maml_ode.integrate.evaluation import RuleEvaluator
 from maml_ode.integrate.norms import vector_norm
+from maml_ode.integrate.watch.bounds import NEAR
 from maml_ode.integrate.watch.finding import Crossing, Finding, Interpolant, Step
 from maml_ode.stop import Stop, StopReason
 
@@ -23,8 +24,6 @@ FEW, MORE, MOST = 4, 8, 256
 TOUCH = 1e-10
 NEARLY = 1e-6
 GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
-# A norm may dip between the ends of a step: worth a look where a cubic says that it comes this near.
-NEAR = 1.5
 ROUNDING = 1e-12
 
 

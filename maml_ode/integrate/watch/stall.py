@@ -8,15 +8,12 @@ from dataclasses import replace
 from maml_ode._validation import Array
 from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Plan, Tolerances
+from maml_ode.integrate.watch.bounds import GROWN, STALL_FLOOR, STALL_STEPS
 from maml_ode.integrate.watch.finding import Finding, Step
 from maml_ode.stop import Stop, StopReason
 
 __all__ = ["Hovering", "RestWatch", "StallWatch"]
 
-STALL_STEPS = 50
-STALL_FLOOR = 1e3
-# A norm this many times its lowest value does not hover: it grows, and what it fell to is forgotten.
-GROWN = 10.0
 REST_STEPS = 10
 EPS = 2.0**-52
 
@@ -34,11 +31,12 @@ class Hovering:
         self._steps_since_best = 0
 
     def sees(self, step: Step) -> bool:
-        """Whether the norm hovers there after this step."""
-        if step.norm < self.best or step.norm > GROWN * self.best:
-            self.best, self._steps_since_best = step.norm, 0
-            return False
-        self._steps_since_best += step.count
+        """Whether the norm hovers there after the last step of this batch."""
+        for norm in (*step.earlier.norms, step.norm):
+            if norm < self.best or norm > GROWN * self.best:
+                self.best, self._steps_since_best = norm, 0
+            else:
+                self._steps_since_best += 1
         if self._steps_since_best < STALL_STEPS:
             return False
         moved = vector_norm(step.w - step.w_old)

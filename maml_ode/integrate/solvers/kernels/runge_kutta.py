@@ -59,3 +59,17 @@ def error_norm(coefficients, h, K, last, y, y_new, rtol, atol):  # type: ignore[
     error = np.empty(y.size)
     combine(coefficients, h, K, error)
     return weighted_rms(error, y, y_new, rtol, atol)
+
+
+@njit(REAL(VECTOR, VECTOR, REAL, MATRIX, INDEX, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
+def step_error(coefficients, second, h, K, last, y, y_new, rtol, atol):  # type: ignore[no-untyped-def]
+    """Return a step's error relative to its tolerance.
+
+    Where there is a ``second`` estimate, of order 3 beside one of order 5, it is
+    err5^2 / sqrt(err5^2 + err3^2 / 100), which behaves as h^8 (Hairer, Norsett and Wanner I, section II.10).
+    """
+    size = error_norm(coefficients, h, K, last, y, y_new, rtol, atol)
+    if second.size == 0 or size == 0.0 or not math.isfinite(size):
+        return size
+    other = error_norm(second, h, K, last, y, y_new, rtol, atol)
+    return size * (size / math.hypot(size, 0.1 * other))
