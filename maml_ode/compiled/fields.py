@@ -18,6 +18,8 @@ from maml_ode.compiled import maml
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 
 AFFINE, MAML, FIRST_ORDER, REPTILE = range(4)
+# Up to this dimension a loop is faster than a BLAS.
+SMALL = 100
 
 
 @structref.register
@@ -92,13 +94,36 @@ def family_field(
     return _of_families(kind, problem, problem if query is None else query, alpha, inner_steps)
 
 
+@njit(types.void(MATRIX, VECTOR, VECTOR, VECTOR), cache=True)
+def _affine_value(K, k, w, out):  # type: ignore[no-untyped-def]
+    """Fill out = k - K w for symmetric K.
+
+    A small product is over before a BLAS has looked at its arguments, so its columns, which are the rows, are
+    added up here, four at a time.
+    """
+    d = w.size
+    if d > SMALL:
+        np.dot(K, w, out)
+    else:
+        for j in range(d):
+            out[j] = 0.0
+        whole = d - d % 4
+        for i in range(0, whole, 4):
+            a, b, c, e = w[i], w[i + 1], w[i + 2], w[i + 3]
+            for j in range(d):
+                out[j] += (a * K[i, j] + b * K[i + 1, j]) + (c * K[i + 2, j] + e * K[i + 3, j])
+        for i in range(whole, d):
+            for j in range(d):
+                out[j] += w[i] * K[i, j]
+    for j in range(d):
+        out[j] = k[j] - out[j]
+
+
 @njit(types.void(FIELD, VECTOR, VECTOR), cache=True)
 def evaluate(field, w, out):  # type: ignore[no-untyped-def]
     """Fill out = v(w), the right-hand side: minus the gradient of gradient flows."""
     if field.kind == AFFINE:
-        np.dot(field.matrix, w, out)
-        for k in range(w.size):
-            out[k] = field.vector[k] - out[k]
+        _affine_value(field.matrix, field.vector, w, out)
         return
     if field.kind == MAML:
         maml.gradient(field.problem, field.query, w, field.alpha, field.inner_steps, out)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 
-from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
+from maml_ode.compiled.contract import INDEX, MATRIX, VECTOR
 from maml_ode.compiled.fields import FIELD
 from maml_ode.compiled.vectors import copy
 from maml_ode.integrate.solvers.control import LARGEST_STEP

@@ -55,10 +55,10 @@ def _scaled_rms(x, scale):  # type: ignore[no-untyped-def]
 @njit(types.boolean(VECTOR), cache=True)
 def is_finite(x):  # type: ignore[no-untyped-def]
     """Whether all entries are finite."""
+    known = True
     for k in range(x.size):
-        if not math.isfinite(x[k]):
-            return False
-    return True
+        known &= math.isfinite(x[k])
+    return known
 
 
 @njit(
@@ -99,7 +99,6 @@ def first_step(field, t, direction, length, max_step, order, rtol, atol, y, f, y
     if not math.isfinite(largest):
         return h_0, evaluations
     if largest <= 1e-15:
-        h_1 = max(1e-6, h_0 * 1e-3)
-    else:
-        h_1 = (0.01 / largest) ** (1.0 / (order + 1))
+        return min(100 * h_0, max(1e-6, h_0 * 1e-3), length, max_step), evaluations
+    h_1 = (0.01 / largest) ** (1.0 / (order + 1))
     return min(100 * h_0, h_1, length, max_step), evaluations
