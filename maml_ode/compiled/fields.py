@@ -16,6 +16,7 @@ from numba.experimental import structref
 from maml_ode._validation import Array
 from maml_ode.compiled import maml
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
+from maml_ode.compiled.vectors import copy
 
 AFFINE, MAML, FIRST_ORDER, REPTILE = range(4)
 # Up to this dimension a loop is faster than a BLAS.
@@ -95,35 +96,46 @@ def family_field(
 
 
 @njit(types.void(MATRIX, VECTOR, VECTOR, VECTOR), cache=True)
-def _affine_value(K, k, w, out):  # type: ignore[no-untyped-def]
+def affine_value(K, k, w, out):  # type: ignore[no-untyped-def]
     """Fill out = k - K w for symmetric K.
 
     A small product is over before a BLAS has looked at its arguments, so its columns, which are the rows, are
-    added up here, four at a time.
+    taken away here, up to eight at a time.
     """
     d = w.size
     if d > SMALL:
         np.dot(K, w, out)
-    else:
         for j in range(d):
-            out[j] = 0.0
-        whole = d - d % 4
-        for i in range(0, whole, 4):
-            a, b, c, e = w[i], w[i + 1], w[i + 2], w[i + 3]
-            for j in range(d):
-                out[j] += (a * K[i, j] + b * K[i + 1, j]) + (c * K[i + 2, j] + e * K[i + 3, j])
-        for i in range(whole, d):
-            for j in range(d):
-                out[j] += w[i] * K[i, j]
-    for j in range(d):
-        out[j] = k[j] - out[j]
+            out[j] = k[j] - out[j]
+        return
+    copy(k, out)
+    i = 0
+    while i + 8 <= d:
+        a, b, c, e, f, g, h, p = (
+            w[i], w[i + 1], w[i + 2], w[i + 3], w[i + 4], w[i + 5], w[i + 6], w[i + 7],
+        )  # fmt: skip
+        for j in range(d):
+            first = (a * K[i, j] + b * K[i + 1, j]) + (c * K[i + 2, j] + e * K[i + 3, j])
+            second = (f * K[i + 4, j] + g * K[i + 5, j]) + (h * K[i + 6, j] + p * K[i + 7, j])
+            out[j] -= first + second
+        i += 8
+    if i + 4 <= d:
+        a, b, c, e = w[i], w[i + 1], w[i + 2], w[i + 3]
+        for j in range(d):
+            out[j] -= (a * K[i, j] + b * K[i + 1, j]) + (c * K[i + 2, j] + e * K[i + 3, j])
+        i += 4
+    while i < d:
+        a = w[i]
+        for j in range(d):
+            out[j] -= a * K[i, j]
+        i += 1
 
 
 @njit(types.void(FIELD, VECTOR, VECTOR), cache=True)
 def evaluate(field, w, out):  # type: ignore[no-untyped-def]
     """Fill out = v(w), the right-hand side: minus the gradient of gradient flows."""
     if field.kind == AFFINE:
-        _affine_value(field.matrix, field.vector, w, out)
+        affine_value(field.matrix, field.vector, w, out)
         return
     if field.kind == MAML:
         maml.gradient(field.problem, field.query, w, field.alpha, field.inner_steps, out)

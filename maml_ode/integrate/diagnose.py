@@ -34,7 +34,8 @@ class Diagnosis:
 
 def nothing_diagnosed(size: int, remark: str = "") -> Diagnosis:
     """Return series of NaN."""
-    return Diagnosis({name: np.full(size, np.nan) for name in SERIES}, remark=remark)
+    rows = np.full((len(SERIES), size), np.nan)
+    return Diagnosis(dict(zip(SERIES, rows, strict=True)), remark=remark)
 
 
 def diagnose(

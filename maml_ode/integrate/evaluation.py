@@ -9,7 +9,7 @@ import numpy as np
 from maml_ode._validation import Array
 from maml_ode.flows.fields import VectorField
 from maml_ode.flows.switch_rules import EndingRule
-from maml_ode.integrate.norms import vector_norm
+from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.tally import Abort, Tally
 from maml_ode.stop import Stop, StopReason
 
@@ -45,7 +45,7 @@ class FieldEvaluator:
             value = self.field(w)
         self.tally.nfev += 1
         self.tally.add(self.field.cost)
-        if np.isfinite(value).all():
+        if all_finite(value):
             self.non_finite = 0
             self._state, self._value = w.copy(), value.copy()
         else:
@@ -65,7 +65,7 @@ class FieldEvaluator:
 
     def remember(self, w: Array, value: Array) -> None:
         """Take a value from a compiled method that has computed it, such as that at an accepted state."""
-        if np.isfinite(value).all():
+        if all_finite(value):
             self.non_finite = 0
             self._state, self._value = w.copy(), value.copy()
         else:

@@ -33,6 +33,7 @@ SCIPY_METHODS: dict[str, type[OdeSolver]] = {
     name: getattr(scipy.integrate, name)
     for name in ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
 }
+_KNOWN: dict[str, type[OdeSolver]] = {**SCIPY_METHODS, **METHODS}
 # What other packages call our methods and SciPy's.
 ELSEWHERE = {
     "dopri5": "RK45",
@@ -190,13 +191,12 @@ def resolve(method: str | type[OdeSolver]) -> type[OdeSolver]:
         If it is neither a name nor an ``OdeSolver`` class.
     """
     if isinstance(method, str):
-        known = {**SCIPY_METHODS, **METHODS}
-        if method in known:
-            return known[method]
+        if method in _KNOWN:
+            return _KNOWN[method]
         here = ELSEWHERE.get(method.lower())
         if here is not None:
             raise ValueError(f"unknown method {method!r}; here it is called {here!r}.")
-        raise ValueError(unknown_name("method", method, ("auto", "exact", *known)))
+        raise ValueError(unknown_name("method", method, ("auto", "exact", *_KNOWN)))
     if isinstance(method, type) and issubclass(method, OdeSolver):
         return method
     raise TypeError(

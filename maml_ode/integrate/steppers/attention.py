@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from maml_ode._validation import Array
+from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.segment import Segment
 from maml_ode.integrate.watch.stiffness import STEPS_BETWEEN_LOOKS
@@ -40,7 +41,8 @@ class Attention:
         self._each = every_step or plan.enforce_energy
         self._each |= rule is not None and self._threshold == 0.0
         # A rule that has begun its phase is waited for until it has moved away.
-        self._armed = rule is None or not rule.recurs or rule(t, w) > rule.residue
+        waits = rule is not None and rule.recurs and not self._each
+        self._armed = not waits or self._is_away(vector_norm(segment.evaluator(t, w)))
         self._taken = 0
 
     def room(self, steps: int) -> int:
@@ -55,9 +57,12 @@ class Attention:
     def saw(self, count: int, norm: float) -> None:
         """Take note of a batch of ``count`` steps at whose end the field's norm is ``norm``."""
         self._taken += count
+        self._armed = self._armed or self._is_away(norm)
+
+    def _is_away(self, norm: float) -> bool:
+        """Whether the state has moved away from where the phase's rule is met."""
         rule = self._segment.rule
-        if rule is not None and not self._armed:
-            self._armed = rule.rule.sign * (norm - self._threshold) > rule.residue
+        return rule is None or rule.rule.sign * (norm - self._threshold) > rule.residue
 
     def entries(self) -> dict[str, float]:
         """Return what the loop's record has to say of this."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from scipy.integrate import OdeSolver
 
 from maml_ode._validation import Array
 from maml_ode.integrate.evaluation import FieldEvaluator
-from maml_ode.integrate.norms import vector_norm
+from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.plan import Tolerances
 from maml_ode.integrate.solvers import DOP853, Tsit5
 from maml_ode.integrate.solvers.dense import NestedDenseOutput
@@ -60,7 +62,7 @@ class NativePhase:
     ) -> None:
         # Imported here: Numba compiles the kernels on the first import on a machine.
         from maml_ode.integrate.solvers.kernels import phase_loop, runge_kutta, step_control
-        from maml_ode.integrate.solvers.kernels.phase_record import new_phase
+        from maml_ode.integrate.solvers.kernels.phase_record import PHASE_DTYPE
 
         self._loop: Any = phase_loop
         self._stages: Any = runge_kutta
@@ -71,31 +73,17 @@ class NativePhase:
         self.times, self.norms = np.empty(self.rows + 1), np.empty(self.rows + 1)
         self.states, self.values = np.empty((self.rows + 1, dim)), np.empty((self.rows + 1, dim))
         self.times[0], self.states[0], self.values[0] = t, w, value
-        self._rtol, self._atol = np.full(dim, tolerances.rtol), np.full(dim, tolerances.atol)
+        self._rtol, self._atol = np.empty(dim), np.empty(dim)
+        self._rtol[:], self._atol[:] = tolerances.rtol, tolerances.atol
         self._K = np.zeros((len(method.tableau.c), dim))
-        control = method.make_controller()
-        self._record = new_phase(
-            order=control.order,
-            integral=control.integral,
-            proportional=control.proportional,
-            safety=control.safety,
-            smallest=control.smallest,
-            largest=control.largest,
-            predictive=control.predictive,
-            error_before=1e-4 if control.proportional else 0.0,
-            stages=method.tableau.n_stages,
-            t_bound=t_bound,
-            max_step=max_step,
-            rtol=tolerances.rtol,
-            atol=tolerances.atol,
-            best=np.inf,
-            **heeds,
-        )
-        self._record["h"] = (
-            self._first_step(step_control, t_bound - t, max_step)
-            if first_step is None
-            else first_step
-        )
+        if first_step is None:
+            first_step = self._first_step(step_control, t_bound - t, max_step)
+        known: Any = method  # mypy takes a class for unhashable
+        self._record = record = np.frombuffer(bytearray(_fresh(known)), PHASE_DTYPE)[0]
+        record["h"], record["t_bound"], record["max_step"] = first_step, t_bound, max_step
+        record["rtol"], record["atol"] = tolerances.rtol, tolerances.atol
+        for name, entry in heeds.items():
+            record[name] = entry
         self._interpolant: Interpolant | None = None
 
     @property
@@ -189,6 +177,21 @@ class NativePhase:
         )  # fmt: skip
         if evaluations > 1:
             evaluator.charge(evaluations - 1)
-        if not np.isfinite(f_1).all():
+        if not all_finite(f_1):
             evaluator.remember(y_1, f_1)
         return float(h)
+
+
+@cache
+def _fresh(method: Any) -> bytes:
+    """Return the loop's record for a method at its beginning, as bytes: NumPy copies those much faster."""
+    from maml_ode.integrate.solvers.kernels.phase_record import new_phases
+
+    control = method.make_controller()
+    names = ("order", "integral", "proportional", "safety", "smallest", "largest", "predictive")
+    return new_phases(  # type: ignore[no-any-return]
+        **{name: getattr(control, name) for name in names},
+        error_before=1e-4 if control.proportional else 0.0,
+        stages=method.tableau.n_stages,
+        best=math.inf,
+    ).tobytes()

@@ -11,7 +11,7 @@ from scipy.integrate import OdeSolver, solve_ivp
 from maml_ode._validation import Array
 from maml_ode.integrate.locate import Landing, locate
 from maml_ode.integrate.methods import facts_of, solver_options
-from maml_ode.integrate.norms import vector_norm
+from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
@@ -46,7 +46,7 @@ class ScipyStepper:
         """End a run whose field is not finite, or small enough, where the phase begins."""
         t = self._record.t
         value = segment.evaluator(t, self._record.w)
-        if not np.isfinite(value).all():
+        if not all_finite(value):
             label = segment.leg.field.label
             detail = f"The field {label} was not finite at the start of the phase, t = {t:.6g}."
             return Stop(StopReason.NON_FINITE, detail)
@@ -189,7 +189,7 @@ class _Reporter:
         """Show a step to the driver; return whether the phase ends here."""
         t, w = float(solver.t), solver.y
         self.count_rejected(solver, evaluations)
-        value = self.segment.evaluator(t, w) if np.isfinite(w).all() else w
+        value = self.segment.evaluator(t, w) if all_finite(w) else w
         step = Step(*self._before, t, w, value, vector_norm(value), solver.dense_output)
         self.finding = self.finite.look(step) or self.look(step)
         if self.finding is None:

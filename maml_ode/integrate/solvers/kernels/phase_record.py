@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import from_dtype
 
-__all__ = ["PHASE", "PHASE_DTYPE", "new_phase"]
+__all__ = ["PHASE", "PHASE_DTYPE", "new_phases"]
 
 PHASE_DTYPE = np.dtype(
     [
@@ -58,9 +58,9 @@ PHASE_DTYPE = np.dtype(
 PHASE = from_dtype(PHASE_DTYPE)
 
 
-def new_phase(**values: Any) -> np.void:
-    """Return a record with the given entries; the others are 0."""
-    record = np.zeros(1, PHASE_DTYPE)[0]
+def new_phases(count: int = 1, **values: Any) -> Any:
+    """Return an array of records with the given entries; the others are 0."""
+    records = np.zeros(count, PHASE_DTYPE)
     for name, value in values.items():
-        record[name] = value
-    return record  # type: ignore[no-any-return]
+        records[name] = value
+    return records

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
-from maml_ode.compiled.fields import FIELD, evaluate
+from maml_ode.compiled.fields import AFFINE, FIELD, affine_value, evaluate
 from maml_ode.integrate.solvers.kernels.norms import weighted_rms
 
 
@@ -32,6 +32,13 @@ def stage_state(stage, A, y, h, K, out):  # type: ignore[no-untyped-def]
 @njit(types.void(FIELD, INDEX, INDEX, MATRIX, VECTOR, REAL, MATRIX, VECTOR), cache=True)
 def native_stages(field, first, last, A, y, h, K, out):  # type: ignore[no-untyped-def]
     """Evaluate the stages first, ..., last - 1; ``out`` ends as the state of the last one."""
+    if field.kind == AFFINE:
+        # Taken out of the handle once: a small product takes no longer than that.
+        matrix, vector = field.matrix, field.vector
+        for stage in range(first, last):
+            stage_state(stage, A, y, h, K, out)
+            affine_value(matrix, vector, out, K[stage])
+        return
     for stage in range(first, last):
         stage_state(stage, A, y, h, K, out)
         evaluate(field, out, K[stage])
