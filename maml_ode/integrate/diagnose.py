@@ -34,7 +34,8 @@ class Diagnosis:
 
 def nothing_diagnosed(size: int, remark: str = "") -> Diagnosis:
     """Return series of NaN."""
-    rows = np.full((len(SERIES), size), np.nan)
+    rows = np.empty((len(SERIES), size))
+    rows.fill(np.nan)
     return Diagnosis(dict(zip(SERIES, rows, strict=True)), remark=remark)
 
 

@@ -33,12 +33,13 @@ class FieldEvaluator:
         self.field = field
         self.tally = tally
         self.non_finite = 0
-        self._state: Array | None = None
+        # Bytes are compared and copied faster than arrays.
+        self._state = b""
         self._value: Array | None = None
 
     def __call__(self, t: float, w: Array) -> Array:
         """Return the field at ``w``; a non-finite value is handed on for the method to reject."""
-        if self._state is not None and self._value is not None and np.array_equal(w, self._state):
+        if self._value is not None and w.tobytes() == self._state:
             return self._value.copy()
         self.tally.check_limits()
         with np.errstate(all="ignore"):
@@ -47,7 +48,7 @@ class FieldEvaluator:
         self.tally.add(self.field.cost)
         if all_finite(value):
             self.non_finite = 0
-            self._state, self._value = w.copy(), value.copy()
+            self._state, self._value = w.tobytes(), value.copy()
         else:
             self.non_finite += 1
             if self.non_finite > MOST_NON_FINITE_EVALUATIONS:
@@ -67,7 +68,7 @@ class FieldEvaluator:
         """Take a value from a compiled method that has computed it, such as that at an accepted state."""
         if all_finite(value):
             self.non_finite = 0
-            self._state, self._value = w.copy(), value.copy()
+            self._state, self._value = w.tobytes(), value.copy()
         else:
             self.non_finite += 1
 

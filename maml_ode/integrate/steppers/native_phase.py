@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -60,26 +61,22 @@ class NativePhase:
         max_step: float,
         **heeds: float,
     ) -> None:
-        # Imported here: Numba compiles the kernels on the first import on a machine.
-        from maml_ode.integrate.solvers.kernels import phase_loop, runge_kutta, step_control
-        from maml_ode.integrate.solvers.kernels.phase_record import PHASE_DTYPE
-
-        self._loop: Any = phase_loop
-        self._stages: Any = runge_kutta
+        self._kernels = _kernels()
         self._method = method
         self._evaluator = evaluator
         dim = w.size
         self.rows = max(FEWEST_ROWS, min(MOST_ROWS, MOST_ENTRIES // dim))
-        self.times, self.norms = np.empty(self.rows + 1), np.empty(self.rows + 1)
-        self.states, self.values = np.empty((self.rows + 1, dim)), np.empty((self.rows + 1, dim))
+        self.times, self.norms = np.empty((2, self.rows + 1))
+        self.states, self.values = np.empty((2, self.rows + 1, dim))
         self.times[0], self.states[0], self.values[0] = t, w, value
-        self._rtol, self._atol = np.empty(dim), np.empty(dim)
-        self._rtol[:], self._atol[:] = tolerances.rtol, tolerances.atol
+        self._rtol, self._atol = np.empty((2, dim))
+        self._rtol.fill(tolerances.rtol)
+        self._atol.fill(tolerances.atol)
         self._K = np.zeros((len(method.tableau.c), dim))
         if first_step is None:
-            first_step = self._first_step(step_control, t_bound - t, max_step)
+            first_step = self._first_step(t_bound - t, max_step)
         known: Any = method  # mypy takes a class for unhashable
-        self._record = record = np.frombuffer(bytearray(_fresh(known)), PHASE_DTYPE)[0]
+        self._record = record = np.frombuffer(bytearray(_fresh(known)), self._kernels.dtype)[0]
         record["h"], record["t_bound"], record["max_step"] = first_step, t_bound, max_step
         record["rtol"], record["atol"] = tolerances.rtol, tolerances.atol
         for name, entry in heeds.items():
@@ -127,7 +124,7 @@ class NativePhase:
         record["most_evaluations"] = UNLIMITED if most is None else most - tally.nfev
         self._interpolant = None
         tableau = self._method.tableau
-        code = self._loop.explicit_phase(
+        code = self._kernels.explicit_phase(
             self._evaluator.native, record, tableau.A, tableau.error, self._method.second_error,
             self._rtol, self._atol, self.times, self.states, self.values, self.norms, self._K,
         )  # fmt: skip
@@ -151,7 +148,7 @@ class NativePhase:
 
             def more_stages(first: int, last: int) -> None:
                 self._evaluator.charge(last - first)
-                self._stages.native_stages(
+                self._kernels.native_stages(
                     self._evaluator.native, first, last, A, w_old, h, self._K, np.empty(w.size)
                 )
 
@@ -168,10 +165,10 @@ class NativePhase:
             self.interpolant, earlier,
         )  # fmt: skip
 
-    def _first_step(self, kernels: Any, length: float, max_step: float) -> float:
+    def _first_step(self, length: float, max_step: float) -> float:
         evaluator, y_1, f_1 = self._evaluator, self.states[1], self.values[1]
         evaluator.charge(1)
-        h, evaluations = kernels.first_step(
+        h, evaluations = self._kernels.first_step(
             evaluator.native, self.times[0], 1.0, length, max_step, self._method.error_order - 1,
             self._rtol, self._atol, self.states[0], self.values[0], y_1, f_1,
         )  # fmt: skip
@@ -180,6 +177,24 @@ class NativePhase:
         if not all_finite(f_1):
             evaluator.remember(y_1, f_1)
         return float(h)
+
+
+@cache
+def _kernels() -> Any:
+    """Return the compiled functions; late, because Numba compiles them on the first import on a machine."""
+    from maml_ode.integrate.solvers.kernels import (
+        phase_loop,
+        phase_record,
+        runge_kutta,
+        step_control,
+    )
+
+    return SimpleNamespace(
+        explicit_phase=phase_loop.explicit_phase,
+        native_stages=runge_kutta.native_stages,
+        first_step=step_control.first_step,
+        dtype=phase_record.PHASE_DTYPE,
+    )
 
 
 @cache
