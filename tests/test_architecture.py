@@ -165,7 +165,7 @@ def test_modules_are_short():
 def test_a_driver_knows_no_method_and_watchers_no_driver():
     """The inside of integrate/, from the ground up."""
     floors = [
-        {"norms", "roots", "tally", "callback", "warnings", "times", "progress"},
+        {"norms", "norm_bounds", "roots", "tally", "callback", "warnings", "times", "progress"},
         {"evaluation", "stiffness", "exact"},
         {"solvers"},
         {"plan", "record", "segment", "methods"},

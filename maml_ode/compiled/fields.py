@@ -17,8 +17,11 @@ from maml_ode._validation import Array
 from maml_ode.compiled import maml
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import compiled, entry, kernel_on_demand, on_demand
+from maml_ode.compiled.vectors import copy
 
 AFFINE, MAML, FIRST_ORDER, REPTILE = range(4)
+# Up to this dimension a loop is faster than a BLAS.
+SMALL = 100
 
 # The gradient, or what stands for it, that a field of packed families follows downwards. Held as a value, it is
 # compiled once and not again into every stepper, and only the kind that a run follows is compiled.
@@ -106,13 +109,47 @@ def family_field(
     return _of_families(kind, descent, problem, judge, alpha, inner_steps)
 
 
+@entry(types.void(MATRIX, VECTOR, VECTOR, VECTOR))
+def affine_value(K, k, w, out):  # type: ignore[no-untyped-def]
+    """Fill out = k - K w for symmetric K.
+
+    A small product is over before a BLAS has looked at its arguments, so its columns, which are the rows, are
+    taken away here, up to eight at a time.
+    """
+    d = w.size
+    if d > SMALL:
+        np.dot(K, w, out)
+        for j in range(d):
+            out[j] = k[j] - out[j]
+        return
+    copy(k, out)
+    i = 0
+    while i + 8 <= d:
+        a, b, c, e, f, g, h, p = (
+            w[i], w[i + 1], w[i + 2], w[i + 3], w[i + 4], w[i + 5], w[i + 6], w[i + 7],
+        )  # fmt: skip
+        for j in range(d):
+            first = (a * K[i, j] + b * K[i + 1, j]) + (c * K[i + 2, j] + e * K[i + 3, j])
+            second = (f * K[i + 4, j] + g * K[i + 5, j]) + (h * K[i + 6, j] + p * K[i + 7, j])
+            out[j] -= first + second
+        i += 8
+    if i + 4 <= d:
+        a, b, c, e = w[i], w[i + 1], w[i + 2], w[i + 3]
+        for j in range(d):
+            out[j] -= (a * K[i, j] + b * K[i + 1, j]) + (c * K[i + 2, j] + e * K[i + 3, j])
+        i += 4
+    while i < d:
+        a = w[i]
+        for j in range(d):
+            out[j] -= a * K[i, j]
+        i += 1
+
+
 @entry(types.void(FIELD, VECTOR, VECTOR))
 def evaluate(field, w, out):  # type: ignore[no-untyped-def]
     """Fill out = v(w), the right-hand side: minus the gradient of gradient flows."""
     if field.kind == AFFINE:
-        np.dot(field.matrix, w, out)
-        for k in range(w.size):
-            out[k] = field.vector[k] - out[k]
+        affine_value(field.matrix, field.vector, w, out)
         return
     field.descent(field.problem, field.query, w, field.alpha, field.inner_steps, out)
     for k in range(w.size):

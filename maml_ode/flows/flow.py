@@ -192,7 +192,7 @@ class Flow:
         """The number of parameters d."""
         return self.objective.dim
 
-    @property
+    @cached_property
     def re_entrant(self) -> bool:
         """Whether some phase is followed by itself or an earlier one."""
         return any(leg.then <= number for number, leg in enumerate(self.legs))

@@ -37,7 +37,9 @@ class Diagnosis:
 
 def nothing_diagnosed(size: int, remark: str = "") -> Diagnosis:
     """Return series of NaN."""
-    return Diagnosis({name: np.full(size, np.nan) for name in SERIES}, remark=remark)
+    rows = np.empty((len(SERIES), size))
+    rows.fill(np.nan)
+    return Diagnosis(dict(zip(SERIES, rows, strict=True)), remark=remark)
 
 
 def diagnose(

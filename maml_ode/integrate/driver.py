@@ -187,8 +187,11 @@ class Driver:
                         tally.steps -= step.count
                     return finding
             piece = step.interpolant() if record.keeps_solution else None
+            earlier = step.earlier
+            record.extend(earlier.times, earlier.states, segment.number, earlier.norms)
             record.append(step.t, step.w, segment.number, step.norm)
             record.keep(step.t, piece)
+            self.progress.update(step.t, step.norm)
             for watcher in watchers:
                 finding = watcher.look(step)
                 if finding is not None:
@@ -222,7 +225,6 @@ class Driver:
         return judges, watchers
 
     def _limits(self, segment: Segment, plan: Plan, step: Step) -> Finding | None:
-        self.progress.update(step.t, step.norm)
         if self.callback is not None:
             state = State(step.t, step.w.copy(), segment.number, step.norm, self.tally.steps)
             if ends_run(self.callback, state):

@@ -9,7 +9,7 @@ import numpy as np
 from maml_ode._validation import Array
 from maml_ode.flows.fields import VectorField
 from maml_ode.flows.switch_rules import EndingRule
-from maml_ode.integrate.norms import vector_norm
+from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.tally import Abort, Tally
 from maml_ode.stop import Stop, StopReason
 
@@ -33,21 +33,22 @@ class FieldEvaluator:
         self.field = field
         self.tally = tally
         self.non_finite = 0
-        self._state: Array | None = None
+        # Bytes are compared and copied faster than arrays.
+        self._state = b""
         self._value: Array | None = None
 
     def __call__(self, t: float, w: Array) -> Array:
         """Return the field at ``w``; a non-finite value is handed on for the method to reject."""
-        if self._state is not None and self._value is not None and np.array_equal(w, self._state):
+        if self._value is not None and w.tobytes() == self._state:
             return self._value.copy()
         self.tally.check_limits()
         with np.errstate(all="ignore"):
             value = self.field(w)
         self.tally.nfev += 1
         self.tally.add(self.field.cost)
-        if np.isfinite(value).all():
+        if all_finite(value):
             self.non_finite = 0
-            self._state, self._value = w.copy(), value.copy()
+            self._state, self._value = w.tobytes(), value.copy()
         else:
             self.non_finite += 1
             if self.non_finite > MOST_NON_FINITE_EVALUATIONS:
@@ -64,14 +65,20 @@ class FieldEvaluator:
         return getattr(self.field, "native", None)
 
     def remember(self, w: Array, value: Array) -> None:
-        """Take the value at an accepted state from a method that has just computed it."""
-        if np.isfinite(value).all():
+        """Take a value from a compiled method that has computed it, such as that at an accepted state."""
+        if all_finite(value):
             self.non_finite = 0
-            self._state, self._value = w.copy(), value.copy()
+            self._state, self._value = w.tobytes(), value.copy()
+        else:
+            self.non_finite += 1
 
     def charge(self, evaluations: int) -> None:
-        """Count evaluations that a compiled method made through ``native``."""
+        """Count evaluations that a compiled method is about to make through ``native``."""
         self.tally.check_limits()
+        self.book(evaluations)
+
+    def book(self, evaluations: int) -> None:
+        """Count evaluations that a compiled method has made within the limits."""
         self.tally.nfev += evaluations
         self.tally.add(self.field.cost, evaluations)
 

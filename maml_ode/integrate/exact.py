@@ -104,25 +104,34 @@ class ExactPhase:
 
     def log_norm(self, tau: float) -> tuple[float, float]:
         """Return log ||field|| after a time ``tau`` and its derivative."""
-        value, slope = self._log_norm(tau * self._fastest)
+        with np.errstate(under="ignore"):
+            value, slope = self._log_norm(tau * self._fastest)
         return value, slope * self._fastest
+
+    @cached_property
+    def _decay(self) -> tuple[Array, Array]:
+        """2 log |a_j| and 2 lambda_j/fastest of the parts that are not 0."""
+        size = np.abs(self.amplitudes)
+        alive = size > 0
+        return 2 * np.log(size[alive]), 2 * (self.eigenvalues[alive] / self._fastest)
 
     def _log_norm(self, theta: float) -> tuple[float, float]:
         """Return log ||field|| after the time theta/fastest and its derivative with respect to theta."""
-        size = np.abs(self.amplitudes)
-        alive = size > 0
-        if not alive.any():
+        logarithms, rates = self._decay
+        if logarithms.size == 0:
             return -math.inf, 0.0
-        rates = self.eigenvalues[alive] / self._fastest
-        exponents = 2 * np.log(size[alive]) - 2 * rates * theta
-        top = float(exponents.max())
-        with np.errstate(under="ignore"):
-            terms = np.exp(exponents - top)
-        total = float(terms.sum())
-        return 0.5 * (top + math.log(total)), -float(rates @ terms) / total
+        exponents = logarithms - rates * theta
+        top = float(np.maximum.reduce(exponents))
+        terms = np.exp(exponents - top)
+        total = float(np.add.reduce(terms))
+        return 0.5 * (top + math.log(total)), -0.5 * float(rates.dot(terms)) / total
 
     def time_to_norm(self, threshold: float) -> float:
         """Return the first time after ``start`` at which ||field|| <= threshold; inf if there is none."""
+        with np.errstate(under="ignore"):
+            return self._time_to_norm(threshold)
+
+    def _time_to_norm(self, threshold: float) -> float:
         if threshold < 0:
             return math.inf
         target = math.log(threshold) if threshold > 0 else -math.inf

@@ -94,6 +94,8 @@ class Plan:
 
     def next_phase(self) -> Plan:
         """Return the plan for the phase that follows: bounds of steps end with theirs."""
+        if self.first_step is None and self.max_step is None:
+            return self
         return replace(self, first_step=None, max_step=None)
 
     @property

@@ -106,7 +106,9 @@ class Record:
         self.size = self.tally.points = at + 1
         self.t, self.w, self.phase = t, self._states[at], phase
 
-    def extend(self, times: Array, states: Array, phase: int) -> None:
+    def extend(
+        self, times: Array, states: Array, phase: int, norms: npt.ArrayLike = math.nan
+    ) -> None:
         """Add points of one phase, later than the last one, ``states`` of shape (k, d)."""
         if times.size == 0:
             return
@@ -115,7 +117,7 @@ class Record:
             self._grow(end)
         self._times[self.size : end] = times
         self._phases[self.size : end] = phase
-        self._norms[self.size : end] = math.nan
+        self._norms[self.size : end] = norms
         self._states[self.size : end] = states
         self.size = self.tally.points = end
         self.t, self.w, self.phase = float(times[-1]), self._states[end - 1], phase

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from maml_ode.counts import Counts
+from maml_ode.counts import KINDS, Counts
 from maml_ode.stop import Stop, StopReason
 
 __all__ = ["Abort", "Tally"]
@@ -53,15 +53,12 @@ class Tally:
 
     def total(self, diagnostics: Counts | None) -> Counts:
         """Return everything charged so far, with the diagnostics beside it."""
-        total = Counts(
-            factorizations=self.nlu,
-            steps=self.steps,
-            rejected=self.rejected,
-            diagnostics=diagnostics,
-        )
+        sums = dict.fromkeys(KINDS, 0)
+        sums.update(factorizations=self.nlu, steps=self.steps, rejected=self.rejected)
         for cost, times in self._charged.values():
-            total = total + cost * times
-        return total
+            for kind in KINDS:
+                sums[kind] += times * getattr(cost, kind)
+        return Counts(**sums, diagnostics=diagnostics)
 
     @property
     def out_of_time(self) -> bool:

@@ -1,6 +1,9 @@
 """Right-hand sides that test files of the integrators share."""
 
+import numpy as np
 import pytest
+
+from maml_ode.compiled.fields import evaluate
 
 
 class CountedField:
@@ -21,7 +24,13 @@ class CountedField:
 
     def __call__(self, t, w):
         self.evaluations += 1
-        return self.field(w)
+        # An error estimate far below its tolerance is rounding, and so are the steps that follow from it: what is
+        # compared is the way of calling, by the same arithmetic.
+        if self.field.native is None:
+            return self.field(w)
+        out = np.empty(w.size)
+        evaluate(self.field.native, w, out)
+        return out
 
 
 @pytest.fixture

@@ -131,11 +131,10 @@ def test_a_function_is_looked_at_eight_times_a_step_and_more_often_where_it_turn
         )  # fmt: skip
         assert run.counts.steps == 3
         inside = np.unique(np.round(looks, 9))
-        if parts == 9:
-            np.testing.assert_allclose(inside, np.arange(3 * 9 + 1) / 9, atol=1e-8)
-        else:
-            wanted = np.round(np.arange(3 * parts + 1) / parts, 9)
-            assert set(wanted) <= set(inside)
+        wanted = np.round(np.arange(3 * parts + 1) / parts, 9)
+        assert set(wanted) <= set(inside)
+        if parts == 9:  # and at most one look beside each end of a step
+            assert len(inside) <= len(wanted) + 2 * 3
 
 
 @pytest.mark.parametrize("method", ["exact", "DOP853", "Tsit5", "Rodas5P"])

@@ -13,7 +13,7 @@ from maml_ode.integrate.plan import Plan, Tolerances
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.watch.crossing import CrossingWatch
 from maml_ode.integrate.watch.energy import EnergyWatch
-from maml_ode.integrate.watch.finding import Step
+from maml_ode.integrate.watch.finding import Earlier, Step
 from maml_ode.integrate.watch.finite import FiniteWatch
 from maml_ode.integrate.watch.stall import Hovering, RestWatch, StallWatch
 from maml_ode.integrate.watch.stationarity import StationarityWatch
@@ -30,7 +30,8 @@ def step_to(t, w, value, t_old=0.0, w_old=(0.0,), value_old=(0.0,), count=1):
     arrays = [np.asarray(x, float) for x in (w_old, value_old, w, value)]
     norm = float(np.linalg.norm(arrays[3]))
     return Step(
-        t_old, arrays[0], arrays[1], t, arrays[2], arrays[3], norm, lambda: None, count
+        t_old, arrays[0], arrays[1], t, arrays[2], arrays[3], norm, lambda: None,
+        Earlier(np.linspace(t_old, t, count + 1)[:-2], np.ones((count - 1, 1)), (norm,) * (count - 1)),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from scipy.integrate import DenseOutput, OdeSolver
 from maml_ode._validation import Array, check_real
 from maml_ode.integrate.solvers.control import LARGEST_STEP, StepController, first_step_size
 
-__all__ = ["AdaptiveSolver", "RightHandSide"]
+__all__ = ["SMALLEST_RTOL", "AdaptiveSolver", "RightHandSide", "beyond", "too_small"]
 
 RightHandSide = Callable[[float, Array], npt.ArrayLike]
 SMALLEST_RTOL = 100 * float(np.finfo(float).eps)
@@ -113,10 +113,31 @@ class AdaptiveSolver(OdeSolver):  # type: ignore[misc]
             return h
         if self._defect:
             return 0.0
+        if self.native is not None:
+            return self._native_first_step()
         return first_step_size(
             self.fun, self.t, self.y, self.f, self.t_bound, self.direction, self.max_step,
             self.error_order - 1, self.rtol, self.atol,
         )  # fmt: skip
+
+    def _native_first_step(self) -> float:
+        """Do what `first_step_size` does, in one compiled call."""
+        from maml_ode.integrate.solvers.kernels.step_control import first_step
+
+        length = abs(self.t_bound - self.t)
+        if self.n == 0 or length == 0.0:
+            return 0.0
+        y_1, f_1 = np.empty(self.n), np.empty(self.n)
+        self._charge(1)
+        h, evaluations = first_step(
+            self.native, self.t, self.direction, length, self.max_step, self.error_order - 1,
+            self.rtol, self.atol, self.y, self.f, y_1, f_1,
+        )  # fmt: skip
+        if evaluations > 1:
+            self._charge(evaluations - 1)
+        if self._remember_fun is not None and not np.isfinite(f_1).all():
+            self._remember_fun(y_1, f_1)
+        return float(h)
 
     def _charge(self, evaluations: int) -> None:
         """Count evaluations that a native field is about to make."""
@@ -150,10 +171,7 @@ class AdaptiveSolver(OdeSolver):  # type: ignore[misc]
         t = self.t
         longest = LARGEST_STEP if math.isinf(self.t_bound) else math.inf
         if abs(t) >= longest:
-            return (
-                False,
-                f"Nothing but the horizon ends this run, at t = {t:.3g}; give a finite one.",
-            )
+            return False, beyond(t)
         smallest = 10 * abs(np.nextafter(t, self.direction * math.inf) - t)
         h_abs = min(max(self.h_abs, smallest), self.max_step, longest)
         problem = self._prepare(h_abs)
@@ -167,7 +185,7 @@ class AdaptiveSolver(OdeSolver):  # type: ignore[misc]
             if self.direction * (t_new - self.t_bound) > 0:
                 t_new = self.t_bound
             elif h_abs < smallest:
-                return False, self._too_small(t, finite)
+                return False, too_small(t, finite)
             h = float(t_new - t)
             error, y_new = self._attempt(t, h, t_new)
             if error < 1.0:
@@ -177,7 +195,7 @@ class AdaptiveSolver(OdeSolver):  # type: ignore[misc]
             rejected = True
             h_abs = abs(h) * self.controller.after_rejection(error)
             if t + h_abs * self.direction == t:
-                return False, self._too_small(t, finite)
+                return False, too_small(t, finite)
         self.y_old = self.y
         self._accept(y_new)
         self._interpolant = None
@@ -192,15 +210,22 @@ class AdaptiveSolver(OdeSolver):  # type: ignore[misc]
         if self._remember_fun is not None:
             self._remember_fun(self.y, self.f)
 
-    def _too_small(self, t: float, finite: bool) -> str:
-        if finite:
-            return f"{self.TOO_SMALL_STEP} (t = {t:.6g})"
-        return f"Every trial step from t = {t:.6g} met a right-hand side that is not finite."
-
     def _dense_output_impl(self) -> DenseOutput:
         if self._interpolant is None:
             self._interpolant = self._interpolate()
         return self._interpolant
+
+
+def beyond(t: float) -> str:
+    """Return why a run that has come to ``t`` ends there."""
+    return f"Nothing but the horizon ends this run, at t = {t:.3g}; give a finite one."
+
+
+def too_small(t: float, finite: bool) -> str:
+    """Return why there is no step from ``t``; ``finite`` says whether the last trial met finite numbers only."""
+    if finite:
+        return f"{OdeSolver.TOO_SMALL_STEP} (t = {t:.6g})"
+    return f"Every trial step from t = {t:.6g} met a right-hand side that is not finite."
 
 
 def _tolerances(rtol: npt.ArrayLike, atol: npt.ArrayLike, n: int) -> tuple[Array, Array]:

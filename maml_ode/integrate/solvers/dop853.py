@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-from maml_ode._validation import Array
 from maml_ode.integrate.solvers.control import StepController
 from maml_ode.integrate.solvers.dop853_tableau import DOP853_ERROR_3, DOP853_TABLEAU
 from maml_ode.integrate.solvers.explicit import ExplicitRungeKutta
@@ -55,17 +52,10 @@ class DOP853(ExplicitRungeKutta):
     """
 
     tableau = DOP853_TABLEAU
+    second_error = DOP853_ERROR_3
     error_order = 8
 
     @classmethod
     def make_controller(cls) -> StepController:
         """Return the standard controller."""
         return StepController(order=8)
-
-    def _error(self, h: float, y_new: Array) -> float:
-        """Return err5^2 / sqrt(err5^2 + err3^2 / 100), which behaves as h^8 (section II.10)."""
-        fifth = self._norm(self.tableau.error, h, y_new)
-        if fifth == 0.0 or not math.isfinite(fifth):
-            return fifth
-        third = self._norm(DOP853_ERROR_3, h, y_new)
-        return fifth * (fifth / math.hypot(fifth, 0.1 * third))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,21 @@ from maml_ode.integrate.solvers.adaptive import AdaptiveSolver, RightHandSide
 from maml_ode.integrate.solvers.dense import NestedDenseOutput
 from maml_ode.integrate.solvers.tableaux import ExplicitTableau
 
-__all__ = ["ExplicitRungeKutta"]
+__all__ = ["ExplicitRungeKutta", "dense_rows"]
 
 
 class ExplicitRungeKutta(AdaptiveSolver):
-    """A pair of explicit Runge-Kutta formulas; the last stage of a step is the first of the next."""
+    """A pair of explicit Runge-Kutta formulas; the last stage of a step is the first of the next.
+
+    Attributes
+    ----------
+    tableau : ExplicitTableau
+    second_error : ndarray
+        The weights of a second error estimate (`DOP853`); empty if there is none.
+    """
 
     tableau: ExplicitTableau
+    second_error: Array = np.empty(0)
 
     def __init__(
         self,
@@ -74,12 +83,10 @@ class ExplicitRungeKutta(AdaptiveSolver):
         return self._error(h, y_new), y_new
 
     def _error(self, h: float, y_new: Array) -> float:
-        return float(self._norm(self.tableau.error, h, y_new))
-
-    def _norm(self, coefficients: Array, h: float, y_new: Array) -> float:
         return float(
-            self._kernels.error_norm(
-                coefficients,
+            self._kernels.step_error(
+                self.tableau.error,
+                self.second_error,
                 h,
                 self._K,
                 self.tableau.n_stages - 1,
@@ -97,18 +104,35 @@ class ExplicitRungeKutta(AdaptiveSolver):
     def _interpolate(self) -> DenseOutput:
         if self.y_old is None:
             raise RuntimeError("dense output needs an accepted step.")
-        h = self.t - self.t_old
-        if len(self.tableau.c) > self.tableau.n_stages:
-            self._K[0] = self._f_old
-            self._stages(
-                self.tableau.n_stages,
-                len(self.tableau.c),
-                self.t_old,
-                h,
-                self.y_old,
-                np.empty(self.n),
-            )
-        rows = np.empty((1 + len(self.tableau.dense), self.n))
-        rows[0] = self.y - self.y_old
-        rows[1:] = h * (self.tableau.dense @ self._K)
+        self._K[0] = self._f_old
+        rows = dense_rows(
+            self.tableau, self._K, self.t - self.t_old, self.y_old, self.y, self._more_stages
+        )
         return NestedDenseOutput(self.t_old, self.t, self.y_old, rows)
+
+    def _more_stages(self, first: int, last: int) -> None:
+        """Evaluate the stages that dense output alone needs."""
+        if self.y_old is None:
+            raise RuntimeError("dense output needs an accepted step.")
+        h = self.t - self.t_old
+        self._stages(first, last, self.t_old, h, self.y_old, np.empty(self.n))
+
+
+def dense_rows(
+    tableau: ExplicitTableau,
+    K: Array,
+    h: float,
+    y_old: Array,
+    y: Array,
+    more_stages: Callable[[int, int], None],
+) -> Array:
+    """Return the rows of a step's `NestedDenseOutput` from its stages ``K``.
+
+    ``more_stages(first, last)`` is asked to fill the rows of K that no step needs, if there are any.
+    """
+    if len(tableau.c) > tableau.n_stages:
+        more_stages(tableau.n_stages, len(tableau.c))
+    rows = np.empty((1 + len(tableau.dense), y.size))
+    rows[0] = y - y_old
+    rows[1:] = h * (tableau.dense @ K)
+    return rows

@@ -10,7 +10,7 @@ from maml_ode._validation import Array
 from maml_ode.flows import Flow
 from maml_ode.integrate.callback import Callback, State, ends_run
 from maml_ode.integrate.evaluation import FieldEvaluator
-from maml_ode.integrate.norms import vector_norm
+from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
@@ -88,7 +88,7 @@ class EulerStepper:
                 return Finding(stop)
             with np.errstate(all="ignore"):
                 following = w + self._step_size * velocity
-            if not np.isfinite(following).all():
+            if not all_finite(following):
                 detail = f"At iteration {self._k + 1}; lower step_size."
                 return Finding(Stop(StopReason.NON_FINITE, detail))
             self._k += 1

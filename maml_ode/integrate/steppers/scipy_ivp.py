@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.integrate import OdeSolver, solve_ivp
 from maml_ode._validation import Array
 from maml_ode.integrate.locate import Landing, locate
 from maml_ode.integrate.methods import facts_of, solver_options
-from maml_ode.integrate.norms import vector_norm
+from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
@@ -23,7 +24,7 @@ from maml_ode.integrate.watch.stationarity import stationary
 from maml_ode.sizes import MATRIX_ON_A_PATH
 from maml_ode.stop import Stop, StopReason
 
-__all__ = ["ScipyStepper"]
+__all__ = ["ScipyStepper", "failure", "land_on"]
 
 
 class ScipyStepper:
@@ -46,7 +47,7 @@ class ScipyStepper:
         """End a run whose field is not finite, or small enough, where the phase begins."""
         t = self._record.t
         value = segment.evaluator(t, self._record.w)
-        if not np.isfinite(value).all():
+        if not all_finite(value):
             label = segment.leg.field.label
             detail = f"The field {label} was not finite at the start of the phase, t = {t:.6g}."
             return Stop(StopReason.NON_FINITE, detail)
@@ -80,19 +81,12 @@ class ScipyStepper:
 
     def land(self, segment: Segment, plan: Plan, crossing: Crossing) -> None:
         """Step to where the phase's rule is first met."""
-        if segment.rule is None:
-            raise RuntimeError(
-                "a phase without a rule has crossed it; this is a defect of maml_ode."
-            )
         options = self._settings(segment, plan)
 
         def restep(t: float) -> Landing:
             return self._step_to(t, segment, plan.method, crossing, options)
 
-        landing = locate(crossing, segment.rule, restep)
-        for time, interpolant in zip(landing.times, landing.interpolants, strict=True):
-            self._record.keep(time, interpolant)
-        self._record.append(landing.t, landing.w, segment.number)
+        land_on(self._record, segment, crossing, restep)
 
     def _settings(self, segment: Segment, plan: Plan) -> dict[str, Any]:
         """Return what the method is constructed with: the user's options, and what else it takes."""
@@ -150,6 +144,26 @@ class ScipyStepper:
         return Landing(t, solver.y.copy(), times, interpolants)
 
 
+def land_on(
+    record: Record, segment: Segment, crossing: Crossing, restep: Callable[[float], Landing]
+) -> None:
+    """Record where the phase's rule is first met, and the pieces of the path that lead there."""
+    if segment.rule is None:
+        raise RuntimeError("a phase without a rule has crossed it; this is a defect of maml_ode.")
+    landing = locate(crossing, segment.rule, restep)
+    for time, interpolant in zip(landing.times, landing.interpolants, strict=True):
+        record.keep(time, interpolant)
+    record.append(landing.t, landing.w, segment.number)
+
+
+def failure(segment: Segment, finite: FiniteWatch, t: float, message: object) -> Finding:
+    """Name the failure of a method that found no step from ``t``."""
+    detail = f"At t = {t:.6g}: {message}"
+    if segment.evaluator.non_finite > 0:
+        return finite.failed(detail)
+    return Finding(Stop(StopReason.STEP_TOO_SMALL, detail))
+
+
 class _Reporter:
     """Stands between a solver's accepted steps and the driver."""
 
@@ -178,7 +192,7 @@ class _Reporter:
         """Show a step to the driver; return whether the phase ends here."""
         t, w = float(solver.t), solver.y
         self.count_rejected(solver, evaluations)
-        value = self.segment.evaluator(t, w) if np.isfinite(w).all() else w
+        value = self.segment.evaluator(t, w) if all_finite(w) else w
         step = Step(*self._before, t, w, value, vector_norm(value), solver.dense_output)
         self.finding = self.finite.look(step) or self.look(step)
         if self.finding is None:
@@ -187,15 +201,10 @@ class _Reporter:
 
     def failed(self, solver: OdeSolver, error: object) -> None:
         """Name a solver's failure."""
-        non_finite = self.segment.evaluator.non_finite > 0 or isinstance(error, Exception)
-        if non_finite:
-            detail = (
-                f"({error})" if isinstance(error, Exception) else f"At t = {solver.t:.6g}: {error}"
-            )
-            self.finding = self.finite.failed(detail)
+        if isinstance(error, Exception):
+            self.finding = self.finite.failed(f"({error})")
         else:
-            stop = Stop(StopReason.STEP_TOO_SMALL, f"At t = {solver.t:.6g}: {error}")
-            self.finding = Finding(stop)
+            self.finding = failure(self.segment, self.finite, solver.t, error)
 
     def count_rejected(self, solver: OdeSolver, evaluations: int) -> None:
         """Count rejected trials, from what the method says of them."""

@@ -11,6 +11,7 @@ import numpy as np
 from maml_ode._validation import Array
 from maml_ode.flows.switch_rules import CallableRule
 from maml_ode.integrate.evaluation import RuleEvaluator
+from maml_ode.integrate.norm_bounds import NEAR
 from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.watch.finding import Crossing, Finding, Interpolant, Step
 from maml_ode.stop import Stop, StopReason
@@ -25,8 +26,6 @@ NEARLY = 1e-6
 # How far inside the step a rule is looked at for the way it goes at the end, as a share of the first look's.
 BESIDE = 1e-5
 GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
-# A norm may dip between the ends of a step: worth a look where a cubic says that it comes this near.
-NEAR = 1.5
 ROUNDING = 1e-12
 
 

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.integrate.plan import Plan
 from maml_ode.stop import Stop
 
-__all__ = ["Crossing", "Finding", "Interpolant", "Remedy", "Step", "Watcher"]
+__all__ = ["Crossing", "Earlier", "Finding", "Interpolant", "Remedy", "Step", "Watcher"]
 
 Interpolant = Callable[[float], Array]
 Remedy = Callable[[Plan], Plan | None]
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """The steps of a batch before its last one: where they ended, and the field's norm there."""
+
+    times: Array
+    states: Array
+    norms: Sequence[float]
+
+
+NOTHING_EARLIER = Earlier(np.empty(0), np.empty((0, 0)), ())
+
+
+@dataclass(frozen=True)
 class Step:
-    """The last step of a batch of ``count`` accepted ones: where it began and where it ended.
+    """The last step of a batch of accepted ones: where it began and where it ended.
 
     A batch ends where something happens, so that the last step is the one to look at.
     """
@@ -31,7 +45,12 @@ class Step:
     value: Array
     norm: float
     interpolant: Callable[[], Interpolant]
-    count: int = 1
+    earlier: Earlier = NOTHING_EARLIER
+
+    @property
+    def count(self) -> int:
+        """How many steps the batch holds."""
+        return 1 + len(self.earlier.norms)
 
     @property
     def length(self) -> float:

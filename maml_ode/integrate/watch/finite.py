@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from maml_ode.integrate.methods import facts_of
-from maml_ode.integrate.norms import vector_norm
+from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.watch.finding import Finding, Step
 from maml_ode.stop import Stop, StopReason
@@ -34,9 +34,9 @@ class FiniteWatch:
 
     def look(self, step: Step) -> Finding | None:
         """Refuse what is not finite, and a step that does not change t."""
-        if not np.isfinite(step.w).all():
+        if not all_finite(step.w):
             return self.failed(f"The state was not finite at t = {step.t:.6g}.")
-        if not np.isfinite(step.value).all():
+        if not all_finite(step.value):
             return self.failed(f"The field was not finite at t = {step.t:.6g}.")
         if step.t == step.t_old:
             # LSODA goes on reporting steps when its step no longer changes t.

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from maml_ode._validation import Array
+from maml_ode.integrate.norm_bounds import GROWN, STALL_FLOOR, STALL_STEPS
 from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Plan, Tolerances
 from maml_ode.integrate.watch.finding import Finding, Step
@@ -13,11 +14,6 @@ from maml_ode.stop import Stop, StopReason
 
 __all__ = ["Hovering", "RestWatch", "StallWatch"]
 
-STALL_STEPS = 50
-STALL_FLOOR = 1e3
-# A norm that stays so many times above its lowest value has grown, and what it fell to is forgotten. One that
-# comes back to it hovers: in few dimensions it passes close to 0 every now and then.
-GROWN = 10.0
 REST_STEPS = 10
 EPS = 2.0**-52
 
@@ -37,14 +33,16 @@ class Hovering:
         self._largest = 0.0
 
     def sees(self, step: Step) -> bool:
-        """Whether the norm hovers there after this step."""
-        self._largest = max(self._largest, step.norm)
-        self._steps_above = self._steps_above + step.count if step.norm > GROWN * self.best else 0
-        if step.norm < self.best or self._steps_above >= STALL_STEPS:
-            self.best, self._steps_since_best, self._steps_above = step.norm, 0, 0
-            self._length_at_best = step.length
-            return False
-        self._steps_since_best += step.count
+        """Whether the norm hovers there after the last step of this batch."""
+        ends = (*step.earlier.times, step.t)
+        for k, norm in enumerate((*step.earlier.norms, step.norm)):
+            self._largest = max(self._largest, norm)
+            self._steps_above = self._steps_above + 1 if norm > GROWN * self.best else 0
+            if norm < self.best or self._steps_above >= STALL_STEPS:
+                self.best, self._steps_since_best, self._steps_above = norm, 0, 0
+                self._length_at_best = ends[k] - ends[k - 1] if k else step.length
+            else:
+                self._steps_since_best += 1
         if self._steps_above or self._steps_since_best < STALL_STEPS:
             return False
         moved = vector_norm(step.w - step.w_old)

@@ -1,12 +1,16 @@
-"""The norm in which integrators measure their local errors."""
+"""The norms of integrators: the one that measures local errors, and the Euclidean one without overflow."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
 from maml_ode.compiled.contract import REAL, VECTOR
+
+# A threaded BLAS waits for its threads on long vectors (as in ``maml_ode.integrate.norms``).
+LONG = 4096
 
 
 @njit(REAL(VECTOR, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
@@ -25,3 +29,27 @@ def weighted_rms(error, y, y_new, rtol, atol):  # type: ignore[no-untyped-def]
                 return math.inf
             total += (error[k] / weight) ** 2
     return math.sqrt(total / error.size)
+
+
+@njit(REAL(VECTOR), cache=True)
+def euclidean(v):  # type: ignore[no-untyped-def]
+    """Return the Euclidean norm as ``maml_ode.integrate.norms.vector_norm`` does, to rounding."""
+    square = 0.0
+    if v.size < LONG:
+        square = np.dot(v, v)
+    else:
+        for k in range(v.size):
+            square += v[k] * v[k]
+    if 1e-290 < square < 1e290:
+        return math.sqrt(square)
+    if math.isnan(square):
+        return square
+    largest = 0.0
+    for k in range(v.size):
+        largest = max(largest, abs(v[k]))
+    if largest == 0.0 or math.isinf(largest):
+        return largest
+    square = 0.0
+    for k in range(v.size):
+        square += (v[k] / largest) ** 2
+    return largest * math.sqrt(square)

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
-from maml_ode.compiled.fields import FIELD, evaluate
+from maml_ode.compiled.fields import AFFINE, FIELD, affine_value, evaluate
 from maml_ode.integrate.solvers.kernels.norms import weighted_rms
 
 
@@ -32,6 +32,13 @@ def stage_state(stage, A, y, h, K, out):  # type: ignore[no-untyped-def]
 @njit(types.void(FIELD, INDEX, INDEX, MATRIX, VECTOR, REAL, MATRIX, VECTOR), cache=True)
 def native_stages(field, first, last, A, y, h, K, out):  # type: ignore[no-untyped-def]
     """Evaluate the stages first, ..., last - 1; ``out`` ends as the state of the last one."""
+    if field.kind == AFFINE:
+        # Taken out of the handle once: a small product takes no longer than that.
+        matrix, vector = field.matrix, field.vector
+        for stage in range(first, last):
+            stage_state(stage, A, y, h, K, out)
+            affine_value(matrix, vector, out, K[stage])
+        return
     for stage in range(first, last):
         stage_state(stage, A, y, h, K, out)
         evaluate(field, out, K[stage])
@@ -59,3 +66,17 @@ def error_norm(coefficients, h, K, last, y, y_new, rtol, atol):  # type: ignore[
     error = np.empty(y.size)
     combine(coefficients, h, K, error)
     return weighted_rms(error, y, y_new, rtol, atol)
+
+
+@njit(REAL(VECTOR, VECTOR, REAL, MATRIX, INDEX, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
+def step_error(coefficients, second, h, K, last, y, y_new, rtol, atol):  # type: ignore[no-untyped-def]
+    """Return a step's error relative to its tolerance.
+
+    Where there is a ``second`` estimate, of order 3 beside one of order 5, it is
+    err5^2 / sqrt(err5^2 + err3^2 / 100), which behaves as h^8 (Hairer, Norsett and Wanner I, section II.10).
+    """
+    size = error_norm(coefficients, h, K, last, y, y_new, rtol, atol)
+    if second.size == 0 or size == 0.0 or not math.isfinite(size):
+        return size
+    other = error_norm(second, h, K, last, y, y_new, rtol, atol)
+    return size * (size / math.hypot(size, 0.1 * other))

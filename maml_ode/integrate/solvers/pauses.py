@@ -1,0 +1,10 @@
+"""Why the compiled loop over steps comes back; light, so that it can be named without importing Numba."""
+
+from __future__ import annotations
+
+__all__ = ["BEYOND", "FAILURES", "LIMIT", "LOOK", "NOT_FINITE", "PAUSED", "TOO_SMALL"]
+
+# To show what it has done; because its last step is worth a look; because the evaluations that a run may make are
+# used up; or because no step is possible: so far out that only the horizon ends the run, or however short.
+PAUSED, LOOK, LIMIT, BEYOND, TOO_SMALL, NOT_FINITE = range(6)
+FAILURES = (BEYOND, TOO_SMALL, NOT_FINITE)

@@ -1,0 +1,168 @@
+"""Phases in compiled code: an explicit method of ours on a native field; all others by SciPy's loop."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from maml_ode._validation import Array
+from maml_ode.integrate.locate import Landing
+from maml_ode.integrate.norms import vector_norm
+from maml_ode.integrate.plan import Plan
+from maml_ode.integrate.record import Record
+from maml_ode.integrate.segment import Segment
+from maml_ode.integrate.solvers.adaptive import SMALLEST_RTOL, beyond, too_small
+from maml_ode.integrate.solvers.pauses import BEYOND, FAILURES, LOOK, PAUSED, TOO_SMALL
+from maml_ode.integrate.steppers.attention import UNLIMITED, Attention
+from maml_ode.integrate.steppers.native_phase import COMPILED, NativePhase
+from maml_ode.integrate.steppers.protocol import Look
+from maml_ode.integrate.steppers.scipy_ivp import ScipyStepper, failure, land_on
+from maml_ode.integrate.tally import Tally
+from maml_ode.integrate.watch.finding import Crossing, Finding
+from maml_ode.integrate.watch.finite import FiniteWatch
+from maml_ode.stop import Stop, StopReason
+
+__all__ = ["NativeStepper"]
+
+# Keys, time limits and progress are seen to between batches, so none may take much longer than this.
+BATCH_SECONDS = 0.02
+SHORTEST_EVALUATION = 1e-7
+
+
+class NativeStepper:
+    """The same steps, counts and findings as `ScipyStepper`, many steps a call.
+
+    Parameters
+    ----------
+    record : Record
+    tally : Tally
+    every_step : bool
+        Whether somebody wants to see every step by itself.
+    """
+
+    locates = True
+    by_formula = False
+
+    def __init__(self, record: Record, tally: Tally, *, every_step: bool) -> None:
+        self._record = record
+        self._tally = tally
+        self._every_step = every_step
+        self._scipy = ScipyStepper(record, tally)
+        self._seconds_per_evaluation = 0.0
+
+    def arrive(self, segment: Segment) -> Stop | None:
+        """Look at the state in which a phase begins."""
+        began = time.perf_counter()
+        stop = self._scipy.arrive(segment)
+        self._seconds_per_evaluation = time.perf_counter() - began
+        return stop
+
+    def run(self, segment: Segment, plan: Plan, look: Look) -> Finding:
+        """Integrate until ``look`` finds something, the method gives up, or the horizon is reached."""
+        if not _is_compiled(segment, plan):
+            return self._scipy.run(segment, plan, look)
+        record, evaluator = self._record, segment.evaluator
+        t, w = record.t, np.array(record.w)
+        value = evaluator(t, w)
+        finite = FiniteWatch(t, w, vector_norm(value))
+        attention = Attention(segment, plan, self._every_step or record.keeps_solution, t, w)
+        phase = _phase(segment, plan, t, w, value, plan.t_max, **attention.entries())
+        while phase.t < plan.t_max:
+            code, key = self._advance(phase, segment, attention.room(self._tally.steps))
+            self._tally.rejected += phase.rejections
+            # A rule looks into the step in which it is met from where the step began.
+            for step in phase.batches(code == LOOK and segment.rule is not None):
+                evaluator.remember(step.w, step.value)
+                attention.saw(step.count, step.norm)
+                finding = finite.look(step) or look(step)
+                if finding is not None:
+                    return finding
+            if key is not None:
+                raise key
+            if code in FAILURES:
+                return failure(segment, finite, phase.t, _why(phase.t, code))
+        return Finding(Stop(StopReason.HORIZON, f"t = {record.t:.6g}.", asked_for=True))
+
+    def land(self, segment: Segment, plan: Plan, crossing: Crossing) -> None:
+        """Step to where the phase's rule is first met."""
+        if not _is_compiled(segment, plan):
+            self._scipy.land(segment, plan, crossing)
+            return
+        land_on(
+            self._record, segment, crossing, lambda t: self._step_to(t, segment, plan, crossing)
+        )
+
+    def _advance(
+        self, phase: NativePhase, segment: Segment, room: int
+    ) -> tuple[int, KeyboardInterrupt | None]:
+        """Advance by a batch; return why the loop came back, and a key that was pressed meanwhile."""
+        began, key = time.perf_counter(), None
+        pause = BATCH_SECONDS / max(self._seconds_per_evaluation, SHORTEST_EVALUATION)
+        try:
+            code = phase.advance(room, max(1, int(pause)))
+        except KeyboardInterrupt as pressed:
+            code, key = PAUSED, pressed
+        if phase.evaluations:
+            segment.evaluator.book(phase.evaluations)
+            self._seconds_per_evaluation = (time.perf_counter() - began) / phase.evaluations
+        return code, key
+
+    def _step_to(self, t: float, segment: Segment, plan: Plan, crossing: Crossing) -> Landing:
+        """Integrate from the start of the step to ``t`` with the same method and tolerances."""
+        t_old, w_old = crossing.t_old, np.array(crossing.w_old)
+        if t <= t_old:
+            return Landing(t_old, w_old, [], [])
+        value = segment.evaluator(t_old, w_old)
+        whole = replace(plan, first_step=t - t_old)
+        phase = _phase(segment, whole, t_old, w_old, value, t)
+        room = 1 if self._record.keeps_solution else UNLIMITED
+        times: list[float] = []
+        interpolants: list[Any] = []
+        while phase.t < t:
+            code, key = self._advance(phase, segment, room)
+            if key is not None:
+                raise key
+            for step in phase.batches(False):
+                segment.evaluator.remember(step.w, step.value)
+                times += [*step.earlier.times.tolist(), step.t]
+                kept = step.interpolant() if self._record.keeps_solution else None
+                interpolants += [None] * (step.count - 1) + [kept]
+            if code in FAILURES:
+                dense = crossing.interpolant
+                return Landing(t, w_old if dense is None else np.asarray(dense(t)), [t], [dense])
+        return Landing(t, phase.w.copy(), times, interpolants)
+
+
+def _phase(
+    segment: Segment, plan: Plan, t: float, w: Array, value: Array, end: float, **entries: float
+) -> NativePhase:
+    options = plan.step_options
+    first = options.get("first_step")
+    if first is not None:
+        # Chosen for the whole run, of which less than that may be left.
+        first = min(float(first), end - t)
+    return NativePhase(
+        plan.method, segment.evaluator, t, w, value, end, plan.tolerances, first,
+        plan.longest_step, **entries,
+    )  # fmt: skip
+
+
+def _is_compiled(segment: Segment, plan: Plan) -> bool:
+    """Whether the compiled loop takes a phase; what is wrong with an option, the method itself says."""
+    return (
+        plan.method in COMPILED
+        and all(_is_size(value) for value in plan.step_options.values())
+        and plan.tolerances.rtol >= SMALLEST_RTOL
+        and segment.evaluator.native is not None
+    )
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+
+
+def _why(t: float, code: int) -> str:
+    return beyond(t) if code == BEYOND else too_small(t, code == TOO_SMALL)

@@ -1,0 +1,212 @@
+"""A phase that an explicit method of ours follows in compiled code, as the native stepper handles it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from scipy.integrate import OdeSolver
+
+from maml_ode._validation import Array
+from maml_ode.integrate.evaluation import FieldEvaluator
+from maml_ode.integrate.norms import all_finite, vector_norm
+from maml_ode.integrate.plan import Tolerances
+from maml_ode.integrate.solvers import DOP853, Tsit5
+from maml_ode.integrate.solvers.dense import NestedDenseOutput
+from maml_ode.integrate.solvers.explicit import ExplicitRungeKutta, dense_rows
+from maml_ode.integrate.steppers.attention import UNLIMITED
+from maml_ode.integrate.watch.finding import Earlier, Interpolant, Step
+
+__all__ = ["COMPILED", "NativePhase"]
+
+# A subclass may do anything at a step, so these classes themselves.
+COMPILED: tuple[type[OdeSolver], ...] = (Tsit5, DOP853)
+MOST_ROWS, FEWEST_ROWS, MOST_ENTRIES = 128, 8, 2**18
+
+
+class NativePhase:
+    """A buffer of accepted steps, and the compiled loop that fills it from where it came to last.
+
+    Parameters
+    ----------
+    method : type
+        One of `COMPILED`.
+    evaluator : FieldEvaluator
+        Of a field with a native handle.
+    t, w, value
+        Where the phase begins, and the field there.
+    t_bound : float
+        Where it ends.
+    tolerances : Tolerances
+    first_step : float or None
+    max_step : float
+    **heeds
+        What makes a step worth a look: entries of ``kernels.phase_record.PHASE_DTYPE``.
+    """
+
+    def __init__(
+        self,
+        method: type[ExplicitRungeKutta],
+        evaluator: FieldEvaluator,
+        t: float,
+        w: Array,
+        value: Array,
+        t_bound: float,
+        tolerances: Tolerances,
+        first_step: float | None,
+        max_step: float,
+        **heeds: float,
+    ) -> None:
+        self._kernels = _kernels()
+        self._method = method
+        self._evaluator = evaluator
+        dim = w.size
+        self.rows = max(FEWEST_ROWS, min(MOST_ROWS, MOST_ENTRIES // dim))
+        self.times, self.norms = np.empty((2, self.rows + 1))
+        self.states, self.values = np.empty((2, self.rows + 1, dim))
+        self.times[0], self.states[0], self.values[0] = t, w, value
+        self._rtol, self._atol = np.empty((2, dim))
+        self._rtol.fill(tolerances.rtol)
+        self._atol.fill(tolerances.atol)
+        self._K = np.zeros((len(method.tableau.c), dim))
+        if first_step is None:
+            first_step = self._first_step(t_bound - t, max_step)
+        known: Any = method  # mypy takes a class for unhashable
+        self._record = record = np.frombuffer(bytearray(_fresh(known)), self._kernels.dtype)[0]
+        record["h"], record["t_bound"], record["max_step"] = first_step, t_bound, max_step
+        record["rtol"], record["atol"] = tolerances.rtol, tolerances.atol
+        for name, entry in heeds.items():
+            record[name] = entry
+        self._interpolant: Interpolant | None = None
+
+    @property
+    def steps(self) -> int:
+        """Accepted steps of the last call."""
+        return int(self._record["steps"])
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the last call."""
+        return int(self._record["evaluations"])
+
+    @property
+    def rejections(self) -> int:
+        """Trials that the last call rejected on the way to its accepted steps."""
+        return int(self._record["rejections"])
+
+    @property
+    def t(self) -> float:
+        """How far the phase has come."""
+        return float(self.times[self.steps])
+
+    @property
+    def w(self) -> Array:
+        """The state there; the next call overwrites it."""
+        return np.asarray(self.states[self.steps])
+
+    def advance(self, room: int, pause: int) -> int:
+        """Take up to ``room`` steps and about ``pause`` evaluations; return why the loop came back.
+
+        The run's limit on evaluations is kept to the trial step, that on time between calls.
+        """
+        tally, record, last = self._evaluator.tally, self._record, self.steps
+        tally.check_limits()
+        most = tally.max_evaluations
+        record["steps"] = record["evaluations"] = 0
+        self.times[0] = self.times[last]
+        self.states[0], self.values[0] = self.states[last], self.values[last]
+        record["room"] = min(room, self.rows)
+        record["pause"] = pause
+        record["most_evaluations"] = UNLIMITED if most is None else most - tally.nfev
+        self._interpolant = None
+        tableau = self._method.tableau
+        code = self._kernels.explicit_phase(
+            self._evaluator.native, record, tableau.A, tableau.error, self._method.second_error,
+            self._rtol, self._atol, self.times, self.states, self.values, self.norms, self._K,
+        )  # fmt: skip
+        return int(code)
+
+    def batches(self, apart: bool) -> Iterator[Step]:
+        """Yield the steps of the last call as one batch, or the last of them ``apart``."""
+        last = self.steps
+        if apart and last > 1:
+            yield self._batch(1, last - 1)
+            yield self._batch(last, last)
+        elif last:
+            yield self._batch(1, last)
+
+    def interpolant(self) -> Interpolant:
+        """Return the interpolant of the last step."""
+        if self._interpolant is None:
+            t_old, w_old = float(self.times[self.steps - 1]), self.states[self.steps - 1].copy()
+            t, w, h = self.t, self.w, self.t - t_old
+            A = self._method.tableau.A
+
+            def more_stages(first: int, last: int) -> None:
+                self._evaluator.charge(last - first)
+                self._kernels.native_stages(
+                    self._evaluator.native, first, last, A, w_old, h, self._K, np.empty(w.size)
+                )
+
+            rows = dense_rows(self._method.tableau, self._K, h, w_old, w, more_stages)
+            self._interpolant = NestedDenseOutput(t_old, t, w_old, rows)
+        return self._interpolant
+
+    def _batch(self, first: int, last: int) -> Step:
+        inner, value = slice(first, last), self.values[last]
+        earlier = Earlier(self.times[inner], self.states[inner], self.norms[inner].tolist())
+        return Step(
+            float(self.times[last - 1]), self.states[last - 1], self.values[last - 1],
+            float(self.times[last]), self.states[last], value, vector_norm(value),
+            self.interpolant, earlier,
+        )  # fmt: skip
+
+    def _first_step(self, length: float, max_step: float) -> float:
+        evaluator, y_1, f_1 = self._evaluator, self.states[1], self.values[1]
+        evaluator.charge(1)
+        h, evaluations = self._kernels.first_step(
+            evaluator.native, self.times[0], 1.0, length, max_step, self._method.error_order - 1,
+            self._rtol, self._atol, self.states[0], self.values[0], y_1, f_1,
+        )  # fmt: skip
+        if evaluations > 1:
+            evaluator.charge(evaluations - 1)
+        if not all_finite(f_1):
+            evaluator.remember(y_1, f_1)
+        return float(h)
+
+
+@cache
+def _kernels() -> Any:
+    """Return the compiled functions; late, because Numba compiles them on the first import on a machine."""
+    from maml_ode.integrate.solvers.kernels import (
+        phase_loop,
+        phase_record,
+        runge_kutta,
+        step_control,
+    )
+
+    return SimpleNamespace(
+        explicit_phase=phase_loop.explicit_phase,
+        native_stages=runge_kutta.native_stages,
+        first_step=step_control.first_step,
+        dtype=phase_record.PHASE_DTYPE,
+    )
+
+
+@cache
+def _fresh(method: Any) -> bytes:
+    """Return the loop's record for a method at its beginning, as bytes: NumPy copies those much faster."""
+    from maml_ode.integrate.solvers.kernels.phase_record import new_phases
+
+    control = method.make_controller()
+    names = ("order", "integral", "proportional", "safety", "smallest", "largest", "predictive")
+    return new_phases(  # type: ignore[no-any-return]
+        **{name: getattr(control, name) for name in names},
+        error_before=1e-4 if control.proportional else 0.0,
+        stages=method.tableau.n_stages,
+        best=math.inf,
+    ).tobytes()
