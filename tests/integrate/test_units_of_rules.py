@@ -129,3 +129,21 @@ def test_a_run_that_its_last_rule_has_ended_stays_as_it_is():
     again = mo.solve(flow, resume=mo.solve(flow, resume=run, tol=0.0), tol=0.0)
     np.testing.assert_allclose(again.switch_times, [np.log(4.0)], rtol=1e-8)
     assert [times.size for times in again.t_events] == [1]
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0, 1e6, 1e12])
+@pytest.mark.parametrize("ulps", [1, 3, 20])
+def test_a_closed_form_over_a_few_units_in_the_last_place_has_increasing_times(
+    start, ulps, tmp_path
+):
+    flow = mo.maml_flow(in_units(1.0), 0.1)
+    end = start + ulps * np.spacing(start)
+    if start:
+        before = mo.solve(flow, [10.0, 1.0], t_max=start, tol=0.0)
+        run = mo.solve(flow, resume=before, t_max=end, tol=0.0)
+    else:
+        run = mo.solve(flow, [10.0, 1.0], t_max=end, tol=0.0)
+    assert run.success
+    assert run.final_time == run.t[-1] == end
+    assert (np.diff(run.t) > 0).all()
+    run.save(tmp_path / "run")

@@ -93,8 +93,10 @@ class ExactStepper:
         if duration > 0:
             times = exact.sample_times(duration)
             times[-1] = last  # start + (last - start) may miss it by a rounding error
-            states = np.ascontiguousarray(exact.states(times[1:]).T)
-            self._record.extend(times[1:], states, number)
+            # A duration of a few units in the last place has no room for all of them.
+            times = np.unique(times[(times > exact.start) & (times <= last)])
+            states = np.ascontiguousarray(exact.states(times).T)
+            self._record.extend(times, states, number)
             self._record.keep(last, _Piece(exact))
         if last == end:
             return None
