@@ -1,6 +1,7 @@
 """The house's layers: nothing imports what stands above it, and importing the package is light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,13 @@ import maml_ode
 
 ROOT = Path(maml_ode.__file__).parent
 PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
+README = PYPROJECT.with_name("README.md")
 
 # From the ground up; a module may import its own floor and those below.
 FLOORS = [
     {"_real_numbers"},
     {"_validation", "_lazy", "_files", "sizes"},
+    {"_norms"},
     {"_schema"},
     {"_archive"},
     # What runs long computations knows nothing of the paper: no floor below is a family or a flow.
@@ -75,8 +78,21 @@ def room_of(module):
     return None
 
 
-def imports_of(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def statements_of(tree):
+    """Yield the nodes of a module that run, wherever they stand; not those for type checkers alone."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        yield node
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            stack.extend(node.orelse)
+        else:
+            stack.extend(ast.iter_child_nodes(node))
+
+
+def imports_of(path, running_only=False):
+    tree = ast.parse(path.read_text())
+    for node in statements_of(tree) if running_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -85,6 +101,12 @@ def imports_of(path):
             else:
                 yield node.module
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def modules():
+    for path in sorted(ROOT.rglob("*.py")):
+        name = ".".join(["maml_ode", *path.relative_to(ROOT).with_suffix("").parts])
+        yield name.removesuffix(".__init__"), path
 
 
 def test_no_module_imports_what_stands_above_it():
@@ -103,6 +125,66 @@ def test_no_module_imports_what_stands_above_it():
             if there and there[0] > here[0] and (here[1], there[1]) not in ALLOWED_UPWARD:
                 wrong.append(f"{module} imports {name}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_module_imports_itself_through_others():
+    """No circle, not even by imports inside functions; a package's entrance only names what is behind it."""
+    paths = dict(modules())
+    entrances = {name for name, path in paths.items() if path.name == "__init__.py"}
+    graph = {
+        name: {found for found in imports_of(path, running_only=True) if found in paths}
+        - entrances
+        - {name}
+        for name, path in paths.items()
+        if name not in entrances
+    }
+    # A trajectory draws itself, and what it draws with looks at none but trajectories.
+    graph["maml_ode.trajectory"] -= {"maml_ode.plotting"}
+    open_, done = [], set()
+
+    def visit(name):
+        assert name not in open_, " -> ".join([*open_[open_.index(name) :], name])
+        if name in done:
+            return
+        open_.append(name)
+        for found in sorted(graph.get(name, ())):
+            visit(found)
+        open_.pop()
+        done.add(name)
+
+    for name in graph:
+        visit(name)
+    assert len(done) > 200
+
+
+def test_modules_are_short():
+    lengths = {name: len(path.read_text().splitlines()) for name, path in modules()}
+    assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
+
+
+def test_a_driver_knows_no_method_and_watchers_no_driver():
+    """The inside of integrate/, from the ground up."""
+    floors = [
+        {"norms", "roots", "tally", "callback", "warnings", "times", "progress"},
+        {"evaluation", "stiffness", "exact"},
+        {"solvers"},
+        {"plan", "record", "segment", "methods"},
+        {"watch", "rest", "diagnose", "assemble", "resume", "checks"},
+        {"locate", "finish"},
+        {"steppers", "driver"},
+        {"solve_verb", "euler_verb"},
+    ]
+    level = {name: k for k, floor in enumerate(floors) for name in floor}
+    for name, path in modules():
+        parts = name.split(".")
+        if parts[:2] != ["maml_ode", "integrate"] or len(parts) < 3:
+            continue
+        for found in imports_of(path):
+            there = found.split(".")
+            if there[:2] == ["maml_ode", "integrate"] and len(there) > 2 and there[2] in level:
+                assert level[there[2]] <= level[parts[2]], f"{name} imports {found}"
+                assert (parts[2], there[2]) != ("driver", "steppers") or there[3] == "protocol"
+                assert (parts[2], there[2]) != ("steppers", "driver")
 
 
 HEAVY = ("numba", "scipy", "sympy", "matplotlib", "sklearn", "pandas", "rich", "click", "flint")
@@ -129,6 +211,16 @@ def modules_after(code):
 )
 def test_importing_stays_light(code):
     assert not modules_after(code) & set(HEAVY)
+
+
+def test_the_readmes_example_imports_what_it_shows_and_nothing_else(tmp_path):
+    example = re.search(r"```python\n(import maml_ode as mo\n.*?)```", README.read_text(), re.S)[1]
+    picture = str(tmp_path / "picture.png")
+    code = example.replace('"maml_flow.png"', repr(picture))
+    assert repr(picture) in code
+    assert modules_after(f"import matplotlib; matplotlib.use('Agg')\n{code}") & set(HEAVY) == {
+        "matplotlib"
+    }
 
 
 def test_every_public_name_resolves_and_is_documented():

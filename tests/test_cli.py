@@ -23,17 +23,37 @@ def run(*arguments):
     return CliRunner().invoke(main, list(arguments))
 
 
-def test_help_imports_nothing_heavy():
+HEAVY = {"scipy", "numba", "llvmlite", "sympy", "flint", "matplotlib", "sklearn", "pandas"}
+
+
+def imported_by(*arguments):
+    """Return what a fresh process has imported after a command, and what the command printed."""
     code = (
         "import sys; from maml_ode.cli import main\n"
-        "try: main(['--help'])\n"
-        "except SystemExit: pass\n"
-        "heavy = {'scipy', 'numba', 'sympy', 'matplotlib', 'sklearn', 'rich'} & set(sys.modules)\n"
-        "sys.exit(', '.join(sorted(heavy)) or 0)"
+        f"try: main({list(arguments)!r})\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "reproduce" in done.stdout
+    return set(done.stderr.split()), done.stdout
+
+
+def test_help_imports_nothing_heavy():
+    modules, printed = imported_by("--help")
+    assert not modules & (HEAVY | {"rich"})
+    assert "reproduce" in printed
+
+
+def test_list_imports_nothing_heavy():
+    modules, printed = imported_by("list")
+    assert not modules & HEAVY
+    assert "svm_mnist" in printed
+
+
+def test_solve_imports_only_what_it_runs():
+    modules, _ = imported_by("solve", "diabetes", "--t-max", "1", "--json")
+    assert not modules & {"sklearn", "pandas", "sympy", "flint", "matplotlib"}
 
 
 def test_version():
@@ -54,6 +74,17 @@ def test_list_shows_sizes_and_constants():
     assert line.split() == ["diabetes", "4", "77-130", "8", "0.5", "0.1", "80", "50", "sum"]
     assert all(len(line) <= 80 for line in result.output.splitlines())
     assert "…" not in result.output
+
+
+def test_list_shows_a_tolerance_that_depends_on_the_data_as_a_rule_or_for_a_seed():
+    def tolerances(*arguments):
+        lines = run("list", *arguments).output.splitlines()
+        return [line.split()[6:8] for line in lines if line.startswith("linear_regression")]
+
+    assert tolerances() == [["0.06", "g0"]]
+    for seed in (0, 3):
+        eps0 = mo.experiments.load("linear_regression", seed).switch_tol
+        assert tolerances("--seed", str(seed)) == [[f"{eps0:.4g}", "50"]]
 
 
 def test_list_as_json_names_what_is_ours():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from maml_ode.experiments.splitmix64 import LARGEST_SEED
+from maml_ode._validation import LARGEST_SEED
 
 if TYPE_CHECKING:
     from rich.console import Console

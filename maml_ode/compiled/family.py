@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from numba import njit, types
+from numba import types
 
 from maml_ode.compiled.contract import MATRIX, PROBLEM, VECTOR
+from maml_ode.compiled.decorators import on_demand
 
 CUBE = types.float64[:, :, ::1]
 
 
-@njit(types.void(PROBLEM, MATRIX, VECTOR), cache=True)
+@on_demand(types.void(PROBLEM, MATRIX, VECTOR))
 def losses(problem, points, out):  # type: ignore[no-untyped-def]
     """out[i] = f_i(w_i)."""
     stride = 1 if points.shape[0] > 1 else 0
@@ -20,7 +21,7 @@ def losses(problem, points, out):  # type: ignore[no-untyped-def]
         out[i] = problem.loss(i, points[i * stride], problem.data)
 
 
-@njit(types.void(PROBLEM, MATRIX, MATRIX), cache=True)
+@on_demand(types.void(PROBLEM, MATRIX, MATRIX))
 def gradients(problem, points, out):  # type: ignore[no-untyped-def]
     """out[i] = grad f_i(w_i)."""
     stride = 1 if points.shape[0] > 1 else 0
@@ -28,7 +29,7 @@ def gradients(problem, points, out):  # type: ignore[no-untyped-def]
         problem.gradient(i, points[i * stride], problem.data, out[i])
 
 
-@njit(types.void(PROBLEM, MATRIX, MATRIX, MATRIX), cache=True)
+@on_demand(types.void(PROBLEM, MATRIX, MATRIX, MATRIX))
 def hvps(problem, points, directions, out):  # type: ignore[no-untyped-def]
     """out[i] = Hess f_i(w_i) v_i."""
     stride = 1 if points.shape[0] > 1 else 0
@@ -37,7 +38,7 @@ def hvps(problem, points, directions, out):  # type: ignore[no-untyped-def]
         problem.hvp(i, points[i * stride], directions[i * step], problem.data, out[i])
 
 
-@njit(types.void(PROBLEM, MATRIX, CUBE), cache=True)
+@on_demand(types.void(PROBLEM, MATRIX, CUBE))
 def hessians(problem, points, out):  # type: ignore[no-untyped-def]
     """out[i] = Hess f_i(w_i)."""
     stride = 1 if points.shape[0] > 1 else 0
@@ -45,7 +46,7 @@ def hessians(problem, points, out):  # type: ignore[no-untyped-def]
         problem.hessian(i, points[i * stride], problem.data, out[i])
 
 
-@njit(types.void(PROBLEM, MATRIX, MATRIX, CUBE), cache=True)
+@on_demand(types.void(PROBLEM, MATRIX, MATRIX, CUBE))
 def thirds(problem, points, directions, out):  # type: ignore[no-untyped-def]
     """out[i] = D^3 f_i(w_i)[v_i, ., .]."""
     stride = 1 if points.shape[0] > 1 else 0
@@ -54,7 +55,7 @@ def thirds(problem, points, directions, out):  # type: ignore[no-untyped-def]
         problem.third(i, points[i * stride], directions[i * step], problem.data, out[i])
 
 
-@njit(types.void(PROBLEM, MATRIX, MATRIX, MATRIX, MATRIX), cache=True)
+@on_demand(types.void(PROBLEM, MATRIX, MATRIX, MATRIX, MATRIX))
 def third_vectors(problem, points, directions, others, out):  # type: ignore[no-untyped-def]
     """out[i] = D^3 f_i(w_i)[v_i, q_i, .]."""
     stride = 1 if points.shape[0] > 1 else 0

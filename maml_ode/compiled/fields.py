@@ -10,14 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.experimental import structref
 
 from maml_ode._validation import Array
 from maml_ode.compiled import maml
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
+from maml_ode.compiled.decorators import compiled, entry, kernel_on_demand, on_demand
 
 AFFINE, MAML, FIRST_ORDER, REPTILE = range(4)
+
+# The gradient, or what stands for it, that a field of packed families follows downwards. Held as a value, it is
+# compiled once and not again into every stepper, and only the kind that a run follows is compiled.
+DESCENT = types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR)
 
 
 @structref.register
@@ -38,6 +43,7 @@ structref.define_boxing(_FieldType, Field)
 FIELD = _FieldType(
     [
         ("kind", INDEX),
+        ("descent", types.FunctionType(DESCENT)),  # not set in an affine field
         ("problem", PROBLEM),
         ("query", PROBLEM),
         ("alpha", REAL),
@@ -48,7 +54,7 @@ FIELD = _FieldType(
 )
 
 
-@njit(FIELD(MATRIX, VECTOR), cache=True)
+@on_demand(FIELD(MATRIX, VECTOR))
 def _affine(matrix, vector):  # type: ignore[no-untyped-def]
     field = structref.new(FIELD)
     field.kind = AFFINE
@@ -57,10 +63,16 @@ def _affine(matrix, vector):  # type: ignore[no-untyped-def]
     return field
 
 
-@njit(FIELD(INDEX, PROBLEM, PROBLEM, REAL, INDEX), cache=True)
-def _of_families(kind, problem, query, alpha, inner_steps):  # type: ignore[no-untyped-def]
+@kernel_on_demand(DESCENT)
+def _reptile(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
+    maml.reptile_gradient(problem, w, alpha, inner_steps, out)
+
+
+@on_demand(FIELD(INDEX, types.FunctionType(DESCENT), PROBLEM, PROBLEM, REAL, INDEX))
+def _of_families(kind, descent, problem, query, alpha, inner_steps):  # type: ignore[no-untyped-def]
     field = structref.new(FIELD)
     field.kind = kind
+    field.descent = descent
     field.problem = problem
     field.query = query
     field.alpha = alpha
@@ -89,10 +101,12 @@ def family_field(
     inner_steps : int
         Number of inner steps; ``MAML`` with none is minus the gradient of the expected loss.
     """
-    return _of_families(kind, problem, problem if query is None else query, alpha, inner_steps)
+    descents = {MAML: maml.gradient, FIRST_ORDER: maml.first_order_gradient, REPTILE: _reptile}
+    descent, judge = compiled(descents[kind]), problem if query is None else query
+    return _of_families(kind, descent, problem, judge, alpha, inner_steps)
 
 
-@njit(types.void(FIELD, VECTOR, VECTOR), cache=True)
+@entry(types.void(FIELD, VECTOR, VECTOR))
 def evaluate(field, w, out):  # type: ignore[no-untyped-def]
     """Fill out = v(w), the right-hand side: minus the gradient of gradient flows."""
     if field.kind == AFFINE:
@@ -100,13 +114,6 @@ def evaluate(field, w, out):  # type: ignore[no-untyped-def]
         for k in range(w.size):
             out[k] = field.vector[k] - out[k]
         return
-    if field.kind == MAML:
-        maml.gradient(field.problem, field.query, w, field.alpha, field.inner_steps, out)
-    elif field.kind == FIRST_ORDER:
-        maml.first_order_gradient(
-            field.problem, field.query, w, field.alpha, field.inner_steps, out
-        )
-    else:
-        maml.reptile_gradient(field.problem, w, field.alpha, field.inner_steps, out)
+    field.descent(field.problem, field.query, w, field.alpha, field.inner_steps, out)
     for k in range(w.size):
         out[k] = -out[k]

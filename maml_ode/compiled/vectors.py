@@ -6,12 +6,13 @@ first such line in a process that compiles. The vectors here have the same lengt
 
 from __future__ import annotations
 
-from numba import njit, types
+from numba import types
 
 from maml_ode.compiled.contract import VECTOR
+from maml_ode.compiled.decorators import inner
 
 
-@njit(types.void(VECTOR, VECTOR), cache=True)
+@inner(types.void(VECTOR, VECTOR))
 def copy(source, out):  # type: ignore[no-untyped-def]
     """Set out = source."""
     for k in range(out.size):

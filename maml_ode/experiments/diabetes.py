@@ -25,20 +25,31 @@ from functools import lru_cache
 import numpy as np
 
 from maml_ode._validation import Array, freeze
+from maml_ode.experiments import bundled
 from maml_ode.experiments.experiment import (
     Experiment,
+    Outline,
     RunConstants,
     check_units,
     make_experiment,
 )
 from maml_ode.tasks.linear_regression import LinearRegression
 
-__all__ = ["RUN", "build"]
+__all__ = ["OUTLINE", "build"]
 
 SWITCH_TOL = 80.0
 
-
 RUN = RunConstants(alpha=0.5, beta=0.1)
+OUTLINE = Outline(
+    name="diabetes",
+    title="Linear regression, Diabetes data",
+    n_tasks=4,
+    dim=8,
+    n_samples=(77, 130),
+    switch_tol=f"{SWITCH_TOL:g}",
+    reading="sum",
+    run=RUN,
+)
 
 
 def build(
@@ -68,8 +79,8 @@ def build(
     X, y = _load()
     return make_experiment(
         run,
-        name="diabetes",
-        title="Linear regression, Diabetes data",
+        name=OUTLINE.name,
+        title=OUTLINE.title,
         tasks=LinearRegression(X, y, reduction=reduction),
         drawn=drawn,
         switch_tol=SWITCH_TOL,
@@ -93,15 +104,13 @@ def build(
 
 @lru_cache(maxsize=1)
 def _load() -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    from sklearn.datasets import load_diabetes
-
-    bunch = load_diabetes()
-    columns = list(bunch.feature_names)
-    age, sex = (bunch.data[:, columns.index(name)] for name in ("age", "sex"))
-    features = bunch.data[:, [k for k, name in enumerate(columns) if name not in ("age", "sex")]]
+    data, target = bundled.diabetes()
+    columns = bundled.DIABETES_COLUMNS
+    age, sex = (data[:, columns.index(name)] for name in ("age", "sex"))
+    features = data[:, [k for k, name in enumerate(columns) if name not in ("age", "sex")]]
     older = age > age.mean()
     groups = [(sex == code) & (older == old) for code in np.unique(sex) for old in (False, True)]
     return (
         tuple(freeze(np.ascontiguousarray(features[group])) for group in groups),
-        tuple(freeze(np.asarray(bunch.target[group], dtype=np.float64)) for group in groups),
+        tuple(freeze(target[group]) for group in groups),
     )

@@ -27,7 +27,15 @@ from maml_ode.experiments.experiment import (
 from maml_ode.experiments.splitmix64 import SplitMix64
 from maml_ode.tasks.svm import SVM
 
-__all__ = ["PAIRS", "PER_DIGIT", "choose_pair", "digit_experiment", "draw_start"]
+__all__ = [
+    "DIM",
+    "PAIRS",
+    "PER_DIGIT",
+    "SWITCH_TOL",
+    "choose_pair",
+    "digit_experiment",
+    "draw_start",
+]
 
 PAIRS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 0))
 PER_DIGIT = 100

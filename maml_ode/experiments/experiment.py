@@ -16,7 +16,14 @@ from maml_ode.tasks.linear_model import REDUCTIONS
 if TYPE_CHECKING:
     from maml_ode.flows import Flow
 
-__all__ = ["Experiment", "RunConstants", "check_units", "gradient_norm", "make_experiment"]
+__all__ = [
+    "Experiment",
+    "Outline",
+    "RunConstants",
+    "check_units",
+    "gradient_norm",
+    "make_experiment",
+]
 
 SOURCE = "Xu, Chen and Karbasi, Meta Learning in the Continuous Time Limit, AISTATS 2021"
 RULES = ("one_way", "as_printed", "retest")
@@ -135,6 +142,39 @@ class RunConstants:
     n_steps: Any = 50
     w0: Any = None
     rule: Any = "one_way"
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is known of an experiment before its data are drawn or read.
+
+    Attributes
+    ----------
+    name, title : str
+        As in `Experiment`.
+    n_tasks, dim : int
+        M and d.
+    n_samples : tuple of int
+        The smallest and the largest n_i; empty for tasks that are no samples.
+    switch_tol : str
+        eps0: a number, or a multiple of g0 = ||grad f(w0)||, which only the data tell.
+    reading : str
+        The loss, or what its samples are reduced to, where the experiment has more than one reading.
+    run : RunConstants
+        The constants of the run.
+    needs : str
+        What has to be given before it can be loaded; empty where nothing has.
+    """
+
+    name: str
+    title: str
+    n_tasks: int
+    dim: int
+    n_samples: tuple[int, ...]
+    switch_tol: str
+    reading: str
+    run: RunConstants
+    needs: str = ""
 
 
 def make_experiment(

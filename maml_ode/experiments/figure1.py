@@ -15,13 +15,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from maml_ode.experiments.experiment import Experiment, RunConstants, make_experiment
+from maml_ode.experiments.experiment import Experiment, Outline, RunConstants, make_experiment
 from maml_ode.tasks.sinusoid import Sinusoid
 
-__all__ = ["RUN", "build"]
+__all__ = ["OUTLINE", "build"]
 
-
+SWITCH_TOL = 0.1
 RUN = RunConstants(alpha=0.4, beta=0.01, n_steps=2000)
+OUTLINE = Outline(
+    name="figure1",
+    title="Two parabolas less a sine",
+    n_tasks=2,
+    dim=1,
+    n_samples=(),
+    switch_tol=f"{SWITCH_TOL:g}",
+    reading="",
+    run=RUN,
+)
 
 
 def build(
@@ -39,11 +49,11 @@ def build(
     """
     return make_experiment(
         run,
-        name="figure1",
-        title="Two parabolas less a sine",
+        name=OUTLINE.name,
+        title=OUTLINE.title,
         tasks=Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0]),
         drawn=np.array([-5.0]),
-        switch_tol=0.1,
+        switch_tol=SWITCH_TOL,
         seed=seed,
         panels=("1a", "1b"),
         paper=(

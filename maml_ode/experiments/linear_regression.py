@@ -25,6 +25,7 @@ import numpy as np
 from maml_ode._validation import Array, check_choice
 from maml_ode.experiments.experiment import (
     Experiment,
+    Outline,
     RunConstants,
     gradient_norm,
     make_experiment,
@@ -32,13 +33,22 @@ from maml_ode.experiments.experiment import (
 from maml_ode.experiments.splitmix64 import SplitMix64
 from maml_ode.tasks.linear_regression import LinearRegression
 
-__all__ = ["RUN", "build"]
+__all__ = ["OUTLINE", "build"]
 
 N_TASKS, N_SAMPLES, DIM = 10, 100, 20
 SWITCH_FRACTION = 0.06
 
-
 RUN = RunConstants(alpha=0.3, beta=0.05)
+OUTLINE = Outline(
+    name="linear_regression",
+    title="Linear regression, synthetic data",
+    n_tasks=N_TASKS,
+    dim=DIM,
+    n_samples=(N_SAMPLES, N_SAMPLES),
+    switch_tol=f"{SWITCH_FRACTION:g} g0",
+    reading="mean",
+    run=RUN,
+)
 
 
 def build(
@@ -63,8 +73,8 @@ def build(
     tasks = LinearRegression(X, y, reduction=reduction)
     return make_experiment(
         run,
-        name="linear_regression",
-        title="Linear regression, synthetic data",
+        name=OUTLINE.name,
+        title=OUTLINE.title,
         tasks=tasks,
         drawn=drawn,
         switch_tol=lambda w0: SWITCH_FRACTION * gradient_norm(tasks, w0),

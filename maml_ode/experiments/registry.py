@@ -16,19 +16,15 @@ from maml_ode.experiments import (
     svm_digits,
     svm_mnist,
 )
-from maml_ode.experiments.experiment import Experiment, RunConstants
+from maml_ode.experiments.experiment import Experiment, Outline, RunConstants
 from maml_ode.experiments.splitmix64 import check_seed
 
-__all__ = ["load", "names", "overrides"]
+__all__ = ["load", "names", "outlines", "overrides"]
 
-# The function that builds an experiment, and the constants of its run.
-_BUILDERS: dict[str, tuple[Callable[..., Experiment], RunConstants]] = {
-    "figure1": (figure1.build, figure1.RUN),
-    "linear_regression": (linear_regression.build, linear_regression.RUN),
-    "diabetes": (diabetes.build, diabetes.RUN),
-    "svm": (svm.build, svm.RUN),
-    "svm_digits": (svm_digits.build, svm_digits.RUN),
-    "svm_mnist": (svm_mnist.build, svm_mnist.RUN),
+# What is known of an experiment beforehand, and the function that builds it.
+_BUILDERS: dict[str, tuple[Callable[..., Experiment], Outline]] = {
+    module.OUTLINE.name: (module.build, module.OUTLINE)
+    for module in (figure1, linear_regression, diabetes, svm, svm_digits, svm_mnist)
 }
 _OF_A_RUN = tuple(field.name for field in fields(RunConstants))
 
@@ -36,6 +32,11 @@ _OF_A_RUN = tuple(field.name for field in fields(RunConstants))
 def names() -> tuple[str, ...]:
     """Return the names that `load` knows, in the order of the paper's figures."""
     return tuple(_BUILDERS)
+
+
+def outlines() -> tuple[Outline, ...]:
+    """Return what is known of every experiment without its data, in the order of `names`."""
+    return tuple(outline for _, outline in _BUILDERS.values())
 
 
 def overrides(name: str) -> tuple[str, ...]:
@@ -91,8 +92,8 @@ def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
     for key in changes:
         if key not in known:
             raise TypeError(unknown_name(f"override for {name!r}", key, known))
-    build, constants = _BUILDERS[name]
-    run = replace(constants, **{key: changes[key] for key in changes if key in _OF_A_RUN})
+    build, outline = _BUILDERS[name]
+    run = replace(outline.run, **{key: changes[key] for key in changes if key in _OF_A_RUN})
     own = {key: value for key, value in changes.items() if key not in _OF_A_RUN}
     experiment = build(check_seed(seed), run, **own)
     if not changes:

@@ -30,19 +30,29 @@ import numpy as np
 from maml_ode._validation import Array, freeze
 from maml_ode.experiments.experiment import (
     Experiment,
+    Outline,
     RunConstants,
     gradient_norm,
     make_experiment,
 )
 from maml_ode.tasks.svm import SVM
 
-__all__ = ["RUN", "build"]
+__all__ = ["OUTLINE", "build"]
 
 N_TASKS, N_SAMPLES, DIM = 50, 300, 20
 SWITCH_FRACTION = 0.165
 
-
 RUN = RunConstants(alpha=0.3, beta=0.1)
+OUTLINE = Outline(
+    name="svm",
+    title="Support vector machine, synthetic data",
+    n_tasks=N_TASKS,
+    dim=DIM,
+    n_samples=(N_SAMPLES, N_SAMPLES),
+    switch_tol=f"{SWITCH_FRACTION:g} g0",
+    reading="squared_hinge",
+    run=RUN,
+)
 
 
 def build(
@@ -70,8 +80,8 @@ def build(
     tasks = SVM(X, y, loss=loss, smoothing=smoothing, reduction=reduction)
     return make_experiment(
         run,
-        name="svm",
-        title="Support vector machine, synthetic data",
+        name=OUTLINE.name,
+        title=OUTLINE.title,
         tasks=tasks,
         drawn=drawn,
         switch_tol=lambda w0: SWITCH_FRACTION * gradient_norm(tasks, w0),

@@ -30,23 +30,36 @@ from typing import Any
 import numpy as np
 
 from maml_ode._validation import Array, check_flag, freeze
+from maml_ode.experiments.bundled import digits
 from maml_ode.experiments.digit_pairs import (
+    DIM,
     PAIRS,
+    PER_DIGIT,
+    SWITCH_TOL,
     Pixels,
     choose_pair,
     digit_experiment,
     draw_start,
 )
-from maml_ode.experiments.experiment import Experiment, RunConstants
+from maml_ode.experiments.experiment import Experiment, Outline, RunConstants
 from maml_ode.experiments.splitmix64 import SplitMix64
 
-__all__ = ["RUN", "build"]
+__all__ = ["OUTLINE", "build"]
 
 SIDE, INNER, BORDER = 28, 20, 4
 ROTATION, SLANT, LOG_SCALE, SHIFT = 0.12, 0.15, 0.08, 1.0
 
-
 RUN = RunConstants(alpha=0.3, beta=0.01)
+OUTLINE = Outline(
+    name="svm_digits",
+    title="Support vector machine, handwritten digits (stand-in for MNIST)",
+    n_tasks=len(PAIRS),
+    dim=DIM,
+    n_samples=(2 * PER_DIGIT, 2 * PER_DIGIT),
+    switch_tol=f"{SWITCH_TOL:g}",
+    reading="squared_hinge",
+    run=RUN,
+)
 
 
 def build(
@@ -81,8 +94,8 @@ def build(
         pixels,
         drawn,
         run,
-        name="svm_digits",
-        title="Support vector machine, handwritten digits (stand-in for MNIST)",
+        name=OUTLINE.name,
+        title=OUTLINE.title,
         loss=loss,
         smoothing=smoothing,
         reduction=reduction,
@@ -114,10 +127,8 @@ def _draw(seed: int, jitter: bool) -> tuple[Pixels, Array]:
 
 @lru_cache(maxsize=1)
 def _enlarged_digits() -> tuple[Array, Any]:
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    small = bunch.images / 16.0
+    levels, labels = digits()
+    small = levels / 16.0
     n_small = small.shape[1]
     position = np.clip((np.arange(INNER) + 0.5) * n_small / INNER - 0.5, 0.0, n_small - 1.0)
     left = np.minimum(position.astype(np.intp), n_small - 2)
@@ -129,7 +140,7 @@ def _enlarged_digits() -> tuple[Array, Any]:
     images = np.zeros((len(small), SIDE, SIDE))
     inner = slice(BORDER, BORDER + INNER)
     images[:, inner, inner] = blend @ small @ blend.T
-    return freeze(images), bunch.target
+    return freeze(images), labels
 
 
 def _affine(images: Array, normals: Array) -> Array:

@@ -22,21 +22,33 @@ import numpy.typing as npt
 
 from maml_ode._validation import check_choice, shown
 from maml_ode.experiments.digit_pairs import (
+    DIM,
     PAIRS,
     PER_DIGIT,
+    SWITCH_TOL,
     Pixels,
     choose_pair,
     digit_experiment,
     draw_start,
 )
-from maml_ode.experiments.experiment import Experiment, RunConstants
+from maml_ode.experiments.experiment import Experiment, Outline, RunConstants
 from maml_ode.experiments.idx import find_training_files, read_idx
 from maml_ode.experiments.splitmix64 import SplitMix64
 
-__all__ = ["RUN", "build"]
-
+__all__ = ["OUTLINE", "build"]
 
 RUN = RunConstants(alpha=0.3, beta=0.01)
+OUTLINE = Outline(
+    name="svm_mnist",
+    title="Support vector machine, MNIST",
+    n_tasks=len(PAIRS),
+    dim=DIM,
+    n_samples=(2 * PER_DIGIT, 2 * PER_DIGIT),
+    switch_tol=f"{SWITCH_TOL:g}",
+    reading="squared_hinge",
+    run=RUN,
+    needs="MNIST itself, --set path=FOLDER (IDX files) or --set source=openml.",
+)
 
 
 def build(
@@ -93,8 +105,8 @@ def build(
         pixels.reshape(*pixels.shape[:2], -1),
         draw_start(stream),
         run,
-        name="svm_mnist",
-        title="Support vector machine, MNIST",
+        name=OUTLINE.name,
+        title=OUTLINE.title,
         loss=loss,
         smoothing=smoothing,
         reduction=reduction,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maml_ode._norms import vector_norm
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.flows.fields import VectorField
@@ -84,13 +85,12 @@ class SlidingField(VectorField):
         raise TypeError("the sliding field has no analytic Jacobian.")
 
     def __call__(self, w: Array) -> Array:
-        """Return v - gamma s n/||n||^2."""
+        """Return v - gamma s n/||n||^2, with n of length 1 here, which takes its size out of gamma and n."""
         v0, v1, normal, distance, a, b = self._parts(w)
         if a == b:
             return np.zeros_like(w)
         share = a / (a - b)
-        square = float(normal @ normal)
-        pull = -a / self.rule.threshold * distance / square if square > 0 else 0.0
+        pull = -a * (distance / self.rule.threshold)
         return np.asarray((1 - share) * v0 + share * v1 - pull * normal)
 
     def margin(self, t: float, w: Array) -> float:
@@ -106,10 +106,9 @@ class SlidingField(VectorField):
 
     def _parts(self, w: Array) -> tuple[Array, Array, Array, float, float, float]:
         gradient = self.rule.objective.gradient(w)
-        size = float(np.linalg.norm(gradient))
-        normal = self.rule.objective.hvp(w, gradient)
-        if size > 0:
-            normal = normal / size
+        size = vector_norm(gradient)
+        normal = self.rule.objective.hvp(w, gradient / (size or 1.0))
+        normal = normal / (vector_norm(normal) or 1.0)
         v0, v1 = self.outer(w), self.inner(w)
         return v0, v1, normal, size - self.rule.threshold, float(normal @ v0), float(normal @ v1)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from maml_ode._norms import vector_norm
 from maml_ode._validation import Array, check_real, evaluation_point
 from maml_ode.counts import Counts
 from maml_ode.objectives import Objective, checked_objective
@@ -66,17 +67,21 @@ class EndingRule(ABC):
     def __call__(self, t: float, w: Array) -> float:
         """Return the rule's value."""
 
-    def speed(self, t: float, w: Array, velocity: Array) -> tuple[float, Counts]:
-        """Return the time derivative of the value at (t, w) along ``velocity``, and what it cost.
+    def speed(
+        self, t: float, w: Array, velocity: Array, reach: float = 0.0
+    ) -> tuple[float, Counts]:
+        """Return the derivative of the value at (t, w) by the way along ``velocity``, and what it cost.
 
-        By a difference quotient along the velocity.
+        That is the time derivative divided by the length of ``velocity``, which has a size in any units. By a
+        difference quotient; ``reach`` is how large the state has been in the run: with |w| it gives the
+        difference its length.
         """
-        size = float(np.linalg.norm(velocity))
+        size = vector_norm(velocity)
         if size == 0 or not np.isfinite(size):
             return 0.0, Counts()
-        h = 1e-6 * (1.0 + float(np.linalg.norm(w))) / size
-        rise = (self(t, w + h * velocity) - self(t, w)) / h
-        return rise, (self.cost or Counts()) * 2
+        length = SMALL_STEP * (max(vector_norm(w), reach) or 1.0)
+        before, after = self(t, w), self(t, w + length * (velocity / size))
+        return (after - before) / length, (self.cost or Counts()) * 2
 
 
 @dataclass(frozen=True)
@@ -108,15 +113,18 @@ class GradientNormBelow(EndingRule):
 
     def __call__(self, t: float, w: Array) -> float:
         """Return ||grad objective(w)|| - threshold; the phase ends where this falls to 0."""
-        return float(np.linalg.norm(self.objective.gradient(w))) - self.threshold
+        return vector_norm(self.objective.gradient(w)) - self.threshold
 
-    def speed(self, t: float, w: Array, velocity: Array) -> tuple[float, Counts]:
-        """Return g'Hv/||g||, the derivative of ||g|| along ``velocity`` v, g being the gradient."""
+    def speed(
+        self, t: float, w: Array, velocity: Array, reach: float = 0.0
+    ) -> tuple[float, Counts]:
+        """Return g'Hv/(||g|| ||v||), the slope of ||g|| along ``velocity`` v, g being the gradient."""
         gradient = self.objective.gradient(w)
-        size = float(np.linalg.norm(gradient))
+        size, length = vector_norm(gradient), vector_norm(velocity)
         cost = self.objective.gradient_cost + self.objective.hvp_cost
-        rise = float(gradient @ self.objective.hvp(w, velocity)) / size if size > 0 else 0.0
-        return rise, cost
+        if size == 0 or length == 0:
+            return 0.0, cost
+        return float((gradient / size) @ self.objective.hvp(w, velocity / length)), cost
 
 
 @dataclass(frozen=True)
@@ -166,8 +174,8 @@ class OnlineSwitch(EndingRule):
         point = evaluation_point("w", w, tasks.dim)[np.newaxis]
         gradients = tasks._gradients(point)
         force = tasks.weights @ tasks._hvps(point, gradients)
-        norm = float(np.linalg.norm(tasks.weights @ gradients))
-        return norm, 2.0 * self.alpha * float(np.linalg.norm(force)) / self.divisor
+        norm = vector_norm(tasks.weights @ gradients)
+        return norm, 2.0 * self.alpha * vector_norm(force) / self.divisor
 
 
 @dataclass(frozen=True)
@@ -198,6 +206,17 @@ class CallableRule(EndingRule):
                 f"until(t, w) must return one real number, but {self.label} returned {found} ({array.dtype})."
             )
         return float(array.reshape(()))
+
+    def speed(
+        self, t: float, w: Array, velocity: Array, reach: float = 0.0
+    ) -> tuple[float, Counts]:
+        """Return the slope along ``velocity`` of a function that may look at the time as well."""
+        rise, cost = super().speed(t, w, velocity, reach)
+        h = SMALL_TIME * (abs(t) or 1.0)
+        way = h * vector_norm(velocity)
+        if way > 0:
+            rise += (self(t + h, w) - self(t, w)) / way
+        return rise, cost + (self.cost or Counts()) * 2
 
     @property
     def label(self) -> str:
@@ -240,9 +259,11 @@ class Reversed(EndingRule):
         """Return minus the other rule's value."""
         return -self.rule(t, w)
 
-    def speed(self, t: float, w: Array, velocity: Array) -> tuple[float, Counts]:
-        """Return minus the other rule's speed."""
-        rise, cost = self.rule.speed(t, w, velocity)
+    def speed(
+        self, t: float, w: Array, velocity: Array, reach: float = 0.0
+    ) -> tuple[float, Counts]:
+        """Return minus the other rule's slope."""
+        rise, cost = self.rule.speed(t, w, velocity, reach)
         return -rise, cost
 
 
@@ -252,3 +273,7 @@ def as_rule(until: Callable[[float, Array], Any]) -> EndingRule:
 
 
 ONE_LOOK = Counts(gradients=1, hvps=1)
+# The steps of difference quotients, as shares of the size of the state and of the time. A rule may turn often
+# in the time that a run has come.
+SMALL_STEP = 1e-6
+SMALL_TIME = 2.0**-26

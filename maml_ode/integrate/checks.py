@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
-
-from scipy.integrate import OdeSolver
+from typing import TYPE_CHECKING, Any
 
 from maml_ode.flows import Flow, GradientNormBelow
 from maml_ode.integrate.methods import facts_of
 from maml_ode.integrate.plan import Tolerances
 from maml_ode.integrate.warnings import NonSmoothWarning
+
+if TYPE_CHECKING:
+    from scipy.integrate import OdeSolver
 
 __all__ = ["check_has_an_end", "check_reachable", "check_smoothness", "refuse_unused"]
 

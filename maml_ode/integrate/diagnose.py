@@ -13,13 +13,16 @@ from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.energy import EnergyLedger, count_rises, dissipation
 from maml_ode.flows import Flow
+from maml_ode.integrate.norms import row_norms
 from maml_ode.integrate.record import Points, Record
 from maml_ode.objectives import Objective
 from maml_ode.trajectory import SERIES
 
 __all__ = ["Diagnosis", "diagnose", "nothing_diagnosed", "seconds_per_point"]
 
-ROWS = 16
+# Between two looks at the clock and the keyboard: about so many seconds, and at most so many numbers.
+SECONDS_AT_ONCE = 0.01
+NUMBERS_AT_ONCE = 16384
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,9 @@ def diagnose(
 ) -> Diagnosis:
     """Evaluate F, ||grad F||, f, ||grad f|| at the points, and the energy ledger over the recorded ones.
 
-    An interrupt, or the run's time limit, leaves the rest of the points NaN and is said in ``remark``; the
-    last point is evaluated first.
+    The norms that the run itself has asked for, of the field that it followed, are taken from the record. An
+    interrupt, or the run's time limit, leaves the rest of the points NaN and is said in ``remark``; the last
+    point is evaluated first.
 
     Parameters
     ----------
@@ -63,59 +67,119 @@ def diagnose(
         return diagnosis
     series, done, why = diagnosis.series, 0, ""
     energy: EnergyLedger | None = None
-    more = Counts()
+    cost = Counts()
     try:
-        for rows in _blocks(size, flow.objective.quadratic_form is not None):
+        looks = _Looks(flow, record if points.recorded else None)
+        for rows in _blocks(size, flow.dim, flow.objective.quadratic_form is not None):
             if done and record.tally.out_of_time:
                 why = f"max_seconds = {record.tally.max_seconds:g} had passed"
                 break
-            _evaluate(flow, points.states, series, rows)
+            cost = cost + looks.evaluate(points.states, series, rows)
             done += rows.stop - rows.start
         if not why and points.recorded:
             energy, more = _energy(flow, record, series, sol)
+            cost = cost + more
     except KeyboardInterrupt:
         why = "they were interrupted from the keyboard"
     remark = ""
     if why:
         left = f" at {size - done} of {size} points" if done < size else ""
         remark = f" Diagnostics are left out{left}: {why}."
-    return Diagnosis(series, energy, _cost_of_a_point(flow) * done + more, remark)
+    return Diagnosis(series, energy, cost, remark)
 
 
 def seconds_per_point(flow: Flow, w: Array) -> tuple[float, Counts]:
     """Return how long the diagnostics of one point take, and what finding out cost."""
     series = nothing_diagnosed(1).series
-    seconds = np.inf
+    seconds, cost = np.inf, Counts()
+    looks = _Looks(flow, None)
     for _ in range(2):  # the first may compile or aggregate
         began = time.perf_counter()
-        _evaluate(flow, w[None], series, slice(0, 1))
+        cost = cost + looks.evaluate(w[None], series, slice(0, 1))
         seconds = min(seconds, time.perf_counter() - began)
-    return seconds, _cost_of_a_point(flow) * 2
+    return seconds, cost
 
 
-def _blocks(size: int, at_once: bool) -> Iterator[slice]:
-    """Yield the rows in the order in which they are evaluated."""
+def _blocks(size: int, dim: int, at_once: bool) -> Iterator[slice]:
+    """Yield the rows in the order in which they are evaluated, as many at once as take little time."""
     if at_once:
         yield slice(0, size)
         return
+    began = time.perf_counter()
     yield slice(size - 1, size)
-    for start in range(0, size - 1, ROWS):
-        yield slice(start, min(start + ROWS, size - 1))
+    start, rows = 0, 1
+    while start < size - 1:
+        seconds = max(time.perf_counter() - began, 1e-9)
+        affordable = int(rows * min(SECONDS_AT_ONCE / seconds, 4.0))
+        rows = max(1, min(affordable, NUMBERS_AT_ONCE // dim, size - 1 - start))
+        began = time.perf_counter()
+        yield slice(start, start + rows)
+        start += rows
 
 
-def _evaluate(flow: Flow, states: Array, series: dict[str, Array], rows: slice) -> None:
-    F, f = flow.objective, flow.task_objective
-    block = states[rows]
-    with np.errstate(all="ignore"):
-        series["loss"][rows], series["grad_norm"][rows] = F.values_and_gradient_norms(block)
-        series["task_loss"][rows], series["task_grad_norm"][rows] = f.values_and_gradient_norms(
-            block
-        )
+class _Looks:
+    """Evaluates the diagnostic fields of a flow, except for the norms that a record knows."""
+
+    def __init__(self, flow: Flow, record: Record | None) -> None:
+        self._objectives = {"": flow.objective, "task_": flow.task_objective}
+        if flow.objective.is_expected_loss_of(flow.objective.tasks):
+            del self._objectives["task_"]  # F is f
+        self._known = {
+            prefix: _known_norms(flow, record, objective)
+            for prefix, objective in self._objectives.items()
+        }
+
+    def evaluate(self, states: Array, series: dict[str, Array], rows: slice) -> Counts:
+        """Fill the rows of the series; return what was evaluated for it."""
+        cost = Counts()
+        block = states[rows]
+        with np.errstate(all="ignore"):
+            for prefix, objective in self._objectives.items():
+                values, norms, spent = _look(objective, block, self._known[prefix], rows)
+                series[f"{prefix}loss"][rows], series[f"{prefix}grad_norm"][rows] = values, norms
+                cost = cost + spent
+        if "task_" not in self._objectives:
+            series["task_loss"][rows] = series["loss"][rows]
+            series["task_grad_norm"][rows] = series["grad_norm"][rows]
+        return cost
 
 
-def _cost_of_a_point(flow: Flow) -> Counts:
-    F, f = flow.objective, flow.task_objective
-    return F.value_cost + F.gradient_cost + f.value_cost + f.gradient_cost
+def _look(
+    objective: Objective, block: Array, known: Array | None, rows: slice
+) -> tuple[Array, Array, Counts]:
+    """Return values and gradient norms at the rows of ``block``, and what they cost."""
+    size = len(block)
+    if known is None:
+        values, norms = objective.values_and_gradient_norms(block)
+        return values, norms, (objective.value_cost + objective.gradient_cost) * size
+    norms = known[rows].copy()
+    new = np.flatnonzero(np.isnan(norms))
+    if new.size:
+        norms[new] = row_norms(objective.gradients(block[new]))
+    values = objective.values(block)
+    return values, norms, objective.value_cost * size + objective.gradient_cost * int(new.size)
+
+
+def _known_norms(flow: Flow, record: Record | None, objective: Objective) -> Array | None:
+    """Return an objective's gradient norms at the recorded points, NaN where they were not asked for.
+
+    None for quadratics: their form evaluates all points by one product, which costs less than looking.
+    """
+    if record is None or objective.quadratic_form is not None:
+        return None
+    norms = np.full(record.size, np.nan)
+    for number, leg in enumerate(flow.legs):
+        followed = leg.field.descends
+        if followed is not None and _is_same(followed, objective):
+            here = record.phases == number
+            norms[here] = record.norms[here]
+    return norms
+
+
+def _is_same(one: Objective, other: Objective) -> bool:
+    return one is other or (
+        one.is_expected_loss_of(other.tasks) and other.is_expected_loss_of(other.tasks)
+    )
 
 
 def _energy(
@@ -157,9 +221,9 @@ def _energy(
 
 def _known_values(flow: Flow, objective: Objective, series: dict[str, Array]) -> Array | None:
     """Return an objective's values along the path if they are among the diagnostics."""
-    if objective is flow.objective:
+    if _is_same(objective, flow.objective):
         return series["loss"]
-    if objective.is_expected_loss_of(flow.objective.tasks):
+    if _is_same(objective, flow.task_objective):
         return series["task_loss"]
     return None
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from maml_ode._norms import vector_norm
 from maml_ode.flows import Flow
 from maml_ode.flows.flow import Leg
 from maml_ode.flows.sliding import SlidingField
@@ -16,7 +17,7 @@ from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.rest import never_met, time_at_rest, waits_for_ever
 from maml_ode.integrate.segment import Segment
-from maml_ode.integrate.steppers.protocol import Stepper
+from maml_ode.integrate.steppers.protocol import Look, Stepper
 from maml_ode.integrate.tally import Abort, Tally
 from maml_ode.integrate.watch.crossing import CrossingWatch
 from maml_ode.integrate.watch.energy import EnergyWatch
@@ -75,6 +76,8 @@ class Driver:
         self.follow_sliding = follow_sliding
         self.callback = callback
         self.progress = progress
+        # How large the state was where a phase began.
+        self._reach = 0.0
         self._segments = [self._segment(number, leg) for number, leg in enumerate(flow.legs)]
 
     def run(self, number: int | None = None) -> None:
@@ -152,8 +155,9 @@ class Driver:
         plan = self.plan.next_phase()
         record = self.record
         began = record.t, np.array(record.w)
+        self._reach = max(self._reach, vector_norm(began[1]))
         while True:
-            finding = self._run(segment, plan)
+            finding = self.stepper.run(segment, plan, self._eyes(segment, plan))
             if finding.crossing is not None:
                 self.stepper.land(segment, plan, finding.crossing)
                 return None
@@ -169,8 +173,8 @@ class Driver:
             plan = self.plan = better
             record.method_note = plan.note
 
-    def _run(self, segment: Segment, plan: Plan) -> Finding:
-        """Let the stepper advance the phase under the eyes of the watchers."""
+    def _eyes(self, segment: Segment, plan: Plan) -> Look:
+        """Return what looks at every batch of steps that the stepper accepts, and records it."""
         judges, watchers = self._watchers(segment, plan)
         record, tally = self.record, self.tally
 
@@ -183,7 +187,7 @@ class Driver:
                         tally.steps -= step.count
                     return finding
             piece = step.interpolant() if record.keeps_solution else None
-            record.append(step.t, step.w, segment.number)
+            record.append(step.t, step.w, segment.number, step.norm)
             record.keep(step.t, piece)
             for watcher in watchers:
                 finding = watcher.look(step)
@@ -191,7 +195,7 @@ class Driver:
                     return finding
             return self._limits(segment, plan, step)
 
-        return self.stepper.run(segment, plan, look)
+        return look
 
     def _watchers(self, segment: Segment, plan: Plan) -> tuple[list[Watcher], list[Watcher]]:
         """Return those that may refuse a step, and those that look at what is recorded."""
@@ -244,7 +248,8 @@ class Driver:
         if segment.rule is None:
             return False
         t, w = self.record.t, self.record.w
-        speed, cost = segment.leg.rule.speed(t, w, segment.evaluator(t, w))  # type: ignore[union-attr]
+        velocity = segment.evaluator(t, w)
+        speed, cost = segment.rule.rule.speed(t, w, velocity, self._reach)
         self.tally.add(cost)
         return speed < 0
 

@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-from scipy.integrate import OdeSolver
 
 from maml_ode._validation import (
     as_point,
@@ -20,7 +19,7 @@ from maml_ode.flows import Flow, GradientNormBelow
 from maml_ode.integrate.callback import Callback
 from maml_ode.integrate.driver import Driver
 from maml_ode.integrate.finish import finish
-from maml_ode.integrate.plan import Plan, Tolerances
+from maml_ode.integrate.plan import NO_METHOD, Plan, Tolerances
 from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.steppers.euler import EulerStepper
@@ -112,7 +111,7 @@ def euler(
     record = Record(flow.dim, tally)
     record.begin(0.0, w, 0)
     # Euler has no error control: of a plan it reads nothing.
-    plan = Plan(OdeSolver, Tolerances(0.0, 0.0, True, True), np.inf, max_iter)
+    plan = Plan(NO_METHOD, Tolerances(0.0, 0.0, True, True), np.inf, max_iter)
     try:
         with Progress(progress, f"{flow.name} by Euler", max_iter * step_size, tol) as bar:
             stepper = EulerStepper(

@@ -17,15 +17,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import brentq
 
 from maml_ode._validation import Array
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
+from maml_ode.integrate.roots import brent
 from maml_ode.objectives.affine_field import AffineField
 
 __all__ = ["ExactPhase", "why_not_exact"]
 
 POINTS = 100
+EPS = float(np.finfo(np.float64).eps)
 # Beyond this exponent 1 adds nothing to exp.
 ONE_IS_LOST = 40.0
 
@@ -181,7 +182,7 @@ def _moves(rates: Array, parts: Array, tau: Array) -> Array:
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
     """Return the root in [low, high] to all digits, however small it is."""
-    return float(brentq(function, low, high, xtol=1e-300, rtol=4 * np.finfo(float).eps))
+    return brent(function, low, high, xtol=1e-300, rtol=4 * EPS)[0]
 
 
 def why_not_exact(flow: Flow) -> str | None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 
 from maml_ode._validation import Array
 from maml_ode.integrate.evaluation import RuleEvaluator
+from maml_ode.integrate.roots import brent
 from maml_ode.integrate.watch.finding import Crossing, Interpolant
 
 __all__ = ["Landing", "locate"]
@@ -18,7 +18,7 @@ __all__ = ["Landing", "locate"]
 RELATIVE_ACCURACY = 1e-13
 MOST_CORRECTIONS = 8
 # A rule whose value at the landing is still this large, as a share of what it was, jumps there.
-JUMP = 1e-6
+JUMP = 1e-2
 EPS = float(np.finfo(float).eps)
 
 
@@ -58,10 +58,11 @@ def locate(crossing: Crossing, rule: RuleEvaluator, restep: Restep) -> Landing:
     if crossing.high <= crossing.t_old or dense is None:
         return Landing(crossing.t_old, crossing.w_old, [], [])
     low, high = crossing.low, crossing.high
+    # In this order, so that the search that follows finds the value at ``low`` still known.
+    at_high = rule(high, np.asarray(dense(high)))
     at_low = rule(low, _state(crossing, dense, low))
     if rule.is_met(at_low):
         return restep(low) if low > crossing.t_old else Landing(low, crossing.w_old, [], [])
-    at_high = rule(high, np.asarray(dense(high)))
     if at_high < 0 < at_low and np.isfinite(at_high) and np.isfinite(at_low):
         landing = _by_secant(crossing, dense, rule, restep, at_low)
         if landing is not None:
@@ -78,16 +79,14 @@ def _by_secant(
 ) -> Landing | None:
     """Land on a rule that falls through 0; None if it turns out to jump."""
     low, high = crossing.low, crossing.high
-    first, search = brentq(
+    first, converged = brent(
         lambda t: rule(t, _state(crossing, dense, t)),
         low,
         high,
         xtol=4 * np.spacing(max(abs(low), abs(high))),
         rtol=4 * EPS,
-        full_output=True,
-        disp=False,
     )
-    if not search.converged:  # a rule that is very flat or jumps
+    if not converged:  # a rule that is very flat or jumps
         return None
     best = restep(first)
     value = rule(best.t, best.w)

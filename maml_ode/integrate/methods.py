@@ -6,20 +6,19 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
-
-import scipy.integrate
-from scipy.integrate import OdeSolver
+from typing import TYPE_CHECKING, Any
 
 from maml_ode._validation import Array, shown, unknown_name
 from maml_ode.flows import Flow
 from maml_ode.integrate.exact import why_not_exact
-from maml_ode.integrate.solvers import METHODS
-from maml_ode.integrate.stiffness import DENSE_LIMIT, largest_rate
+from maml_ode.integrate.stiffness import largest_rate
 from maml_ode.integrate.tally import Tally
+from maml_ode.sizes import MATRIX_ON_A_PATH
+
+if TYPE_CHECKING:
+    from scipy.integrate import OdeSolver
 
 __all__ = [
-    "SCIPY_METHODS",
     "Choice",
     "MethodFacts",
     "choose",
@@ -29,10 +28,7 @@ __all__ = [
     "stiff_method",
 ]
 
-SCIPY_METHODS: dict[str, type[OdeSolver]] = {
-    name: getattr(scipy.integrate, name)
-    for name in ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
-}
+SCIPY_METHODS = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
 # What other packages call our methods and SciPy's.
 ELSEWHERE = {
     "dopri5": "RK45",
@@ -73,13 +69,7 @@ class MethodFacts:
         return self.stiff_from is not None
 
 
-_STIFF_FROM = {
-    scipy.integrate.RK23: 2.5,
-    scipy.integrate.RK45: 2.5,
-    scipy.integrate.DOP853: 2.5,
-    METHODS["Tsit5"]: 2.5,
-    METHODS["DOP853"]: 2.5,
-}
+STIFF_FROM = {"RK23": 2.5, "RK45": 2.5, "DOP853": 2.5, "Tsit5": 2.5}
 _NOT_OPTIONS = ("self", "fun", "t0", "y0", "t_bound", "vectorized", "extraneous")
 
 
@@ -95,6 +85,8 @@ def facts_of(method: type[OdeSolver]) -> MethodFacts:
 
 @lru_cache(maxsize=128)
 def _facts_of(method: Any) -> MethodFacts:
+    from scipy.integrate import OdeSolver
+
     options: list[str] = []
     for owner in method.__mro__:
         if owner is OdeSolver:
@@ -106,7 +98,24 @@ def _facts_of(method: Any) -> MethodFacts:
         options += [name for name in named if name not in (*_NOT_OPTIONS, *options)]
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return MethodFacts(_STIFF_FROM.get(method), tuple(options))
+    ours = any(method is known for known in (*_scipys().values(), *_known().values()))
+    return MethodFacts(STIFF_FROM.get(method.__name__) if ours else None, tuple(options))
+
+
+@lru_cache(maxsize=1)
+def _scipys() -> dict[str, type[OdeSolver]]:
+    """Return SciPy's methods; asked for late, because a run in closed form takes less time than the import."""
+    import scipy.integrate
+
+    return {name: getattr(scipy.integrate, name) for name in SCIPY_METHODS}
+
+
+@lru_cache(maxsize=1)
+def _known() -> dict[str, type[OdeSolver]]:
+    """Return the methods that have a name; ours come before SciPy's of the same name."""
+    from maml_ode.integrate.solvers import METHODS
+
+    return {**_scipys(), **METHODS}
 
 
 @dataclass(frozen=True)
@@ -175,7 +184,7 @@ def choose(
 
 def stiff_method(flow: Flow) -> str:
     """Return the method for stiff flows: implicit where d x d matrices are cheap, else RKC2."""
-    small = flow.dim <= DENSE_LIMIT and all(phase.field.has_jacobian for phase in flow.phases)
+    small = flow.dim <= MATRIX_ON_A_PATH and all(phase.field.has_jacobian for phase in flow.phases)
     return "Rodas5P" if small else "RKC2"
 
 
@@ -189,8 +198,10 @@ def resolve(method: str | type[OdeSolver]) -> type[OdeSolver]:
     TypeError
         If it is neither a name nor an ``OdeSolver`` class.
     """
+    from scipy.integrate import OdeSolver
+
     if isinstance(method, str):
-        known = {**SCIPY_METHODS, **METHODS}
+        known = _known()
         if method in known:
             return known[method]
         here = ELSEWHERE.get(method.lower())

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-from scipy.integrate import OdeSolver
+from typing import TYPE_CHECKING, Any
 
 from maml_ode._validation import check_real
 from maml_ode.flows import Flow
 
-__all__ = ["Plan", "Tolerances"]
+if TYPE_CHECKING:
+    from scipy.integrate import OdeSolver
+
+__all__ = ["NO_METHOD", "Plan", "Tolerances"]
 
 SMALLEST_RTOL = 1e-13
 SMALLEST_ATOL = 1e-30
+# The method of a plan whose stepper needs none: the closed form and Euler.
+NO_METHOD: Any = None
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ class Progress:
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
-                TextColumn("{task.percentage:>3.0f}%  {task.fields[state]}"),
+                TextColumn("{task.percentage:>3.0f}%  {task.fields[state]}", markup=False),
                 TimeElapsedColumn(),
                 console=Console(stderr=True),
             )

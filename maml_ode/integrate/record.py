@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.integrate import OdeSolution
 
 from maml_ode._validation import Array
 from maml_ode.integrate.tally import Tally
@@ -57,6 +57,7 @@ class Record:
         self._times = np.empty(FIRST_CAPACITY)
         self._phases = np.empty(FIRST_CAPACITY, dtype=np.int64)
         self._states = np.empty((FIRST_CAPACITY, self.dim))
+        self._norms = np.empty(FIRST_CAPACITY)
         self._pieces: list[tuple[float, Any]] = []
         self._start = 0.0
         self.size = 0
@@ -80,19 +81,27 @@ class Record:
         """The phase in force at each point, shape (n,)."""
         return self._phases[: self.size]
 
+    @property
+    def norms(self) -> Array:
+        """The norm of the field of the phase in force at each point, NaN where the run did not ask, shape (n,)."""
+        return self._norms[: self.size]
+
     def begin(self, t: float, w: Array, phase: int) -> None:
         """Record where the run begins."""
         self._start = t
         self.append(t, w, phase)
 
-    def append(self, t: float, w: Array, phase: int) -> None:
-        """Add a point; at the time of the last one it replaces it (the new phase starts there)."""
+    def append(self, t: float, w: Array, phase: int, norm: float = math.nan) -> None:
+        """Add a point; at the time of the last one it replaces it (the new phase starts there).
+
+        ``norm`` is that of the phase's field at ``w``, where it is known.
+        """
         at = self.size
         if at and self._times[at - 1] == t:
             at -= 1
         if at == self._times.size:
             self._grow(at + 1)
-        self._times[at], self._phases[at] = t, phase
+        self._times[at], self._phases[at], self._norms[at] = t, phase, norm
         self._states[at] = w
         self.size = self.tally.points = at + 1
         self.t, self.w, self.phase = t, self._states[at], phase
@@ -106,9 +115,16 @@ class Record:
             self._grow(end)
         self._times[self.size : end] = times
         self._phases[self.size : end] = phase
+        self._norms[self.size : end] = math.nan
         self._states[self.size : end] = states
         self.size = self.tally.points = end
         self.t, self.w, self.phase = float(times[-1]), self._states[end - 1], phase
+
+    def know(self, norm: float) -> None:
+        """Take the norm of the present phase's field at the present state, if that is the last point."""
+        last = self.size - 1
+        if last >= 0 and self._times[last] == self.t and self._phases[last] == self.phase:
+            self._norms[last] = norm
 
     def move(self, t: float, w: Array, phase: int) -> None:
         """Go to a state without recording it as a point."""
@@ -124,8 +140,8 @@ class Record:
         """Record the state in which the run is, if it is not the last point."""
         if self.size == 0 or self._times[self.size - 1] != self.t:
             self.append(self.t, self.w, self.phase)
-        else:
-            self._phases[self.size - 1] = self.phase
+        elif self._phases[self.size - 1] != self.phase:
+            self._phases[self.size - 1], self._norms[self.size - 1] = self.phase, math.nan
 
     def keep(self, t: float, interpolant: Any) -> None:
         """Keep a piece of the continuous solution that ends at ``t``."""
@@ -140,6 +156,8 @@ class Record:
         """Return ``sol(t)``, or None if no pieces were kept."""
         if not self._pieces:
             return None
+        from scipy.integrate import OdeSolution
+
         times = [self._start, *(t for t, _ in self._pieces)]
         return OdeSolution(times, [piece for _, piece in self._pieces])  # type: ignore[no-any-return]
 
@@ -163,10 +181,10 @@ class Record:
     def _grow(self, wanted: int) -> None:
         capacity = max(wanted, 2 * self._times.size)
         times, phases = np.empty(capacity), np.empty(capacity, dtype=np.int64)
-        states = np.empty((capacity, self.dim))
+        states, norms = np.empty((capacity, self.dim)), np.empty(capacity)
         times[: self.size], phases[: self.size] = self.times, self.phases
-        states[: self.size] = self.states
-        self._times, self._phases, self._states = times, phases, states
+        states[: self.size], norms[: self.size] = self.states, self.norms
+        self._times, self._phases, self._states, self._norms = times, phases, states, norms
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
+from maml_ode._norms import vector_norm
 from maml_ode.counts import Counts
 from maml_ode.flows import Flow
 from maml_ode.trajectory import Trajectory
@@ -20,7 +19,7 @@ def check_same_flow(flow: Flow, run: Trajectory) -> Counts | None:
     """Refuse to go on with a run of another flow.
 
     Flows are compared by their identity; where a Python function is part of one, by F and ||grad F|| at the
-    run's last state, if it has them.
+    run's last point, if it has them.
 
     Returns
     -------
@@ -44,16 +43,16 @@ def check_same_flow(flow: Flow, run: Trajectory) -> Counts | None:
                 "or data differ; pass the same flow, or start anew with w0=run.w."
             )
         return None
-    at_end = run.t.size > 0 and run.t[-1] == run.final_time
-    if not at_end or not math.isfinite(float(run.loss[-1])):
+    if run.t.size == 0 or not math.isfinite(float(run.loss[-1])):
         return None
-    value = flow.objective.value(run.final_state)
-    norm = float(np.linalg.norm(flow.objective.gradient(run.final_state)))
+    # The last point of the series, which t_eval may have put before the run's end.
+    state = run.y[:, -1]
+    value, norm = flow.objective.value(state), vector_norm(flow.objective.gradient(state))
     for name, before, now in (("F", run.loss[-1], value), ("||grad F||", run.grad_norm[-1], norm)):
         scale = max(abs(float(before)), abs(now), abs(norm))
         if math.isfinite(float(before)) and abs(float(before) - now) > SAME * scale:
             raise ValueError(
-                f"resume holds a run at whose end {name} was {float(before):.9g}, but for this flow it is "
+                f"resume holds a run at whose last point {name} was {float(before):.9g}, but for this flow it is "
                 f"{now:.9g} there; pass the same flow, or start anew with w0=run.w."
             )
     return flow.objective.value_cost + flow.objective.gradient_cost

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
-from scipy.integrate import OdeSolver
 
 from maml_ode._validation import (
     Array,
@@ -42,15 +41,17 @@ from maml_ode.integrate.methods import (
     resolve,
     stiff_method,
 )
-from maml_ode.integrate.plan import Plan, Tolerances
+from maml_ode.integrate.plan import NO_METHOD, Plan, Tolerances
 from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.resume import check_same_flow
 from maml_ode.integrate.steppers.exact import ExactStepper
-from maml_ode.integrate.steppers.scipy_ivp import ScipyStepper
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.times import check_horizon, check_t_eval
 from maml_ode.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from scipy.integrate import OdeSolver
 
 __all__ = ["solve"]
 
@@ -203,6 +204,8 @@ def solve(
             refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
             _run_exact(flow, record, tally, tol, t_max, number)
         else:
+            from maml_ode.integrate.steppers.scipy_ivp import ScipyStepper
+
             solver = resolve(choice.method)
             check_options(solver, options, _OWN_KEYWORDS)
             check_smoothness(flow, tol, t_max)
@@ -261,7 +264,7 @@ def _run_exact(
             f'method="exact" needs affine phases with a closed form, but {reason}; use "auto" or DOP853.'
         )
     # The closed form has no tolerances to choose and no solver: of a plan it reads the horizon alone.
-    plan = Plan(OdeSolver, Tolerances(0.0, 0.0, True, True), t_max, 1)
+    plan = Plan(NO_METHOD, Tolerances(0.0, 0.0, True, True), t_max, 1)
     with Progress(False, flow.name, t_max, tol) as bar:
         Driver(
             flow, ExactStepper(record, tally, t_max), plan, record, tally, tol=tol, progress=bar

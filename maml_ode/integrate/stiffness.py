@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from maml_ode._validation import Array
 from maml_ode.flows.fields import VectorField
 from maml_ode.integrate.tally import Tally
+from maml_ode.sizes import MATRIX_ON_A_PATH
 
-__all__ = ["DENSE_LIMIT", "largest_rate", "spectral_radius"]
+__all__ = ["largest_rate", "spectral_radius"]
 
-# Up to this dimension one dense symmetric eigenvalue problem costs less than the products of a Lanczos run.
-DENSE_LIMIT = 200
 LANCZOS_PRODUCTS = 30
 MARGIN = 1.05
 
@@ -40,7 +38,7 @@ def largest_rate(field: VectorField, w: Array, tally: Tally | None = None) -> fl
         return field.affine.largest_eigenvalue
     if not field.has_jacobian:
         return None
-    if field.dim <= DENSE_LIMIT:
+    if field.dim <= MATRIX_ON_A_PATH:
         spectrum = _dense_spectrum(field, w, tally)
         return None if spectrum is None else float(spectrum[-1])
     return _lanczos(field, w, tally)
@@ -49,7 +47,7 @@ def largest_rate(field: VectorField, w: Array, tally: Tally | None = None) -> fl
 def spectral_radius(field: VectorField, w: Array, tally: Tally) -> float:
     """Return the largest absolute eigenvalue of the symmetrised Jacobian, exactly, with a margin of 5 %.
 
-    For gradient fields with d <= `DENSE_LIMIT`. RKC2 takes its number of stages from it and asks again after
+    For gradient fields up to `maml_ode.sizes.MATRIX_ON_A_PATH`. RKC2 takes its stages from it and asks again after
     some steps, which is what the margin is for; 0 where the Jacobian is not finite.
     """
     spectrum = _dense_spectrum(field, w, tally)
@@ -71,6 +69,8 @@ def _dense_spectrum(field: VectorField, w: Array, tally: Tally | None) -> Array 
 def _lanczos(field: VectorField, w: Array, tally: Tally | None) -> float | None:
     if field.descends is None:
         return None  # a Jacobian that is not symmetric is not for Lanczos
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
     cost = field.jvp_cost
 
     def product(v: Array) -> Array:

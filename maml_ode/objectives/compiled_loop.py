@@ -28,6 +28,11 @@ class CompiledLoop:
         # Asked for anew each time: native handles do not survive a pickle, the families do.
         return self.tasks.problem, self.query.problem
 
+    @property
+    def _curved(self) -> tuple[Any, Any]:
+        # Those that Hessians of the losses and third derivatives may be asked of.
+        return self.tasks.curved_problem, self.query.curved_problem
+
     def adapt(self, w: Array) -> Array:
         """Return the adapted points u_i, shape (M, d)."""
         out = np.empty((self.tasks.n_tasks, w.size))
@@ -44,16 +49,32 @@ class CompiledLoop:
         maml.gradient(*self._problems, w, self.alpha, self.count, out)
         return out
 
+    def values(self, points: Array) -> Array:
+        """Return `value` at the rows of ``points``, shape (n,), in one compiled call."""
+        from maml_ode.compiled import points as at_points
+
+        out = np.empty(len(points))
+        at_points.values(*self._problems, points, self.alpha, self.count, out)
+        return out
+
+    def gradients(self, points: Array) -> Array:
+        """Return `gradient` at the rows of ``points``, shape (n, d), in one compiled call."""
+        from maml_ode.compiled import points as at_points
+
+        out = np.empty_like(points)
+        at_points.gradients(*self._problems, points, self.alpha, self.count, out)
+        return out
+
     def hvp(self, w: Array, v: Array) -> Array:
         """Return the Hessian of `value` times ``v``."""
         out = np.empty(w.size)
-        maml.hvp(*self._problems, w, v, self.alpha, self.count, out)
+        maml.hvp(*self._curved, w, v, self.alpha, self.count, out)
         return out
 
     def hessian(self, w: Array) -> Array:
         """Return the Hessian of `value`, exactly symmetric."""
         out = np.empty((w.size, w.size))
-        maml.hessian(*self._problems, w, self.alpha, self.count, out)
+        maml.hessian(*self._curved, w, self.alpha, self.count, out)
         return out
 
     def first_order_gradient(self, w: Array) -> Array:
@@ -71,7 +92,7 @@ class CompiledLoop:
     def first_order_jacobians(self, w: Array) -> tuple[Array, Array]:
         """Return the Jacobians of `first_order_gradient` and of `reptile_gradient`."""
         fomaml, reptile = np.empty((w.size, w.size)), np.empty((w.size, w.size))
-        maml.first_order_jacobians(*self._problems, w, self.alpha, self.count, fomaml, reptile)
+        maml.first_order_jacobians(*self._curved, w, self.alpha, self.count, fomaml, reptile)
         return fomaml, reptile
 
     def native_gradient_field(self) -> Any:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import qr, solve_triangular
 
 from maml_ode._validation import Array
 from maml_ode.objectives.least_squares import Residual
@@ -67,6 +66,8 @@ def decompose(residual: Residual) -> GradedField:
         core = (Q.T * np.sign(phi)) @ Q
         if (np.linalg.eigvalsh(core) <= _threshold(residual)).any():
             return _indefinite(residual, factor, core, target)
+        from scipy.linalg import solve_triangular
+
         corner = np.asarray(np.linalg.cholesky(core), dtype=np.float64)
         factor, rotation = factor.transformed(corner.T)
         target = rotation.T @ solve_triangular(corner, target, lower=True)
@@ -126,7 +127,9 @@ def _completed(
 ) -> GradedField:
     """Add the null space."""
     d, rank = vectors.shape
-    null = qr(vectors, mode="full")[0][:, rank:] if 0 < rank < d else np.eye(d)[:, rank:]
+    null = np.eye(d)[:, rank:]
+    if 0 < rank < d:
+        null = np.linalg.qr(vectors, mode="complete")[0][:, rank:]
     off = _image_errors(residual, null)
     # No vector of the null space is more its own than another: each eigenvalue is at most the trace.
     lost = residual.quadratic_error(null) + off**2 * (

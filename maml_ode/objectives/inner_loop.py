@@ -36,6 +36,14 @@ class InnerLoop(Protocol):
         """Return the gradient of `value`."""
         ...
 
+    def values(self, points: Array) -> Array:
+        """Return `value` at the rows of ``points``, shape (n,)."""
+        ...
+
+    def gradients(self, points: Array) -> Array:
+        """Return `gradient` at the rows of ``points``, shape (n, d)."""
+        ...
+
     def hvp(self, w: Array, v: Array) -> Array:
         """Return the Hessian of `value` times ``v``."""
         ...

@@ -10,7 +10,7 @@ from maml_ode.objectives.rounded import Rounded
 from maml_ode.objectives.spectrum import EPS, norm_bound
 from maml_ode.tasks.base import QuadraticTerms
 
-__all__ = ["InnerMaps", "curvature", "slope"]
+__all__ = ["InnerMaps", "contracted_step", "curvature", "slope"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +41,12 @@ class InnerMaps:
         for _ in range(inner_steps):
             product, gradient = H @ P, H @ r - b
             slopes, offsets = slopes + product, offsets + (-1.0) * gradient
-            P = _step(P, alpha * product, contraction, alpha * H.norm)
-            r = _step(r, alpha * gradient, contraction, alpha * H.norm)
+            P = contracted_step(P, alpha * product, contraction, alpha * H.norm)
+            r = contracted_step(r, alpha * gradient, contraction, alpha * H.norm)
         return cls(P, r, slopes, offsets)
 
 
-def _step(x: Rounded, move: Rounded, contraction: float, reach: float) -> Rounded:
+def contracted_step(x: Rounded, move: Rounded, contraction: float, reach: float) -> Rounded:
     """Return x - move, where ``move`` is alpha H x: the error of x passes through I - alpha H, once."""
     moved = x - move
     return Rounded(moved.value, moved.error - (1.0 + reach - contraction) * x.error)

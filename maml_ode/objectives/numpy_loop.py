@@ -40,6 +40,14 @@ class NumpyLoop:
             adjoint = adjoint - self.alpha * self.tasks._hvps(u, adjoint)
         return np.asarray(self.tasks.weights @ adjoint)
 
+    def values(self, points: Array) -> Array:
+        """Return `value` at the rows of ``points``, shape (n,)."""
+        return np.array([self.value(w) for w in points])
+
+    def gradients(self, points: Array) -> Array:
+        """Return `gradient` at the rows of ``points``, shape (n, d)."""
+        return np.array([self.gradient(w) for w in points]).reshape(points.shape)
+
     def hvp(self, w: Array, v: Array) -> Array:
         """Return the Hessian of `value` times ``v``."""
         path = self._path(w)

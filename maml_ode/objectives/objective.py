@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._norms import vector_norm
 from maml_ode._validation import Array, evaluation_point, real_array, shown
 from maml_ode.counts import Counts
 from maml_ode.objectives.inner_loop import InnerSteps
@@ -97,20 +98,37 @@ class Objective(ABC):
         """Whether this is the expected loss of ``tasks``."""
         return False
 
-    def values_and_gradient_norms(self, points: Array) -> tuple[Array, Array]:
+    def values_and_gradient_norms(self, points: npt.ArrayLike) -> tuple[Array, Array]:
         """Return the values and gradient norms at the rows of ``points``, shape (n, d)."""
-        points = np.asarray(real_array("points", points), dtype=np.float64)
-        if points.ndim != 2 or points.shape[1] != self.dim:
-            raise ValueError(
-                f"points must have shape (n, {self.dim}), but it has shape {points.shape}."
-            )
+        rows = self._points(points)
         form = self.quadratic_form
         if form is not None:
-            return form.values_and_gradient_norms(points)
-        rows = [self._point(row) for row in points]
-        values = np.array([self._value(row) for row in rows])
-        norms = np.array([np.linalg.norm(self._gradient(row)) for row in rows])
-        return values, norms
+            return form.values_and_gradient_norms(rows)
+        norms = [vector_norm(gradient) for gradient in self._inner.loop.gradients(rows)]
+        return self._inner.loop.values(rows), np.array(norms)
+
+    def values(self, points: npt.ArrayLike) -> Array:
+        """Return the objective at the rows of ``points``, shape (n,)."""
+        rows, form = self._points(points), self.quadratic_form
+        if form is not None:
+            return np.array([form.value(row) for row in rows])
+        return self._inner.loop.values(rows)
+
+    def gradients(self, points: npt.ArrayLike) -> Array:
+        """Return the gradients at the rows of ``points``, shape (n, d)."""
+        rows, form = self._points(points), self.quadratic_form
+        if form is not None:
+            return np.array([form.gradient(row) for row in rows]).reshape(rows.shape)
+        return self._inner.loop.gradients(rows)
+
+    def _points(self, points: npt.ArrayLike) -> Array:
+        # A fresh copy, contiguous and writable: families of the user's functions may write into their argument.
+        rows = np.array(real_array("points", points), dtype=np.float64, order="C")
+        if rows.ndim != 2 or rows.shape[1] != self.dim:
+            raise ValueError(
+                f"points must have shape (n, {self.dim}), but it has shape {rows.shape}."
+            )
+        return rows
 
     def _point(self, w: npt.ArrayLike, name: str = "w") -> Array:
         return evaluation_point(name, w, self.dim)

@@ -17,11 +17,13 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from maml_ode._norms import row_norms
 from maml_ode._validation import Array
 from maml_ode.objectives.affine_field import AffineField, EigenField, of_residual
 from maml_ode.objectives.inner_maps import InnerMaps, curvature, slope
 from maml_ode.objectives.least_squares import maml_residual
 from maml_ode.objectives.rounded import Rounded
+from maml_ode.objectives.row_form import by_rows, has_few_rows
 from maml_ode.objectives.spectrum import Spectrum
 from maml_ode.tasks.base import TaskFamily
 
@@ -83,7 +85,7 @@ class QuadraticForm:
         with np.errstate(over="ignore", invalid="ignore"):
             product = points @ self.G
             values = np.einsum("nd,nd->n", points, 0.5 * product - self.c) + self.k
-            return values, np.linalg.norm(product - self.c, axis=1)
+            return values, row_norms(product - self.c)
 
 
 def maml_quadratic_form(
@@ -93,6 +95,14 @@ def maml_quadratic_form(
 
     ``inner_steps`` 0 gives the expected query loss.
     """
+    data, judging = tasks._least_squares, query._least_squares
+    source = None
+    if data is not None and judging is not None:
+        build = partial(maml_residual, data, judging, tasks.weights, alpha, inner_steps)
+        source = partial(of_residual, build)
+    if data is not None and data is judging and has_few_rows(data):
+        G, c, constant = by_rows(data, tasks.weights, alpha, inner_steps)
+        return _form(G, c, constant, source)
     terms, judge, d = tasks.quadratic, query.quadratic, tasks.dim
     if terms is None or judge is None:
         return None
@@ -105,10 +115,11 @@ def maml_quadratic_form(
         c = c + p * (P.T @ (s - Q @ r))
         half_square = 0.5 * (r.value @ Q.value @ r.value)
         constant += p * float(half_square - s.value @ r.value + judge.c[i])
-    source = None
-    data, judging = tasks._least_squares, query._least_squares
-    if data is not None and judging is not None:
-        build = partial(maml_residual, data, judging, tasks.weights, alpha, inner_steps)
-        source = partial(of_residual, build)
+    return _form(G, c, constant, source)
+
+
+def _form(
+    G: Rounded, c: Rounded, constant: float, source: Callable[[], EigenField | None] | None
+) -> QuadraticForm:
     matrix = 0.5 * (G.value + G.value.T)
     return QuadraticForm(matrix, c.value, constant, G.error, c.error, source)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import qr, solve_triangular
-from scipy.linalg.lapack import dgejsv
 
 from maml_ode._validation import Array
 
@@ -20,6 +18,8 @@ __all__ = ["ScaledFactor"]
 
 # Each gains about as many digits as the factorisation has.
 REFINEMENTS = 4
+# How far above what counts as rounding a smallest singular value must lie for a rank without a doubt.
+PLAIN = 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +49,17 @@ class ScaledFactor:
     ) -> tuple[ScaledFactor, Array]:
         """Factor columns of size 1 at most, known to ``threshold``, as Q R [I T]; return the factor and Q.
 
-        The rank is decided by a pivoted QR factorisation. Then the large columns lead where they may: what
-        depends on them is small, and so is what its rounding does to the directions in which w never moves.
+        Where the rank is in doubt it is decided by a pivoted QR factorisation. Then the large columns lead where
+        they may: what depends on them is small, and so is what its rounding does to the directions in which w
+        never moves.
         """
+        if columns.shape[0] >= sizes.size:
+            Q, triangle = np.linalg.qr(columns)
+            if _is_plainly_regular(triangle, threshold):
+                return cls(triangle, np.empty((sizes.size, 0)), np.arange(sizes.size), sizes), Q
+        # Imported where it is needed: an ordinary regression takes less time than the import.
+        from scipy.linalg import qr, solve_triangular
+
         _, triangle, order = qr(columns, mode="economic", pivoting=True)
         rank = int(np.count_nonzero(np.abs(np.diag(triangle)) > threshold))
         if rank < sizes.size:
@@ -113,6 +121,8 @@ class ScaledFactor:
         orthogonal once they are of one length; its tiny couplings, which a factorisation knows only to eps,
         come right by refinement, whose residuals know them.
         """
+        from scipy.linalg import solve_triangular
+
         leading, rest = self.order[: self.rank], self.order[self.rank :]
         right = np.zeros((self.sizes.size, targets.shape[1]))
         right[: self.rank] = solve_triangular(self.triangle, targets) / self.sizes[leading, None]
@@ -128,6 +138,16 @@ class ScaledFactor:
         out = np.empty_like(right)
         out[leading], out[rest] = left[: self.rank], -left[self.rank :]
         return out
+
+
+def _is_plainly_regular(triangle: Array, threshold: float) -> bool:
+    """Whether the smallest singular value is far above ``threshold``, as no pivot can then be below it."""
+    try:
+        inverse = np.linalg.inv(triangle)
+    except np.linalg.LinAlgError:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.linalg.norm(inverse) * PLAIN * threshold < 1.0)
 
 
 def _large_columns_first(triangle: Array, sizes: Array) -> npt.NDArray[np.intp]:
@@ -154,6 +174,8 @@ def _jacobi(rows: Array) -> tuple[Array, Array]:
     Square, it is what LAPACK's JOBA = "C" is for; with fewer rows it is transposed and its rows are sorted, and
     "F" is safe.
     """
+    from scipy.linalg.lapack import dgejsv
+
     rank, d = rows.shape
     unit = float(np.abs(rows).max())
     scaled = rows / unit

@@ -105,6 +105,11 @@ class TaskFamily(ABC):
         return None
 
     @property
+    def curved_problem(self) -> Any | None:
+        """`problem` with whatever Hessians of the losses and third derivatives need."""
+        return self.problem
+
+    @property
     def quadratic(self) -> QuadraticTerms | None:
         """The terms H, b, c if every f_i is quadratic and they are worth forming, else None."""
         return None
@@ -215,11 +220,20 @@ class CompiledFamily(TaskFamily):
 
     @cached_property
     def problem(self) -> Any:
-        """The native handle for the compiled layer."""
+        """The native handle for the compiled layer; second and third derivatives may be NaN (`curved_problem`)."""
         from maml_ode.compiled.contract import pack
+        from maml_ode.compiled.curvature import without_curvature
 
         floats, integers = self._packed()
-        return pack(self._kernels(), self.weights, floats, integers)
+        return pack(without_curvature(self._kernels()), self.weights, floats, integers)
+
+    @cached_property
+    def curved_problem(self) -> Any:
+        """The same handle once it has the kernels of second and third order too, which are compiled for it."""
+        from maml_ode.compiled.curvature import complete
+
+        complete(self.problem, self._kernels())
+        return self.problem
 
     @cached_property
     def identity(self) -> str:
@@ -236,7 +250,8 @@ class CompiledFamily(TaskFamily):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        state.pop("problem", None)  # a native handle; rebuilt on the other side
+        for name in ("problem", "curved_problem"):  # a native handle; rebuilt on the other side
+            state.pop(name, None)
         return state
 
     def _losses(self, w: Array) -> Array:
@@ -257,7 +272,7 @@ class CompiledFamily(TaskFamily):
         from maml_ode.compiled import family
 
         out = np.empty((self.n_tasks, self.dim, self.dim))
-        family.hessians(self.problem, w, out)
+        family.hessians(self.curved_problem, w, out)
         return out
 
     def _hvps(self, w: Array, v: Array) -> Array:
@@ -271,12 +286,12 @@ class CompiledFamily(TaskFamily):
         from maml_ode.compiled import family
 
         out = np.empty((self.n_tasks, self.dim, self.dim))
-        family.thirds(self.problem, w, v, out)
+        family.thirds(self.curved_problem, w, v, out)
         return out
 
     def _third_vectors(self, w: Array, v: Array, q: Array) -> Array:
         from maml_ode.compiled import family
 
         out = np.empty((self.n_tasks, self.dim))
-        family.third_vectors(self.problem, w, v, q, out)
+        family.third_vectors(self.curved_problem, w, v, q, out)
         return out

@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import freeze
+from maml_ode.sizes import MATRIX_OF_THE_DATA
 from maml_ode.tasks.base import QuadraticTerms
 from maml_ode.tasks.least_squares import LeastSquares
 from maml_ode.tasks.linear_model import LinearModel
 from maml_ode.tasks.margin_losses import MarginLoss
 
-__all__ = ["QUADRATIC_DIM_LIMIT", "LinearRegression"]
+__all__ = ["LinearRegression"]
 
 # Above this dimension the d x d matrices 2 s_i X_i'X_i are not worth forming.
-QUADRATIC_DIM_LIMIT = 2048
 # Sparse samples are factored as dense ones: up to this many multiplications.
 SPARSE_WORK_LIMIT = 1e11
 EPS = float(np.finfo(float).eps)
@@ -83,9 +83,9 @@ class LinearRegression(LinearModel):
     def quadratic(self) -> QuadraticTerms | None:
         """The terms H_i = 2 s_i X_i'X_i, b_i = 2 s_i X_i'y_i, c_i = s_i y_i'y_i.
 
-        None above ``QUADRATIC_DIM_LIMIT`` dimensions.
+        None above `maml_ode.sizes.MATRIX_OF_THE_DATA` dimensions.
         """
-        if self.dim > QUADRATIC_DIM_LIMIT:
+        if self.dim > MATRIX_OF_THE_DATA:
             return None
         H = np.empty((self.n_tasks, self.dim, self.dim))
         b = np.empty((self.n_tasks, self.dim))
@@ -108,7 +108,7 @@ class LinearRegression(LinearModel):
     def _least_squares(self) -> LeastSquares | None:
         """The data themselves, where they are small enough to be factored."""
         work = sum(self.n_samples) * float(self.dim) ** 2
-        if self.dim > QUADRATIC_DIM_LIMIT or (self.is_sparse and work > SPARSE_WORK_LIMIT):
+        if self.dim > MATRIX_OF_THE_DATA or (self.is_sparse and work > SPARSE_WORK_LIMIT):
             return None
         return LeastSquares(self.X, self.y, self.scales)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
+from maml_ode.experiments.registry import outlines
 
 OFFLINE = [name for name in mo.experiments.names() if name != "svm_mnist"]
 
@@ -170,6 +171,25 @@ def test_overrides_are_listed():
     }
     with pytest.raises(ValueError, match="unknown experiment"):
         mo.experiments.overrides("figure")
+
+
+@pytest.mark.parametrize("outline", outlines(), ids=lambda one: one.name)
+def test_what_is_known_beforehand_is_what_is_built(outline):
+    if outline.needs:
+        with pytest.raises(ValueError, match="path="):
+            mo.experiments.load(outline.name)
+        return
+    e = mo.experiments.load(outline.name, 1)
+    assert (outline.name, outline.title) == (e.name, e.title)
+    assert (outline.n_tasks, outline.dim) == (e.tasks.n_tasks, e.tasks.dim)
+    sizes = getattr(e.tasks, "n_samples", ())
+    assert outline.n_samples == ((min(sizes), max(sizes)) if sizes else ())
+    run = outline.run
+    assert (run.alpha, run.beta, run.n_steps, run.rule) == (e.alpha, e.beta, e.n_steps, e.rule)
+    assert outline.reading == str(e.options.get("loss") or e.options.get("reduction", ""))
+    share, _, unit = outline.switch_tol.partition(" ")
+    g0 = np.linalg.norm(mo.ExpectedLoss(e.tasks).gradient(e.w0)) if unit else 1.0
+    assert e.switch_tol == pytest.approx(float(share) * g0, rel=1e-12)
 
 
 def test_an_experiment_survives_pickling():

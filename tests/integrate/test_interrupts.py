@@ -128,10 +128,10 @@ def test_the_time_limit_covers_the_diagnostics():
     tasks = mo.tasks.from_callables([slow], [slow_gradient], n_tasks=1, dim=1)
     flow = mo.gradient_flow(mo.ExpectedLoss(tasks))
     began = time.perf_counter()
-    run = mo.solve(flow, [1.0], max_seconds=0.6, method="RK23", rtol=1e-9, atol=1e-12)
+    run = mo.solve(flow, [1.0], max_seconds=1.0, method="RK23", rtol=1e-9, atol=1e-12)
     took = time.perf_counter() - began
     assert run.stop is mo.StopReason.TIME_LIMIT
-    assert took < 0.75
+    assert took < 1.5  # the diagnostics of the path alone would take 2 s more
     assert len(run) > 5
     assert np.isfinite(run.loss).mean() > 0.8
 

@@ -96,7 +96,7 @@ def test_python_functions_are_compared_by_what_they_return():
     run = mo.solve(functions(0.1), [1.0, 2.0], t_max=0.5)
     assert mo.solve(functions(0.1), resume=run).success
     for other in (functions(0.2), functions(0.1, scale=1.001)):
-        with pytest.raises(ValueError, match="at whose end F was"):
+        with pytest.raises(ValueError, match="at whose last point F was"):
             mo.solve(other, resume=run)
     blind = mo.solve(functions(0.1), [1.0, 2.0], t_max=0.5, diagnostics=False)
     assert mo.solve(functions(0.1), resume=blind).success

@@ -208,7 +208,7 @@ def test_wall_clock_limit_keeps_the_path():
     assert run.stop is mo.StopReason.TIME_LIMIT
     assert not run.success
     assert len(run) > 3
-    assert run.elapsed >= 0.5
+    assert run.elapsed >= 0.45  # some of it is kept for the diagnostics
     assert run.nfev <= 2 + run.elapsed / 0.002  # it looked at the clock before every evaluation
 
 

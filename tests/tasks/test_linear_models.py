@@ -11,7 +11,7 @@ import sympy
 
 import maml_ode as mo
 from maml_ode.compiled import family as loops
-from maml_ode.tasks.linear_regression import QUADRATIC_DIM_LIMIT
+from maml_ode.sizes import MATRIX_OF_THE_DATA
 
 SMOOTHING = 0.1
 SVM_LOSSES = ("hinge", "squared_hinge", "smooth_hinge", "smooth_squared_hinge")
@@ -278,7 +278,7 @@ def test_linear_regression_knows_its_quadratic_terms(reduction, terms_of):
 
 
 def test_quadratic_terms_are_formed_up_to_the_dimension_limit_only():
-    d = QUADRATIC_DIM_LIMIT
+    d = MATRIX_OF_THE_DATA
     at_limit = mo.tasks.LinearRegression(np.ones((1, 1, d)), np.ones((1, 1)))
     above = mo.tasks.LinearRegression(np.ones((1, 1, d + 1)), np.ones((1, 1)))
     assert at_limit.quadratic.H.shape == (1, d, d)

@@ -141,7 +141,7 @@ def test_regression_with_and_without_the_matrices(reduction, monkeypatch):
     k = constants(tasks)
     from maml_ode.tasks import linear_regression
 
-    monkeypatch.setattr(linear_regression, "QUADRATIC_DIM_LIMIT", 2)
+    monkeypatch.setattr(linear_regression, "MATRIX_OF_THE_DATA", 2)
     big = constants(mo.tasks.LinearRegression(X, y, reduction=reduction))
     np.testing.assert_allclose(big.L_i, k.L_i, rtol=1e-12)
     np.testing.assert_allclose(big.mu_i, k.mu_i, atol=1e-12)

@@ -65,6 +65,13 @@ def test_known_values():
     assert derived.h(3.0, 1.0) == 12.0
 
 
+@pytest.mark.filterwarnings("error")
+def test_h_max_at_an_alpha_whose_inverse_is_no_float():
+    assert derived.h_max(1e-320, 1.0, 3.0) == 3.0
+    assert derived.h_max(0.0, 1.0, 3.0) == 3.0
+    assert derived.h_max(1e-320, 1.0, 1e308) == pytest.approx(1e308)
+
+
 def test_h_extremes_against_a_scan():
     rng = np.random.default_rng(3)
     for _ in range(200):
@@ -78,7 +85,7 @@ def test_h_extremes_against_a_scan():
 
 
 @pytest.mark.parametrize(
-    ("mu", "L"), [(0.01, 2.01), (1.0, 3.0), (1.0, 1.25), (1.0, 1.1), (1.0, 1.0)]
+    ("mu", "L"), [(0.01, 2.01), (1.0, 3.0), (1.0, 2.0), (1.0, 1.25), (1.0, 1.1), (1.0, 1.0)]
 )
 def test_limits_are_roots(mu, L):
     """zeta_1 and psi change sign at their limits, in 30-digit arithmetic for zeta_1's closed form."""

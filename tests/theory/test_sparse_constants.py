@@ -18,7 +18,7 @@ FAMILIES = {
 @pytest.mark.parametrize("d", [4, 30])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_constants_do_not_depend_on_how_the_data_are_held(name, d, monkeypatch):
-    monkeypatch.setattr(maml_ode.tasks.linear_regression, "QUADRATIC_DIM_LIMIT", 10)
+    monkeypatch.setattr(maml_ode.tasks.linear_regression, "MATRIX_OF_THE_DATA", 10)
     rng = np.random.default_rng(3)
     X = [rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.4) for n in (6, 9)]
     y = [rng.choice([-1.0, 1.0], n) for n in (6, 9)]

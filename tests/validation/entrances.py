@@ -180,12 +180,16 @@ def evaluations():
             for method, points in {**methods, "hvp": {"w": w, "v": v}}.items():
                 call, kinds = evaluate(objective, method), dict.fromkeys(points, "points")
                 yield Entrance(f"{label}.{method}", call, points, kinds, **quiet)
+            rows = {"points": np.array([w, v])}
             yield Entrance(
                 f"{label}.values_and_gradient_norms",
                 lambda points, F=objective: np.concatenate(F.values_and_gradient_norms(points)),
-                {"points": np.array([w, v])},
+                rows,
                 {"points": "points"},
             )
+            for method in ("values", "gradients"):
+                call = evaluate(objective, method)
+                yield Entrance(f"{label}.{method}", call, rows, {"points": "points"})
         yield Entrance(
             f"{label}.adapt", evaluate(objective, "adapt"), {"w": w}, {"w": "points"}, **quiet
         )

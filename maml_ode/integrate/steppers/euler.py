@@ -82,6 +82,7 @@ class EulerStepper:
             t, w = self._record.t, self._record.w
             velocity = np.zeros_like(w) if unseen else segment.evaluator(t, w)
             norm = math.nan if unseen else vector_norm(velocity)
+            self._record.know(norm)
             stop = self._at_iterate(segment, t, w, norm, unseen)
             if stop is not None:
                 return Finding(stop)

@@ -15,11 +15,12 @@ from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
 from maml_ode.integrate.steppers.protocol import Look
-from maml_ode.integrate.stiffness import DENSE_LIMIT, spectral_radius
+from maml_ode.integrate.stiffness import spectral_radius
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.watch.finding import Crossing, Finding, Step
 from maml_ode.integrate.watch.finite import FiniteWatch
 from maml_ode.integrate.watch.stationarity import stationary
+from maml_ode.sizes import MATRIX_ON_A_PATH
 from maml_ode.stop import Stop, StopReason
 
 __all__ = ["ScipyStepper"]
@@ -49,7 +50,9 @@ class ScipyStepper:
             label = segment.leg.field.label
             detail = f"The field {label} was not finite at the start of the phase, t = {t:.6g}."
             return Stop(StopReason.NON_FINITE, detail)
-        return stationary(vector_norm(value), segment.tol, t, segment.wanted)
+        norm = vector_norm(value)
+        self._record.know(norm)
+        return stationary(norm, segment.tol, t, segment.wanted)
 
     def run(self, segment: Segment, plan: Plan, look: Look) -> Finding:
         """Integrate until ``look`` finds something, the method gives up, or the horizon is reached."""
@@ -99,7 +102,7 @@ class ScipyStepper:
             offers |= {"jac": segment.evaluator.jacobian, "jvp": segment.evaluator.jacobian_vector}
         if field.affine is not None:
             offers["spectral_radius"] = field.affine.spectral_radius
-        elif field.descends is not None and field.has_jacobian and field.dim <= DENSE_LIMIT:
+        elif field.descends is not None and field.has_jacobian and field.dim <= MATRIX_ON_A_PATH:
             offers["spectral_radius"] = lambda t, w: spectral_radius(field, w, self._tally)
         chosen = solver_options(plan.method, plan.step_options, offers)
         if chosen.get("first_step") is not None:

@@ -84,7 +84,8 @@ class CrossingWatch:
 
     def _turns(self, step: Step) -> bool:
         """Whether the norm rises at the end of the step."""
-        return bool(step.value @ (step.value - self._slope(step, 0.9)) > 0)
+        direction = step.value / (step.norm or 1.0)
+        return bool(direction @ (step.value - self._slope(step, 0.9)) > 0)
 
     @staticmethod
     def _slope(step: Step, s: float) -> Array:

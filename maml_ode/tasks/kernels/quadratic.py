@@ -17,6 +17,7 @@ from maml_ode.compiled.contract import (
     THIRD_VECTOR,
     Kernels,
 )
+from maml_ode.compiled.decorators import kernel_on_demand
 
 
 @njit(LOSS, cache=True)
@@ -55,7 +56,7 @@ def gradient(i, w, data, out):  # type: ignore[no-untyped-def]
         out[r] -= floats[b + r]
 
 
-@njit(HESSIAN, cache=True)
+@kernel_on_demand(HESSIAN)
 def hessian(i, w, data, out):  # type: ignore[no-untyped-def]
     """Set out = H."""
     floats, integers = data
@@ -65,13 +66,13 @@ def hessian(i, w, data, out):  # type: ignore[no-untyped-def]
             out[r, c] = floats[(i * d + r) * d + c]
 
 
-@njit(THIRD, cache=True)
+@kernel_on_demand(THIRD)
 def third(i, w, v, data, out):  # type: ignore[no-untyped-def]
     """Set out = 0."""
     out[:, :] = 0.0
 
 
-@njit(THIRD_VECTOR, cache=True)
+@kernel_on_demand(THIRD_VECTOR)
 def third_vector(i, w, v, q, data, out):  # type: ignore[no-untyped-def]
     """Set out = 0."""
     out[:] = 0.0

@@ -21,6 +21,7 @@ from maml_ode.compiled.contract import (
     THIRD_VECTOR,
     Kernels,
 )
+from maml_ode.compiled.decorators import kernel_on_demand
 
 
 @njit(types.UniTuple(REAL, 3)(INDEX, DATA), cache=True)
@@ -52,21 +53,21 @@ def hvp(i, w, v, data, out):  # type: ignore[no-untyped-def]
     out[0] = (2.0 * a + b * omega * omega * math.sin(omega * w[0])) * v[0]
 
 
-@njit(HESSIAN, cache=True)
+@kernel_on_demand(HESSIAN)
 def hessian(i, w, data, out):  # type: ignore[no-untyped-def]
     """Set out = 2 a + b omega^2 sin(omega w)."""
     a, b, omega = _task(i, data)
     out[0, 0] = 2.0 * a + b * omega * omega * math.sin(omega * w[0])
 
 
-@njit(THIRD, cache=True)
+@kernel_on_demand(THIRD)
 def third(i, w, v, data, out):  # type: ignore[no-untyped-def]
     """Set out = b omega^3 cos(omega w) v."""
     _, b, omega = _task(i, data)
     out[0, 0] = b * omega * omega * omega * math.cos(omega * w[0]) * v[0]
 
 
-@njit(THIRD_VECTOR, cache=True)
+@kernel_on_demand(THIRD_VECTOR)
 def third_vector(i, w, v, q, data, out):  # type: ignore[no-untyped-def]
     """Set out = b omega^3 cos(omega w) v q."""
     _, b, omega = _task(i, data)

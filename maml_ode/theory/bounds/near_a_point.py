@@ -42,6 +42,7 @@ class LocalCertificate:
     distance: float
 
 
+@np.errstate(all="ignore")  # what is not finite decides nothing
 def local_certificate(
     tasks: TaskFamily,
     alpha: float,

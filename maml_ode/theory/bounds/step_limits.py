@@ -94,6 +94,7 @@ class AlphaLimits(tuple[AlphaLimit, ...]):
         )
 
 
+@np.errstate(all="ignore")  # what is not finite decides nothing
 def alpha_limits(
     constants: Constants, switch_tol: float | None = None, K: float | None = None
 ) -> AlphaLimits:
@@ -210,6 +211,7 @@ def _first_failure(holds: Callable[[float], bool], ceiling: float) -> float:
     return low
 
 
+@np.errstate(all="ignore")  # what is not finite decides nothing
 def step_size_limit(
     objective: Objective,
     where: npt.ArrayLike | Region,

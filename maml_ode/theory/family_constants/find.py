@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.family_constants import (  # noqa: F401  (each registers its families)
     linear_models,
@@ -16,6 +18,7 @@ from maml_ode.theory.regions import Ball, Interval, Region, Sublevel
 __all__ = ["constants"]
 
 
+@np.errstate(all="ignore")  # what is not finite decides nothing
 def constants(tasks: TaskFamily, region: Region | None = None) -> Constants:
     """Return mu, L, kappa, mu_f, L_f, sigma and the affine pair (sigma0, nu) of a family.
 

@@ -1,0 +1,36 @@
+"""Euclidean norms without overflow and underflow: a gradient in any units has a norm in those units."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maml_ode._validation import Array
+
+__all__ = ["row_norms", "vector_norm"]
+
+# A threaded BLAS waits for its threads on long vectors, which costs more than the sum itself.
+LONG = 4096
+# Squares of norms between these have lost nothing.
+LEAST, MOST = 1e-290, 1e290
+
+
+def vector_norm(v: Array) -> float:
+    """Return the Euclidean norm, finite for finite vectors up to the largest float."""
+    with np.errstate(all="ignore"):
+        square = float(v @ v if v.size < LONG else np.add.reduce(v * v))
+        if LEAST < square < MOST:
+            return float(np.sqrt(square))
+        largest = float(np.abs(v).max()) if v.size else 0.0
+        if largest == 0.0 or not np.isfinite(largest):
+            return largest if not np.isnan(square) else float("nan")
+        return largest * float(np.linalg.norm(v / largest))
+
+
+def row_norms(rows: Array) -> Array:
+    """Return the norms of the rows of an (n, d) array, shape (n,)."""
+    with np.errstate(all="ignore"):
+        norms = np.asarray(np.linalg.norm(rows, axis=1))
+        unsure = ~((norms > np.sqrt(LEAST)) & (norms < np.sqrt(MOST)))
+    for k in np.flatnonzero(unsure):
+        norms[k] = vector_norm(rows[k])
+    return norms

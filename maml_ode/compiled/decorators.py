@@ -1,0 +1,130 @@
+"""How the functions of the compiled layer are compiled: each for one signature, and for its callers alone.
+
+``numba.njit(signature)`` compiles a function where it stands, when its module is imported, and three times: the
+code itself, a wrapper for calls from Python, and one for its use as a value. For short functions the wrappers
+take longer than the code. So each function says who calls it:
+
+- `inner`: other compiled functions only;
+- `kernel`: compiled functions that hold it as a value (``maml_ode.compiled.contract``);
+- `entry`: Python, and other compiled functions;
+- `on_demand`: Python only. It is compiled, or read from the cache, at its first call: most runs follow -grad F and
+  need nothing of what a Hessian needs. `kernel_on_demand` likewise waits until a family is packed with it.
+
+All take Numba's further options and keep machine code on disk.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any
+
+from numba import njit
+from numba.core.registry import CPUDispatcher
+
+__all__ = ["OnDemand", "compiled", "entry", "inner", "kernel", "kernel_on_demand", "on_demand"]
+
+_BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+def inner(signature: Any, **options: Any) -> Callable[..., Any]:
+    """Return the decorator of a function that only compiled functions call.
+
+    It is compiled, for the declared signature, with the first of its callers; where they come from the cache it
+    is not even read.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        dispatcher = njit(**{"cache": True, **_BARE, **options})(function)
+        dispatcher.__class__ = _Inner
+        dispatcher.declared = signature
+        return dispatcher
+
+    return decorate
+
+
+def kernel(signature: Any, **options: Any) -> Callable[..., Any]:
+    """Return the decorator of a function that compiled functions hold as a value."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        dispatcher = njit(signature, **{"cache": True, "no_cpython_wrapper": True, **options})(
+            function
+        )
+        dispatcher.__class__ = _ForCompiledCode
+        return dispatcher
+
+    return decorate
+
+
+def entry(signature: Any, **options: Any) -> Callable[..., Any]:
+    """Return the decorator of a function that Python calls, and that compiled functions may call."""
+    decorator: Callable[..., Any] = njit(
+        signature, **{"cache": True, "no_cfunc_wrapper": True, **options}
+    )
+    return decorator
+
+
+def on_demand(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], OnDemand]:
+    """Return the decorator of an `entry` that waits for its first call."""
+    return partial(OnDemand, compiler=entry(signature, **options))
+
+
+def kernel_on_demand(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], OnDemand]:
+    """Return the decorator of a `kernel` that waits until a family is packed with it."""
+    return partial(OnDemand, compiler=kernel(signature, **options))
+
+
+class _ForCompiledCode(CPUDispatcher):
+    """A function without the wrapper that Python would call, which Numba calls all the same."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Refuse."""
+        name = self.py_func.__qualname__
+        raise TypeError(f"{name} is for compiled functions only; decorate it as an entry.")
+
+
+class _Inner(_ForCompiledCode):
+    """A function that is compiled with its first caller."""
+
+    declared: Any
+
+    def compile(self, sig: Any) -> Any:
+        """Compile for the declared signature, whatever that caller's arguments are: Numba converts them."""
+        result = super().compile(self.declared)
+        self.disable_compile()
+        return result
+
+
+class OnDemand:
+    """A function of Python that is compiled when it is first called.
+
+    Compiled code cannot call it; ``compiled`` is what it can hold as a value.
+
+    Parameters
+    ----------
+    function : callable
+    compiler : callable
+        Returns the compiled function.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], compiler: Callable[[Callable[..., Any]], Any]
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._compiler = compiler
+
+    @cached_property
+    def compiled(self) -> Any:
+        """The compiled function."""
+        return self._compiler(self._function)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the compiled function."""
+        return self.compiled(*arguments)
+
+
+def compiled(function: Any) -> Any:
+    """Return a function as compiled code can hold it, compiled now if it has waited."""
+    return function.compiled if isinstance(function, OnDemand) else function

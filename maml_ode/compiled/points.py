@@ -1,0 +1,27 @@
+"""The MAML loss and its gradient at many points in one call.
+
+``points`` has one row per point. With no inner steps it is the expected loss, as in ``maml_ode.compiled.maml``,
+whose values these are to the last bit.
+"""
+
+from __future__ import annotations
+
+from numba import types
+
+from maml_ode.compiled import maml
+from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
+from maml_ode.compiled.decorators import on_demand
+
+
+@on_demand(types.void(PROBLEM, PROBLEM, MATRIX, REAL, INDEX, VECTOR))
+def values(problem, query, points, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
+    """out[r] = F(w_r)."""
+    for r in range(out.size):
+        out[r] = maml.value(problem, query, points[r], alpha, inner_steps)
+
+
+@on_demand(types.void(PROBLEM, PROBLEM, MATRIX, REAL, INDEX, MATRIX))
+def gradients(problem, query, points, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
+    """out[r] = grad F(w_r)."""
+    for r in range(out.shape[0]):
+        maml.gradient(problem, query, points[r], alpha, inner_steps, out[r])

@@ -1,0 +1,33 @@
+"""The rank of a factor, decided without pivoting where it is plain."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import qr
+
+from maml_ode.objectives.scaled_factor import ScaledFactor
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    d=st.integers(1, 6),
+    extra=st.integers(-2, 5),
+    digits=st.floats(0.0, 18.0),
+    deficient=st.integers(0, 2),
+)
+def test_the_rank_is_that_of_a_pivoted_factorisation(seed, d, extra, digits, deficient):
+    rng = np.random.default_rng(seed)
+    n = max(1, d + extra)
+    U = np.linalg.qr(rng.standard_normal((n, n)))[0][:, : min(n, d)]
+    V = np.linalg.qr(rng.standard_normal((d, d)))[0][:, : min(n, d)]
+    values = np.logspace(0, -digits, min(n, d))
+    values[max(1, values.size - deficient) :] *= 0.0 if deficient else 1.0
+    columns, threshold = (U * values) @ V.T, 1e-14
+    sizes = rng.uniform(0.5, 2.0, d)
+    factor, Q = ScaledFactor.of_columns(columns, sizes, threshold)
+    pivots = np.abs(np.diag(qr(columns, mode="r", pivoting=True)[0]))
+    assert factor.rank == np.count_nonzero(pivots > threshold)
+    assert sorted(factor.order) == list(range(d))
+    np.testing.assert_allclose(Q @ (factor.rows / sizes), columns, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(Q.T @ Q, np.eye(factor.rank), rtol=0, atol=1e-14)

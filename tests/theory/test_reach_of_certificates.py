@@ -1,0 +1,168 @@
+"""Where certificates hold: within a region, from a start, in any unit."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+import maml_ode as mo
+from maml_ode.theory import Quantity, Status, certify
+
+from .by_hand import (
+    ALPHA,
+    C_INF,
+    EPS0,
+    G0,
+    HIGH,
+    KAPPA,
+    KAPPA_I,
+    L_F,
+    L_I,
+    LOW,
+    MU,
+    MU_F,
+    MU_I,
+    OMEGA,
+    REPORT,
+    SIGMA,
+    TASKS,
+    TOL,
+    W0,
+    W_F,
+    X_STAR,
+    A,
+    B,
+    L,
+    M_of,
+    ball_terms,
+    known,
+    slope,
+)
+
+
+@pytest.mark.parametrize("s", [1e-9, 1e9])
+def test_the_unit_of_the_losses_decides_nothing(s):
+    """f -> s f and alpha -> alpha/s: every verdict stays, times shrink by s, counts and lengths stay."""
+    tasks = mo.tasks.Sinusoid(s * A, s * B, OMEGA)
+    k = known(
+        **{name: s * x for name, x in {"mu": MU, "L": L, "kappa": KAPPA, "mu_f": MU_F}.items()},
+        L_f=s * L_F, sigma=s * SIGMA,
+    )  # fmt: skip
+    for name, values in (("mu_i", MU_I), ("L_i", L_I), ("kappa_i", KAPPA_I)):
+        object.__setattr__(k, name, s * values)
+    other = certify(tasks, ALPHA / s, w0=[W0], switch_tol=s * EPS0, tol=s * TOL, constants=k)
+    powers = {
+        "time_bound": -1, "bimaml_time": -1, "iteration_bound": 0, "step_size_limit": -1,
+        "critical_set": 0, "local_minimum": 1, "fallback_stationarity": -1, "descent": 2,
+        "gradient_transfer": 1, "hessian_bounds": 1, "moreau_rate": 1, "fomaml_floor": 1,
+        "alpha_limits": -1,
+    }  # fmt: skip
+    for item in REPORT:
+        assert other[item.name].holds is item.holds, item.name
+        if item.name in powers:
+            scale = s ** powers[item.name]
+            for number in ("bound", "slack"):
+                wanted = getattr(item, number)
+                if wanted is not None:
+                    got = getattr(other[item.name], number) / scale
+                    assert got == pytest.approx(wanted, rel=1e-6, abs=1e-9), item.name
+
+
+def test_assumptions():
+    """Each constant as it was given, with its note; a bound that fails decides nothing."""
+    for name, value in (("smoothness", L), ("strong_convexity", MU), ("lipschitz_hessian", KAPPA)):
+        assert REPORT[name].value == value
+        assert REPORT[name].holds is True
+        assert REPORT[name].status is Status.BOUND
+    assert REPORT["strong_convexity"].slack == MU
+    assert REPORT["gradient_variance"].value == SIGMA
+    assert "always" not in REPORT["gradient_variance"].note
+    report = certify(TASKS, ALPHA, constants=known(sigma0=0.2, nu=0.1))
+    assert "always: sd <= 0.2 + 0.1 ||grad f||" in report["gradient_variance"].note
+    for only in ({"sigma0": 0.2}, {"nu": 0.1}):
+        report = certify(TASKS, ALPHA, constants=known(**only))
+        assert "always" not in report["gradient_variance"].note
+    unknown = certify(TASKS, ALPHA, constants=known(mu=-0.1, kappa=math.inf, sigma=math.inf, L=9.0))
+    for name in ("strong_convexity", "gradient_variance", "lipschitz_hessian"):
+        assert unknown[name].holds is None
+    exact = known()
+    object.__setattr__(exact, "mu", Quantity(0.0))
+    assert certify(TASKS, ALPHA, constants=exact)["strong_convexity"].holds is False
+    without = certify(TASKS, ALPHA, constants=exact)
+    assert without["alpha_limits"].bound == 0.0
+    assert without["alpha_limits"].slack == -ALPHA
+    assert "no limit is positive" in without["alpha_limits"].note
+
+
+def test_without_a_start_there_are_no_times():
+    report = certify(TASKS, ALPHA, constants=known())
+    for name in ("time_bound", "bimaml_time", "iteration_bound"):
+        assert (report[name].holds, report[name].bound) == (None, None)
+        assert report[name].note.startswith("pass w0=")
+        assert str(report[name].hypotheses[0]) == "w0 is given: undecided"
+    assert report["fallback_stationarity"].hypotheses[0].name == "w0 is given"
+    names = {item.name for item in report}
+    assert not names & {"descent", "gradient_transfer", "hessian_bounds", "gradient_identity"}
+    step = report["step_size_limit"]
+    assert step.bound == pytest.approx(2 / M_of(C_INF), rel=1e-13)
+    assert (step.value, step.slack) == (None, None)
+    assert "V(c_inf)" in step.note
+    zero = certify(TASKS, ALPHA, w0=[W0], switch_tol=0.0, constants=known())["bimaml_time"]
+    assert zero.holds is None
+    assert zero.hypotheses[0].name == "switch_tol > 0 is given"
+
+
+CENTRE = X_STAR + 0.25
+
+
+def reach_of(level):
+    """How far V(level) and its one-step images can be from the region's centre."""
+    r = math.sqrt(2 * level / MU_F)
+    forces = max(abs(slope(i, X_STAR)) for i in (0, 1))
+    return max(r, HIGH * r + ALPHA * forces) + 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [
+        ("unique_minimum", C_INF),
+        ("critical_set", C_INF),
+        ("time_bound", G0**2 / (2 * MU_F)),
+        ("bimaml_time", G0**2 / (2 * MU_F)),
+        ("iteration_bound", G0**2 / (2 * MU_F)),
+        ("step_size_limit", G0**2 / (2 * MU_F)),
+    ],
+)
+def test_a_claim_holds_from_the_radius_on_that_its_reach_needs(name, level):
+    reach = reach_of(level)
+    for radius, holds in ((reach * (1 + 1e-6), True), (reach * (1 - 1e-6), None)):
+        k = dataclasses.replace(known(), region=mo.theory.Ball([CENTRE], radius))
+        item = certify(TASKS, ALPHA, w0=[W0], switch_tol=EPS0, tol=TOL, constants=k)[name]
+        assert item.holds is holds
+        within = item.hypotheses[-1]
+        assert within.holds is bool(holds)
+        assert within.detail == f"reach {reach:.4g} of {radius:.4g}"
+    # without argmin f nothing is known to be inside; on a sublevel set its level decides
+    for region, least, holds in (
+        (mo.theory.Ball([CENTRE], 1e3), None, None),
+        (mo.theory.Sublevel(level * (1 + 1e-6)), X_STAR, True),
+        (mo.theory.Sublevel(level * (1 - 1e-6)), X_STAR, None),
+    ):
+        where = None if least is None else np.array([least])
+        k = dataclasses.replace(known(), region=region, minimizer=where)
+        item = certify(TASKS, ALPHA, w0=[W0], switch_tol=EPS0, tol=TOL, constants=k)[name]
+        assert item.holds is holds
+
+
+def test_a_local_minimum_holds_where_its_ball_and_its_images_are_inside():
+    base, per_radius = ball_terms(W_F)
+    widest = max(1.0, HIGH, LOW)
+    reach = abs(W_F - CENTRE) + ALPHA * max(abs(slope(i, W_F)) for i in (0, 1))
+    reach += widest * 0.5 * base / per_radius
+    for radius, holds in ((reach * (1 + 1e-6), True), (reach * (1 - 1e-6), None)):
+        k = dataclasses.replace(known(), region=mo.theory.Ball([CENTRE], radius))
+        item = certify(TASKS, ALPHA, w0=[W0], constants=k)["local_minimum"]
+        assert item.holds is holds
+    jump = certify(TASKS, ALPHA, w0=[W0], constants=known(kappa=math.inf))["local_minimum"]
+    assert (jump.holds, jump.bound) == (None, None)
