@@ -73,6 +73,33 @@ def test_python_families_follow_the_same_fields(logistic):
         )
 
 
+@pytest.mark.parametrize("build", [FirstOrderField, ReptileField])
+def test_costs_of_first_order_fields_are_what_an_outside_counter_sees(build, logistic):
+    calls = {"gradients": 0, "hessians": 0}
+
+    def counted(name, i, w):
+        calls[name] += 1
+        return getattr(logistic, name)(w)[i]
+
+    tasks = mo.tasks.from_callables(
+        lambda i, w: logistic.losses(w)[i],
+        lambda i, w: counted("gradients", i, w),
+        lambda i, w: counted("hessians", i, w),
+        n_tasks=3,
+        dim=3,
+    )
+    assert build(tasks, 0.4).inner_steps == 1
+    for steps in (1, 3):
+        field = build(tasks, 0.4, steps)
+        for evaluate, cost in ((field, field.cost), (field.jacobian, field.jacobian_cost)):
+            calls.update(gradients=0, hessians=0)
+            evaluate(np.ones(3))
+            assert (calls["gradients"], calls["hessians"]) == (
+                3 * cost.gradients,
+                3 * cost.hessians,
+            )
+
+
 def test_reptile_with_one_step_is_the_gradient_flow_of_f(logistic):
     w = np.array([0.3, -0.2, 0.9])
     field = mo.reptile_flow(logistic, 0.7).phases[0].field

@@ -128,7 +128,7 @@ def test_progress_is_shown_and_silent_by_default(logistic, capsys):
     out = capsys.readouterr()
     shown = " ".join((out.out + out.err).split())
     assert "MAML by DOP853" in shown
-    assert f"t = {run.t[-2]:.4g}, |field| =" in shown  # the last step ends the run
+    assert f"100% t = {run.t[-1]:.4g}, |field| =" in shown
 
 
 @pytest.mark.parametrize("method", METHODS)

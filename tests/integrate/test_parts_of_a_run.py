@@ -322,6 +322,26 @@ def test_jacobians_are_counted_once_whoever_makes_them(method, logistic):
     assert run.njev == sum(solver.njev for solver in solvers) > 0
 
 
+@pytest.mark.parametrize(("method", "stages"), [("RK23", 3), ("RK45", 6)])
+def test_rejected_trials_of_scipys_methods_are_counted(method, stages):
+    """SciPy evaluates twice to begin with, and ``stages`` times a trial; the field jumps at w = 1/2."""
+    jumps = mo.Flow([mo.Phase(CallableField(lambda w: np.where(w > 0.5, -1.0, -50.0), 1))], JUDGE)
+    smooth = mo.Flow([mo.Phase(CallableField(lambda w: -np.ones(1), 1))], JUDGE)
+    for flow in (jumps, smooth):
+        solvers = []
+
+        class Kept(getattr(scipy.integrate, method)):
+            def __init__(self, *arguments, solvers=solvers, **options):
+                super().__init__(*arguments, **options)
+                solvers.append(self)
+
+        run = mo.solve(flow, [1.0], method=Kept, t_max=0.51, tol=0)
+        trials, rest = divmod(solvers[0].nfev - 2, stages)
+        assert (len(solvers), rest) == (1, 0)
+        assert run.counts.steps + run.counts.rejected == trials
+        assert (run.counts.rejected > 0) == (flow is jumps)
+
+
 def test_progress_is_the_share_of_the_time_or_of_the_digits():
     """Whichever is further: of t_max = 10, and of the four digits from 1 to tol = 1e-4."""
     with Progress(True, "run", 10.0, 1e-4) as bar:
