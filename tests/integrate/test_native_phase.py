@@ -263,6 +263,32 @@ def test_modified_flows_and_subclasses(monkeypatch):
     assert own.counts == compiled.counts
 
 
+def test_a_step_limit_is_kept_to_the_step(monkeypatch):
+    """Also just before and just after a switch, which counts as a step."""
+    flow = FLOWS["bimaml"](FAMILIES["logistic"](3))
+    whole = mo.solve(flow, start(flow), method="DOP853", diagnostics=False)
+    for most in range(1, whole.counts.steps + 2):
+        how = {"method": "DOP853", "max_steps": most, "diagnostics": False}
+        compiled, stepped = both(monkeypatch, mo.solve, flow, start(flow), **how)
+        assert_same(compiled, stepped)
+
+
+def test_phases_that_nobody_watches_are_a_call_each(monkeypatch):
+    monkeypatch.setattr(native, "BATCH_SECONDS", 1e3)
+    calls = []
+    advance = NativePhase.advance
+    monkeypatch.setattr(
+        NativePhase, "advance", lambda *arguments: calls.append(1) or advance(*arguments)
+    )
+    tasks = FAMILIES["regression"](3)
+    for flow, most in ((FLOWS["maml"](tasks), 1), (FLOWS["bimaml"](tasks), 2)):
+        calls.clear()
+        run = mo.solve(flow, start(flow), method="DOP853", tol=1e-6)
+        assert run.counts.steps > 10
+        # Landing on the switch takes a few steps of its own.
+        assert most <= len(calls) <= (1 if most == 1 else 8)
+
+
 def test_batches_are_bounded_by_rows_evaluations_and_time(monkeypatch):
     """However the loop is cut, in the midst of trials too, the run is the same."""
     flow = mo.bimaml_flow(margins(mo.tasks.SVM, 7, loss="smooth_hinge", smoothing=0.01), 0.05, 0.03)
