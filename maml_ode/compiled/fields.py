@@ -20,8 +20,8 @@ from maml_ode.compiled.decorators import compiled, entry, kernel_on_demand, on_d
 from maml_ode.compiled.vectors import copy
 
 AFFINE, MAML, FIRST_ORDER, REPTILE = range(4)
-# Up to this dimension a loop is faster than a BLAS.
-SMALL = 100
+# Up to these dimensions sums in registers, and sums of rows, are faster than a BLAS.
+FEW, SMALL = 24, 100
 
 # The gradient, or what stands for it, that a field of packed families follows downwards. Held as a value, it is
 # compiled once and not again into every stepper, and only the kind that a run follows is compiled.
@@ -110,18 +110,42 @@ def family_field(
 
 
 @entry(types.void(MATRIX, VECTOR, VECTOR, VECTOR))
-def affine_value(K, k, w, out):  # type: ignore[no-untyped-def]
-    """Fill out = k - K w for symmetric K.
-
-    A small product is over before a BLAS has looked at its arguments, so its columns, which are the rows, are
-    taken away here, up to eight at a time.
-    """
+def _by_columns(K, k, w, out):  # type: ignore[no-untyped-def]
+    """Fill out = k - K' w, four columns at a time, whose sums stay in registers."""
     d = w.size
-    if d > SMALL:
-        np.dot(K, w, out)
-        for j in range(d):
-            out[j] = k[j] - out[j]
-        return
+    whole = d - d % 4
+    for j in range(0, whole, 4):
+        p = q = r = s = 0.0
+        for i in range(0, whole, 4):
+            a, b, c, e = w[i], w[i + 1], w[i + 2], w[i + 3]
+            p += (a * K[i, j] + b * K[i + 1, j]) + (c * K[i + 2, j] + e * K[i + 3, j])
+            q += (a * K[i, j + 1] + b * K[i + 1, j + 1]) + (
+                c * K[i + 2, j + 1] + e * K[i + 3, j + 1]
+            )
+            r += (a * K[i, j + 2] + b * K[i + 1, j + 2]) + (
+                c * K[i + 2, j + 2] + e * K[i + 3, j + 2]
+            )
+            s += (a * K[i, j + 3] + b * K[i + 1, j + 3]) + (
+                c * K[i + 2, j + 3] + e * K[i + 3, j + 3]
+            )
+        for i in range(whole, d):
+            p += w[i] * K[i, j]
+            q += w[i] * K[i, j + 1]
+            r += w[i] * K[i, j + 2]
+            s += w[i] * K[i, j + 3]
+        out[j], out[j + 1] = k[j] - p, k[j + 1] - q
+        out[j + 2], out[j + 3] = k[j + 2] - r, k[j + 3] - s
+    for j in range(whole, d):
+        p = 0.0
+        for i in range(d):
+            p += w[i] * K[i, j]
+        out[j] = k[j] - p
+
+
+@entry(types.void(MATRIX, VECTOR, VECTOR, VECTOR))
+def _by_rows(K, k, w, out):  # type: ignore[no-untyped-def]
+    """Fill out = k - K' w, whole rows of K at a time, up to eight of them."""
+    d = w.size
     copy(k, out)
     i = 0
     while i + 8 <= d:
@@ -143,6 +167,19 @@ def affine_value(K, k, w, out):  # type: ignore[no-untyped-def]
         for j in range(d):
             out[j] -= a * K[i, j]
         i += 1
+
+
+@entry(types.void(MATRIX, VECTOR, VECTOR, VECTOR))
+def affine_value(K, k, w, out):  # type: ignore[no-untyped-def]
+    """Fill out = k - K w for symmetric K; a small product is over before a BLAS has looked at its arguments."""
+    if w.size <= FEW:
+        _by_columns(K, k, w, out)
+    elif w.size <= SMALL:
+        _by_rows(K, k, w, out)
+    else:
+        np.dot(K, w, out)
+        for j in range(w.size):
+            out[j] = k[j] - out[j]
 
 
 @entry(types.void(FIELD, VECTOR, VECTOR))

@@ -59,17 +59,18 @@ class ExactPhase:
 
     def states(self, times: Array) -> Array:
         """Return w at the given times, shape (d, n); not finite where it exceeds the largest float."""
-        moves = self._moves(times)
+        return self._moved(self._moves(times))
+
+    def _moved(self, moves: Array) -> Array:
+        """Return where w has come to by ``moves`` along the moving eigenvectors."""
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(self.state[:, None] + self._moving_vectors @ moves)
 
     def norm(self, t: float) -> tuple[float, float]:
         """Return ||field|| evaluated afresh at w(t), and what rounding, of w(t) too, adds to it at most."""
-        time = np.array([t])
-        made_of = np.abs(self.state) + np.abs(self._moving_vectors) @ np.abs(
-            self._moves(time)[:, 0]
-        )
-        return self.field.norm(self.states(time)[:, 0], made_of)
+        moves = self._moves(np.array([t]))
+        made_of = np.abs(self.state) + np.abs(self._moving_vectors) @ np.abs(moves[:, 0])
+        return self.field.norm(self._moved(moves)[:, 0], made_of)
 
     @cached_property
     def _moving_vectors(self) -> Array:
@@ -77,9 +78,14 @@ class ExactPhase:
 
     def _moves(self, times: Array) -> Array:
         """Return how far w has moved along each of the moving eigenvectors."""
-        moving = self.amplitudes != 0.0
-        rates, parts = self.eigenvalues[moving, None], self.amplitudes[moving, None]
+        rates, parts = self._moving
         return _moves(rates, parts, times - self.start)
+
+    @cached_property
+    def _moving(self) -> tuple[Array, Array]:
+        """The eigenvalues and amplitudes that take part in the motion, as columns."""
+        moving = self.amplitudes != 0.0
+        return self.eigenvalues[moving, None], self.amplitudes[moving, None]
 
     def last_finite_time(self, end: float) -> float:
         """Return the last time up to ``end`` at which every coordinate of w(t) is a finite float."""
@@ -184,8 +190,10 @@ def _moves(rates: Array, parts: Array, tau: Array) -> Array:
         x = -rates * tau
         near = np.clip(x, -ONE_IS_LOST, ONE_IS_LOST)
         early = tau * parts * np.where(near == 0.0, 1.0, np.expm1(near) / near)
-        grown = np.sign(parts) * np.exp(np.log(np.abs(parts)) - np.log(np.abs(rates)) + x)
-        late = np.where(x > 0.0, grown, parts / rates)
+        late = parts / rates
+        if np.maximum.reduce(x, axis=None, initial=0.0) > ONE_IS_LOST:
+            grown = np.sign(parts) * np.exp(np.log(np.abs(parts)) - np.log(np.abs(rates)) + x)
+            late = np.where(x > 0.0, grown, late)
     return np.where(np.abs(x) <= ONE_IS_LOST, early, late)
 
 

@@ -98,4 +98,6 @@ def _verdict(record: Record, points: Points, diagnosis: Diagnosis) -> Stop:
     if stop.asked_for and at_end and evaluated and not np.isfinite(diagnosis.series["loss"][-1]):
         # The state itself has not overflowed yet, but nobody asked for this.
         return Stop(StopReason.NON_FINITE, f"The loss at t = {record.t:.6g}; {stop.message}")
+    if not diagnosis.remark:
+        return stop
     return replace(stop, detail=(stop.detail + diagnosis.remark).strip())

@@ -263,24 +263,52 @@ def test_modified_flows_and_subclasses(monkeypatch):
     assert own.counts == compiled.counts
 
 
-def test_batches_are_bounded_by_rows_evaluations_and_time(monkeypatch):
-    """However the loop is cut, in the midst of trials too, the run is the same."""
-    flow = mo.bimaml_flow(margins(mo.tasks.SVM, 7, loss="smooth_hinge", smoothing=0.01), 0.05, 0.03)
+def test_a_step_limit_is_kept_to_the_step(monkeypatch):
+    """Also just before and just after a switch, which counts as a step."""
+    flow = FLOWS["bimaml"](FAMILIES["logistic"](3))
+    whole = mo.solve(flow, start(flow), method="DOP853", diagnostics=False)
+    for most in range(1, whole.counts.steps + 2):
+        how = {"method": "DOP853", "max_steps": most, "diagnostics": False}
+        compiled, stepped = both(monkeypatch, mo.solve, flow, start(flow), **how)
+        assert_same(compiled, stepped)
 
-    def run():
-        return mo.solve(flow, start(flow), method="Tsit5", tol=1e-6, first_step=5.0)
 
-    whole = run()
-    assert whole.counts.rejected > 0
+def test_phases_that_nobody_watches_are_a_call_each(monkeypatch):
+    monkeypatch.setattr(native, "BATCH_SECONDS", 1e3)
+    calls = []
     advance = NativePhase.advance
-    for room, pause in ((1000, 1), (1000, 20), (3, 1000), (1, 1)):
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                NativePhase,
-                "advance",
-                lambda phase, most, _, r=room, p=pause: advance(phase, min(most, r), p),
-            )
-            assert_same(run(), whole)
+    monkeypatch.setattr(
+        NativePhase, "advance", lambda *arguments: calls.append(1) or advance(*arguments)
+    )
+    tasks = FAMILIES["regression"](3)
+    for flow, most in ((FLOWS["maml"](tasks), 1), (FLOWS["bimaml"](tasks), 2)):
+        calls.clear()
+        run = mo.solve(flow, start(flow), method="DOP853", tol=1e-6)
+        assert run.counts.steps > 10
+        # Landing on the switch takes a few steps of its own.
+        assert most <= len(calls) <= (1 if most == 1 else 8)
+
+
+def test_however_batches_are_cut_the_run_is_the_same(monkeypatch):
+    """In the midst of trials too, and between the looks for stiffness, which are 50 steps apart."""
+    smooth = margins(mo.tasks.SVM, 7, loss="smooth_hinge", smoothing=0.01)
+    stiff = mo.tasks.Quadratic([np.diag([1.0, 3e3, 40.0])], [np.ones(3)])
+    runs = [
+        (mo.bimaml_flow(smooth, 0.05, 0.03), {"method": "Tsit5", "first_step": 5.0}),
+        (mo.maml_flow(stiff, 1e-5), {"method": "auto", "rtol": 1e-6}),
+    ]
+    advance = NativePhase.advance
+    for flow, how in runs:
+        whole = mo.solve(flow, start(flow), tol=1e-6, **how)
+        assert whole.counts.rejected > 0 or "Rodas5P from t" in whole.method
+        for room, pause in ((1000, 1), (1000, 20), (3, 1000), (37, 1000), (1, 1)):
+
+            def cut(phase, most, _, room=room, pause=pause):
+                return advance(phase, min(most, room), pause)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(NativePhase, "advance", cut)
+                assert_same(mo.solve(flow, start(flow), tol=1e-6, **how), whole)
 
 
 def test_a_key_between_batches_keeps_what_is_done():
