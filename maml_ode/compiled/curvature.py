@@ -40,7 +40,7 @@ def _complete(problem, hessian, third, third_vector):  # type: ignore[no-untyped
     problem.third_vector = third_vector
 
 
-def without_curvature(kernels: Kernels) -> Kernels:
+def without_curvature(kernels: Any) -> Any:
     """Return the kernels with stand-ins for those of second and third order, if these can wait."""
     if not _waits(kernels):
         return kernels
@@ -50,7 +50,7 @@ def without_curvature(kernels: Kernels) -> Kernels:
     return replace(kernels, hessian=hessian, third=third, third_vector=third_vector)
 
 
-def complete(problem: Any, kernels: Kernels) -> None:
+def complete(problem: Any, kernels: Any) -> None:
     """Put the kernels that `without_curvature` left out into a packed family."""
     if _waits(kernels):
         _complete(problem, *(one.compiled for one in _curvature(kernels)))
@@ -60,6 +60,8 @@ def _curvature(kernels: Kernels) -> tuple[Any, Any, Any]:
     return kernels.hessian, kernels.third, kernels.third_vector
 
 
-def _waits(kernels: Kernels) -> bool:
+def _waits(kernels: Any) -> bool:
     """Whether a family compiles its kernels of second and third order on demand: all of them, or none."""
-    return all(isinstance(one, OnDemand) for one in _curvature(kernels))
+    return isinstance(kernels, Kernels) and all(
+        isinstance(one, OnDemand) for one in _curvature(kernels)
+    )
