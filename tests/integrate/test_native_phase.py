@@ -185,6 +185,26 @@ def test_a_field_that_is_not_finite_everywhere(monkeypatch):
 
 
 @pytest.mark.parametrize("method", NAMES)
+def test_runs_without_a_further_step_end_with_the_same_sentence(monkeypatch, method):
+    """A singularity that the path runs into, one beyond which there is nothing, and a path without end."""
+    sentences = set()
+    for text in ("a*sqrt(w)", "-a*w**4", "a*w"):
+        flow = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Symbolic(text, "w", {"a": [1.0]})))
+        how = {"method": method, "diagnostics": False}
+        if text != "a*w":
+            how |= {"tol": 0.0, "t_max": 5.0}
+        compiled, stepped = both(monkeypatch, mo.solve, flow, [1.0], **how)
+        assert_same(compiled, stepped)
+        assert not compiled.success
+        sentences |= {
+            said
+            for said in ("less than spacing", "met a right-hand side", "Nothing but the horizon")
+            if said in compiled.message
+        }
+    assert len(sentences) == 3, sentences
+
+
+@pytest.mark.parametrize("method", NAMES)
 def test_callbacks_see_every_step(monkeypatch, method):
     flow = FLOWS["bimaml"](FAMILIES["logistic"](3))
 
