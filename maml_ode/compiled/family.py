@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
+from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import MATRIX, PROBLEM, VECTOR
 
 CUBE = types.float64[:, :, ::1]
@@ -23,44 +24,48 @@ def losses(problem, points, out):  # type: ignore[no-untyped-def]
 @njit(types.void(PROBLEM, MATRIX, MATRIX), cache=True)
 def gradients(problem, points, out):  # type: ignore[no-untyped-def]
     """out[i] = grad f_i(w_i)."""
+    tape = derivatives.tape(problem, 0)
     stride = 1 if points.shape[0] > 1 else 0
     for i in range(out.shape[0]):
-        problem.gradient(i, points[i * stride], problem.data, out[i])
+        derivatives.gradient(problem, i, points[i * stride], 0, tape, out[i])
 
 
 @njit(types.void(PROBLEM, MATRIX, MATRIX, MATRIX), cache=True)
 def hvps(problem, points, directions, out):  # type: ignore[no-untyped-def]
     """out[i] = Hess f_i(w_i) v_i."""
+    tape = derivatives.tape(problem, 1)
     stride = 1 if points.shape[0] > 1 else 0
     step = 1 if directions.shape[0] > 1 else 0
     for i in range(out.shape[0]):
-        problem.hvp(i, points[i * stride], directions[i * step], problem.data, out[i])
+        derivatives.hvp(problem, i, points[i * stride], directions[i * step], tape, out[i])
 
 
 @njit(types.void(PROBLEM, MATRIX, CUBE), cache=True)
 def hessians(problem, points, out):  # type: ignore[no-untyped-def]
     """out[i] = Hess f_i(w_i)."""
+    tape = derivatives.tape(problem, 1)
     stride = 1 if points.shape[0] > 1 else 0
     for i in range(out.shape[0]):
-        problem.hessian(i, points[i * stride], problem.data, out[i])
+        derivatives.hessian(problem, i, points[i * stride], tape, out[i])
 
 
 @njit(types.void(PROBLEM, MATRIX, MATRIX, CUBE), cache=True)
 def thirds(problem, points, directions, out):  # type: ignore[no-untyped-def]
     """out[i] = D^3 f_i(w_i)[v_i, ., .]."""
+    tape = derivatives.tape(problem, 2)
     stride = 1 if points.shape[0] > 1 else 0
     step = 1 if directions.shape[0] > 1 else 0
     for i in range(out.shape[0]):
-        problem.third(i, points[i * stride], directions[i * step], problem.data, out[i])
+        derivatives.third(problem, i, points[i * stride], directions[i * step], tape, out[i])
 
 
 @njit(types.void(PROBLEM, MATRIX, MATRIX, MATRIX, MATRIX), cache=True)
 def third_vectors(problem, points, directions, others, out):  # type: ignore[no-untyped-def]
     """out[i] = D^3 f_i(w_i)[v_i, q_i, .]."""
+    tape = derivatives.tape(problem, 2)
     stride = 1 if points.shape[0] > 1 else 0
     step = 1 if directions.shape[0] > 1 else 0
     jump = 1 if others.shape[0] > 1 else 0
     for i in range(out.shape[0]):
-        problem.third_vector(
-            i, points[i * stride], directions[i * step], others[i * jump], problem.data, out[i]
-        )
+        w, v, q = points[i * stride], directions[i * step], others[i * jump]
+        derivatives.third_vector(problem, i, w, v, q, tape, out[i])
