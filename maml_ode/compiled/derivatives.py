@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, VECTOR
+from maml_ode.compiled.contract import INDEX, PROBLEM, VECTOR
 
 
 @njit(INDEX(PROBLEM, INDEX), cache=True)
@@ -43,58 +43,8 @@ def hvp_after(problem, i, w, v, order, tape, out):  # type: ignore[no-untyped-de
         problem.hvp(i, w, v, problem.data, out)
 
 
-@njit(
-    types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR), cache=True
-)
-def adjoint_after(problem, i, w, v, q, b, tape, out, other):  # type: ignore[no-untyped-def]
-    """Set out = H b + D^3 f_i(w)[v, q, .] and other = H q, after `hvp_after` of order 2 with v."""
-    if problem.taped:
-        problem.taped_adjoint(i, q, b, problem.data, tape, out, other)
-        return
-    product = np.empty(w.size)
-    problem.hvp(i, w, b, problem.data, out)
-    problem.third_vector(i, w, v, q, problem.data, product)
-    for k in range(w.size):
-        out[k] += product[k]
-    if other.size > 0:
-        problem.hvp(i, w, q, problem.data, other)
-
-
 @njit(types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
 def hvp(problem, i, w, v, tape, out):  # type: ignore[no-untyped-def]
     """Set out = Hess f_i(w) v; a tape of order 1."""
     gradient(problem, i, w, 1, tape, out[:0])
     hvp_after(problem, i, w, v, 1, tape, out)
-
-
-@njit(types.void(PROBLEM, INDEX, VECTOR, VECTOR, MATRIX), cache=True)
-def hessian(problem, i, w, tape, out):  # type: ignore[no-untyped-def]
-    """Set out = Hess f_i(w); a tape of order 1."""
-    if problem.taped:
-        problem.taped_gradient(i, w, 1, problem.data, tape, w[:0])
-        problem.taped_matrix(i, 1, problem.data, tape, out)
-    else:
-        problem.hessian(i, w, problem.data, out)
-
-
-@njit(types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, MATRIX), cache=True)
-def third(problem, i, w, v, tape, out):  # type: ignore[no-untyped-def]
-    """Set out = D^3 f_i(w)[v, ., .]; a tape of order 2."""
-    if problem.taped:
-        problem.taped_gradient(i, w, 2, problem.data, tape, w[:0])
-        problem.taped_hvp(i, v, 2, problem.data, tape, w[:0])
-        problem.taped_matrix(i, 2, problem.data, tape, out)
-    else:
-        problem.third(i, w, v, problem.data, out)
-
-
-@njit(types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
-def third_vector(problem, i, w, v, q, tape, out):  # type: ignore[no-untyped-def]
-    """Set out = D^3 f_i(w)[v, q, .]; a tape of order 2."""
-    if problem.taped:
-        nothing = w[:0]
-        problem.taped_gradient(i, w, 2, problem.data, tape, nothing)
-        problem.taped_hvp(i, v, 2, problem.data, tape, nothing)
-        problem.taped_adjoint(i, q, np.zeros(w.size), problem.data, tape, out, nothing)
-    else:
-        problem.third_vector(i, w, v, q, problem.data, out)

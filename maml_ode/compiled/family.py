@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit, types
 
 from maml_ode.compiled import derivatives
-from maml_ode.compiled.contract import MATRIX, PROBLEM, VECTOR
+from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, VECTOR
+from maml_ode.compiled.matrices import hessian_of, third_of
 
 CUBE = types.float64[:, :, ::1]
 
@@ -46,7 +48,7 @@ def hessians(problem, points, out):  # type: ignore[no-untyped-def]
     tape = derivatives.tape(problem, 1)
     stride = 1 if points.shape[0] > 1 else 0
     for i in range(out.shape[0]):
-        derivatives.hessian(problem, i, points[i * stride], tape, out[i])
+        hessian_of(problem, i, points[i * stride], tape, out[i])
 
 
 @njit(types.void(PROBLEM, MATRIX, MATRIX, CUBE), cache=True)
@@ -56,7 +58,19 @@ def thirds(problem, points, directions, out):  # type: ignore[no-untyped-def]
     stride = 1 if points.shape[0] > 1 else 0
     step = 1 if directions.shape[0] > 1 else 0
     for i in range(out.shape[0]):
-        derivatives.third(problem, i, points[i * stride], directions[i * step], tape, out[i])
+        third_of(problem, i, points[i * stride], directions[i * step], tape, out[i])
+
+
+@njit(types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
+def _third_vector(problem, i, w, v, q, tape, out):  # type: ignore[no-untyped-def]
+    """Set out = D^3 f_i(w)[v, q, .]; a tape of order 2."""
+    if problem.taped:
+        nothing = w[:0]
+        problem.taped_gradient(i, w, 2, problem.data, tape, nothing)
+        problem.taped_hvp(i, v, 2, problem.data, tape, nothing)
+        problem.taped_adjoint(i, q, np.zeros(w.size), problem.data, tape, out, nothing)
+    else:
+        problem.third_vector(i, w, v, q, problem.data, out)
 
 
 @njit(types.void(PROBLEM, MATRIX, MATRIX, MATRIX, MATRIX), cache=True)
@@ -68,4 +82,4 @@ def third_vectors(problem, points, directions, others, out):  # type: ignore[no-
     jump = 1 if others.shape[0] > 1 else 0
     for i in range(out.shape[0]):
         w, v, q = points[i * stride], directions[i * step], others[i * jump]
-        derivatives.third_vector(problem, i, w, v, q, tape, out[i])
+        _third_vector(problem, i, w, v, q, tape, out[i])

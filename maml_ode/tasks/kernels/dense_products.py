@@ -20,10 +20,16 @@ REORDER = {"reassoc", "contract"}
     cache=True,
 )
 def add_products(flat, width, top, bottom, left, right, c, out):  # type: ignore[no-untyped-def]
-    """Add c'rows[r, left:right] to out[r - top] for the rows from top to bottom."""
+    """Add c'rows[r, left:right] to out[r - top] for the rows from top to bottom, the last ones first."""
     m = right - left
     fours = bottom - (bottom - top) % 4
-    for r in range(top, fours, 4):
+    for r in range(fours, bottom):
+        x = flat[r * width + left : r * width + right]
+        s = 0.0
+        for k in range(m):
+            s += x[k] * c[k]
+        out[r - top] += s
+    for r in range(fours - 4, top - 1, -4):
         first = r * width + left
         x0, first = flat[first : first + m], first + width
         x1, first = flat[first : first + m], first + width
@@ -39,12 +45,6 @@ def add_products(flat, width, top, bottom, left, right, c, out):  # type: ignore
         out[r - top + 1] += s1
         out[r - top + 2] += s2
         out[r - top + 3] += s3
-    for r in range(fours, bottom):
-        x = flat[r * width + left : r * width + right]
-        s = 0.0
-        for k in range(m):
-            s += x[k] * c[k]
-        out[r - top] += s
 
 
 @njit(

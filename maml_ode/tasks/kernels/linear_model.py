@@ -25,6 +25,7 @@ from maml_ode.compiled.contract import (
     TapedKernels,
 )
 from maml_ode.tasks.kernels import margin_losses
+from maml_ode.tasks.kernels.dense_products import add_products
 from maml_ode.tasks.kernels.margin_losses import HINGE, LOOK_ROWS, SQUARED, SQUARED_HINGE
 from maml_ode.tasks.kernels.samples import (
     SPARSE,
@@ -41,15 +42,6 @@ def _set_multiple(factor, v, out):  # type: ignore[no-untyped-def]
     """Set out = factor v; with factor 0 an infinite v still makes NaN."""
     for k in range(out.size):
         out[k] = factor * v[k]
-
-
-@njit(REAL(VECTOR), fastmath={"reassoc", "contract"}, cache=True)
-def _square(w):  # type: ignore[no-untyped-def]
-    """Return ||w||^2."""
-    total = 0.0
-    for k in range(w.size):
-        total += w[k] * w[k]
-    return total
 
 
 @njit(LOSS, cache=True)
@@ -72,7 +64,9 @@ def loss(i, w, data):  # type: ignore[no-untyped-def]
         for k in range(w.size):
             total += 0.0 * w[k]
     if l2 != 0.0:
-        total += 0.5 * l2 * _square(w)
+        square = np.zeros(1)
+        add_products(w, w.size, 0, 1, 0, w.size, w, square)
+        total += 0.5 * l2 * square[0]
     return total
 
 
