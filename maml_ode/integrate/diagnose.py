@@ -130,17 +130,19 @@ class _Looks:
         }
 
     def evaluate(self, states: Array, series: dict[str, Array], rows: slice) -> Counts:
-        """Fill the rows of the series; return what was evaluated for it."""
+        """Fill the rows of the series, all or none of them; return what was evaluated for it."""
         cost = Counts()
         block = states[rows]
+        found: dict[str, Array] = {}
         with np.errstate(all="ignore"):
             for prefix, objective in self._objectives.items():
                 values, norms, spent = _look(objective, block, self._known[prefix], rows)
-                series[f"{prefix}loss"][rows], series[f"{prefix}grad_norm"][rows] = values, norms
+                found |= {f"{prefix}loss": values, f"{prefix}grad_norm": norms}
                 cost = cost + spent
         if "task_" not in self._objectives:
-            series["task_loss"][rows] = series["loss"][rows]
-            series["task_grad_norm"][rows] = series["grad_norm"][rows]
+            found |= {"task_loss": found["loss"], "task_grad_norm": found["grad_norm"]}
+        for name, entries in found.items():
+            series[name][rows] = entries
         return cost
 
 

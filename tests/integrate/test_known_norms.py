@@ -1,5 +1,7 @@
 """The diagnostic fields: what a run has evaluated is not evaluated again, and stays what it was."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,34 @@ def test_many_points_at_once_are_the_points_one_by_one(make_logistic):
             assert objective.gradients(points[:0]).shape == (0, 3)
             with pytest.raises(ValueError, match=r"shape \(n, 3\)"):
                 objective.values(points[0])
+
+
+def test_an_interrupt_leaves_out_the_points_that_it_says(make_logistic):
+    family, w0, _ = problem(make_logistic)
+    left = [np.inf]
+
+    def losses(i, w):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return family.losses(w)[i]
+
+    tasks = mo.tasks.from_callables(
+        losses,
+        lambda i, w: family.gradients(w)[i],
+        hvps=lambda i, w, v: family.hvps(w, v)[i],
+        n_tasks=2,
+        dim=3,
+    )
+    flow = mo.maml_flow(tasks, 0.3)
+    for presses in (5, 30, 150):  # of 4 losses a point
+        left[0] = presses
+        run = mo.euler(flow, w0, 0.5, max_iter=60)
+        said = re.search(r"left out at (\d+) of 61 points", run.message)
+        unknown = int(np.isnan(run.grad_norm).sum())
+        assert unknown == np.isnan(run.loss).sum() == int(said[1]) <= 61 - (presses > 4)
+        F, f = flow.objective, flow.task_objective
+        assert run.counts.diagnostics.losses == (F.value_cost + f.value_cost).losses * (
+            61 - unknown
+        )
+        assert np.isfinite(run.loss[-1])
