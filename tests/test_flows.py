@@ -36,7 +36,7 @@ def test_jacobians_are_the_derivatives_of_the_fields(fields):
 
 def test_affine_fields_equal_the_compiled_loops(quadratic):
     """The aggregated matrix and the loop over the tasks are two routes to one field."""
-    from maml_ode.compiled import maml
+    from maml_ode.compiled import maml, matrices
 
     w, out = np.linspace(-1, 2, 4), np.empty(4)
     for k in (1, 3):
@@ -48,8 +48,9 @@ def test_affine_fields_equal_the_compiled_loops(quadratic):
         maml.reptile_gradient(quadratic.problem, w, 0.3, k, out)
         np.testing.assert_allclose(ReptileField(quadratic, 0.3, k)(w), -out, rtol=1e-12)
         fomaml, reptile = np.empty((4, 4)), np.empty((4, 4))
-        curved = quadratic.curved_problem
-        maml.first_order_jacobians(curved, curved, w, 0.3, k, fomaml, reptile)
+        matrices.first_order_jacobians(
+            quadratic.curved_problem, quadratic.curved_problem, w, 0.3, k, fomaml, reptile
+        )
         np.testing.assert_allclose(FirstOrderField(quadratic, 0.3, k).affine.K, fomaml, atol=1e-13)
         np.testing.assert_allclose(ReptileField(quadratic, 0.3, k).affine.K, reptile, atol=1e-13)
 

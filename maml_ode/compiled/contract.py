@@ -1,7 +1,7 @@
-"""The contract of the compiled layer: six kernels per family, one native object per family.
+"""The contract of the compiled layer: six kernels per family, plain or taped, one native object per family.
 
 A family's data travel as one pair ``(floats, integers)`` of flat arrays whose layout is the family's own
-business. A *problem* is that pair with the weights p_i and the six kernels, held in a Numba ``structref``:
+business. A *problem* is that pair with the weights p_i and the kernels, held in a Numba ``structref``:
 drivers take it as a single argument, so that a call from Python costs about a microsecond. (Passing the
 kernels themselves costs 25 microseconds each, because Numba looks their addresses up at every call.)
 Kernels are first-class function values with explicit signatures: a driver is compiled once, kept in the
@@ -33,6 +33,21 @@ HESSIAN = types.void(INDEX, VECTOR, DATA, MATRIX)  # Hess f_i(w)
 THIRD = types.void(INDEX, VECTOR, VECTOR, DATA, MATRIX)  # D^3 f_i(w)[v, ., .]
 THIRD_VECTOR = types.void(INDEX, VECTOR, VECTOR, VECTOR, DATA, VECTOR)  # D^3 f_i(w)[v, q, .]
 
+# With a tape, the first VECTOR after the data, which keeps what is learnt about a task at w for the products at
+# that w. order: 0 for the gradient alone, 1 if Hessian-vector products follow, 2 if third derivatives follow.
+# A vector without entries in the place of a result asks for what is kept alone.
+TAPE_SIZE = INDEX(INDEX, DATA)  # (order, data): numbers on a tape, for any task
+TAPED_GRADIENT = types.void(
+    INDEX, VECTOR, INDEX, DATA, VECTOR, VECTOR
+)  # (i, w, order): grad f_i(w)
+TAPED_HVP = types.void(
+    INDEX, VECTOR, INDEX, DATA, VECTOR, VECTOR
+)  # (i, v, order): H v, H = Hess f_i(w)
+# (i, q, b) after the product with v, order 2: H b + D^3 f_i(w)[v, q, .], and H q.
+TAPED_ADJOINT = types.void(INDEX, VECTOR, VECTOR, DATA, VECTOR, VECTOR, VECTOR)
+# (i, order): H, or with order 2, after the product with v, D^3 f_i(w)[v, ., .]; ends what was kept.
+TAPED_MATRIX = types.void(INDEX, INDEX, DATA, VECTOR, MATRIX)
+
 
 @dataclass(frozen=True)
 class Kernels:
@@ -51,6 +66,21 @@ class Kernels:
     third_vector: Any
 
 
+@dataclass(frozen=True)
+class TapedKernels:
+    """The kernels of a family whose derivatives at one point share work, each with its signature ``TAPED_...``.
+
+    ``maml_ode.compiled.derivatives`` offers the same derivatives for families of either kind.
+    """
+
+    loss: Any
+    tape_size: Any
+    gradient: Any
+    hvp: Any
+    adjoint: Any
+    matrix: Any
+
+
 @structref.register
 class _ProblemType(types.StructRef):
     """Numba type of a packed family."""
@@ -66,47 +96,69 @@ class Problem(structref.StructRefProxy):
 
 structref.define_boxing(_ProblemType, Problem)
 
+_PLAIN = {
+    "gradient": types.FunctionType(GRADIENT),
+    "hvp": types.FunctionType(HVP),
+    "hessian": types.FunctionType(HESSIAN),
+    "third": types.FunctionType(THIRD),
+    "third_vector": types.FunctionType(THIRD_VECTOR),
+}
+_TAPED = {
+    "tape_size": types.FunctionType(TAPE_SIZE),
+    "taped_gradient": types.FunctionType(TAPED_GRADIENT),
+    "taped_hvp": types.FunctionType(TAPED_HVP),
+    "taped_adjoint": types.FunctionType(TAPED_ADJOINT),
+    "taped_matrix": types.FunctionType(TAPED_MATRIX),
+}
+
 PROBLEM = _ProblemType(
     [
         ("loss", types.FunctionType(LOSS)),
-        ("gradient", types.FunctionType(GRADIENT)),
-        ("hvp", types.FunctionType(HVP)),
-        ("hessian", types.FunctionType(HESSIAN)),
-        ("third", types.FunctionType(THIRD)),
-        ("third_vector", types.FunctionType(THIRD_VECTOR)),
         ("weights", VECTOR),
         ("data", DATA),
+        ("taped", types.boolean),  # which of the two groups is set
+        *_PLAIN.items(),
+        *_TAPED.items(),
     ]
 )
 
 
-@njit(
-    PROBLEM(
-        *(types.FunctionType(s) for s in (LOSS, GRADIENT, HVP, HESSIAN, THIRD, THIRD_VECTOR)),
-        VECTOR,
-        DATA,
-    ),
-    cache=True,
-)
+@njit(PROBLEM(types.FunctionType(LOSS), *_PLAIN.values(), VECTOR, DATA), cache=True)
 def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):  # type: ignore[no-untyped-def]
     problem = structref.new(PROBLEM)
     problem.loss = loss
+    problem.weights = weights
+    problem.data = data
+    problem.taped = False
     problem.gradient = gradient
     problem.hvp = hvp
     problem.hessian = hessian
     problem.third = third
     problem.third_vector = third_vector
-    problem.weights = weights
-    problem.data = data
     return problem
 
 
-def pack(kernels: Kernels, weights: Array, floats: Array, integers: Any) -> Any:
+@njit(PROBLEM(types.FunctionType(LOSS), *_TAPED.values(), VECTOR, DATA), cache=True)
+def _pack_taped(loss, size, gradient, hvp, adjoint, matrix, weights, data):  # type: ignore[no-untyped-def]
+    problem = structref.new(PROBLEM)
+    problem.loss = loss
+    problem.weights = weights
+    problem.data = data
+    problem.taped = True
+    problem.tape_size = size
+    problem.taped_gradient = gradient
+    problem.taped_hvp = hvp
+    problem.taped_adjoint = adjoint
+    problem.taped_matrix = matrix
+    return problem
+
+
+def pack(kernels: Kernels | TapedKernels, weights: Array, floats: Array, integers: Any) -> Any:
     """Return the native handle of a family.
 
     Parameters
     ----------
-    kernels : Kernels
+    kernels : Kernels or TapedKernels
         The family's kernels; the caller keeps them alive for as long as the handle is used.
     weights : ndarray of shape (M,)
         Task weights p_i.
@@ -118,6 +170,18 @@ def pack(kernels: Kernels, weights: Array, floats: Array, integers: Any) -> Any:
         np.ascontiguousarray(floats, dtype=np.float64),
         np.ascontiguousarray(integers, dtype=np.int64),
     )
+    p = np.array(weights, dtype=np.float64)
+    if isinstance(kernels, TapedKernels):
+        return _pack_taped(
+            kernels.loss,
+            kernels.tape_size,
+            kernels.gradient,
+            kernels.hvp,
+            kernels.adjoint,
+            kernels.matrix,
+            p,
+            data,
+        )
     return _pack(
         kernels.loss,
         kernels.gradient,
@@ -125,6 +189,6 @@ def pack(kernels: Kernels, weights: Array, floats: Array, integers: Any) -> Any:
         kernels.hessian,
         kernels.third,
         kernels.third_vector,
-        np.array(weights, dtype=np.float64),
+        p,
         data,
     )

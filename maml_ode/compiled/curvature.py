@@ -7,13 +7,22 @@ native handle, in place, so that every field that holds it sees them.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import types
 
-from maml_ode.compiled.contract import HESSIAN, PROBLEM, THIRD, THIRD_VECTOR, Kernels
-from maml_ode.compiled.decorators import OnDemand, kernel_on_demand, on_demand
+from maml_ode.compiled.contract import (
+    HESSIAN,
+    PROBLEM,
+    TAPED_ADJOINT,
+    TAPED_MATRIX,
+    THIRD,
+    THIRD_VECTOR,
+    Kernels,
+    TapedKernels,
+)
+from maml_ode.compiled.decorators import OnDemand, compiled, kernel_on_demand, on_demand
 
 __all__ = ["complete", "without_curvature"]
 
@@ -33,6 +42,17 @@ def _no_third_vector(i, w, v, q, data, out):  # type: ignore[no-untyped-def]
     out[:] = np.nan
 
 
+@kernel_on_demand(TAPED_ADJOINT)
+def _no_adjoint(i, q, b, data, tape, out, other):  # type: ignore[no-untyped-def]
+    out[:] = np.nan
+    other[:] = np.nan
+
+
+@kernel_on_demand(TAPED_MATRIX)
+def _no_matrix(i, order, data, tape, out):  # type: ignore[no-untyped-def]
+    out[:, :] = np.nan
+
+
 @on_demand(types.void(PROBLEM, *(types.FunctionType(s) for s in (HESSIAN, THIRD, THIRD_VECTOR))))
 def _complete(problem, hessian, third, third_vector):  # type: ignore[no-untyped-def]
     problem.hessian = hessian
@@ -40,28 +60,42 @@ def _complete(problem, hessian, third, third_vector):  # type: ignore[no-untyped
     problem.third_vector = third_vector
 
 
-def without_curvature(kernels: Any) -> Any:
-    """Return the kernels with stand-ins for those of second and third order, if these can wait."""
-    if not _waits(kernels):
-        return kernels
-    hessian, third, third_vector = (
-        one.compiled for one in (_no_hessian, _no_third, _no_third_vector)
-    )
-    return replace(kernels, hessian=hessian, third=third, third_vector=third_vector)
+@on_demand(types.void(PROBLEM, *(types.FunctionType(s) for s in (TAPED_ADJOINT, TAPED_MATRIX))))
+def _complete_taped(problem, adjoint, matrix):  # type: ignore[no-untyped-def]
+    problem.taped_adjoint = adjoint
+    problem.taped_matrix = matrix
 
 
-def complete(problem: Any, kernels: Any) -> None:
+# What waits, by the class of the kernels: its stand-ins, and what puts the kernels themselves in their place.
+_WAITING = {
+    Kernels: (
+        {"hessian": _no_hessian, "third": _no_third, "third_vector": _no_third_vector},
+        _complete,
+    ),
+    TapedKernels: ({"adjoint": _no_adjoint, "matrix": _no_matrix}, _complete_taped),
+}
+
+AnyKernels = TypeVar("AnyKernels", bound=Kernels | TapedKernels)
+
+
+def without_curvature(kernels: AnyKernels) -> AnyKernels:
+    """Return the kernels with stand-ins for those of second and third order that wait."""
+    stand_ins = {name: compiled(one) for name, one in _waiting(kernels).items()}
+    return replace(kernels, **stand_ins)
+
+
+def complete(problem: Any, kernels: Kernels | TapedKernels) -> None:
     """Put the kernels that `without_curvature` left out into a packed family."""
-    if _waits(kernels):
-        _complete(problem, *(one.compiled for one in _curvature(kernels)))
+    names = _waiting(kernels)
+    if names:
+        _, put = _WAITING[type(kernels)]
+        put(problem, *(compiled(getattr(kernels, name)) for name in names))
 
 
-def _curvature(kernels: Kernels) -> tuple[Any, Any, Any]:
-    return kernels.hessian, kernels.third, kernels.third_vector
-
-
-def _waits(kernels: Any) -> bool:
-    """Whether a family compiles its kernels of second and third order on demand: all of them, or none."""
-    return isinstance(kernels, Kernels) and all(
-        isinstance(one, OnDemand) for one in _curvature(kernels)
-    )
+def _waiting(kernels: Kernels | TapedKernels) -> dict[str, OnDemand]:
+    """Return the stand-ins of a family that compiles these kernels on demand: of all of them, or of none."""
+    if type(kernels) not in _WAITING:
+        return {}
+    stand_ins, _ = _WAITING[type(kernels)]
+    waits = all(isinstance(getattr(kernels, name), OnDemand) for name in stand_ins)
+    return stand_ins if waits else {}

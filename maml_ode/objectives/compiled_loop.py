@@ -67,14 +67,18 @@ class CompiledLoop:
 
     def hvp(self, w: Array, v: Array) -> Array:
         """Return the Hessian of `value` times ``v``."""
+        from maml_ode.compiled import hvp
+
         out = np.empty(w.size)
-        maml.hvp(*self._curved, w, v, self.alpha, self.count, out)
+        hvp.hvp(*self._curved, w, v, self.alpha, self.count, out)
         return out
 
     def hessian(self, w: Array) -> Array:
         """Return the Hessian of `value`, exactly symmetric."""
+        from maml_ode.compiled import matrices
+
         out = np.empty((w.size, w.size))
-        maml.hessian(*self._curved, w, self.alpha, self.count, out)
+        matrices.hessian(*self._curved, w, self.alpha, self.count, out)
         return out
 
     def first_order_gradient(self, w: Array) -> Array:
@@ -91,8 +95,10 @@ class CompiledLoop:
 
     def first_order_jacobians(self, w: Array) -> tuple[Array, Array]:
         """Return the Jacobians of `first_order_gradient` and of `reptile_gradient`."""
+        from maml_ode.compiled import matrices
+
         fomaml, reptile = np.empty((w.size, w.size)), np.empty((w.size, w.size))
-        maml.first_order_jacobians(*self._curved, w, self.alpha, self.count, fomaml, reptile)
+        matrices.first_order_jacobians(*self._curved, w, self.alpha, self.count, fomaml, reptile)
         return fomaml, reptile
 
     def native_gradient_field(self) -> Any:

@@ -68,7 +68,11 @@ class ScaledFactor:
         inverse = solve_triangular(leading, np.eye(rank))
         coefficients = inverse @ (Q.T @ columns[:, order[rank:]])
         rounding = threshold * np.abs(inverse).sum(axis=1)[:, None]
-        coefficients[np.abs(coefficients) <= rounding] = 0.0
+        clean = np.where(np.abs(coefficients) <= rounding, 0.0, coefficients)
+        # Where the leading columns nearly depend on each other, errors of the coefficients make up for each other,
+        # and none may be left out alone.
+        off = np.abs(leading @ (clean - coefficients)).max(axis=0, initial=0.0)
+        coefficients = np.where(off <= 8 * threshold, clean, coefficients)
         return cls(leading, coefficients, order, sizes), Q
 
     def transformed(self, matrix: Array) -> tuple[ScaledFactor, Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from maml_ode._validation import Array, as_points, as_weights, check_count, freeze, shown
 
 if TYPE_CHECKING:
-    from maml_ode.compiled.contract import Kernels
+    from maml_ode.compiled.contract import Kernels, TapedKernels
     from maml_ode.tasks.least_squares import LeastSquares
 
 __all__ = [
@@ -204,14 +205,14 @@ def checked_family(tasks: TaskFamily, name: str = "tasks") -> TaskFamily:
 
 
 class CompiledFamily(TaskFamily):
-    """A family that is its packed data and six Numba kernels (``maml_ode.compiled.contract``).
+    """A family that is its packed data and its Numba kernels (``maml_ode.compiled.contract``).
 
     A subclass provides ``_kernels()`` and ``_packed()``; both are called once, at the first
     evaluation, so that building a family compiles nothing.
     """
 
     @abstractmethod
-    def _kernels(self) -> Kernels:
+    def _kernels(self) -> Kernels | TapedKernels:
         """Return the family's kernels (importing their module here keeps construction light)."""
 
     @abstractmethod
@@ -238,11 +239,14 @@ class CompiledFamily(TaskFamily):
     @cached_property
     def identity(self) -> str:
         """A digest of the class, the formula, the packed data and the weights."""
-        floats, integers = self._packed()
         digest = hashlib.sha256(f"{type(self).__name__} {self._formula()}".encode())
-        for array in (np.array([self.n_tasks, self.dim]), self.weights, floats, integers):
+        for array in (np.array([self.n_tasks, self.dim]), self.weights, *self._content()):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+    def _content(self) -> Iterable[npt.NDArray[Any]]:
+        """Return what `identity` reads: the packed data, unless their layout is a matter of speed."""
+        return self._packed()
 
     def _formula(self) -> str:
         """Return what tells this family's losses from others with the same class and packed data."""

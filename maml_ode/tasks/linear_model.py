@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from maml_ode.tasks.margin_losses import MarginLoss
 from maml_ode.tasks.sparse_samples import SparseSamples, is_sparse
 
 if TYPE_CHECKING:
-    from maml_ode.compiled.contract import Kernels
+    from maml_ode.compiled.contract import TapedKernels
 
 __all__ = ["REDUCTIONS", "LinearModel"]
 
@@ -45,7 +46,9 @@ class LinearModel(CompiledFamily):
     Gradients, Hessian-vector products and D^3 f_i[v, q] read X once each and cost O(n_i d) time,
     or O(nnz(X_i) + n_i + d) if X is sparse, and O(n_i) scratch memory; only ``hessians`` and
     ``third`` form d x d matrices. The data are held once, in buffers that the kernels read and of
-    which ``X`` and ``y`` are read-only views. A stored entry of sparse data takes 16 bytes.
+    which ``X`` and ``y`` are read-only views; a dense X_i with n_i > d lies in memory feature by feature,
+    so that the kernels' loops run over its longer side. The MAML loss keeps up to 3 n_i numbers per inner step of
+    one task at a time. A stored entry of sparse data takes 16 bytes.
 
     Parameters
     ----------
@@ -104,15 +107,14 @@ class LinearModel(CompiledFamily):
         self._floats = np.empty(floats.size + sum(sizes) * dim)
         self._floats[: floats.size] = floats
         for i, (start, stop) in enumerate(self._row_ranges):
-            copy_into(f"X[{i}]", samples[i], self._dense_rows[start:stop], booleans=True)
+            copy_into(f"X[{i}]", samples[i], self._dense_samples(start, stop), booleans=True)
 
     @property
     def X(self) -> tuple[Any, ...]:
         """The samples X_i, shape (n_i, d), one read-only view per task; ``csr_array`` if sparse."""
         if self._sparse is not None:
             return self._sparse.views(self._floats, self._integers, self.dim)
-        rows = self._dense_rows
-        return tuple(freeze(rows[start:stop]) for start, stop in self._row_ranges)
+        return tuple(freeze(self._dense_samples(*rows)) for rows in self._row_ranges)
 
     @property
     def is_sparse(self) -> bool:
@@ -148,18 +150,28 @@ class LinearModel(CompiledFamily):
         starts = self._integers[4 : 5 + self.n_tasks].tolist()
         return list(pairwise(starts))
 
-    @property
-    def _dense_rows(self) -> Array:
-        return self._floats[self._n_rows + self.n_tasks + 2 :].reshape(self._n_rows, self.dim)
+    def _dense_samples(self, start: int, stop: int) -> Array:
+        """Return the view X_i of the rows from start to stop; where n_i > d, X_i' is what lies in memory."""
+        d, first = self.dim, self._n_rows + self.n_tasks + 2
+        block = self._floats[first + start * d : first + stop * d]
+        if stop - start > d:
+            return block.reshape(d, stop - start).T
+        return block.reshape(stop - start, d)
 
-    def _kernels(self) -> Kernels:
-        if self._sparse is not None:
-            from maml_ode.tasks.kernels import sparse_linear_model
-
-            return sparse_linear_model.KERNELS
+    def _kernels(self) -> TapedKernels:
         from maml_ode.tasks.kernels import linear_model
 
         return linear_model.KERNELS
+
+    def _content(self) -> Iterator[npt.NDArray[Any]]:
+        """Yield the packed data with dense samples row by row, as they are given, whatever is stored."""
+        floats, integers = self._packed()
+        if self.is_sparse:
+            yield floats
+        else:
+            yield floats[: self._n_rows + self.n_tasks + 2]
+            yield from self.X
+        yield integers
 
     def _packed(self) -> tuple[Array, npt.NDArray[np.int64]]:
         return self._floats, self._integers

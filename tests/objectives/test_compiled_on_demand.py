@@ -8,7 +8,7 @@ import pytest
 from numba import float64, int64, types
 
 import maml_ode as mo
-from maml_ode.compiled import maml
+from maml_ode.compiled import matrices
 from maml_ode.compiled.decorators import compiled, entry, inner, kernel, on_demand
 
 
@@ -81,7 +81,7 @@ def test_a_family_is_packed_with_nan_for_the_curvature_that_waits():
     a, b, omega, alpha, w = 0.5, 1.0, 2.0, 0.1, np.array([0.3])
     tasks = mo.tasks.Sinusoid([a], [b], [omega])
     out = np.zeros((1, 1))
-    maml.hessian(tasks.problem, tasks.problem, w, 0.0, 0, out)
+    matrices.hessian(tasks.problem, tasks.problem, w, 0.0, 0, out)
     assert np.isnan(out)
     u = w[0] - alpha * (2 * a * w[0] - b * omega * np.cos(omega * w[0]))
 
@@ -95,5 +95,5 @@ def test_a_family_is_packed_with_nan_for_the_curvature_that_waits():
     F = mo.MAMLLoss(tasks, alpha)
     assert F.hessian(w)[0, 0] == pytest.approx(expected, rel=1e-13)
     assert F.hvp(w, [2.0])[0] == pytest.approx(2 * expected, rel=1e-13)
-    maml.hessian(tasks.problem, tasks.problem, w, alpha, 1, out)
+    matrices.hessian(tasks.problem, tasks.problem, w, alpha, 1, out)
     assert out[0, 0] == pytest.approx(expected, rel=1e-13)

@@ -1,16 +1,23 @@
-"""The scalar losses phi of the linear models, compiled, with their first three derivatives.
+"""The scalar losses phi of the linear models, for a block of samples at once, with three derivatives each.
 
-Where a branch tests the sign of a margin, NaN takes the branch that returns it: a NaN that became 0
-would look like a stationary point.
+`look` turns predictions x'w into what value and derivatives share; each of them is then one loop without a
+branch or a call, which LLVM vectorises, and exp is taken once per sample and point. With u = t/s (s = 1 for the
+logistic loss), e = exp(-|u|) and l = log(1 + e),
+
+    softplus(u) = max(0, u) + l,   softplus'(u) = {1, e}/(1 + e),   softplus''(u) = e/(1 + e)^2,
+    softplus'''(u) = -softplus''(u) tanh(u/2),   tanh(|u|/2) = (1 - e)/(1 + e).
+
+Where a choice tests the sign of a margin, NaN takes the side that returns it: a NaN that became 0 would look
+like a stationary point.
 """
 
 from __future__ import annotations
 
-import math
+from numba import types
 
-from numba import njit
-
-from maml_ode.compiled.contract import INDEX, REAL
+from maml_ode.compiled import vector_math
+from maml_ode.compiled.contract import INDEX, REAL, VECTOR
+from maml_ode.compiled.decorators import inner
 from maml_ode.tasks.margin_losses import MarginLoss
 
 SQUARED = int(MarginLoss.SQUARED)
@@ -18,156 +25,155 @@ LOGISTIC = int(MarginLoss.LOGISTIC)
 HINGE = int(MarginLoss.HINGE)
 SQUARED_HINGE = int(MarginLoss.SQUARED_HINGE)
 SMOOTH_HINGE = int(MarginLoss.SMOOTH_HINGE)
-
-SCALAR = REAL(INDEX, REAL, REAL)  # (kind, t, smoothing)
-SAMPLE = REAL(INDEX, REAL, REAL, REAL)  # (kind, x'w, y, smoothing)
+SMOOTH_SQUARED_HINGE = int(MarginLoss.SMOOTH_SQUARED_HINGE)
 
 # exp(-SATURATION) is 0 in float64, so that beyond it every derivative of softplus is constant.
 # Arguments are cut off there before softplus is multiplied with its vanishing derivatives:
 # inf * 0 would be NaN.
 SATURATION = 1e4
 
+# Numbers per sample of a look: all t, then u cut off at +-SATURATION, then e and l.
+LOOK_ROWS = 4
 
-@njit(REAL(REAL), cache=True)
-def _softplus(t):  # type: ignore[no-untyped-def]
-    """Return log(1 + exp(t))."""
-    tail = math.log1p(math.exp(-abs(t)))
-    return tail if t <= 0.0 else t + tail
+# error_model="numpy" below: Python's division would raise an exception, which is a branch.
 
 
-@njit(REAL(REAL), cache=True)
-def _sigmoid(t):  # type: ignore[no-untyped-def]
-    """Return softplus'(t) = 1/(1 + exp(-t))."""
-    e = math.exp(-abs(t))
-    return e / (1.0 + e) if t <= 0.0 else 1.0 / (1.0 + e)
+@inner(types.void(INDEX, VECTOR))
+def _logarithms(n, seen):  # type: ignore[no-untyped-def]
+    """Fill l."""
+    e, logarithm = seen[2 * n : 3 * n], seen[3 * n : 4 * n]
+    for j in range(n):
+        logarithm[j] = e[j]
+    vector_math.log1p(logarithm)
 
 
-@njit(REAL(REAL), cache=True)
-def _sigmoid_slope(t):  # type: ignore[no-untyped-def]
-    """Return softplus''(t) = sigmoid(t) sigmoid(-t)."""
-    e = math.exp(-abs(t))
-    return e / ((1.0 + e) * (1.0 + e))
-
-
-@njit(REAL(REAL, REAL), cache=True)
-def _scaled(t, smoothing):  # type: ignore[no-untyped-def]
-    """Return t/smoothing within [-SATURATION, SATURATION]."""
-    u = t / smoothing
-    if u > SATURATION:
-        return SATURATION
-    if u < -SATURATION:
-        return -SATURATION
-    return u
-
-
-@njit(REAL(REAL, REAL), cache=True)
-def _smooth_hinge(t, smoothing):  # type: ignore[no-untyped-def]
-    """Return smoothing * softplus(t/smoothing), also where t/smoothing overflows."""
-    tail = smoothing * math.log1p(math.exp(-abs(t) / smoothing))
-    return tail if t <= 0.0 else t + tail
-
-
-@njit(REAL(INDEX, REAL, REAL), cache=True)
-def _margin(kind, prediction, y):  # type: ignore[no-untyped-def]
-    """Return t for the prediction x'w."""
+@inner(types.void(INDEX, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
+def look(kind, smoothing, predictions, y, seen):  # type: ignore[no-untyped-def]
+    """Fill t and, where the loss has them, u and e, and for the squared softplus l."""
+    n = y.size
+    t, u, e = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n]
     if kind == SQUARED:
-        return y - prediction
-    if kind == LOGISTIC:
-        return -y * prediction
-    return 1.0 - y * prediction
+        for j in range(n):
+            t[j] = y[j] - predictions[j]
+        return
+    offset = 0.0 if kind == LOGISTIC else 1.0
+    for j in range(n):
+        t[j] = offset - y[j] * predictions[j]
+    if kind in (HINGE, SQUARED_HINGE):
+        return
+    for j in range(n):
+        scaled = t[j] / smoothing
+        scaled = SATURATION if scaled > SATURATION else scaled
+        scaled = -SATURATION if scaled < -SATURATION else scaled
+        u[j] = scaled
+        e[j] = -abs(scaled)
+    vector_math.exp(e)
+    if kind == SMOOTH_SQUARED_HINGE:
+        _logarithms(n, seen)
 
 
-@njit(REAL(INDEX, REAL), cache=True)
-def _direction(kind, y):  # type: ignore[no-untyped-def]
-    """Return dt/d(x'w)."""
-    return -1.0 if kind == SQUARED else -y
-
-
-@njit(SCALAR, cache=True)
-def _value(kind, t, smoothing):  # type: ignore[no-untyped-def]
-    """Return phi(t)."""
+@inner(REAL(INDEX, REAL, INDEX, VECTOR), fastmath={"reassoc", "contract"})
+def total(kind, smoothing, n, seen):  # type: ignore[no-untyped-def]
+    """Return sum_j phi(t_j) of the n samples looked at; fills l."""
+    t, logarithm = seen[:n], seen[3 * n : 4 * n]
+    result = 0.0
     if kind == SQUARED:
-        return t * t
-    if kind == LOGISTIC:
-        return _softplus(t)
-    if kind == HINGE:
-        return 0.0 if t <= 0.0 else t
-    if kind == SQUARED_HINGE:
-        return 0.0 if t <= 0.0 else t * t
-    h = _smooth_hinge(t, smoothing)
-    return h if kind == SMOOTH_HINGE else h * h
+        for j in range(n):
+            result += t[j] * t[j]
+    elif kind == HINGE:
+        for j in range(n):
+            result += 0.0 if t[j] <= 0.0 else t[j]
+    elif kind == SQUARED_HINGE:
+        for j in range(n):
+            positive = 0.0 if t[j] <= 0.0 else t[j]
+            result += positive * positive
+    elif kind == SMOOTH_SQUARED_HINGE:
+        for j in range(n):
+            h = smoothing * logarithm[j] + (t[j] if t[j] > 0.0 else 0.0)
+            result += h * h
+    else:
+        _logarithms(n, seen)
+        for j in range(n):
+            result += smoothing * logarithm[j] + (t[j] if t[j] > 0.0 else 0.0)
+    return result
 
 
-@njit(SCALAR, cache=True)
-def _first(kind, t, smoothing):  # type: ignore[no-untyped-def]
-    """Return phi'(t)."""
+@inner(types.void(INDEX, REAL, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
+def slopes(kind, smoothing, scale, y, seen, out):  # type: ignore[no-untyped-def]
+    """Set out[j] = scale phi'(t_j) dt/d(x'w), with dt/d(x'w) = -1 or -y_j."""
+    n = y.size
+    t, u, e, logarithm = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
     if kind == SQUARED:
-        return 2.0 * t
-    if kind == LOGISTIC:
-        return _sigmoid(t)
-    if kind == HINGE:
-        if t <= 0.0:
-            return 0.0
-        return 1.0 if t > 0.0 else t
-    if kind == SQUARED_HINGE:
-        return 0.0 if t <= 0.0 else 2.0 * t
-    p = _sigmoid(_scaled(t, smoothing))
-    return p if kind == SMOOTH_HINGE else 2.0 * _smooth_hinge(t, smoothing) * p
+        for j in range(n):
+            out[j] = -2.0 * scale * t[j]
+    elif kind == HINGE:
+        for j in range(n):
+            step = 1.0 if t[j] > 0.0 else t[j]
+            out[j] = -scale * y[j] * (0.0 if t[j] <= 0.0 else step)
+    elif kind == SQUARED_HINGE:
+        for j in range(n):
+            out[j] = -2.0 * scale * y[j] * (0.0 if t[j] <= 0.0 else t[j])
+    elif kind == SMOOTH_SQUARED_HINGE:
+        for j in range(n):
+            p = (1.0 if u[j] > 0.0 else e[j]) / (1.0 + e[j])
+            h = smoothing * logarithm[j] + (t[j] if t[j] > 0.0 else 0.0)
+            out[j] = -2.0 * scale * y[j] * (h * p)
+    else:
+        for j in range(n):
+            p = (1.0 if u[j] > 0.0 else e[j]) / (1.0 + e[j])
+            out[j] = -scale * y[j] * p
 
 
-@njit(SCALAR, cache=True)
-def _second(kind, t, smoothing):  # type: ignore[no-untyped-def]
-    """Return phi''(t)."""
+@inner(types.void(INDEX, REAL, REAL, VECTOR, VECTOR), error_model="numpy")
+def curvatures(kind, smoothing, scale, seen, out):  # type: ignore[no-untyped-def]
+    """Set out[j] = scale phi''(t_j), the second derivative in x'w too, as dt/d(x'w) is -1 or 1."""
+    n = out.size
+    t, u, e, logarithm = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
     if kind == SQUARED:
-        return 2.0
-    if kind == LOGISTIC:
-        return _sigmoid_slope(t)
-    if kind == HINGE:
-        return 0.0
-    if kind == SQUARED_HINGE:
-        if t <= 0.0:
-            return 0.0
-        return 2.0 if t > 0.0 else t
-    u = _scaled(t, smoothing)
-    if kind == SMOOTH_HINGE:
-        return _sigmoid_slope(u) / smoothing
-    p = _sigmoid(u)
-    return 2.0 * (p * p + _softplus(u) * _sigmoid_slope(u))
+        for j in range(n):
+            out[j] = 2.0 * scale
+    elif kind == HINGE:
+        for j in range(n):
+            out[j] = 0.0
+    elif kind == SQUARED_HINGE:
+        for j in range(n):
+            step = 2.0 if t[j] > 0.0 else t[j]
+            out[j] = scale * (0.0 if t[j] <= 0.0 else step)
+    elif kind == SMOOTH_SQUARED_HINGE:
+        for j in range(n):
+            inverse = 1.0 / (1.0 + e[j])
+            p = (1.0 if u[j] > 0.0 else e[j]) * inverse
+            softplus = logarithm[j] + (u[j] if u[j] > 0.0 else 0.0)
+            out[j] = 2.0 * scale * (p * p + softplus * (e[j] * inverse * inverse))
+    else:
+        for j in range(n):
+            inverse = 1.0 / (1.0 + e[j])
+            out[j] = scale * (e[j] * inverse * inverse / smoothing)
 
 
-@njit(SCALAR, cache=True)
-def _third(kind, t, smoothing):  # type: ignore[no-untyped-def]
-    """Return phi'''(t), with softplus''' = -softplus'' tanh(t/2)."""
-    if kind == LOGISTIC:
-        return -_sigmoid_slope(t) * math.tanh(0.5 * t)
+@inner(types.void(INDEX, REAL, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
+def bends(kind, smoothing, scale, y, seen, out):  # type: ignore[no-untyped-def]
+    """Set out[j] = scale phi'''(t_j) dt/d(x'w), the third derivative in x'w."""
+    n = y.size
+    u, e, logarithm = seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
     if kind in (SQUARED, HINGE, SQUARED_HINGE):
-        return 0.0
-    u = _scaled(t, smoothing)
-    skew = math.tanh(0.5 * u)
-    if kind == SMOOTH_HINGE:
-        return -_sigmoid_slope(u) * skew / smoothing / smoothing
-    return 2.0 * _sigmoid_slope(u) * (3.0 * _sigmoid(u) - _softplus(u) * skew) / smoothing
-
-
-@njit(SAMPLE, cache=True)
-def sample_loss(kind, prediction, y, smoothing):  # type: ignore[no-untyped-def]
-    """Return phi(t), the loss of one sample as a function of its prediction x'w."""
-    return _value(kind, _margin(kind, prediction, y), smoothing)
-
-
-@njit(SAMPLE, cache=True)
-def sample_slope(kind, prediction, y, smoothing):  # type: ignore[no-untyped-def]
-    """Return phi'(t) dt/d(x'w), the first derivative of ``sample_loss`` in the prediction."""
-    return _direction(kind, y) * _first(kind, _margin(kind, prediction, y), smoothing)
-
-
-@njit(SAMPLE, cache=True)
-def sample_curvature(kind, prediction, y, smoothing):  # type: ignore[no-untyped-def]
-    """Return phi''(t), the second derivative, since dt/d(x'w) is -1 or 1."""
-    return _second(kind, _margin(kind, prediction, y), smoothing)
-
-
-@njit(SAMPLE, cache=True)
-def sample_bend(kind, prediction, y, smoothing):  # type: ignore[no-untyped-def]
-    """Return phi'''(t) dt/d(x'w), the third derivative."""
-    return _direction(kind, y) * _third(kind, _margin(kind, prediction, y), smoothing)
+        for j in range(n):
+            out[j] = 0.0
+        return
+    for j in range(n):
+        out[j] = -abs(u[j])
+    vector_math.expm1(out)
+    if kind == SMOOTH_SQUARED_HINGE:
+        for j in range(n):
+            inverse = 1.0 / (1.0 + e[j])
+            p = (1.0 if u[j] > 0.0 else e[j]) * inverse
+            softplus = logarithm[j] + (u[j] if u[j] > 0.0 else 0.0)
+            skew = (-out[j] if u[j] > 0.0 else out[j]) * inverse
+            bend = 2.0 * (e[j] * inverse * inverse) * (3.0 * p - softplus * skew) / smoothing
+            out[j] = -scale * y[j] * bend
+    else:
+        for j in range(n):
+            inverse = 1.0 / (1.0 + e[j])
+            skew = (-out[j] if u[j] > 0.0 else out[j]) * inverse
+            bend = e[j] * inverse * inverse * skew / smoothing / smoothing
+            out[j] = scale * y[j] * bend

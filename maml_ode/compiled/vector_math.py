@@ -1,0 +1,103 @@
+"""Elementary functions of whole vectors, in place, without branches, so that LLVM vectorises their loops.
+
+A call of the C library's ``exp`` costs 4 ns and keeps its loop scalar; these cost 0.6 ns an element on a machine
+with 512-bit registers. The error is below 2 units in the last place, NaN comes through, and so do infinities
+where the function has a limit.
+
+    exp(x) = 2^k exp(r),   x = k log 2 + r,   |r| <= (log 2)/2,
+
+with the Taylor polynomial of degree 13, whose remainder is 4e-18. k is rounded by adding and subtracting
+1.5 2^52; the low bits of the sum are k itself. Reassociation would fold the pair away, so it is off here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+
+from maml_ode.compiled.contract import REAL, VECTOR
+from maml_ode.compiled.decorators import inner
+
+ROUNDER = 1.5 * 2.0**52
+INVERSE_LOG_2 = 1.4426950408889634
+# log 2 in two parts: the first has 33 bits, so that its product with k is exact.
+LOG_2_HIGH = 6.93147180369123816490e-01
+LOG_2_LOW = 1.90821492927058770002e-10
+# Beyond these exp is 0 and infinite, and 2^k still a product of two normal numbers.
+LOWEST, HIGHEST = -746.0, 710.0
+# 1 + f > sqrt 2 is halved before its logarithm is taken.
+SQRT_2_LESS_1 = 0.41421356237309503
+
+# Multiply and add in one: as accurate, never less.
+CONTRACT = {"contract"}
+
+
+@inner(types.UniTuple(REAL, 3)(REAL), fastmath=CONTRACT)
+def _reduced(x):  # type: ignore[no-untyped-def]
+    """Return exp(r) - 1 and two powers of 2 whose product is 2^k."""
+    x = LOWEST if x < LOWEST else x
+    x = HIGHEST if x > HIGHEST else x
+    k = (x * INVERSE_LOG_2 + ROUNDER) - ROUNDER
+    r = (x - k * LOG_2_HIGH) - k * LOG_2_LOW
+    tail = 1.0 / 6227020800.0
+    tail = tail * r + 1.0 / 479001600.0
+    tail = tail * r + 1.0 / 39916800.0
+    tail = tail * r + 1.0 / 3628800.0
+    tail = tail * r + 1.0 / 362880.0
+    tail = tail * r + 1.0 / 40320.0
+    tail = tail * r + 1.0 / 5040.0
+    tail = tail * r + 1.0 / 720.0
+    tail = tail * r + 1.0 / 120.0
+    tail = tail * r + 1.0 / 24.0
+    tail = tail * r + 1.0 / 6.0
+    tail = tail * r + 0.5
+    half = k * 0.5 + ROUNDER
+    rest = (k - (half - ROUNDER)) + ROUNDER
+    first = np.int64((np.float64(half).view(np.int64) + 1023) << 52).view(np.float64)
+    second = np.int64((np.float64(rest).view(np.int64) + 1023) << 52).view(np.float64)
+    return tail * r * r + r, first, second
+
+
+@inner(types.void(VECTOR), fastmath=CONTRACT)
+def exp(x):  # type: ignore[no-untyped-def]
+    """Replace every entry by exp(x): 0 at -inf, subnormal below -708, inf from 709.79 on."""
+    for j in range(x.size):
+        excess, first, second = _reduced(x[j])
+        x[j] = (first + first * excess) * second
+
+
+@inner(types.void(VECTOR), fastmath=CONTRACT)
+def expm1(x):  # type: ignore[no-untyped-def]
+    """Replace every entry x <= 0 by exp(x) - 1, without cancellation: -1 at -inf."""
+    for j in range(x.size):
+        excess, first, second = _reduced(x[j])
+        power = first * second
+        # The sum is x itself where x is too small for r and k to matter.
+        x[j] = power * excess + (power - 1.0)
+
+
+# NumPy's division: Python's would raise an exception, which is a branch.
+@inner(types.void(VECTOR), fastmath=CONTRACT, error_model="numpy")
+def log1p(x):  # type: ignore[no-untyped-def]
+    """Replace every entry 0 <= x <= 1 by log(1 + x), all that softplus needs.
+
+    With 1 + x = 2^k (1 + f), k = 0 or 1, and s = f/(2 + f), log(1 + f) = 2 artanh(s), by the polynomial of
+    FreeBSD's ``s_log1p.c``, whose error is below 2^-58.
+    """
+    for j in range(x.size):
+        f = x[j]
+        halved = f > SQRT_2_LESS_1
+        f = 0.5 * (f - 1.0) if halved else f
+        high = LOG_2_HIGH if halved else 0.0
+        low = LOG_2_LOW if halved else 0.0
+        s = f / (2.0 + f)
+        z = s * s
+        tail = 1.479819860511658591e-01
+        tail = tail * z + 1.531383769920937332e-01
+        tail = tail * z + 1.818357216161805012e-01
+        tail = tail * z + 2.222219843214978396e-01
+        tail = tail * z + 2.857142874366239149e-01
+        tail = tail * z + 3.999999999940941908e-01
+        tail = tail * z + 6.666666666666735130e-01
+        square = 0.5 * f * f
+        x[j] = high - ((square - (s * (square + tail * z) + low)) - f)
