@@ -124,7 +124,7 @@ PROBLEM = _ProblemType(
 
 
 @njit(PROBLEM(types.FunctionType(LOSS), *_PLAIN.values(), VECTOR, DATA), cache=True)
-def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):  # type: ignore[no-untyped-def]
+def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss
     problem.weights = weights
@@ -139,7 +139,7 @@ def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):  # 
 
 
 @njit(PROBLEM(types.FunctionType(LOSS), *_TAPED.values(), VECTOR, DATA), cache=True)
-def _pack_taped(loss, size, gradient, hvp, adjoint, matrix, weights, data):  # type: ignore[no-untyped-def]
+def _pack_taped(loss, size, gradient, hvp, adjoint, matrix, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss
     problem.weights = weights

@@ -28,40 +28,40 @@ __all__ = ["complete", "without_curvature"]
 
 
 @kernel_on_demand(HESSIAN)
-def _no_hessian(i, w, data, out):  # type: ignore[no-untyped-def]
+def _no_hessian(i, w, data, out):
     out[:, :] = np.nan
 
 
 @kernel_on_demand(THIRD)
-def _no_third(i, w, v, data, out):  # type: ignore[no-untyped-def]
+def _no_third(i, w, v, data, out):
     out[:, :] = np.nan
 
 
 @kernel_on_demand(THIRD_VECTOR)
-def _no_third_vector(i, w, v, q, data, out):  # type: ignore[no-untyped-def]
+def _no_third_vector(i, w, v, q, data, out):
     out[:] = np.nan
 
 
 @kernel_on_demand(TAPED_ADJOINT)
-def _no_adjoint(i, q, b, data, tape, out, other):  # type: ignore[no-untyped-def]
+def _no_adjoint(i, q, b, data, tape, out, other):
     out[:] = np.nan
     other[:] = np.nan
 
 
 @kernel_on_demand(TAPED_MATRIX)
-def _no_matrix(i, order, data, tape, out):  # type: ignore[no-untyped-def]
+def _no_matrix(i, order, data, tape, out):
     out[:, :] = np.nan
 
 
 @on_demand(types.void(PROBLEM, *(types.FunctionType(s) for s in (HESSIAN, THIRD, THIRD_VECTOR))))
-def _complete(problem, hessian, third, third_vector):  # type: ignore[no-untyped-def]
+def _complete(problem, hessian, third, third_vector):
     problem.hessian = hessian
     problem.third = third
     problem.third_vector = third_vector
 
 
 @on_demand(types.void(PROBLEM, *(types.FunctionType(s) for s in (TAPED_ADJOINT, TAPED_MATRIX))))
-def _complete_taped(problem, adjoint, matrix):  # type: ignore[no-untyped-def]
+def _complete_taped(problem, adjoint, matrix):
     problem.taped_adjoint = adjoint
     problem.taped_matrix = matrix
 

@@ -15,19 +15,19 @@ from maml_ode.compiled.decorators import inner
 
 
 @inner(INDEX(PROBLEM, INDEX))
-def tape_size(problem, order):  # type: ignore[no-untyped-def]
+def tape_size(problem, order):
     """Return how many numbers a tape has."""
     return problem.tape_size(order, problem.data) if problem.taped else 0
 
 
 @inner(VECTOR(PROBLEM, INDEX))
-def tape(problem, order):  # type: ignore[no-untyped-def]
+def tape(problem, order):
     """Return a tape for one point of one task."""
     return np.empty(tape_size(problem, order))
 
 
 @inner(types.void(PROBLEM, INDEX, VECTOR, INDEX, VECTOR, VECTOR))
-def gradient(problem, i, w, order, tape, out):  # type: ignore[no-untyped-def]
+def gradient(problem, i, w, order, tape, out):
     """Set out = grad f_i(w)."""
     if problem.taped:
         problem.taped_gradient(i, w, order, problem.data, tape, out)
@@ -36,7 +36,7 @@ def gradient(problem, i, w, order, tape, out):  # type: ignore[no-untyped-def]
 
 
 @inner(types.void(PROBLEM, INDEX, VECTOR, VECTOR, INDEX, VECTOR, VECTOR))
-def hvp_after(problem, i, w, v, order, tape, out):  # type: ignore[no-untyped-def]
+def hvp_after(problem, i, w, v, order, tape, out):
     """Set out = Hess f_i(w) v, after `gradient` at w with the same order of at least 1."""
     if problem.taped:
         problem.taped_hvp(i, v, order, problem.data, tape, out)
@@ -45,7 +45,7 @@ def hvp_after(problem, i, w, v, order, tape, out):  # type: ignore[no-untyped-de
 
 
 @inner(types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, VECTOR))
-def hvp(problem, i, w, v, tape, out):  # type: ignore[no-untyped-def]
+def hvp(problem, i, w, v, tape, out):
     """Set out = Hess f_i(w) v; a tape of order 1."""
     gradient(problem, i, w, 1, tape, out[:0])
     hvp_after(problem, i, w, v, 1, tape, out)

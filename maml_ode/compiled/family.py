@@ -17,7 +17,7 @@ CUBE = types.float64[:, :, ::1]
 
 
 @on_demand(types.void(PROBLEM, MATRIX, VECTOR))
-def losses(problem, points, out):  # type: ignore[no-untyped-def]
+def losses(problem, points, out):
     """out[i] = f_i(w_i)."""
     stride = 1 if points.shape[0] > 1 else 0
     for i in range(out.size):
@@ -25,7 +25,7 @@ def losses(problem, points, out):  # type: ignore[no-untyped-def]
 
 
 @on_demand(types.void(PROBLEM, MATRIX, MATRIX))
-def gradients(problem, points, out):  # type: ignore[no-untyped-def]
+def gradients(problem, points, out):
     """out[i] = grad f_i(w_i)."""
     tape = derivatives.tape(problem, 0)
     stride = 1 if points.shape[0] > 1 else 0
@@ -34,7 +34,7 @@ def gradients(problem, points, out):  # type: ignore[no-untyped-def]
 
 
 @on_demand(types.void(PROBLEM, MATRIX, MATRIX, MATRIX))
-def hvps(problem, points, directions, out):  # type: ignore[no-untyped-def]
+def hvps(problem, points, directions, out):
     """out[i] = Hess f_i(w_i) v_i."""
     tape = derivatives.tape(problem, 1)
     stride = 1 if points.shape[0] > 1 else 0
@@ -44,7 +44,7 @@ def hvps(problem, points, directions, out):  # type: ignore[no-untyped-def]
 
 
 @on_demand(types.void(PROBLEM, MATRIX, CUBE))
-def hessians(problem, points, out):  # type: ignore[no-untyped-def]
+def hessians(problem, points, out):
     """out[i] = Hess f_i(w_i)."""
     tape = derivatives.tape(problem, 1)
     stride = 1 if points.shape[0] > 1 else 0
@@ -53,7 +53,7 @@ def hessians(problem, points, out):  # type: ignore[no-untyped-def]
 
 
 @on_demand(types.void(PROBLEM, MATRIX, MATRIX, CUBE))
-def thirds(problem, points, directions, out):  # type: ignore[no-untyped-def]
+def thirds(problem, points, directions, out):
     """out[i] = D^3 f_i(w_i)[v_i, ., .]."""
     tape = derivatives.tape(problem, 2)
     stride = 1 if points.shape[0] > 1 else 0
@@ -63,7 +63,7 @@ def thirds(problem, points, directions, out):  # type: ignore[no-untyped-def]
 
 
 @njit(types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
-def _third_vector(problem, i, w, v, q, tape, out):  # type: ignore[no-untyped-def]
+def _third_vector(problem, i, w, v, q, tape, out):
     """Set out = D^3 f_i(w)[v, q, .]; a tape of order 2."""
     if problem.taped:
         nothing = w[:0]
@@ -75,7 +75,7 @@ def _third_vector(problem, i, w, v, q, tape, out):  # type: ignore[no-untyped-de
 
 
 @on_demand(types.void(PROBLEM, MATRIX, MATRIX, MATRIX, MATRIX))
-def third_vectors(problem, points, directions, others, out):  # type: ignore[no-untyped-def]
+def third_vectors(problem, points, directions, others, out):
     """out[i] = D^3 f_i(w_i)[v_i, q_i, .]."""
     tape = derivatives.tape(problem, 2)
     stride = 1 if points.shape[0] > 1 else 0

@@ -58,7 +58,7 @@ FIELD = _FieldType(
 
 
 @on_demand(FIELD(MATRIX, VECTOR))
-def _affine(matrix, vector):  # type: ignore[no-untyped-def]
+def _affine(matrix, vector):
     field = structref.new(FIELD)
     field.kind = AFFINE
     field.matrix = matrix
@@ -67,12 +67,12 @@ def _affine(matrix, vector):  # type: ignore[no-untyped-def]
 
 
 @kernel_on_demand(DESCENT)
-def _reptile(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
+def _reptile(problem, query, w, alpha, inner_steps, out):
     maml.reptile_gradient(problem, w, alpha, inner_steps, out)
 
 
 @on_demand(FIELD(INDEX, types.FunctionType(DESCENT), PROBLEM, PROBLEM, REAL, INDEX))
-def _of_families(kind, descent, problem, query, alpha, inner_steps):  # type: ignore[no-untyped-def]
+def _of_families(kind, descent, problem, query, alpha, inner_steps):
     field = structref.new(FIELD)
     field.kind = kind
     field.descent = descent
@@ -110,7 +110,7 @@ def family_field(
 
 
 @entry(types.void(MATRIX, VECTOR, VECTOR, VECTOR))
-def _by_columns(K, k, w, out):  # type: ignore[no-untyped-def]
+def _by_columns(K, k, w, out):
     """Fill out = k - K' w, four columns at a time, whose sums stay in registers."""
     d = w.size
     whole = d - d % 4
@@ -143,7 +143,7 @@ def _by_columns(K, k, w, out):  # type: ignore[no-untyped-def]
 
 
 @entry(types.void(MATRIX, VECTOR, VECTOR, VECTOR))
-def _by_rows(K, k, w, out):  # type: ignore[no-untyped-def]
+def _by_rows(K, k, w, out):
     """Fill out = k - K' w, whole rows of K at a time, up to eight of them."""
     d = w.size
     copy(k, out)
@@ -170,7 +170,7 @@ def _by_rows(K, k, w, out):  # type: ignore[no-untyped-def]
 
 
 @entry(types.void(MATRIX, VECTOR, VECTOR, VECTOR))
-def affine_value(K, k, w, out):  # type: ignore[no-untyped-def]
+def affine_value(K, k, w, out):
     """Fill out = k - K w for symmetric K; a small product is over before a BLAS has looked at its arguments."""
     if w.size <= FEW:
         _by_columns(K, k, w, out)
@@ -183,7 +183,7 @@ def affine_value(K, k, w, out):  # type: ignore[no-untyped-def]
 
 
 @entry(types.void(FIELD, VECTOR, VECTOR))
-def evaluate(field, w, out):  # type: ignore[no-untyped-def]
+def evaluate(field, w, out):
     """Fill out = v(w), the right-hand side: minus the gradient of gradient flows."""
     if field.kind == AFFINE:
         affine_value(field.matrix, field.vector, w, out)

@@ -14,7 +14,7 @@ from maml_ode.compiled.vectors import copy
 @njit(
     types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR), cache=True
 )
-def _adjoint_after(problem, i, w, v, q, b, tape, out, other):  # type: ignore[no-untyped-def]
+def _adjoint_after(problem, i, w, v, q, b, tape, out, other):
     """Set out = H b + D^3 f_i(w)[v, q, .] and other = H q, after `hvp_after` of order 2 with v."""
     if problem.taped:
         problem.taped_adjoint(i, q, b, problem.data, tape, out, other)
@@ -29,7 +29,7 @@ def _adjoint_after(problem, i, w, v, q, b, tape, out, other):  # type: ignore[no
 
 
 @njit(types.void(PROBLEM, PROBLEM, VECTOR, VECTOR, REAL, INDEX, VECTOR), cache=True)
-def hvp(problem, query, w, v, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
+def hvp(problem, query, w, v, alpha, inner_steps, out):
     """Out = Hess F(w) v, without forming a d x d matrix."""
     d = w.size
     path = np.empty((inner_steps + 1, d))

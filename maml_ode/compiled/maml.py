@@ -22,7 +22,7 @@ from maml_ode.compiled.vectors import copy
 
 
 @inner(MATRIX(PROBLEM, PROBLEM, INDEX, INDEX))
-def tapes_for(problem, query, inner_steps, order):  # type: ignore[no-untyped-def]
+def tapes_for(problem, query, inner_steps, order):
     """Return a tape per inner iterate and one for the query, which needs an order less."""
     size = derivatives.tape_size(query, max(order - 1, 0))
     if inner_steps > 0:
@@ -31,14 +31,14 @@ def tapes_for(problem, query, inner_steps, order):  # type: ignore[no-untyped-de
 
 
 @inner(types.void(VECTOR, REAL, VECTOR, VECTOR))
-def take_step(u, alpha, gradient, out):  # type: ignore[no-untyped-def]
+def take_step(u, alpha, gradient, out):
     """Out = u - alpha gradient; ``out`` may be ``u``."""
     for k in range(out.size):
         out[k] = u[k] - alpha * gradient[k]
 
 
 @inner(types.void(PROBLEM, INDEX, REAL, MATRIX, INDEX, MATRIX, VECTOR))
-def inner_path(problem, i, alpha, path, order, tapes, scratch):  # type: ignore[no-untyped-def]
+def inner_path(problem, i, alpha, path, order, tapes, scratch):
     """Fill path[1:] with the inner iterates of task i from path[0]."""
     for j in range(path.shape[0] - 1):
         derivatives.gradient(problem, i, path[j], order, tapes[j], scratch)
@@ -46,7 +46,7 @@ def inner_path(problem, i, alpha, path, order, tapes, scratch):  # type: ignore[
 
 
 @on_demand(types.void(PROBLEM, VECTOR, REAL, INDEX, MATRIX))
-def adapt(problem, w, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
+def adapt(problem, w, alpha, inner_steps, out):
     """out[i] = u_k of task i."""
     path = np.empty((inner_steps + 1, w.size))
     tapes = tapes_for(problem, problem, inner_steps, 0)
@@ -58,7 +58,7 @@ def adapt(problem, w, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
 
 
 @entry(REAL(PROBLEM, PROBLEM, VECTOR, REAL, INDEX))
-def value(problem, query, w, alpha, inner_steps):  # type: ignore[no-untyped-def]
+def value(problem, query, w, alpha, inner_steps):
     """Return F(w)."""
     path = np.empty((inner_steps + 1, w.size))
     tapes = tapes_for(problem, problem, inner_steps, 0)
@@ -72,7 +72,7 @@ def value(problem, query, w, alpha, inner_steps):  # type: ignore[no-untyped-def
 
 
 @njit(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR), cache=True)
-def gradient(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
+def gradient(problem, query, w, alpha, inner_steps, out):
     """Out = grad F(w), by inner_steps Hessian-vector products per task and no Hessian."""
     d = w.size
     path = np.empty((inner_steps + 1, d))
@@ -93,7 +93,7 @@ def gradient(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-unt
 
 
 @njit(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR), cache=True)
-def first_order_gradient(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
+def first_order_gradient(problem, query, w, alpha, inner_steps, out):
     """Out = sum_i p_i grad g_i(u_k): FO-MAML, the gradient with every A_j replaced by I."""
     d = w.size
     path = np.empty((inner_steps + 1, d))
@@ -110,7 +110,7 @@ def first_order_gradient(problem, query, w, alpha, inner_steps, out):  # type: i
 
 
 @entry(types.void(PROBLEM, VECTOR, REAL, INDEX, VECTOR))
-def reptile_gradient(problem, w, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
+def reptile_gradient(problem, w, alpha, inner_steps, out):
     """Out = sum_i p_i (w - u_k) / alpha, the sum of the inner gradients (Nichol et al. 2018)."""
     d = w.size
     point = np.empty(d)

@@ -17,7 +17,7 @@ from maml_ode.compiled.vectors import copy
 
 
 @njit(types.void(PROBLEM, INDEX, VECTOR, VECTOR, MATRIX), cache=True)
-def hessian_of(problem, i, w, tape, out):  # type: ignore[no-untyped-def]
+def hessian_of(problem, i, w, tape, out):
     """Set out = Hess f_i(w); a tape of order 1."""
     if problem.taped:
         problem.taped_gradient(i, w, 1, problem.data, tape, w[:0])
@@ -27,7 +27,7 @@ def hessian_of(problem, i, w, tape, out):  # type: ignore[no-untyped-def]
 
 
 @njit(types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, MATRIX), cache=True)
-def third_of(problem, i, w, v, tape, out):  # type: ignore[no-untyped-def]
+def third_of(problem, i, w, v, tape, out):
     """Set out = D^3 f_i(w)[v, ., .]; a tape of order 2."""
     if problem.taped:
         problem.taped_gradient(i, w, 2, problem.data, tape, w[:0])
@@ -38,7 +38,7 @@ def third_of(problem, i, w, v, tape, out):  # type: ignore[no-untyped-def]
 
 
 @njit(types.void(PROBLEM, INDEX, VECTOR, REAL, VECTOR, MATRIX), cache=True)
-def _contraction(problem, i, u, alpha, tape, out):  # type: ignore[no-untyped-def]
+def _contraction(problem, i, u, alpha, tape, out):
     """Out = A = I - alpha Hess f_i(u)."""
     hessian_of(problem, i, u, tape, out)
     for r in range(u.size):
@@ -48,7 +48,7 @@ def _contraction(problem, i, u, alpha, tape, out):  # type: ignore[no-untyped-de
 
 
 @njit(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, MATRIX), cache=True)
-def hessian(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
+def hessian(problem, query, w, alpha, inner_steps, out):
     """Out = Hess F(w), symmetric to rounding and then symmetrised."""
     d = w.size
     path = np.empty((inner_steps + 1, d))
@@ -83,7 +83,7 @@ def hessian(problem, query, w, alpha, inner_steps, out):  # type: ignore[no-unty
 
 
 @njit(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, MATRIX, MATRIX), cache=True)
-def first_order_jacobians(problem, query, w, alpha, inner_steps, fomaml, reptile):  # type: ignore[no-untyped-def]
+def first_order_jacobians(problem, query, w, alpha, inner_steps, fomaml, reptile):
     """Jacobians of the two fields above: sum p_i Hess g_i(u_k) P and sum p_i (I - P) / alpha.
 
     P = A_{k-1} ... A_0 is the Jacobian of w -> u_k. ``reptile`` is built as sum_j Hess f_i(u_j) P_j,

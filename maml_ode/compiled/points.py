@@ -14,14 +14,14 @@ from maml_ode.compiled.decorators import on_demand
 
 
 @on_demand(types.void(PROBLEM, PROBLEM, MATRIX, REAL, INDEX, VECTOR))
-def values(problem, query, points, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
+def values(problem, query, points, alpha, inner_steps, out):
     """out[r] = F(w_r)."""
     for r in range(out.size):
         out[r] = maml.value(problem, query, points[r], alpha, inner_steps)
 
 
 @on_demand(types.void(PROBLEM, PROBLEM, MATRIX, REAL, INDEX, MATRIX))
-def gradients(problem, query, points, alpha, inner_steps, out):  # type: ignore[no-untyped-def]
+def gradients(problem, query, points, alpha, inner_steps, out):
     """out[r] = grad F(w_r)."""
     for r in range(out.shape[0]):
         maml.gradient(problem, query, points[r], alpha, inner_steps, out[r])

@@ -33,7 +33,7 @@ CONTRACT = {"contract"}
 
 
 @inner(types.UniTuple(REAL, 3)(REAL), fastmath=CONTRACT)
-def _reduced(x):  # type: ignore[no-untyped-def]
+def _reduced(x):
     """Return exp(r) - 1 and two powers of 2 whose product is 2^k."""
     x = LOWEST if x < LOWEST else x
     x = HIGHEST if x > HIGHEST else x
@@ -59,7 +59,7 @@ def _reduced(x):  # type: ignore[no-untyped-def]
 
 
 @inner(types.void(VECTOR), fastmath=CONTRACT)
-def exp(x):  # type: ignore[no-untyped-def]
+def exp(x):
     """Replace every entry by exp(x): 0 at -inf, subnormal below -708, inf from 709.79 on."""
     for j in range(x.size):
         excess, first, second = _reduced(x[j])
@@ -67,7 +67,7 @@ def exp(x):  # type: ignore[no-untyped-def]
 
 
 @inner(types.void(VECTOR), fastmath=CONTRACT)
-def expm1(x):  # type: ignore[no-untyped-def]
+def expm1(x):
     """Replace every entry x <= 0 by exp(x) - 1, without cancellation: -1 at -inf."""
     for j in range(x.size):
         excess, first, second = _reduced(x[j])
@@ -78,7 +78,7 @@ def expm1(x):  # type: ignore[no-untyped-def]
 
 # NumPy's division: Python's would raise an exception, which is a branch.
 @inner(types.void(VECTOR), fastmath=CONTRACT, error_model="numpy")
-def log1p(x):  # type: ignore[no-untyped-def]
+def log1p(x):
     """Replace every entry 0 <= x <= 1 by log(1 + x), all that softplus needs.
 
     With 1 + x = 2^k (1 + f), k = 0 or 1, and s = f/(2 + f), log(1 + f) = 2 artanh(s), by the polynomial of

@@ -13,7 +13,7 @@ from maml_ode.compiled.decorators import inner
 
 
 @inner(types.void(VECTOR, VECTOR))
-def copy(source, out):  # type: ignore[no-untyped-def]
+def copy(source, out):
     """Set out = source."""
     for k in range(out.size):
         out[k] = source[k]

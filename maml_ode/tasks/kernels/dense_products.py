@@ -16,7 +16,7 @@ REORDER = {"reassoc", "contract"}
 
 
 @inner(types.void(VECTOR, INDEX, INDEX, INDEX, INDEX, INDEX, VECTOR, VECTOR), fastmath=REORDER)
-def add_products(flat, width, top, bottom, left, right, c, out):  # type: ignore[no-untyped-def]
+def add_products(flat, width, top, bottom, left, right, c, out):
     """Add c'rows[r, left:right] to out[r - top] for the rows from top to bottom, the last ones first."""
     m = right - left
     fours = bottom - (bottom - top) % 4
@@ -45,7 +45,7 @@ def add_products(flat, width, top, bottom, left, right, c, out):  # type: ignore
 
 
 @inner(types.void(VECTOR, VECTOR, INDEX, INDEX, INDEX, INDEX, INDEX, VECTOR), fastmath=REORDER)
-def add_combination(c, flat, width, top, bottom, left, right, out):  # type: ignore[no-untyped-def]
+def add_combination(c, flat, width, top, bottom, left, right, out):
     """Add sum_r c[r - top] rows[r, left:right] to out, over the rows from top to bottom."""
     m = right - left
     fours = bottom - (bottom - top) % 4

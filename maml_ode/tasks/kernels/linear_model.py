@@ -39,14 +39,14 @@ from maml_ode.tasks.kernels.samples import (
 
 
 @inner(types.void(REAL, VECTOR, VECTOR))
-def _set_multiple(factor, v, out):  # type: ignore[no-untyped-def]
+def _set_multiple(factor, v, out):
     """Set out = factor v; with factor 0 an infinite v still makes NaN."""
     for k in range(out.size):
         out[k] = factor * v[k]
 
 
 @kernel(LOSS)
-def loss(i, w, data):  # type: ignore[no-untyped-def]
+def loss(i, w, data):
     """Return s sum_j phi(t_j) + (l2/2) ||w||^2."""
     X, y, scale, l2, smoothing, kind = task(i, data)
     n = y.size
@@ -72,13 +72,13 @@ def loss(i, w, data):  # type: ignore[no-untyped-def]
 
 
 @inner(INDEX(INDEX, INDEX))
-def _kept(order, n):  # type: ignore[no-untyped-def]
+def _kept(order, n):
     """Return how many numbers are kept of n samples: 0, n or 3 n."""
     return max(0, 2 * order - 1) * n
 
 
 @kernel(TAPE_SIZE)
-def tape_size(order, data):  # type: ignore[no-untyped-def]
+def tape_size(order, data):
     """Return the largest task's kept numbers and scratch for a block."""
     integers = data[1]
     n = 0
@@ -88,7 +88,7 @@ def tape_size(order, data):  # type: ignore[no-untyped-def]
 
 
 @kernel(TAPED_GRADIENT)
-def gradient(i, w, order, data, tape, out):  # type: ignore[no-untyped-def]
+def gradient(i, w, order, data, tape, out):
     """Set out = s sum_j phi'(t_j) c_j x_j + l2 w, if it has entries, and keep the next derivatives."""
     X, y, scale, l2, smoothing, kind = task(i, data)
     n = y.size
@@ -111,7 +111,7 @@ def gradient(i, w, order, data, tape, out):  # type: ignore[no-untyped-def]
 
 
 @kernel(TAPED_HVP)
-def hvp(i, v, order, data, tape, out):  # type: ignore[no-untyped-def]
+def hvp(i, v, order, data, tape, out):
     """Set out = s sum_j phi''(t_j) (x_j'v) x_j + l2 v."""
     X, y, _, l2, _, kind = task(i, data)
     _set_multiple(l2, v, out)
@@ -135,7 +135,7 @@ def hvp(i, v, order, data, tape, out):  # type: ignore[no-untyped-def]
 
 
 @kernel_on_demand(TAPED_ADJOINT)
-def adjoint(i, q, b, data, tape, out, other):  # type: ignore[no-untyped-def]
+def adjoint(i, q, b, data, tape, out, other):
     """Set out = H b + D^3 f_i(w)[v, q, .] and, if it has entries, other = H q."""
     X, y, _, l2, _, kind = task(i, data)
     _set_multiple(l2, b, out)
@@ -161,7 +161,7 @@ def adjoint(i, q, b, data, tape, out, other):  # type: ignore[no-untyped-def]
 
 
 @kernel_on_demand(TAPED_MATRIX)
-def matrix(i, order, data, tape, out):  # type: ignore[no-untyped-def]
+def matrix(i, order, data, tape, out):
     """Set out = Hess f_i(w), or with order 2 out = D^3 f_i(w)[v, ., .]."""
     X, y, _, l2, _, kind = task(i, data)
     n = y.size

@@ -39,7 +39,7 @@ LOOK_ROWS = 4
 
 
 @inner(types.void(INDEX, VECTOR))
-def _logarithms(n, seen):  # type: ignore[no-untyped-def]
+def _logarithms(n, seen):
     """Fill l."""
     e, logarithm = seen[2 * n : 3 * n], seen[3 * n : 4 * n]
     for j in range(n):
@@ -48,7 +48,7 @@ def _logarithms(n, seen):  # type: ignore[no-untyped-def]
 
 
 @inner(types.void(INDEX, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
-def look(kind, smoothing, predictions, y, seen):  # type: ignore[no-untyped-def]
+def look(kind, smoothing, predictions, y, seen):
     """Fill t and, where the loss has them, u and e, and for the squared softplus l."""
     n = y.size
     t, u, e = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n]
@@ -73,7 +73,7 @@ def look(kind, smoothing, predictions, y, seen):  # type: ignore[no-untyped-def]
 
 
 @inner(REAL(INDEX, REAL, INDEX, VECTOR), fastmath={"reassoc", "contract"})
-def total(kind, smoothing, n, seen):  # type: ignore[no-untyped-def]
+def total(kind, smoothing, n, seen):
     """Return sum_j phi(t_j) of the n samples looked at; fills l."""
     t, logarithm = seen[:n], seen[3 * n : 4 * n]
     result = 0.0
@@ -99,7 +99,7 @@ def total(kind, smoothing, n, seen):  # type: ignore[no-untyped-def]
 
 
 @inner(types.void(INDEX, REAL, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
-def slopes(kind, smoothing, scale, y, seen, out):  # type: ignore[no-untyped-def]
+def slopes(kind, smoothing, scale, y, seen, out):
     """Set out[j] = scale phi'(t_j) dt/d(x'w), with dt/d(x'w) = -1 or -y_j."""
     n = y.size
     t, u, e, logarithm = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
@@ -125,7 +125,7 @@ def slopes(kind, smoothing, scale, y, seen, out):  # type: ignore[no-untyped-def
 
 
 @inner(types.void(INDEX, REAL, REAL, VECTOR, VECTOR), error_model="numpy")
-def curvatures(kind, smoothing, scale, seen, out):  # type: ignore[no-untyped-def]
+def curvatures(kind, smoothing, scale, seen, out):
     """Set out[j] = scale phi''(t_j), the second derivative in x'w too, as dt/d(x'w) is -1 or 1."""
     n = out.size
     t, u, e, logarithm = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
@@ -152,7 +152,7 @@ def curvatures(kind, smoothing, scale, seen, out):  # type: ignore[no-untyped-de
 
 
 @inner(types.void(INDEX, REAL, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
-def bends(kind, smoothing, scale, y, seen, out):  # type: ignore[no-untyped-def]
+def bends(kind, smoothing, scale, y, seen, out):
     """Set out[j] = scale phi'''(t_j) dt/d(x'w), the third derivative in x'w."""
     n = y.size
     u, e, logarithm = seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]

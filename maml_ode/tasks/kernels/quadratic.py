@@ -21,7 +21,7 @@ from maml_ode.compiled.decorators import kernel_on_demand
 
 
 @njit(LOSS, cache=True)
-def loss(i, w, data):  # type: ignore[no-untyped-def]
+def loss(i, w, data):
     """Return w'H w/2 - b'w + c."""
     floats, integers = data
     n_tasks, d = integers[0], integers[1]
@@ -37,7 +37,7 @@ def loss(i, w, data):  # type: ignore[no-untyped-def]
 
 
 @njit(HVP, cache=True)
-def hvp(i, w, v, data, out):  # type: ignore[no-untyped-def]
+def hvp(i, w, v, data, out):
     """Set out = H v."""
     floats, integers = data
     d = integers[1]
@@ -46,7 +46,7 @@ def hvp(i, w, v, data, out):  # type: ignore[no-untyped-def]
 
 
 @njit(GRADIENT, cache=True)
-def gradient(i, w, data, out):  # type: ignore[no-untyped-def]
+def gradient(i, w, data, out):
     """Set out = H w - b."""
     floats, integers = data
     n_tasks, d = integers[0], integers[1]
@@ -57,7 +57,7 @@ def gradient(i, w, data, out):  # type: ignore[no-untyped-def]
 
 
 @kernel_on_demand(HESSIAN)
-def hessian(i, w, data, out):  # type: ignore[no-untyped-def]
+def hessian(i, w, data, out):
     """Set out = H."""
     floats, integers = data
     d = integers[1]
@@ -67,13 +67,13 @@ def hessian(i, w, data, out):  # type: ignore[no-untyped-def]
 
 
 @kernel_on_demand(THIRD)
-def third(i, w, v, data, out):  # type: ignore[no-untyped-def]
+def third(i, w, v, data, out):
     """Set out = 0."""
     out[:, :] = 0.0
 
 
 @kernel_on_demand(THIRD_VECTOR)
-def third_vector(i, w, v, q, data, out):  # type: ignore[no-untyped-def]
+def third_vector(i, w, v, q, data, out):
     """Set out = 0."""
     out[:] = 0.0
 

@@ -32,13 +32,13 @@ BLOCK_SIZE = 32768
 
 
 @inner(INDEX(INDEX, INDEX))
-def block_size(n, d):  # type: ignore[no-untyped-def]
+def block_size(n, d):
     """Return how many of n samples are looked at while they are in the cache."""
     return min(n, max(4, BLOCK_SIZE // d // 4 * 4))
 
 
 @inner(TASK(INDEX, DATA))
-def task(i, data):  # type: ignore[no-untyped-def]
+def task(i, data):
     """Return views of X_i and y_i, with s_i, l2, the smoothing and the kind."""
     floats, integers = data
     n_tasks, d, n_rows, kind = integers[0], integers[1], integers[2], integers[3]
@@ -59,7 +59,7 @@ def task(i, data):  # type: ignore[no-untyped-def]
 
 
 @inner(types.void(SAMPLES, INDEX, INDEX, INDEX, VECTOR, VECTOR))
-def predict(samples, n, start, stop, w, out):  # type: ignore[no-untyped-def]
+def predict(samples, n, start, stop, w, out):
     """Set out[j] = x_j'w for the samples from start to stop of n."""
     X, integers, d, form = samples
     for j in range(stop - start):
@@ -73,7 +73,7 @@ def predict(samples, n, start, stop, w, out):  # type: ignore[no-untyped-def]
 
 
 @inner(types.void(SAMPLES, INDEX, INDEX, INDEX, VECTOR, VECTOR))
-def accumulate(samples, n, start, stop, c, out):  # type: ignore[no-untyped-def]
+def accumulate(samples, n, start, stop, c, out):
     """Add sum_j c[j] x_j to out for the samples from start to stop of n."""
     X, integers, d, form = samples
     if form == SPARSE:
@@ -85,7 +85,7 @@ def accumulate(samples, n, start, stop, c, out):  # type: ignore[no-untyped-def]
 
 
 @inner(types.void(SAMPLES, VECTOR, MATRIX))
-def weighted_gram(samples, c, out):  # type: ignore[no-untyped-def]
+def weighted_gram(samples, c, out):
     """Set out = X' diag(c) X, symmetric to the last bit."""
     X, integers, d, form = samples
     n = c.size

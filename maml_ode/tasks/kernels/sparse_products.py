@@ -18,7 +18,7 @@ INTEGERS = types.int64[::1]
 
 
 @inner(types.void(VECTOR, INTEGERS, INDEX, INDEX, VECTOR, VECTOR))
-def add_products(values, integers, start, stop, w, out):  # type: ignore[no-untyped-def]
+def add_products(values, integers, start, stop, w, out):
     """Add x_j'w to out[j - start] for the samples from start to stop."""
     first = integers.size - values.size
     for j in range(start, stop):
@@ -29,7 +29,7 @@ def add_products(values, integers, start, stop, w, out):  # type: ignore[no-unty
 
 
 @inner(types.void(VECTOR, VECTOR, INTEGERS, INDEX, INDEX, VECTOR))
-def add_combination(c, values, integers, start, stop, out):  # type: ignore[no-untyped-def]
+def add_combination(c, values, integers, start, stop, out):
     """Add sum_j c[j - start] x_j to out for the samples from start to stop."""
     first = integers.size - values.size
     for j in range(start, stop):
@@ -39,7 +39,7 @@ def add_combination(c, values, integers, start, stop, out):  # type: ignore[no-u
 
 
 @inner(types.void(VECTOR, INTEGERS, VECTOR, MATRIX))
-def weighted_gram(values, integers, c, out):  # type: ignore[no-untyped-def]
+def weighted_gram(values, integers, c, out):
     """Set out = X' diag(c) X, symmetric to the last bit, in O(d^2 + sum of squared row counts)."""
     first = integers.size - values.size
     for r in range(out.shape[0]):

@@ -17,7 +17,7 @@ from maml_ode.integrate.solvers.kernels.norms import weighted_rms as weighted_rm
 
 
 @njit(MATRIX(INDEX, REAL), cache=True)
-def coefficients(s, damping):  # type: ignore[no-untyped-def]
+def coefficients(s, damping):
     """Return the (s + 1, 5) table of the s-stage method, s >= 2."""
     w0 = 1.0 + damping / s**2
     T = np.ones(s + 1)
@@ -49,7 +49,7 @@ def coefficients(s, damping):  # type: ignore[no-untyped-def]
 
 
 @njit(types.void(INDEX, MATRIX, VECTOR, VECTOR, REAL, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
-def stage_state(j, table, y, f, h, before, last, derivative, out):  # type: ignore[no-untyped-def]
+def stage_state(j, table, y, f, h, before, last, derivative, out):
     """Fill out = Y_j from Y_{j-2} (before), Y_{j-1} (last) and f(Y_{j-1}) (derivative)."""
     if j == 1:
         for k in range(y.size):
@@ -66,7 +66,7 @@ def stage_state(j, table, y, f, h, before, last, derivative, out):  # type: igno
 
 
 @njit(types.void(FIELD, MATRIX, VECTOR, VECTOR, REAL, VECTOR, VECTOR), cache=True)
-def native_step(field, table, y, f, h, out, derivative):  # type: ignore[no-untyped-def]
+def native_step(field, table, y, f, h, out, derivative):
     """Fill out = the new state and derivative = the field there: s evaluations."""
     s = table.shape[0] - 1
     before = np.empty(y.size)
@@ -81,7 +81,7 @@ def native_step(field, table, y, f, h, out, derivative):  # type: ignore[no-unty
 
 
 @njit(types.void(VECTOR, VECTOR, VECTOR, VECTOR, REAL, VECTOR), cache=True)
-def error_estimate(y, y_new, f, f_new, h, out):  # type: ignore[no-untyped-def]
+def error_estimate(y, y_new, f, f_new, h, out):
     """Fill out = 0.8 (y - y_new) + 0.4 h (f + f_new), of size h^3."""
     for k in range(y.size):
         out[k] = 0.8 * (y[k] - y_new[k]) + 0.4 * h * (f[k] + f_new[k])

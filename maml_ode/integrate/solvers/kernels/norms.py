@@ -14,7 +14,7 @@ LONG = 4096
 
 
 @njit(REAL(VECTOR, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
-def weighted_rms(error, y, y_new, rtol, atol):  # type: ignore[no-untyped-def]
+def weighted_rms(error, y, y_new, rtol, atol):
     """Return sqrt(mean((error_k / (atol_k + rtol_k max(|y_k|, |y_new_k|)))^2)), infinite if y_new is not finite.
 
     Zero weights (atol = 0 at y = 0) count a zero error as 0 and any other as infinite.
@@ -32,7 +32,7 @@ def weighted_rms(error, y, y_new, rtol, atol):  # type: ignore[no-untyped-def]
 
 
 @njit(REAL(VECTOR), cache=True)
-def euclidean(v):  # type: ignore[no-untyped-def]
+def euclidean(v):
     """Return the Euclidean norm as ``maml_ode.integrate.norms.vector_norm`` does, to rounding."""
     square = 0.0
     if v.size < LONG:

@@ -33,7 +33,7 @@ _ACCEPTED = -1
     ),
     cache=True,
 )  # fmt: skip
-def _step(field, phase, A, error, error_3, rtol, atol, ends, y, y_new, f, f_new, K):  # type: ignore[no-untyped-def]
+def _step(field, phase, A, error, error_3, rtol, atol, ends, y, y_new, f, f_new, K):
     """Try steps from ends[0] until one is accepted; ends[1] receives where it ends."""
     t = ends[0]
     longest = LARGEST_STEP if math.isinf(phase.t_bound) else math.inf
@@ -80,9 +80,7 @@ def _step(field, phase, A, error, error_3, rtol, atol, ends, y, y_new, f, f_new,
     ),
     cache=True,
 )
-def explicit_phase(  # type: ignore[no-untyped-def]
-    field, phase, A, error, error_3, rtol, atol, times, states, values, norms, K
-):
+def explicit_phase(field, phase, A, error, error_3, rtol, atol, times, states, values, norms, K):
     """Take steps from row 0 of ``times``, ``states`` and ``values``; return why it came back.
 
     Parameters

@@ -17,7 +17,7 @@ PIVOTS = types.int64[::1]
 
 
 @njit(types.void(MATRIX, PIVOTS, VECTOR), cache=True)
-def solve(factor, pivots, x):  # type: ignore[no-untyped-def]
+def solve(factor, pivots, x):
     """Overwrite x by the solution of the factorised system with right-hand side x."""
     n = x.size
     if pivots.size == 0:
@@ -47,7 +47,7 @@ def solve(factor, pivots, x):  # type: ignore[no-untyped-def]
 
 
 @njit(types.void(INDEX, MATRIX, VECTOR, MATRIX, VECTOR), cache=True)
-def stage_state(stage, A, y, U, out):  # type: ignore[no-untyped-def]
+def stage_state(stage, A, y, U, out):
     """Fill out = y + sum_{j < stage} A[stage, j] U[j]."""
     copy(y, out)
     for j in range(stage):
@@ -60,7 +60,7 @@ def stage_state(stage, A, y, U, out):  # type: ignore[no-untyped-def]
 @njit(
     types.void(INDEX, MATRIX, REAL, REAL, MATRIX, PIVOTS, VECTOR, VECTOR, REAL, MATRIX), cache=True
 )
-def solve_stage(stage, C, gamma, h, factor, pivots, f, f_t, d, U):  # type: ignore[no-untyped-def]
+def solve_stage(stage, C, gamma, h, factor, pivots, f, f_t, d, U):
     """Fill U[stage] from f at the stage, and the time derivative ``f_t`` (empty if there is none)."""
     u = U[stage]
     for k in range(f.size):
@@ -84,7 +84,7 @@ def solve_stage(stage, C, gamma, h, factor, pivots, f, f_t, d, U):  # type: igno
     ),
     cache=True,
 )
-def native_stages(field, A, C, gamma, h, factor, pivots, y, f, U, state, derivative):  # type: ignore[no-untyped-def]
+def native_stages(field, A, C, gamma, h, factor, pivots, y, f, U, state, derivative):
     """Fill all rows of U, with f = v(y) given: one evaluation fewer than there are stages."""
     nothing = f[:0]
     solve_stage(0, C, gamma, h, factor, pivots, f, nothing, 0.0, U)

@@ -17,7 +17,7 @@ from maml_ode.integrate.solvers.kernels.norms import weighted_rms
 
 
 @njit(types.void(INDEX, MATRIX, VECTOR, REAL, MATRIX, VECTOR), cache=True)
-def stage_state(stage, A, y, h, K, out):  # type: ignore[no-untyped-def]
+def stage_state(stage, A, y, h, K, out):
     """Fill out = y + h sum_{j < stage} A[stage, j] K[j]."""
     out[:] = 0.0
     for j in range(stage):
@@ -30,7 +30,7 @@ def stage_state(stage, A, y, h, K, out):  # type: ignore[no-untyped-def]
 
 
 @njit(types.void(FIELD, INDEX, INDEX, MATRIX, VECTOR, REAL, MATRIX, VECTOR), cache=True)
-def native_stages(field, first, last, A, y, h, K, out):  # type: ignore[no-untyped-def]
+def native_stages(field, first, last, A, y, h, K, out):
     """Evaluate the stages first, ..., last - 1; ``out`` ends as the state of the last one."""
     if field.kind == AFFINE:
         # Taken out of the handle once: a small product takes no longer than that.
@@ -45,7 +45,7 @@ def native_stages(field, first, last, A, y, h, K, out):  # type: ignore[no-untyp
 
 
 @njit(types.void(VECTOR, REAL, MATRIX, VECTOR), cache=True)
-def combine(coefficients, h, K, out):  # type: ignore[no-untyped-def]
+def combine(coefficients, h, K, out):
     """Fill out = h sum_j coefficients[j] K[j]."""
     out[:] = 0.0
     for j in range(coefficients.size):
@@ -58,7 +58,7 @@ def combine(coefficients, h, K, out):  # type: ignore[no-untyped-def]
 
 
 @njit(REAL(VECTOR, REAL, MATRIX, INDEX, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
-def error_norm(coefficients, h, K, last, y, y_new, rtol, atol):  # type: ignore[no-untyped-def]
+def error_norm(coefficients, h, K, last, y, y_new, rtol, atol):
     """Return the norm of h sum_j coefficients[j] K[j], infinite if K[last] or the new state is not finite."""
     for k in range(y.size):
         if not math.isfinite(K[last, k]):
@@ -69,7 +69,7 @@ def error_norm(coefficients, h, K, last, y, y_new, rtol, atol):  # type: ignore[
 
 
 @njit(REAL(VECTOR, VECTOR, REAL, MATRIX, INDEX, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
-def step_error(coefficients, second, h, K, last, y, y_new, rtol, atol):  # type: ignore[no-untyped-def]
+def step_error(coefficients, second, h, K, last, y, y_new, rtol, atol):
     """Return a step's error relative to its tolerance.
 
     Where there is a ``second`` estimate, of order 3 beside one of order 5, it is

@@ -19,7 +19,7 @@ TINY = float(np.finfo(float).tiny)
 
 
 @njit(REAL(PHASE, REAL, REAL), cache=True)
-def after_acceptance(phase, error, h):  # type: ignore[no-untyped-def]
+def after_acceptance(phase, error, h):
     """Return the factor after an accepted step of size ``h``, and remember the step."""
     factor = phase.largest
     if error > 0.0:
@@ -37,7 +37,7 @@ def after_acceptance(phase, error, h):  # type: ignore[no-untyped-def]
 
 
 @njit(REAL(PHASE, REAL), cache=True)
-def after_rejection(phase, error):  # type: ignore[no-untyped-def]
+def after_rejection(phase, error):
     """Return the factor after a rejected trial, whose error is infinite if it was not finite."""
     if not math.isfinite(error):
         return phase.smallest
@@ -45,7 +45,7 @@ def after_rejection(phase, error):  # type: ignore[no-untyped-def]
 
 
 @njit(REAL(VECTOR, VECTOR), cache=True)
-def _scaled_rms(x, scale):  # type: ignore[no-untyped-def]
+def _scaled_rms(x, scale):
     scaled = np.empty(x.size)
     for k in range(x.size):
         scaled[k] = x[k] / scale[k]
@@ -53,7 +53,7 @@ def _scaled_rms(x, scale):  # type: ignore[no-untyped-def]
 
 
 @njit(types.boolean(VECTOR), cache=True)
-def is_finite(x):  # type: ignore[no-untyped-def]
+def is_finite(x):
     """Whether all entries are finite."""
     known = True
     for k in range(x.size):
@@ -67,7 +67,7 @@ def is_finite(x):  # type: ignore[no-untyped-def]
     ),
     cache=True,
 )
-def first_step(field, t, direction, length, max_step, order, rtol, atol, y, f, y_1, f_1):  # type: ignore[no-untyped-def]
+def first_step(field, t, direction, length, max_step, order, rtol, atol, y, f, y_1, f_1):
     """Return a first step size from one Euler step, and how many evaluations it took.
 
     ``y_1`` and ``f_1`` receive the last Euler step and the field there.

@@ -20,14 +20,14 @@ MARGIN = 1e-9
 
 
 @njit(REAL(REAL, REAL, REAL, REAL, REAL, REAL), cache=True)
-def _slope(s, h, w_old, w, value_old, value):  # type: ignore[no-untyped-def]
+def _slope(s, h, w_old, w, value_old, value):
     """Return the derivative of the cubic through both ends, at the share ``s`` of the step."""
     inner = 6.0 * s * (1.0 - s) * (w - w_old) / h
     return inner + (1.0 - s) * (1.0 - 3.0 * s) * value_old + s * (3.0 * s - 2.0) * value
 
 
 @njit(types.boolean(PHASE, REAL, VECTOR, VECTOR, VECTOR, VECTOR, REAL), cache=True)
-def _may_dip(phase, h, w_old, w, value_old, value, norm):  # type: ignore[no-untyped-def]
+def _may_dip(phase, h, w_old, w, value_old, value, norm):
     """Whether the norm may have been at its threshold inside the step (``watch.crossing``)."""
     turn = size = 0.0
     for k in range(w.size):
@@ -49,7 +49,7 @@ def _may_dip(phase, h, w_old, w, value_old, value, norm):  # type: ignore[no-unt
 
 
 @njit(types.boolean(PHASE, VECTOR, VECTOR, VECTOR, VECTOR, REAL), cache=True)
-def _hovers(phase, w_old, w, value_old, value, norm):  # type: ignore[no-untyped-def]
+def _hovers(phase, w_old, w, value_old, value, norm):
     """Whether the norm has stopped falling (``watch.stall.Hovering``)."""
     if norm > GROWN * phase.best:
         phase.steps_above += 1
@@ -72,7 +72,7 @@ def _hovers(phase, w_old, w, value_old, value, norm):  # type: ignore[no-untyped
 
 
 @njit(types.boolean(PHASE, REAL, VECTOR, VECTOR, VECTOR, VECTOR, REAL), cache=True)
-def worth_a_look(phase, h, w_old, w, value_old, value, norm):  # type: ignore[no-untyped-def]
+def worth_a_look(phase, h, w_old, w, value_old, value, norm):
     """Whether something may have happened in the step, or at its end; counts how long the norm hovers."""
     hovers = phase.watches_stall and _hovers(phase, w_old, w, value_old, value, norm)
     if hovers or norm <= (1.0 + MARGIN) * phase.target:
