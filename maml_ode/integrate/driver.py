@@ -32,6 +32,7 @@ __all__ = ["Driver"]
 # So many switches within a share of the time that the run has come are no progress.
 CHATTER_SWITCHES = 100
 CHATTER_SHARE = 1e-9
+OUT_OF_STEPS = Stop(StopReason.STEP_LIMIT, "Raise max_steps to go on.")
 
 
 class Driver:
@@ -156,6 +157,9 @@ class Driver:
         record = self.record
         began = record.t, np.array(record.w)
         self._reach = max(self._reach, vector_norm(began[1]))
+        counts_steps = self.stepper.locates and not self.stepper.by_formula
+        if counts_steps and self.tally.steps >= plan.max_steps:  # the switch took the last one
+            return OUT_OF_STEPS
         while True:
             finding = self.stepper.run(segment, plan, self._eyes(segment, plan))
             if finding.crossing is not None:
@@ -230,9 +234,7 @@ class Driver:
             if ends_run(self.callback, state):
                 detail = f"The callback ended it at t = {step.t:.6g}."
                 return Finding(Stop(StopReason.INTERRUPTED, detail))
-        if self.tally.steps >= plan.max_steps:
-            return Finding(Stop(StopReason.STEP_LIMIT, "Raise max_steps to go on."))
-        return None
+        return Finding(OUT_OF_STEPS) if self.tally.steps >= plan.max_steps else None
 
     def _wait(self, segment: Segment, plan: Plan) -> Stop | None:
         """Wait where a phase is at rest for a rule that looks at the time; name one that cannot be met."""

@@ -171,3 +171,15 @@ def test_costs_of_an_exact_run(quadratic):
     assert (run.counts.hessians, run.counts.factorizations, run.njev, run.nlu) == (2, 2, 2, 2)
     assert run.nfev == 3
     assert run.counts.gradients == 1 + 2 + 2
+
+
+@pytest.mark.parametrize("method", ["DOP853", "RK45", "Rodas5P"])
+def test_a_limit_on_steps_is_not_passed_at_a_switch(logistic, method):
+    flow, w0 = mo.bimaml_flow(logistic, 0.3, 0.1), np.array([1.0, -1.0, 2.0])
+    whole = mo.solve(flow, w0, method=method, t_max=20.0)
+    (before,) = np.flatnonzero(np.diff(whole.phase))  # recorded steps before the switch
+    for limit in range(before, before + 4):
+        run = mo.solve(flow, w0, method=method, t_max=20.0, max_steps=int(limit))
+        assert run.counts.steps == limit
+        assert run.stop is mo.StopReason.STEP_LIMIT
+        assert mo.solve(flow, resume=run, method=method, t_max=20.0).success
