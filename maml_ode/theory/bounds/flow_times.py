@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array
 from maml_ode.theory.bounds.logarithms import log_ratio
-from maml_ode.theory.bounds.products import rho, zeta_corrected
+from maml_ode.theory.bounds.products import as_numbers, rho, zeta_corrected
 from maml_ode.theory.bounds.sublevel_sets import Landscape
 
 __all__ = [
@@ -69,7 +69,7 @@ def gap_curve(t: npt.ArrayLike, s0: float, landscape: Landscape) -> Array:
     ``s0`` is sqrt(2 mu_f (f(w0) - f*)) or anything larger, such as ||grad f(w0)||. No smallness of
     alpha beyond psi > 0 is needed (alpha L < .828 at worst); NaN where psi <= 0.
     """
-    times = np.asarray(t, dtype=np.float64)
+    times = as_numbers("t", t)
     floor = landscape.gap_floor
     if not math.isfinite(floor):
         return np.full(times.shape, np.nan)
@@ -87,7 +87,7 @@ def gradient_curve(
     zeta_1 > 0 (alpha below about mu/L^2), NaN otherwise. mu_f and L_f may be given for mu and L
     only if all tasks share them.
     """
-    times = np.asarray(t, dtype=np.float64)
+    times = as_numbers("t", t)
     rate = float(zeta_corrected(alpha, mu, L))
     if rate <= 0 or not math.isfinite(sigma):
         return np.full(times.shape, np.nan)

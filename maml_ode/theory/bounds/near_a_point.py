@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point, check_real
 from maml_ode.tasks.base import TaskFamily
+from maml_ode.theory.bounds.products import all_numbers
 from maml_ode.theory.evaluation import all_finite, norm, task_gradients, task_hessians
 
 __all__ = ["LocalCertificate", "fallback_gradient_norm", "local_certificate"]
@@ -81,7 +82,7 @@ def local_certificate(
     point = as_point("z", z, tasks.dim)
     step = check_real("alpha", alpha, minimum=0.0)
     p = tasks.weights
-    low, high, kappa = (np.asarray(x, dtype=np.float64) for x in (mu_i, L_i, kappa_i))
+    low, high, kappa = all_numbers(mu_i=mu_i, L_i=L_i, kappa_i=kappa_i)
     big = np.maximum(np.abs(high), np.abs(low))
     b = np.maximum(np.abs(1.0 - step * low), np.abs(1.0 - step * high))
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array
-from maml_ode.theory.bounds.products import contraction_range, h_max, h_min, psi, rho
+from maml_ode.theory.bounds.products import as_numbers, contraction_range, h_max, h_min, psi, rho
 
 __all__ = [
     "curvature_lower",
@@ -29,15 +29,11 @@ __all__ = [
 Numbers = npt.ArrayLike
 
 
-def _f(value: Numbers) -> Array:
-    return np.asarray(value, dtype=np.float64)
-
-
 def _third_derivative_term(gamma: Numbers, alpha: Numbers, kappa: Numbers, b: Array) -> Array:
     """Return alpha kappa b Gamma, infinite where kappa is (a Hessian jumps) and alpha > 0."""
-    bend, step = _f(kappa), _f(alpha)
+    bend, step = as_numbers("kappa", kappa), as_numbers("alpha", alpha)
     finite = np.isfinite(bend)
-    term = step * np.where(finite, bend, 0.0) * b * _f(gamma)
+    term = step * np.where(finite, bend, 0.0) * b * as_numbers("gamma", gamma)
     return np.where(finite | (step == 0), term, np.inf)
 
 
@@ -46,7 +42,7 @@ def mean_gradient_norm_upper(gradient_norm: Numbers, sigma: Numbers) -> Array:
 
     The paper uses ||g|| + sigma.
     """
-    return np.hypot(_f(gradient_norm), _f(sigma))
+    return np.hypot(as_numbers("gradient_norm", gradient_norm), as_numbers("sigma", sigma))
 
 
 def gradient_of_F_upper(
@@ -59,7 +55,7 @@ def gradient_of_F_upper(
     Proof: grad F = E[A A'] g + E[(A A' - c I)(g_i - g)] for any c, since E(g_i - g) = 0.
     """
     _, b = contraction_range(alpha, mu, L)
-    z, s = _f(gradient_norm), _f(sigma)
+    z, s = as_numbers("gradient_norm", gradient_norm), as_numbers("sigma", sigma)
     return np.minimum(b * b * z + rho(alpha, mu, L) * s, b * b * np.hypot(z, s))
 
 
@@ -71,7 +67,9 @@ def gradient_of_f_upper(
     ||grad f|| <= (||grad F|| + rho sigma)/psi; ``inf`` where psi <= 0.
     """
     factor = psi(alpha, mu, L)
-    total = _f(gradient_F_norm) + rho(alpha, mu, L) * _f(sigma)
+    total = as_numbers("gradient_F_norm", gradient_F_norm) + rho(alpha, mu, L) * as_numbers(
+        "sigma", sigma
+    )
     result: Array = np.where(factor > 0, total / np.where(factor > 0, factor, 1.0), np.inf)[()]
     return result
 
@@ -83,8 +81,8 @@ def descent_lower(
 
     It makes f a Lyapunov function of the MAML flow outside a sublevel set.
     """
-    z = _f(gradient_norm)
-    return psi(alpha, mu, L) * z * z - rho(alpha, mu, L) * _f(sigma) * z
+    z = as_numbers("gradient_norm", gradient_norm)
+    return psi(alpha, mu, L) * z * z - rho(alpha, mu, L) * as_numbers("sigma", sigma) * z
 
 
 def curvature_lower(
@@ -103,7 +101,7 @@ def curvature_lower(
     """
     a, b = contraction_range(alpha, mu, L)
     noise = _third_derivative_term(gamma, alpha, kappa, b)
-    convex = _f(mu) * np.where(_f(mu) >= 0, a * a, b * b)
+    convex = as_numbers("mu", mu) * np.where(as_numbers("mu", mu) >= 0, a * a, b * b)
     return np.maximum(convex - noise, h_min(alpha, mu, L) - (1.0 + b) * noise)
 
 
@@ -117,7 +115,7 @@ def curvature_upper(
     """
     _, b = contraction_range(alpha, mu, L)
     noise = _third_derivative_term(gamma, alpha, kappa, b)
-    return np.minimum(_f(L) * b * b + noise, h_max(alpha, mu, L) + (1.0 + b) * noise)
+    return np.minimum(as_numbers("L", L) * b * b + noise, h_max(alpha, mu, L) + (1.0 + b) * noise)
 
 
 def task_curvature_lower(
@@ -134,7 +132,7 @@ def task_curvature_lower(
     ||g_i|| }.
     """
     lower = curvature_lower(gradient_norms, alpha, mu_i, L_i, kappa_i)
-    result: Array = (_f(weights) * lower).sum(axis=-1)
+    result: Array = (as_numbers("weights", weights) * lower).sum(axis=-1)
     return result
 
 
@@ -148,5 +146,5 @@ def task_curvature_upper(
 ) -> Array:
     """Return the per-task **upper** bound of lambda_max(Hess F) from ||grad f_i||, last axis the task."""
     upper = curvature_upper(gradient_norms, alpha, mu_i, L_i, kappa_i)
-    result: Array = (_f(weights) * upper).sum(axis=-1)
+    result: Array = (as_numbers("weights", weights) * upper).sum(axis=-1)
     return result

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array
+from maml_ode.theory.bounds.products import all_numbers, as_numbers, of_single_numbers
 
 __all__ = [
     "printed_alpha_3_6",
@@ -46,7 +47,7 @@ def printed_zeta(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
     The bracket adds terms of different units (E/W^2 and 1), so limits derived from it change when f
     is rescaled.
     """
-    a, low, high = (np.asarray(x, dtype=np.float64) for x in (alpha, mu, L))
+    a, low, high = all_numbers(alpha=alpha, mu=mu, L=L)
     result: Array = low - 1.25 * high**2 * a * (high**3 * a**2 + 2.0 * high**2 * a + 2.0)
     return result
 
@@ -58,11 +59,12 @@ def printed_lemma_3_8(
 
     True for alpha < 1/(2L), but loose: the residual does not vanish as alpha -> 0.
     """
-    z, s = (np.asarray(x, dtype=np.float64) for x in (gradient_norm, sigma))
+    z, s = all_numbers(gradient_norm=gradient_norm, sigma=sigma)
     result: Array = -printed_zeta(alpha, mu, L) * z**2 + 0.5 * s**2
     return result
 
 
+@of_single_numbers
 def printed_alpha_b2(mu: float, L: float) -> dict[str, float]:
     """Return the terms of Theorem B.2's limit on alpha, which is to give zeta > mu/2.
 
@@ -76,6 +78,7 @@ def printed_alpha_b2(mu: float, L: float) -> dict[str, float]:
     }
 
 
+@of_single_numbers
 def printed_alpha_3_6(mu: float, L: float, kappa: float, sigma: float) -> dict[str, float]:
     """Return the terms of Theorem 3.6's limit on alpha (those of Theorem B.2 included)."""
     root = math.sqrt(mu)
@@ -92,6 +95,7 @@ def printed_alpha_3_6(mu: float, L: float, kappa: float, sigma: float) -> dict[s
     }
 
 
+@of_single_numbers
 def printed_alpha_3_7(
     mu: float, L: float, kappa: float, sigma: float, switch_tol: float
 ) -> dict[str, float]:
@@ -107,6 +111,7 @@ def printed_alpha_3_7(
     }
 
 
+@of_single_numbers
 def printed_alpha_3_9(
     mu: float, L: float, kappa: float, sigma: float, K: float
 ) -> dict[str, float]:
@@ -120,6 +125,7 @@ def printed_alpha_3_9(
     }
 
 
+@of_single_numbers
 def printed_alpha_3_10(
     mu: float, L: float, kappa: float, sigma: float, K: float | None = None
 ) -> dict[str, float]:
@@ -141,14 +147,15 @@ def printed_curve_b2(
     solution does not exist; this function continues it by the same formula. NaN where zeta <= 0.
     """
     zeta = float(printed_zeta(alpha, mu, L))
-    times = np.asarray(t, dtype=np.float64)
+    times, norm, deviation = all_numbers(t=t, gradient_norm=gradient_norm, sigma=sigma)
     if zeta <= 0:
         return np.full(times.shape, np.nan)
-    limit = 0.5 * sigma**2 / zeta
-    result: Array = limit + (gradient_norm**2 - limit) * np.exp(-zeta * times)
+    limit = 0.5 * deviation**2 / zeta
+    result: Array = limit + (norm**2 - limit) * np.exp(-zeta * times)
     return result
 
 
+@of_single_numbers
 def printed_limit_section_3_3(sigma: float) -> float:
     """Return sigma^2/4, Section 3.3's bound of the limit sigma^2/(2 zeta) of ||grad f||^2.
 
@@ -162,8 +169,8 @@ def printed_gradient_of_F_b3(
     gradient_norm: Numbers, sigma: Numbers, alpha: Numbers, L: Numbers
 ) -> Array:
     """Return (1 + 2x + x^2) ||g|| + (2x + x^2) sigma, x = alpha L: Lemma B.3. True, loose."""
-    z, s = (np.asarray(v, dtype=np.float64) for v in (gradient_norm, sigma))
-    x = np.asarray(alpha, dtype=np.float64) * np.asarray(L, dtype=np.float64)
+    z, s = all_numbers(gradient_norm=gradient_norm, sigma=sigma)
+    x = as_numbers("alpha", alpha) * as_numbers("L", L)
     result: Array = (1 + 2 * x + x * x) * z + (2 * x + x * x) * s
     return result
 
@@ -173,9 +180,7 @@ def printed_gradient_of_F_d2(gap: Numbers, sigma: Numbers, L: Numbers) -> Array:
 
     Printed for every alpha; it needs alpha <= 2/L: f = w^2/2 and alpha = 3 give ||grad F|| = 4 |w|.
     """
-    return np.asarray(sigma, dtype=np.float64) + np.sqrt(
-        2.0 * np.asarray(L, dtype=np.float64) * np.asarray(gap, dtype=np.float64)
-    )
+    return as_numbers("sigma", sigma) + np.sqrt(2.0 * as_numbers("L", L) * as_numbers("gap", gap))
 
 
 def printed_gradient_of_f_c1(gradient_F_norm: Numbers, sigma: Numbers) -> Array:
@@ -184,12 +189,13 @@ def printed_gradient_of_f_c1(gradient_F_norm: Numbers, sigma: Numbers) -> Array:
     True for alpha <= (1 - 1/sqrt 2)/L = .2929/L (printed range 1/(4L)), but used up to 1/(2L) in
     Theorems 3.6, 3.7 and 3.9: f = w^2/2 with alpha = 1/2 has ||grad f|| = 4 ||grad F||.
     """
-    result: Array = 2.0 * np.asarray(gradient_F_norm, dtype=np.float64) + np.asarray(
-        sigma, dtype=np.float64
+    result: Array = 2.0 * as_numbers("gradient_F_norm", gradient_F_norm) + as_numbers(
+        "sigma", sigma
     )
     return result
 
 
+@of_single_numbers
 def printed_hessian_range_c2(mu: float, L: float) -> tuple[float, float]:
     """Return (mu/8, 9L/8), the range of Hess F in Lemma C.2 and Theorem 3.9.
 
@@ -201,6 +207,7 @@ def printed_hessian_range_c2(mu: float, L: float) -> tuple[float, float]:
     return mu / 8.0, 9.0 * L / 8.0
 
 
+@of_single_numbers
 def printed_time_3_6(
     gradient_norm: float, sigma: float, alpha: float, mu: float, L: float, tol: float
 ) -> float:
@@ -221,6 +228,7 @@ def printed_time_3_6(
     return 2.0 / mu * math.log(first) + second
 
 
+@of_single_numbers
 def printed_time_3_7(
     gradient_norm: float, sigma: float, mu: float, switch_tol: float, tol: float
 ) -> float:

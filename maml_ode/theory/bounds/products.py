@@ -19,6 +19,11 @@ All functions broadcast over arrays of alpha, mu, L. Units: L, mu in E/W^2, alph
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
@@ -37,12 +42,40 @@ __all__ = [
     "zeta_corrected_limit",
 ]
 
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 Numbers = npt.ArrayLike
 
 
 def as_numbers(name: str, value: Numbers) -> Array:
     """Return real numbers as float64, of any shape."""
     return np.asarray(real_array(name, value), dtype=np.float64)
+
+
+def all_numbers(**named: Numbers) -> list[Array]:
+    """Return `as_numbers` of several arguments, in their order."""
+    return [as_numbers(name, value) for name, value in named.items()]
+
+
+def of_single_numbers(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Return a function of single real numbers that reads each of them by `as_numbers`; None stays what it is."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def checked(*args: Given.args, **named: Given.kwargs) -> Result:
+        bound = signature.bind(*args, **named)
+        for name, value in bound.arguments.items():
+            if value is None and signature.parameters[name].default is None:
+                continue
+            number = as_numbers(name, value)
+            if number.ndim:
+                raise ValueError(
+                    f"{name} must be one real number, but it has shape {number.shape}."
+                )
+            bound.arguments[name] = float(number)
+        return function(*bound.args, **bound.kwargs)
+
+    return checked
 
 
 def contraction_range(alpha: Numbers, mu: Numbers, L: Numbers) -> tuple[Array, Array]:
@@ -54,8 +87,7 @@ def contraction_range(alpha: Numbers, mu: Numbers, L: Numbers) -> tuple[Array, A
         If alpha is negative, mu > L, or alpha L > 1 (then A may reverse directions and none of the
         bounds of this module holds).
     """
-    named = {"alpha": alpha, "mu": mu, "L": L}
-    step, low, high = (as_numbers(name, x) for name, x in named.items())
+    step, low, high = all_numbers(alpha=alpha, mu=mu, L=L)
     if not (step >= 0).all():
         raise ValueError(f"alpha must not be negative, but it is {alpha!r}.")
     if not (low <= high).all():
@@ -79,6 +111,7 @@ def psi(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
     return result
 
 
+@of_single_numbers
 def psi_limit(mu: float, L: float) -> float:
     """Return the supremum of alpha <= 1/L with psi > 0, **tight**: (1 - t)/(L - t mu), t = 3 - 2 sqrt 2."""
     t = 3.0 - 2.0 * np.sqrt(2.0)
@@ -102,9 +135,9 @@ def defect_norm(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
     - sqrt 2), else (k + r^2)/sqrt k. The supremum over mu and alpha L <= 1 is 2/sqrt 3. The paper's
     2 alpha L + alpha^2 L^2 (proof of Lemma B.3) is an upper bound of it.
     """
-    if not (np.asarray(mu) >= 0).all():
-        raise ValueError(f"mu must not be negative for this bound, but it is {mu!r}.")
     a, b = contraction_range(alpha, mu, L)
+    if not (as_numbers("mu", mu) >= 0).all():
+        raise ValueError(f"mu must not be negative for this bound, but it is {mu!r}.")
     center, half = 0.5 * (a + b), 0.5 * (b - a)
     k = np.maximum(1.0 - center**2, 0.0)
     root = np.sqrt(np.where(k > 0, k, 1.0))
@@ -135,7 +168,7 @@ def h_max(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
     Hessian 3, Hess F = h(3) = 12.
     """
     contraction_range(alpha, mu, L)
-    step, low, high = (np.asarray(x, dtype=np.float64) for x in (alpha, mu, L))
+    step, low, high = all_numbers(alpha=alpha, mu=mu, L=L)
     # as products, because 1/alpha may exceed the largest float
     inside = (3.0 * step * low <= 1.0) & (3.0 * step * high >= 1.0)
     safe = np.where(inside, step, 1.0)
@@ -153,7 +186,7 @@ def zeta_corrected(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
     3.8, whose terms have different units.
     """
     a, b = contraction_range(alpha, mu, L)
-    step, low, high = (np.asarray(x, dtype=np.float64) for x in (alpha, mu, L))
+    step, low, high = all_numbers(alpha=alpha, mu=mu, L=L)
     factor = psi(alpha, mu, L)
     # psi - b^2, which at a small alpha is a difference of two numbers near 1
     loss = np.where(3.0 * a >= b, -step * (high - low) * (a + b), factor - b * b)
@@ -161,6 +194,7 @@ def zeta_corrected(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
     return result
 
 
+@of_single_numbers
 def zeta_corrected_limit(mu: float, L: float) -> float:
     """Return the supremum of alpha with zeta_1 > 0, **tight** for zeta_1: (1 - t)/(L - t mu).
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_point, check_choice
+from maml_ode._validation import Array, as_point, check_choice, check_count
 from maml_ode.tasks.base import TaskFamily
-from maml_ode.theory.bounds.products import contraction_range
+from maml_ode.theory.bounds.products import all_numbers, as_numbers, contraction_range
 
 __all__ = [
     "first_order_shift",
@@ -36,6 +36,7 @@ def inner_steps_factors(
     symmetric part. For k = 1 the sharp psi and rho of ``derived`` are better.
     """
     a, b = contraction_range(alpha, mu, L)
+    inner_steps = check_count("inner_steps", inner_steps)
     center = (0.5 * (a + b)) ** (2 * inner_steps)
     top = b ** (2 * inner_steps)
     return 2.0 * center - top, top - center, top
@@ -50,17 +51,17 @@ def inner_steps_curvature(
     E||grad f_i||.
     """
     a, b = contraction_range(alpha, mu, L)
-    k = inner_steps
+    k = check_count("inner_steps", inner_steps)
     powers = sum((b**j for j in range(1, k)), np.ones_like(b))
     noise = (
-        np.asarray(alpha, dtype=np.float64)
-        * np.asarray(kappa, dtype=np.float64)
+        as_numbers("alpha", alpha)
+        * as_numbers("kappa", kappa)
         * b ** (2 * k - 1)
         * powers
-        * np.asarray(gamma, dtype=np.float64)
+        * as_numbers("gamma", gamma)
     )
-    lower: Array = np.asarray(mu, dtype=np.float64) * a ** (2 * k) - noise
-    upper: Array = np.asarray(L, dtype=np.float64) * b ** (2 * k) + noise
+    lower: Array = as_numbers("mu", mu) * a ** (2 * k) - noise
+    upper: Array = as_numbers("L", L) * b ** (2 * k) + noise
     return lower, upper
 
 
@@ -79,7 +80,7 @@ def fomaml_floor(alpha: Numbers, mu: Numbers, L: Numbers, mean_query_norm: Numbe
 
     It is 0 if L = mu. There E grad f_i(u_i) = 0, hence grad F = E(A_i - c0) grad f_i(u_i).
     """
-    return fomaml_factors(alpha, mu, L)[1] * np.asarray(mean_query_norm, dtype=np.float64)
+    return fomaml_factors(alpha, mu, L)[1] * as_numbers("mean_query_norm", mean_query_norm)
 
 
 def moreau_curvature(lam: Numbers, mu: Numbers, L: Numbers) -> tuple[Array, Array]:
@@ -87,7 +88,7 @@ def moreau_curvature(lam: Numbers, mu: Numbers, L: Numbers) -> tuple[Array, Arra
 
     No kappa, sigma or limit on lam: its flow converges linearly from everywhere (mu > 0).
     """
-    x, low, high = (np.asarray(v, dtype=np.float64) for v in (lam, mu, L))
+    x, low, high = all_numbers(lam=lam, mu=mu, L=L)
     # an infinite lam, 1/alpha at a tiny alpha, gives mu and L
     return low / (1.0 + low / x), high / (1.0 + high / x)
 
@@ -101,8 +102,8 @@ def imaml_curvature_lower(
     min{q(mu), q(L)} - (kappa/lam) (lam/(lam + mu))^3 E||grad f_i(prox_i)||, q(x) = lam^2 x/(lam +
     x)^2: the obstruction kappa sigma is the same as for MAML.
     """
-    x, low, high, k, gamma = (
-        np.asarray(v, dtype=np.float64) for v in (lam, mu, L, kappa, mean_prox_gradient_norm)
+    x, low, high, k, gamma = all_numbers(
+        lam=lam, mu=mu, L=L, kappa=kappa, mean_prox_gradient_norm=mean_prox_gradient_norm
     )
     q_low, q_high = (x * x * v / (x + v) ** 2 for v in (low, high))
     result: Array = np.minimum(q_low, q_high) - k / x * (x / (x + low)) ** 3 * gamma
