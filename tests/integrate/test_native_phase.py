@@ -334,8 +334,8 @@ def test_however_batches_are_cut_the_run_is_the_same(monkeypatch):
 def test_a_key_between_batches_keeps_what_is_done():
     """The loop comes back every 20 ms of evaluations; whatever it has done by then is in the record."""
     rng = np.random.default_rng(0)
-    X = [rng.normal(size=(400, 30)) for _ in range(20)]
-    y = [np.where(x[:, 0] + rng.normal(size=400) > 0, 1.0, -1.0) for x in X]
+    X = [rng.normal(size=(1500, 30)) for _ in range(40)]
+    y = [np.where(x[:, 0] + rng.normal(size=1500) > 0, 1.0, -1.0) for x in X]
     flow = mo.maml_flow(mo.tasks.LogisticRegression(X, y, l2=1e-6), 0.01)
     how = {"method": "DOP853", "tol": 1e-9, "diagnostics": False}
     w0 = np.zeros(30)

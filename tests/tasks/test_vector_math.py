@@ -5,8 +5,16 @@ import math
 import mpmath
 import numpy as np
 import pytest
+from numba import njit
 
 from maml_ode.compiled import vector_math
+
+# They are compiled for compiled callers alone.
+FUNCTIONS = {
+    "exp": njit(lambda x: vector_math.exp(x)),
+    "expm1": njit(lambda x: vector_math.expm1(x)),
+    "log1p": njit(lambda x: vector_math.log1p(x)),
+}
 
 
 def draw(name):
@@ -26,7 +34,7 @@ def draw(name):
 def test_errors_are_below_two_units_in_the_last_place(name):
     x = draw(name)
     got = x.copy()
-    getattr(vector_math, name)(got)
+    FUNCTIONS[name](got)
     with mpmath.workdps(400):  # exp(-5e-324) - 1 has 324 digits in common with nothing
         for argument, result in zip(x, got, strict=True):
             exact = getattr(mpmath, name)(mpmath.mpf(float(argument)))
@@ -48,7 +56,7 @@ def test_errors_are_below_two_units_in_the_last_place(name):
 )
 def test_limits_and_nan_come_through(name, arguments, values):
     got = np.array(arguments)
-    getattr(vector_math, name)(got)
+    FUNCTIONS[name](got)
     np.testing.assert_array_equal(got, values)
 
 
@@ -56,7 +64,7 @@ def test_limits_and_nan_come_through(name, arguments, values):
 def test_a_result_does_not_depend_on_the_others(name):
     # The last entries of a vector take another loop than the first.
     x = draw(name)[:77]
-    function = getattr(vector_math, name)
+    function = FUNCTIONS[name]
     together = x.copy()
     function(together)
     for size in (1, 3, 8, 9):
