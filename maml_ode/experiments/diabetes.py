@@ -24,8 +24,8 @@ from functools import lru_cache
 
 import numpy as np
 
+import maml_ode.experiments.bundled as bundled
 from maml_ode._validation import Array, freeze
-from maml_ode.experiments import bundled
 from maml_ode.experiments.experiment import (
     Experiment,
     Outline,

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
+import maml_ode.experiments.diabetes as diabetes
+import maml_ode.experiments.figure1 as figure1
+import maml_ode.experiments.linear_regression as linear_regression
+import maml_ode.experiments.svm as svm
+import maml_ode.experiments.svm_digits as svm_digits
+import maml_ode.experiments.svm_mnist as svm_mnist
 from maml_ode._validation import check_choice, unknown_name
-from maml_ode.experiments import (
-    diabetes,
-    figure1,
-    linear_regression,
-    svm,
-    svm_digits,
-    svm_mnist,
-)
 from maml_ode.experiments.experiment import Experiment, Outline, RunConstants
 from maml_ode.experiments.splitmix64 import check_seed
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+import maml_ode.reproduce.figure3.work_precision as numbers
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
-from maml_ode.reproduce.figure3 import work_precision as numbers
 from maml_ode.reproduce.figure3.pictures import draw
 from maml_ode.reproduce.section4 import EXPERIMENTS, TITLES
 from maml_ode.runs.executor import Task

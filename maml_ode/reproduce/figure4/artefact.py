@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 import maml_ode as mo
+import maml_ode.reproduce.figure4.descents as descents
+import maml_ode.reproduce.figure4.passes as passes
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
-from maml_ode.reproduce.figure4 import descents, passes
 from maml_ode.reproduce.figure4.pictures import draw, quantile
 from maml_ode.reproduce.section4 import EXPERIMENTS, TITLES
 from maml_ode.runs.executor import Task

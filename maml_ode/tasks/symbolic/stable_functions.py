@@ -19,7 +19,7 @@ __all__ = ["SOURCES", "STABLE", "Log1p", "LogAddition"]
 
 
 class _Stable(sympy.Function):
-    """A function of one argument that prints as ``code``; of a number it is the plain formula."""
+    """A function of one argument that prints as ``code``; of a number it is the formula ``plain``."""
 
     code = ""
 
@@ -30,8 +30,8 @@ class _Stable(sympy.Function):
 
     @classmethod
     def plain(cls, x: Any) -> Any:
-        """Return the formula in functions of SymPy's."""
-        raise NotImplementedError
+        """Return the formula in functions of SymPy's; the function as it stands, if it has none."""
+        return cls(x, evaluate=False)
 
 
 class Logistic(_Stable):
