@@ -160,6 +160,9 @@ class Driver:
         counts_steps = self.stepper.locates and not self.stepper.by_formula
         if counts_steps and self.tally.steps >= plan.max_steps:  # the switch took the last one
             return OUT_OF_STEPS
+        if counts_steps and self.progress.show:  # a whole phase may be one batch
+            norm = vector_norm(segment.evaluator(record.t, record.w))  # remembered: `arrive` asked
+            self.progress.update(record.t, norm)
         while True:
             finding = self.stepper.run(segment, plan, self._eyes(segment, plan))
             if finding.crossing is not None:
