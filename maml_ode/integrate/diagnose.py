@@ -13,7 +13,7 @@ from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.energy import EnergyLedger, count_rises, dissipation
 from maml_ode.flows import Flow
-from maml_ode.integrate.norms import row_norms
+from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.record import Points, Record
 from maml_ode.objectives import Objective
 from maml_ode.trajectory import SERIES
@@ -159,7 +159,7 @@ def _look(
     norms = known[rows].copy()
     new = np.flatnonzero(np.isnan(norms))
     if new.size:
-        norms[new] = row_norms(objective.gradients(block[new]))
+        norms[new] = [vector_norm(g) for g in objective.gradients(block[new])]
     values = objective.values(block)
     return values, norms, objective.value_cost * size + objective.gradient_cost * int(new.size)
 

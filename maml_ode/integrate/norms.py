@@ -7,12 +7,7 @@ import numpy as np
 from maml_ode._norms import vector_norm
 from maml_ode._validation import Array
 
-__all__ = ["all_finite", "row_norms", "vector_norm"]
-
-
-def row_norms(rows: Array) -> Array:
-    """Return `vector_norm` of every row, shape (n,)."""
-    return np.array([vector_norm(row) for row in rows])
+__all__ = ["all_finite", "vector_norm"]
 
 
 def all_finite(v: Array) -> bool:
