@@ -1,6 +1,7 @@
 """A run is gone on with by the flow that it is a run of, and by no other."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 import maml_ode as mo
 from maml_ode.fields import CallableField
 from maml_ode.flows import GradientNormBelow
+from maml_ode.flows.identity import digest_of
+from maml_ode.flows.switch_rules import EndingRule
 from maml_ode.trajectory import Trajectory
 
 
@@ -161,3 +164,64 @@ def test_a_threshold_is_part_of_a_rule():
     f = mo.ExpectedLoss(quadratic())
     ends = [mo.Flow([mo.Phase(f, until=GradientNormBelow(f, tol))]) for tol in (0.1, 0.2)]
     assert ends[0].identity != ends[1].identity
+
+
+def test_no_two_values_share_a_digest():
+    """Of any two of these something reads differently if all that is fed to the digest is joined carelessly."""
+    f, zeros = mo.ExpectedLoss(quadratic()), np.zeros((2, 3))
+    values = [
+        None, "None", "", 0, 1, 12, 0.0, -0.0, 1.0, True, False, "1", np.float64(1), np.float32(1), np.int64(1),
+        (), [], ((),), ("",), (1,), [1], (1, 2), (12,), (1, 23), (12, 3), ((1,), 2), ((1, 2),), (1, (2,)),
+        zeros, zeros.T, zeros.ravel(), zeros.astype(int), zeros.astype(np.float32), -zeros, zeros + 1e-300,
+        np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2), np.arange(6.0).reshape(3, 2).T, (zeros, zeros),
+        f, (f,), mo.MAMLLoss(quadratic(), 0.1), mo.MAMLLoss(quadratic(), 0.1, query=quadratic(2)), quadratic(),
+        mo.fields.ReptileField(quadratic(), 0.1), mo.fields.FirstOrderField(quadratic(), 0.1),
+        mo.fields.GradientField(f), mo.fields.ModifiedField(f, 0.1), GradientNormBelow(f, 0.1),
+    ]  # fmt: skip
+    digests = [digest_of(value) for value in values]
+    assert None not in digests
+    assert len(set(digests)) == len(values)
+    columns = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    assert digest_of(columns) == digest_of(np.arange(6.0).reshape(2, 3))
+    for unknown in (
+        object(),
+        {"a": 1},
+        1j,
+        {1},
+        mo.Counts(losses=1),
+        GradientNormBelow,
+        (1, print),
+    ):
+        assert digest_of(unknown) is None
+
+
+@dataclass(frozen=True)
+class Below(EndingRule):
+    """Somebody's own rule: what it does is not in its fields."""
+
+    limit: float
+
+    def __call__(self, t, w):
+        return w[0] - self.limit
+
+
+class Scaled(mo.fields.GradientField):
+    """Somebody's own field, made of something that only it knows."""
+
+    def __init__(self, objective, factor):
+        super().__init__(objective)
+        self.factor = factor
+
+    def __call__(self, w):
+        return self.factor * super().__call__(w)
+
+
+def test_a_class_of_somebody_else_has_no_identity():
+    f = mo.ExpectedLoss(quadratic())
+    for factor in (1.0, 2.0):
+        assert mo.Flow([mo.Phase(Scaled(f, factor))]).identity is None
+    assert mo.Flow([mo.Phase(f, until=Below(0.1)), mo.Phase(f)]).identity is None
+    run = mo.solve(mo.Flow([mo.Phase(Scaled(f, 1.0))]), [3.0, -2.0], t_max=0.5, method="RK45")
+    assert mo.solve(
+        mo.Flow([mo.Phase(Scaled(f, 1.0))]), resume=run, t_max=1.0, method="RK45"
+    ).success
