@@ -279,3 +279,21 @@ def test_reptile_on_python_functions_costs_what_it_counts():
     inner = np.array([1.0, 2.0])
     rate = np.mean((1.0 - (1.0 - 0.1 * inner) ** 3) / 0.1)
     np.testing.assert_allclose(run.w, (1.0 - 0.1 * rate) ** 10, rtol=1e-12)
+
+
+def test_a_phase_that_is_followed_by_itself_changes_once_an_iterate():
+    """w = 2, 1, 1/2, ...: the rule |w| <= 1 is met at every iterate from the first on."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
+    flow = mo.Flow([mo.Phase(f, until=lambda t, w: abs(w[0]) - 1.0, then=0)])
+    run = mo.euler(flow, [2.0], 0.5, max_iter=5)
+    np.testing.assert_array_equal(run.y[0], 2.0 * 0.5 ** np.arange(6))
+    np.testing.assert_array_equal(run.switch_times, 0.5 * np.arange(1, 6))
+    # In a circle of two, each that is met at an iterate is passed over there once.
+    circle = mo.Flow([mo.Phase(f, flow.phases[0].until, then=k) for k in (1, 0)])
+    run = mo.euler(circle, [2.0], 0.5, max_iter=3)
+    np.testing.assert_array_equal(run.y[0], [2.0, 1.0, 0.5, 0.25])
+    np.testing.assert_array_equal(run.switch_times, [0.5, 0.5, 1.0, 1.0, 1.5, 1.5])
+    assert run.phase.tolist() == [0, 0, 0, 0]
+    # A run that begins where its rules are met goes once around as well.
+    start = mo.euler(circle, [1.0], 0.5, max_iter=1)
+    np.testing.assert_array_equal(start.switch_times, [0.0, 0.0, 0.5, 0.5])
