@@ -1,7 +1,7 @@
 """A run is gone on with by the flow that it is a run of, and by no other."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -105,6 +105,58 @@ def test_python_functions_are_compared_by_what_they_return():
     assert mo.solve(functions(0.1), resume=blind).success
     field = mo.Flow([mo.Phase(CallableField(lambda w: -w, 2))], functions(0.1).objective)
     assert field.identity is None
+
+
+def test_a_run_is_refused_for_its_name_or_its_dimension_alone():
+    one = mo.tasks.Quadratic([np.eye(1)], [[1.0]])
+    run = mo.solve(FLOWS["quadratic"](), [3.0, -2.0], t_max=0.5)
+    with pytest.raises(ValueError, match="'BI-MAML' with d = 2, but the flow is 'MAML' with d = 2"):
+        mo.solve(mo.maml_flow(quadratic(), 0.1), resume=run)
+    with pytest.raises(
+        ValueError, match="'BI-MAML' with d = 2, but the flow is 'BI-MAML' with d = 1"
+    ):
+        mo.solve(mo.bimaml_flow(one, 0.1, 0.01), resume=run)
+
+
+@pytest.mark.parametrize(("off", "refused"), [(0.5e-6, False), (1.5e-6, True), (-1.5e-6, True)])
+def test_functions_may_differ_by_a_millionth_of_their_size(off, refused):
+    """At |w| = 300, F and its gradient by another factor: both sizes differ by that factor."""
+    run = mo.solve(functions(0.0), [300.0, 0.0], t_eval=[0.0], t_max=0.5)
+    assert run.t.size == 1
+    if refused:
+        with pytest.raises(ValueError, match="at whose last point F was"):
+            mo.solve(functions(0.0, scale=1 + off), resume=run)
+    else:
+        assert mo.solve(functions(0.0, scale=1 + off), resume=run).success
+
+
+def test_only_what_both_have_is_compared():
+    """An identity with none, and points without diagnostics, which cost no evaluation either."""
+    flow = FLOWS["quadratic"]()
+    run = mo.solve(flow, [3.0, -2.0], t_max=0.5)
+    assert mo.solve(flow, resume=replace(run, identity=None), t_max=1.0).success
+    first = mo.solve(functions(0.1), [1.0, 2.0], t_max=0.5, method="RK45")
+    ends = replace(first, loss=np.append(first.loss[:-1], np.nan))
+    empty = replace(
+        first, t=first.t[:0], y=first.y[:, :0], phase=first.phase[:0], loss=first.loss[:0]
+    )
+    for before in (ends, empty):
+        rest = mo.solve(functions(0.1), resume=before, t_max=1.0, method="RK45", diagnostics=False)
+        assert rest.success
+        assert rest.counts.diagnostics == first.counts.diagnostics
+
+
+def test_times_of_a_continuation_stand_behind_those_of_the_run():
+    flow = FLOWS["quadratic"]()
+    first = mo.solve(flow, [3.0, -2.0], t_eval=[0.0, 0.5], t_max=1.0)
+    both = mo.solve(flow, resume=first, t_eval=[1.5, 2.0], t_max=2.0)
+    assert both.t.tolist() == [0.0, 0.5, 1.5, 2.0]
+    whole = mo.solve(flow, [3.0, -2.0], t_eval=both.t, t_max=2.0)
+    np.testing.assert_allclose(both.y, whole.y, rtol=1e-12)
+    meets = mo.solve(flow, resume=first, t_eval=[1.0, 2.0], t_max=2.0)
+    assert meets.t.tolist() == [0.0, 0.5, 1.0, 2.0]
+    seam = mo.solve(flow, [3.0, -2.0], t_eval=[0.0, 1.0], t_max=1.0)
+    assert mo.solve(flow, resume=seam, t_eval=[1.0, 2.0], t_max=2.0).t.tolist() == [0.0, 1.0, 2.0]
 
 
 @pytest.mark.parametrize("limits", [{}, {"max_seconds": 100.0}])
