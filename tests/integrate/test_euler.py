@@ -297,3 +297,22 @@ def test_a_phase_that_is_followed_by_itself_changes_once_an_iterate():
     # A run that begins where its rules are met goes once around as well.
     start = mo.euler(circle, [1.0], 0.5, max_iter=1)
     np.testing.assert_array_equal(start.switch_times, [0.0, 0.0, 0.5, 0.5])
+
+
+def test_a_norm_that_equals_tol_is_small_enough():
+    """w = 1, 1/2, 1/4 exactly."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
+    run = mo.euler(mo.gradient_flow(f), [1.0], 0.5, tol=0.25, max_iter=9)
+    assert (run.stop, run.t.tolist()) == (mo.StopReason.STATIONARY, [0.0, 0.5, 1.0])
+
+
+@pytest.mark.parametrize(("max_iter", "changes"), [(1, 1), (2, 2), (3, 3)])
+def test_a_test_that_is_repeated_is_named_from_the_second_change_on(tug_of_war, max_iter, changes):
+    """||grad f|| is just above eps0, then hardly below it: the phase changes at every iterate."""
+    f = mo.ExpectedLoss(tug_of_war)
+    flow = mo.bimaml_flow(
+        tug_of_war, 0.1, float(np.linalg.norm(f.gradient([0.1]))) * 0.999, rule="retest"
+    )
+    run = mo.euler(flow, [0.1], 0.05, max_iter=max_iter)
+    assert run.switch_times.size == changes
+    assert (f"The phase changed {changes} times" in run.message) == (changes >= 2)

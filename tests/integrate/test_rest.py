@@ -43,3 +43,33 @@ def test_a_rest_that_waits_for_a_time_after_the_horizon_lasts_until_it(make_quad
     run = mo.solve(flow, W0, method=method, t_max=300.0)
     assert (run.stop, run.success, run.final_time) == (mo.StopReason.HORIZON, True, 300.0)
     assert run.switch_times.size == 0
+
+
+def two_ways(speed, low):
+    """w goes up at a speed until 1 and down until ``low(t)``, again and again."""
+    up = mo.fields.CallableField(lambda w: np.array([speed]), 1)
+    down = mo.fields.CallableField(lambda w: np.array([-speed]), 1)
+    return mo.Flow(
+        [
+            mo.Phase(up, until=lambda t, w: 1.0 - w[0]),
+            mo.Phase(down, until=lambda t, w: w[0] - low(t), then=0),
+        ],
+        mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]])),
+    )
+
+
+def test_many_switches_in_a_short_run_are_progress():
+    """250 ways of 1e-8 each: short, but all that there is of the run."""
+    flow = two_ways(1e8, lambda t: 0.0)
+    run = mo.solve(flow, [0.0], method="RK45", t_max=250.5e-8, tol=0)
+    assert run.stop is mo.StopReason.HORIZON
+    np.testing.assert_allclose(run.switch_times, 1e-8 * np.arange(1, 251), rtol=1e-9)
+
+
+def test_ways_that_become_ever_shorter_are_chattering():
+    """Down to 1 - (10 - t)/20: the way is over at 10, after infinitely many switches."""
+    flow = two_ways(1.0, lambda t: 1.0 - 0.05 * (10.0 - t))
+    run = mo.solve(flow, [0.0], method="RK45", t_max=20.0, tol=0, max_steps=3000)
+    assert run.stop is mo.StopReason.CHATTERING
+    assert run.final_time == pytest.approx(10.0, abs=1e-7)
+    assert "have followed each other" in run.message
