@@ -22,7 +22,10 @@ templates_path = ["_templates"]
 nitpicky = True
 nitpick_ignore_regex = [
     # Types of other packages, which this site does not resolve, and shapes in numpydoc's prose.
-    (r"py:(class|obj|func|meth|mod|exc)", r"(numpy|scipy|npt|np|sympy|numba|matplotlib|pandas|jax|torch)\..*"),
+    (
+        r"py:(class|obj|func|meth|mod|exc)",
+        r"(numpy|scipy|npt|np|sympy|numba|matplotlib|pandas|jax|torch)\..*",
+    ),
     (r"py:class", r"(?!maml_ode\.).*"),
     (r"py:obj", r".*"),
 ]
