@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -71,8 +71,9 @@ def _feed(digest: Any, value: Any) -> None:
     elif isinstance(value, (VectorField, Objective)) and _is_ours(value):
         parts = {name: getattr(value, name, None) for name in PARTS}
         _feed(digest, [pair for pair in parts.items() if pair[1] is not None])
-    elif isinstance(value, EndingRule) and is_dataclass(value) and _is_ours(value):
-        _feed(digest, [getattr(value, entry.name) for entry in fields(value)])
+    elif isinstance(value, EndingRule) and _is_ours(value):
+        rule: Any = value  # a dataclass, as all of ours
+        _feed(digest, [getattr(rule, entry.name) for entry in fields(rule)])
     else:
         raise _Unknown
 
