@@ -316,3 +316,11 @@ def test_a_test_that_is_repeated_is_named_from_the_second_change_on(tug_of_war, 
     run = mo.euler(flow, [0.1], 0.05, max_iter=max_iter)
     assert run.switch_times.size == changes
     assert (f"The phase changed {changes} times" in run.message) == (changes >= 2)
+
+
+def test_a_repeated_test_of_the_last_phase_looks_at_its_field_once(quadratic):
+    """In the last phase the field that is followed is the one that is tested: one hvp for F at every iterate."""
+    flow = mo.bimaml_flow(quadratic, 0.1, 1e6, rule="retest")
+    run = mo.euler(flow, np.ones(4), 0.1, tol=1e-30, max_iter=3)
+    assert run.phase.tolist() == [1, 1, 1, 1]
+    assert run.counts.hvps == 4

@@ -9,6 +9,7 @@ import pytest
 import maml_ode as mo
 from maml_ode.objectives.dense_eigen import DenseEigen
 from maml_ode.objectives.inner_maps import InnerMaps
+from maml_ode.objectives.least_squares import Residual, _power, maml_residual, reptile_residual
 from maml_ode.objectives.rounded import Rounded
 from maml_ode.objectives.row_form import by_rows
 from maml_ode.tasks.base import QuadraticTerms
@@ -146,3 +147,50 @@ def test_whose_expected_loss_it_is(make_quadratic):
     f = mo.ExpectedLoss(tasks)
     assert f.is_expected_loss_of(tasks)
     assert not f.is_expected_loss_of(make_quadratic())
+
+
+def test_powers_are_off_by_no_more_than_they_say():
+    for x in np.random.default_rng(0).uniform(-2.0, 2.0, 200):
+        for n in (1, 2, 3, 7):
+            value, error = _power(np.array([x]), 0.0, n)
+            assert abs(Fraction(float(value[0])) - Fraction(float(x)) ** n) <= Fraction(
+                float(error[0])
+            )
+            assert error[0] <= 2 * n * EPS * abs(value[0])
+    # An x that is off by 1/2: (2 + 1/2)^3 - 2^3
+    assert _power(np.array([-2.0]), 0.5, 3)[1][0] == pytest.approx(2.5**3 - 8.0, rel=1e-14)
+
+
+def test_what_unsure_weights_of_rows_do_by_hand():
+    """v = (1, 1), weights unsure to (1, 3): 1 + 3, and twice the larger for every pair that may be mixed."""
+    one = np.ones(2)
+    residual = Residual(np.eye(2), one, 10 * one, np.array([1.0, 3.0]), one, 1.0, np.array([0]))
+    assert residual.quadratic_error(one[:, None])[0] == 4.0 + 2 * 3.0 * 2
+    apart = Residual(np.eye(2), one, 10 * one, np.array([1.0, 3.0]), one, 1.0, np.array([0, 1]))
+    assert apart.quadratic_error(one[:, None])[0] == 4.0  # rows of two tasks are not mixed
+    lost = Residual(
+        np.eye(2), one, np.array([0.5, 10.0]), np.array([1.0, 3.0]), one, 1.0, np.array([0, 1])
+    )
+    assert (
+        lost.quadratic_error(one[:, None])[0] == 4.5
+    )  # a weight that is rounding may as well be 0
+
+
+def test_sizes_of_two_families_by_hand():
+    """One row each, a = 2 alpha = 0.2: 3 + 0.2 (3 2) (1 + (1 + 0.2 2^2)) 2 without cancellation."""
+    support = LeastSquares([np.array([[2.0, 0.0]])], [np.array([1.0])], np.array([1.0]))
+    query = LeastSquares([np.array([[3.0, 0.0]])], [np.array([1.0])], np.array([1.0]))
+    for steps, total in ((1, 1.0), (2, 1.0 + 1.8)):
+        residual = maml_residual(support, query, np.array([1.0]), 0.1, steps)
+        mixing = 0.2 * 6.0 * total
+        np.testing.assert_allclose(residual.sizes, [np.sqrt(2.0) * (3.0 + mixing * 2.0), 0.0])
+        assert residual.q_size == pytest.approx(np.sqrt(2.0) * (1.0 + mixing))
+        adapted = 1.0 - (1.0 - 0.2 * 4.0) ** steps  # of 2 w to 1, so that 3 u is off by
+        assert residual.Z[0, 0] ** 2 == pytest.approx(2.0 * (3.0 * (1.0 - adapted)) ** 2)
+
+
+def test_reptile_without_a_step_size_is_a_multiple_of_the_gradient_flow():
+    data = LeastSquares([np.array([[2.0, 1.0]])], [np.array([1.0])], np.array([1.0]))
+    residual = reptile_residual(data, np.array([1.0]), 0.0, 3)
+    np.testing.assert_array_equal(residual.phi, [3.0])
+    assert residual.phi_error[0] < 20 * EPS
