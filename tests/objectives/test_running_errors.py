@@ -194,3 +194,16 @@ def test_reptile_without_a_step_size_is_a_multiple_of_the_gradient_flow():
     residual = reptile_residual(data, np.array([1.0]), 0.0, 3)
     np.testing.assert_array_equal(residual.phi, [3.0])
     assert residual.phi_error[0] < 20 * EPS
+
+
+def test_an_error_passes_through_a_step_that_cancels_as_far_as_rounding_lets_it():
+    """Targets of 0 +- 1 by I - a x^2 with a x^2 = 1 to a bit: what is left of them is that bit, in fractions."""
+    from maml_ode.objectives.row_form import _after_steps
+
+    rng = np.random.default_rng(4)
+    for _ in range(300):
+        x = float(rng.uniform(0.5, 2.0))
+        step = float(np.nextafter(1.0 / (x * x), rng.choice([0.0, 9.0])))
+        _, targets = _after_steps(scalar(x), Rounded(np.zeros(1), 1.0), step, 1)
+        left = abs(1 - Fraction(step) * Fraction(x) ** 2)
+        assert left <= Fraction(targets.error) <= 16 * Fraction(EPS)
