@@ -104,6 +104,28 @@ class Enclosure:
     def __pow__(self, exponent: int) -> Enclosure:
         return rational_power(self, exponent, 1)
 
+    def square(self) -> Enclosure:
+        """Return the squares, which are never negative."""
+        return rational_power(self, 2, 1)
+
+    def sqrt(self) -> Enclosure:
+        """Return the square roots of the members; Unenclosable where one is negative."""
+        return rational_power(self, 1, 2)
+
+    def clip_lower(self, bound: float) -> Enclosure:
+        """Return the part that is at least ``bound``, for values known to be."""
+        return self.maximum(bound)
+
+    def minimum(self, other: Enclosure | float) -> Enclosure:
+        """Return the smaller value, member by member."""
+        y = _enclosure(other)
+        return Enclosure(min(self.low, y.low), min(self.high, y.high))
+
+    def maximum(self, other: Enclosure | float) -> Enclosure:
+        """Return the larger value, member by member."""
+        y = _enclosure(other)
+        return Enclosure(max(self.low, y.low), max(self.high, y.high))
+
 
 def rational_power(base: Enclosure, p: int, q: int) -> Enclosure:
     """Return base^(p/q) for integers p and q >= 1 without common factor."""

@@ -148,6 +148,25 @@ def test_arithmetic_of_intervals_keeps_what_the_ends_know():
         Enclosure.around(arb("nan"))
 
 
+def test_smaller_and_larger_values_squares_and_roots_member_by_member():
+    rng = np.random.default_rng(9)
+    for _ in range(40):
+        ends = np.sort(rng.normal(size=(2, 2)), axis=1)
+        X, Y = (interval(*row) for row in ends.tolist())
+        (a, b), (c, d) = ends
+        for box, low, high in (
+            (X.minimum(Y), min(a, c), min(b, d)), (X.maximum(Y), max(a, c), max(b, d)),
+            (X.minimum(0.25), min(a, 0.25), min(b, 0.25)), (X.clip_lower(0.1), max(a, 0.1), max(b, 0.1)),
+        ):  # fmt: skip
+            assert (box.low, box.high) == (arb(low), arb(high))
+        assert_contains(X.square(), lambda x: x * x, a, b)
+        assert_contains(abs(X).sqrt(), lambda x: mpmath.sqrt(abs(x)), a, b)
+        assert X.square().lower >= -5e-324
+        if a < 0:
+            with pytest.raises(Unenclosable):
+                X.sqrt()
+
+
 def test_balls_contain_their_ends_and_leave_no_settings_behind():
     with precision(30):
         ball = hull(0.1, 0.3)
