@@ -20,8 +20,8 @@ from maml_ode.theory.quantities import Status, safe_side, worst
 __all__ = ["bimaml_certificate", "iteration_certificate", "time_certificate"]
 
 _OUTSIDE = "not computed: the losses are not finite at w0; pass a w0 inside their domain"
-_TOO_LONG = (
-    "not computed: the time is beyond the range of floats; multiply the losses and the tolerances by a large "
+_BEYOND_FLOATS = (
+    "not computed: it is beyond the range of floats; multiply the losses and the tolerances by a large "
     "number and divide alpha by it"
 )
 _BIMAML_FORMULA = "log(||grad f(w0)||/eps0)/mu_f + time of the second phase"
@@ -101,7 +101,7 @@ def time_certificate(setting: Setting) -> Certificate:
         bound = facts.time_bound(start.w, setting.tol)
         value = facts.stationarity_time(start.w, setting.tol)
         if not (math.isfinite(bound) and math.isfinite(value)):
-            return Certificate(name, statement, formula, (), None, note=_TOO_LONG)
+            return Certificate(name, statement, formula, (), None, note=_BEYOND_FLOATS)
         manner = "exact" if value.status is Status.EXACT else "computed"
         return Certificate(
             name, statement, formula, (), True, value=value.value, bound=bound, slack=bound - value,
@@ -176,7 +176,7 @@ def _quadratic_bimaml(
         return Certificate(name, statement, formula, (), None, note=note)
     switch = first.stationarity_time(w0, eps0)
     if not math.isfinite(switch):
-        return Certificate(name, statement, formula, (), None, note=_TOO_LONG)
+        return Certificate(name, statement, formula, (), None, note=_BEYOND_FLOATS)
     state = first.state(switch, w0)
     rest = second.stationarity_time(state, setting.tol)
     error = second.smoothness * 2.0 * first.state_error(switch, w0) if switch > 0 else 0.0
@@ -184,7 +184,7 @@ def _quadratic_bimaml(
     value = switch + rest
     bound = first.time_bound(w0, eps0) + second.decay_time(entry, setting.tol)
     if not (math.isfinite(value) and math.isfinite(bound)):
-        return Certificate(name, statement, formula, (), None, note=_TOO_LONG)
+        return Certificate(name, statement, formula, (), None, note=_BEYOND_FLOATS)
     status = worst(switch, rest, safe_side(entry, error, above=True))
     manner = "exact" if status is Status.EXACT else "computed"
     return Certificate(
@@ -207,14 +207,23 @@ def iteration_certificate(setting: Setting) -> Certificate:
         if not facts.unique:
             return Certificate(name, statement, "", (), None, note="G is not positive definite")
         step = 1.0 / float(facts.smoothness)
+        formula = "(1 - step_size lambda_min(G))^n ||grad F(w0)|| <= tol"
+        if not math.isfinite(step):
+            return Certificate(name, statement, formula, (), None, note=_BEYOND_FLOATS)
+        total = facts.iterations(start.w, setting.tol, step)
+        finite = math.isfinite(total)
         return Certificate(
-            name, statement, "(1 - step_size lambda_min(G))^n ||grad F(w0)|| <= tol", (), True,
-            bound=facts.iterations(start.w, setting.tol, step), status=Status.BOUND,
-            note=f"with step_size = 1/lambda_max(G) = {step!r}",
+            name, statement, formula, (), True if finite else None,
+            bound=total if finite else None, status=Status.BOUND,
+            note=f"with step_size = 1/lambda_max(G) = {step!r}"
+            if finite
+            else "rounding hides that a step contracts",
         )  # fmt: skip
     best, step, reach = IterationBound(math.inf, math.inf, math.nan, math.nan), math.nan, math.nan
     for model in setting.certified:
         trial = min(0.5 / model.L_f, 1.0 / model.smoothness(2.0 * model.level_floor))
+        if not math.isfinite(trial):
+            continue
         candidate = iteration_bound(model, start.gradient_norm, trial, setting.tol)
         if candidate.total < best.total:
             best, step = candidate, trial
