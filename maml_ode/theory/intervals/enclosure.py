@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from maml_ode.theory.intervals.balls import arb, fmpq
 
-__all__ = ["FUNCTIONS", "Enclosure", "Unenclosable", "power", "rational_power"]
+__all__ = ["FUNCTIONS", "Enclosure", "Unenclosable", "power", "rational_power", "signed_power"]
 
 _LARGEST = arb(sys.float_info.max)
 _ONE = arb(1)
@@ -146,6 +146,27 @@ def _root(x: arb, exponent: fmpq) -> arb:
     return (x**exponent).upper() if x > 0 else arb(0)
 
 
+def signed_power(base: Enclosure, p: int, q: int, s: int) -> Enclosure:
+    """Return |base|^(p/q) sign(base)^s, at a jump with all values between."""
+    if base.low > 0 or base.high < 0:
+        size = rational_power(abs(base), p, q)
+        return -size if s and base.high < 0 else size
+    if p < 0:
+        raise Unenclosable("a negative power of an interval that contains 0.")
+    if p == 0:
+        return Enclosure(-_ONE, _ONE)
+    if not s:
+        return rational_power(abs(base), p, q)
+    exponent = fmpq(p, q)
+    return Enclosure(-_root(-base.low, exponent), _root(base.high, exponent))
+
+
+def _jump(x: Enclosure) -> Enclosure:
+    if x.low <= 0 and x.high >= 0:
+        raise Unenclosable("the derivative of a jump.")
+    return Enclosure(arb(0), arb(0))
+
+
 def power(base: Enclosure, exponent: Enclosure) -> Enclosure:
     """Return the powers with exponents that vary."""
     return _increasing(arb.exp)(exponent * _log(base))
@@ -209,7 +230,26 @@ def _meets_integer(x: Enclosure, period: arb, shift: float) -> bool:
     return not first > last
 
 
-FUNCTIONS: dict[str, _Function] = {
+def _logistic(x: arb) -> arb:
+    return 1 / (1 + (-x).exp())
+
+
+def _logistic_slope(x: Enclosure) -> Enclosure:
+    y = abs(x)
+    return Enclosure(_slope_at(y.high).lower(), _slope_at(y.low).upper())
+
+
+def _slope_at(x: arb) -> arb:
+    return 1 / (2 + x.exp() + (-x).exp())
+
+
+def _log_addition(a: Enclosure, b: Enclosure, difference: Enclosure) -> Enclosure:
+    """Enclose log(exp(a) + exp(b)), which rises with both; Arb's exponents do not overflow."""
+    low, high = ((x.exp() + y.exp()).log() for x, y in ((a.low, b.low), (a.high, b.high)))
+    return Enclosure(low.lower(), high.upper())
+
+
+FUNCTIONS: dict[str, Callable[..., Enclosure]] = {
     "sin": _wave(arb.sin, 0.25),
     "cos": _wave(arb.cos, 0.0),
     "tan": _tan,
@@ -226,4 +266,12 @@ FUNCTIONS: dict[str, _Function] = {
     "acosh": _increasing(arb.acosh, lower=1.0),
     "atanh": _increasing(arb.atanh, -1.0, 1.0),
     "erf": _increasing(arb.erf),
+    "Jump": _jump,
+    # those of the stable form of a formula
+    "Logistic": _increasing(_logistic),
+    "LogisticSlope": _logistic_slope,
+    "Tanh": _increasing(arb.tanh),
+    "LogCosh": lambda x: _increasing(lambda y: (2 * (y / 2).sinh() ** 2).log1p())(abs(x)),
+    "Log1p": _increasing(arb.log1p, lower=-1.0),
+    "LogAddition": _log_addition,
 }
