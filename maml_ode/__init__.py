@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from maml_ode.integrate import solve as solve
     from maml_ode.objectives import ExpectedLoss as ExpectedLoss
     from maml_ode.objectives import MAMLLoss as MAMLLoss
+    from maml_ode.sweeping import sweep as sweep
     from maml_ode.trajectory import Counts as Counts
     from maml_ode.trajectory import StopReason as StopReason
     from maml_ode.trajectory import Trajectory as Trajectory
@@ -60,6 +61,7 @@ __getattr__, __dir__ = attach(
         "modified_flow": "maml_ode.flows",
         "reptile_flow": "maml_ode.flows",
         "solve": "maml_ode.integrate",
+        "sweep": "maml_ode.sweeping",
     },
     submodules=(
         "errata",

@@ -1,0 +1,364 @@
+"""``sweep``: a function on every point of a grid, here or elsewhere, kept as the points are done."""
+
+from __future__ import annotations
+
+import os
+import queue
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from maml_ode import __version__
+from maml_ode._validation import check_callable, check_count, check_flag, shown
+from maml_ode.runs.executor import LOOK_UP, Workers
+from maml_ode.runs.functions import check_importable, code_version, qualified_name
+from maml_ode.runs.grid import RESERVED, check_takes, grid_points
+from maml_ode.runs.points import PointStore
+from maml_ode.runs.processes import NoProcessError
+from maml_ode.runs.progress import PointProgress
+from maml_ode.runs.rows import data_frame, text_table
+from maml_ode.runs.values import digest, plain
+from maml_ode.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Sweep", "SweepInterrupted", "sweep"]
+
+COUNTED = ("gradients", "hvps", "hessians", "steps", "rejected")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sweep:
+    """What came of every point of a grid.
+
+    Attributes
+    ----------
+    rows : list of dict
+        One a point, in the grid's order: its values by name, then the results. A point that failed has
+        ``exception`` (its type and message) and ``traceback`` instead of results.
+    names : tuple of str
+        The grid's names.
+    n_points : int
+        Number of points of the grid; there are fewer rows if the sweep was interrupted.
+    notes : list of str
+        What happened on the way: workers that died, and the points that were tried once more.
+    """
+
+    rows: list[dict[str, Any]]
+    names: tuple[str, ...]
+    n_points: int
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """The rows of the points that failed."""
+        return [row for row in self.rows if "exception" in row]
+
+    def table(self) -> str:
+        """Return aligned columns and a closing sentence, for a terminal; tracebacks are left out."""
+        names = dict.fromkeys(name for row in self.rows for name in row if name != "traceback")
+        failed = len(self.failed)
+        words = f"{len(self.rows)} of {self.n_points} points, {failed} failed."
+        return f"{text_table(self.rows, list(names))}\n\n{words}" if self.rows else words
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the rows as a pandas DataFrame.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        return data_frame(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return (
+            f"Sweep({', '.join(self.names)}: {len(self.rows)} of {self.n_points} points, "
+            f"{len(self.failed)} failed)"
+        )
+
+
+class SweepInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a sweep.
+
+    Attributes
+    ----------
+    sweep : Sweep
+        With the rows of the points that were finished.
+    """
+
+    def __init__(self, found: Sweep, kept: bool) -> None:
+        how = (
+            "the same call goes on from there"
+            if kept
+            else "they are this exception's .sweep; with store= the same call would go on from there"
+        )
+        super().__init__(f"{len(found)} of {found.n_points} points are finished; {how}.")
+        self.sweep = found
+
+
+class _Outcome(NamedTuple):
+    """Results of a point, or why there are none; texts and plain values alone, so that it travels."""
+
+    results: dict[str, Any]
+    seconds: float
+    exception: str | None = None
+    traceback: str | None = None
+
+
+def sweep(
+    run: Callable[..., Trajectory | Mapping[str, Any]],
+    grid: Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]],
+    *,
+    executor: int | Executor | None = None,
+    store: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """Call a function on every point of a grid and collect what it returns.
+
+    Parameters
+    ----------
+    run : callable
+        ``run(**point)`` returns a `Trajectory`, of which its last t, loss and grad_norm, its stop and its
+        costs are kept, or a mapping of names to numbers, texts and arrays.
+    grid : mapping of str to sequence, or sequence of mapping
+        ``{name: values}`` stands for their product, in which the last name changes fastest; a list holds the
+        points themselves. Values are numbers, texts, True, False, None, arrays, or tuples of such; a point
+        that occurs twice is computed once.
+    executor : int or concurrent.futures.Executor, optional
+        Where the calls run: in this process; in so many of its own; or wherever an executor takes them, such as
+        Dask's ``Client.get_executor()`` or one of ``mpi4py.futures``.
+    store : path-like, optional
+        One SQLite file, written by this process alone, a transaction a point: killed and called again,
+        the sweep goes on with the points that are missing or have failed. More values of the same names continue
+        it. Of the code, it knows ``run`` itself, not what that calls.
+    progress : bool
+        Whether to show on stderr how many points are done and how long the rest may take.
+
+    Returns
+    -------
+    Sweep
+        Rows in the grid's order; a point that raises, or whose worker dies twice, is a row with its error.
+
+    Raises
+    ------
+    ValueError
+        For a grid without points, or a store of another function, version or names.
+    TypeError
+        For names that ``run`` does not take, values that cannot be kept, or a function that other processes
+        would not find.
+    SweepInterrupted
+        At Ctrl-C, with the finished points; a ``KeyboardInterrupt``.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> def descend(alpha, seed):
+    ...     problem = mo.experiments.load("linear_regression", seed=seed, alpha=alpha)
+    ...     return mo.solve(problem.maml_flow(), problem.w0, tol=1e-6)
+    >>> found = mo.sweep(descend, {"alpha": [0.0, 0.3], "seed": [0, 1]}, progress=False)
+    >>> [(row["alpha"], row["seed"], row["stop"]) for row in found.rows[:3]]
+    [(0.0, 0, 'STATIONARY'), (0.0, 1, 'STATIONARY'), (0.3, 0, 'STATIONARY')]
+    """
+    check_callable("run", run, "run(**point)")
+    progress = check_flag("progress", progress)
+    names, points = grid_points(grid)
+    check_takes(run, names)
+    values = [{name: plain(f"grid value {name}", point[name]) for name in names} for point in points]
+    keys = [digest(each) for each in values]
+    _check_executor(executor, run)
+    done: dict[str, dict[str, Any]] = {}
+    notes: list[str] = []
+
+    def found() -> Sweep:
+        rows = [
+            {name: done[key][name] for name in names} | done[key] for key in keys if key in done
+        ]
+        return Sweep(rows, names, len(keys), notes)
+
+    with ExitStack() as stack:
+        kept = None
+        if store is not None:
+            identity = {
+                "function": qualified_name(run),
+                "code version": f"{code_version(run)} in maml_ode {__version__}",
+            }
+            kept = stack.enter_context(PointStore(store, identity, names))
+            for key in keys:
+                if key not in done and (row := kept.load(key)) is not None:
+                    done[key] = row
+        todo = {
+            key: (point, own)
+            for key, point, own in zip(keys, points, values, strict=True)
+            if key not in done
+        }
+        total = len(set(keys))
+        bar = stack.enter_context(PointProgress(progress, total, total - len(todo)))
+
+        def say(note: str) -> None:
+            notes.append(note)
+            bar.note(note)
+
+        calls = {key: point for key, (point, _) in todo.items()}
+        try:
+            for key, outcome in _outcomes(run, calls, executor, say):
+                row = todo[key][1] | outcome.results
+                if kept is not None:
+                    kept.save(key, row, outcome.seconds, outcome.exception, outcome.traceback)
+                if outcome.exception is not None:
+                    row |= {"exception": outcome.exception, "traceback": outcome.traceback}
+                done[key] = row
+                bar.advance(outcome.exception is not None)
+        except KeyboardInterrupt as error:
+            raise SweepInterrupted(found(), kept is not None) from error
+    return found()
+
+
+def _check_executor(executor: Any, run: Callable[..., Any]) -> None:
+    from concurrent.futures import ProcessPoolExecutor
+
+    if executor is None:
+        return
+    if isinstance(executor, Executor):
+        if isinstance(executor, (ProcessPoolExecutor, Workers)):
+            check_importable(run)
+        return
+    if isinstance(executor, (int, np.integer)) and not isinstance(executor, bool):
+        check_count("executor", executor)
+        check_importable(run)
+        return
+    raise TypeError(
+        "executor must be None, a number of processes, or a concurrent.futures.Executor, not "
+        f"{shown(executor)}; of a Dask client pass client.get_executor()."
+    )
+
+
+def _outcomes(
+    run: Callable[..., Any],
+    calls: Mapping[str, Mapping[str, Any]],
+    executor: int | Executor | None,
+    say: Callable[[str], None],
+) -> Iterator[tuple[str, _Outcome]]:
+    """Give every point's key and outcome as it is done."""
+    if not calls:
+        return
+    if executor is None:
+        with Workers(1) as here:
+            for key, point in calls.items():
+                yield key, here.here(_evaluate, run, point)
+    elif isinstance(executor, Executor):
+        yield from _elsewhere(run, calls, executor, say)
+    else:
+        with Workers(min(int(executor), len(calls)), here=False) as workers:
+            yield from _elsewhere(run, calls, workers, say)
+
+
+def _elsewhere(
+    run: Callable[..., Any],
+    calls: Mapping[str, Mapping[str, Any]],
+    executor: Executor,
+    say: Callable[[str], None],
+) -> Iterator[tuple[str, _Outcome]]:
+    """Hand all points to an executor; try once more those whose worker dies."""
+    pending: dict[Future[_Outcome], str] = {}
+    done: queue.SimpleQueue[Future[_Outcome]] = queue.SimpleQueue()
+    tried_again: set[str] = set()
+
+    def begin(key: str) -> None:
+        # Dask takes two calls of the same arguments for one, and would give an old failure back.
+        attempt = f"{time.time_ns()}"
+        try:
+            future = executor.submit(_evaluate, run, calls[key], attempt)
+        except BrokenExecutor as error:
+            future = Future()
+            future.set_exception(error)
+        pending[future] = key
+        future.add_done_callback(done.put)
+
+    try:
+        for key in calls:
+            begin(key)
+        while pending:
+            try:
+                future = done.get(timeout=LOOK_UP)
+            except queue.Empty:
+                continue
+            key = pending.pop(future)
+            try:
+                outcome = future.result()
+            except NoProcessError as error:
+                raise ValueError(f"{error}.") from error
+            except BrokenExecutor as error:
+                if key not in tried_again:
+                    tried_again.add(key)
+                    point = ", ".join(f"{name} = {one!r}" for name, one in calls[key].items())
+                    say(f"{error}; the point {point} is tried once more.")
+                    begin(key)
+                    continue
+                outcome = _failure(error, 0.0)
+            except (Exception, CancelledError) as error:  # what cannot travel, or a cluster gives up
+                outcome = _failure(error, 0.0)
+            yield key, outcome
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def _evaluate(run: Callable[..., Any], point: Mapping[str, Any], attempt: str = "") -> _Outcome:
+    """Call the function and return its results as plain values, or its error; in whatever process."""
+    start = time.perf_counter()
+    try:
+        # A function may write into the arrays that it is given, and the next one gets them as they were.
+        own = {
+            name: value.copy() if isinstance(value, np.ndarray) else value
+            for name, value in point.items()
+        }
+        results = _results(run(**own), point)
+    except (Exception, SystemExit) as error:
+        return _failure(error, time.perf_counter() - start)
+    return _Outcome(results, time.perf_counter() - start)
+
+
+def _failure(error: BaseException, seconds: float) -> _Outcome:
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return _Outcome({}, seconds, text, "".join(traceback.format_exception(error)))
+
+
+def _results(value: Any, point: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's columns.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it returned something else, or names that the point or a failure has.
+    """
+    if isinstance(value, Trajectory):
+        last = {name: float(getattr(value, name)[-1]) for name in ("t", "loss", "grad_norm")}
+        value = last | {"stop": value.stop.name} | {k: getattr(value.counts, k) for k in COUNTED}
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"run must return a Trajectory or a mapping of names to numbers, not {shown(value)}."
+        )
+    results = {}
+    for name, one in value.items():
+        if not isinstance(name, str) or name in RESERVED:
+            raise ValueError(f"a result cannot be called {shown(name)}; give it another name.")
+        results[name] = plain(f"the result {name}", one)
+        if name in point and digest({"": results[name]}) != digest(
+            {"": plain(name, point[name])}
+        ):
+            raise ValueError(
+                f"the result {name} has the name of one of the point's own values, and is not that "
+                "value; give it another name."
+            )
+    return results
