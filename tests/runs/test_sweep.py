@@ -294,8 +294,8 @@ while killed < moments:
         if child == 0:
             sweep(run, {"a": range(n_points)}, store=store, progress=False)
             os._exit(0)
-        goal, deadline = seen + random.randrange(7), time.monotonic() + 5.0
-        while len(calls()) < min(goal, n_points) and time.monotonic() < deadline:
+        goal, alive = seen + random.randrange(9), os.WEXITED | os.WNOHANG | os.WNOWAIT
+        while len(calls()) < goal and os.waitid(os.P_PID, child, alive) is None:
             time.sleep(0.0005)
         time.sleep(random.uniform(0.0, 0.008))
         os.kill(child, signal.SIGKILL)
@@ -313,7 +313,7 @@ print(killed, rounds, amid, lost, repeated)
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks, to be killed at any moment")
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="forks, to be killed at any moment")
 def test_killed_at_fifty_moments_nothing_is_lost_and_nothing_repeated(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", KILLER, str(tmp_path), "50"],
@@ -323,7 +323,7 @@ def test_killed_at_fifty_moments_nothing_is_lost_and_nothing_repeated(tmp_path):
     assert done.returncode == 0, done.stderr
     killed, rounds, amid, lost, repeated = map(int, done.stdout.split())
     assert killed == 50
-    assert rounds >= 1
+    assert rounds > 1
     assert amid > 10  # points had been finished, and others were still to do
     assert lost == repeated == 0
 
