@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from maml_ode import plotting as plotting
     from maml_ode import tasks as tasks
     from maml_ode import theory as theory
+    from maml_ode.comparing import compare as compare
     from maml_ode.derivative_check import check_derivatives as check_derivatives
     from maml_ode.flows import Flow as Flow
     from maml_ode.flows import Phase as Phase
@@ -53,6 +54,7 @@ __getattr__, __dir__ = attach(
         "StopReason": "maml_ode.trajectory",
         "Trajectory": "maml_ode.trajectory",
         "bimaml_flow": "maml_ode.flows",
+        "compare": "maml_ode.comparing",
         "check_derivatives": "maml_ode.derivative_check",
         "euler": "maml_ode.integrate",
         "fomaml_flow": "maml_ode.flows",

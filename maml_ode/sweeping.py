@@ -174,7 +174,9 @@ def sweep(
     progress = check_flag("progress", progress)
     names, points = grid_points(grid)
     check_takes(run, names)
-    values = [{name: plain(f"grid value {name}", point[name]) for name in names} for point in points]
+    values = [
+        {name: plain(f"grid value {name}", point[name]) for name in names} for point in points
+    ]
     keys = [digest(each) for each in values]
     _check_executor(executor, run)
     done: dict[str, dict[str, Any]] = {}
@@ -306,7 +308,10 @@ def _elsewhere(
                     begin(key)
                     continue
                 outcome = _failure(error, 0.0)
-            except (Exception, CancelledError) as error:  # what cannot travel, or a cluster gives up
+            except (
+                Exception,
+                CancelledError,
+            ) as error:  # what cannot travel, or a cluster gives up
                 outcome = _failure(error, 0.0)
             yield key, outcome
     finally:
@@ -354,9 +359,7 @@ def _results(value: Any, point: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(name, str) or name in RESERVED:
             raise ValueError(f"a result cannot be called {shown(name)}; give it another name.")
         results[name] = plain(f"the result {name}", one)
-        if name in point and digest({"": results[name]}) != digest(
-            {"": plain(name, point[name])}
-        ):
+        if name in point and digest({"": results[name]}) != digest({"": plain(name, point[name])}):
             raise ValueError(
                 f"the result {name} has the name of one of the point's own values, and is not that "
                 "value; give it another name."

@@ -34,7 +34,9 @@ def qualified_name(function: Function) -> str:
     """
     if isinstance(function, functools.partial):
         bound = {str(place): value for place, value in enumerate(function.args)} | function.keywords
-        values = {name: plain(f"{name} of the partial function", one) for name, one in bound.items()}
+        values = {
+            name: plain(f"{name} of the partial function", one) for name, one in bound.items()
+        }
         return f"{qualified_name(function.func)} with {', '.join(values)} = {digest(values)[:16]}"
     name = getattr(function, "__qualname__", None)
     module = getattr(function, "__module__", None)
@@ -81,7 +83,9 @@ def _normal(source: str) -> str:
 def _of_code(code: CodeType | None) -> str:
     if code is None:
         return ""
-    constants = [_of_code(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
+    constants = [
+        _of_code(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts
+    ]
     return f"{code.co_code.hex()} {code.co_names} {constants}"
 
 

@@ -32,9 +32,7 @@ def grid_points(
         for name, listed in zip(names, values, strict=True):
             if not listed:
                 raise ValueError(f"grid[{name!r}] has no values, so that the grid has no points.")
-        points = [
-            dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values)
-        ]
+        points = [dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values)]
     else:
         listed = as_sequence("grid", grid, "points, or a mapping of names to values")
         for place, point in enumerate(listed):

@@ -92,7 +92,9 @@ class PointStore:
             self._read_columns()  # another process may have added some
             try:
                 kinds = json.loads(row["_kinds"])
-                return {name: decode(kind, row[self._columns[name]]) for name, kind in kinds.items()}
+                return {
+                    name: decode(kind, row[self._columns[name]]) for name, kind in kinds.items()
+                }
             except ValueError as error:
                 raise KeyError(str(error)) from error
 
@@ -141,7 +143,9 @@ class PointStore:
         self._base.execute("PRAGMA journal_mode = WAL")
         self._base.execute("PRAGMA synchronous = FULL")
         with self._transaction():
-            self._base.execute("CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT)")
+            self._base.execute(
+                "CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT)"
+            )
             self._base.execute(
                 'CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY, "column" TEXT)'
             )

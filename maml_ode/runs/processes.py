@@ -141,7 +141,9 @@ class Processes:
                     self._waiting.appendleft(call)
                     continue
                 lane.busy = True
-            inner.add_done_callback(lambda inner, lane=lane, call=call: self._end(lane, call, inner))  # type: ignore[misc]
+            inner.add_done_callback(
+                lambda inner, lane=lane, call=call: self._end(lane, call, inner)
+            )  # type: ignore[misc]
 
     def _lose(self, lane: _Lane) -> None:
         self._lanes.remove(lane)

@@ -35,7 +35,12 @@ def plain(name: str, value: Any) -> Any:
         return float(value)
     if isinstance(value, (tuple, list)) and not any(isinstance(one, np.ndarray) for one in value):
         return tuple(plain(name, one) for one in value)
-    for kind in (bool, int, float, str):  # also what is derived from them, such as an enumeration's texts
+    for kind in (
+        bool,
+        int,
+        float,
+        str,
+    ):  # also what is derived from them, such as an enumeration's texts
         if isinstance(value, kind):
             return kind(value)
     if value is None:

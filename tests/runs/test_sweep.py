@@ -36,7 +36,13 @@ def assert_same(rows, others):
 
 def by_hand():
     return [
-        {"a": a, "b": b, "root": a**0.5 + b, "powers": np.array([1.0, a, a * a]), "word": f"{a}-{b}"}
+        {
+            "a": a,
+            "b": b,
+            "root": a**0.5 + b,
+            "powers": np.array([1.0, a, a * a]),
+            "word": f"{a}-{b}",
+        }
         for a in (1, 4, 9.0)
         for b in (0.5, 2.0)
     ]
@@ -228,7 +234,10 @@ def test_a_worker_that_dies_is_named_and_its_point_tried_once_more(study, tmp_pa
     assert found.rows == [{"a": a, "square": a * a} for a in range(6)]
     process = (tmp_path / "study" / "died at 2").read_text()
     (note,) = found.notes
-    assert note == f"worker process {process} died during the call; the point a = 2 is tried once more."
+    assert (
+        note
+        == f"worker process {process} died during the call; the point a = 2 is tried once more."
+    )
     assert note in capsys.readouterr().err
 
 
@@ -398,7 +407,9 @@ def test_an_interrupt_that_solve_takes_for_itself_ends_the_sweep(tug_of_war):
         )
 
     try:
-        with pytest.raises(SweepInterrupted, match="1 of 3 points are finished; they are") as caught:
+        with pytest.raises(
+            SweepInterrupted, match="1 of 3 points are finished; they are"
+        ) as caught:
             quiet(run, {"a": [1, 2, 3]})
     finally:
         signal.signal(signal.SIGINT, before)
@@ -443,7 +454,10 @@ def test_arguments_of_other_kinds_are_refused_with_what_to_do(study, tmp_path):
         ((study.slow, {"a": "text"}), "must be a sequence of values"),
         ((study.slow, {1: [2]}), "a name of the grid must be a text"),
         ((study.slow, [3]), r"grid\[0\] must be a point, a mapping of names"),
-        ((study.slow, {"alpha": [1]}), r"called with the names of the grid, alpha, but takes \(a\)"),
+        (
+            (study.slow, {"alpha": [1]}),
+            r"called with the names of the grid, alpha, but takes \(a\)",
+        ),
         ((study.slow, {"a": [study]}), "grid value a must be a number.*build the object from it"),
     ):
         with pytest.raises(TypeError, match=words):
@@ -475,7 +489,9 @@ if True:
     assert words[how] in done.stdout
     if how == "no guard":  # and the remedy works
         (tmp_path / "script.py").write_text(code.replace("if True", 'if __name__ == "__main__"'))
-        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, *command], capture_output=True, text=True, check=True
+        )
         assert done.stdout == done.stderr == ""
 
 
