@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import time
@@ -348,7 +349,9 @@ def _results(value: Any, point: Mapping[str, Any]) -> dict[str, Any]:
         If it returned something else, or names that the point or a failure has.
     """
     if isinstance(value, Trajectory):
-        last = {name: float(getattr(value, name)[-1]) for name in ("t", "loss", "grad_norm")}
+        last = {"t": value.final_time, "loss": math.nan, "grad_norm": math.nan}
+        if len(value):  # it may have ended before the first of its reporting times
+            last = {name: float(getattr(value, name)[-1]) for name in last}
         value = last | {"stop": value.stop.name} | {k: getattr(value.counts, k) for k in COUNTED}
     if not isinstance(value, Mapping):
         raise TypeError(

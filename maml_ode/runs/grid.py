@@ -73,7 +73,7 @@ def check_takes(run: Callable[..., Any], names: tuple[str, ...]) -> None:
 
 
 def _name(name: Any) -> str:
-    name = check_text("a name of the grid", name)
-    if name in RESERVED:
+    checked = check_text("a name of the grid", name)
+    if checked in RESERVED:
         raise ValueError(f"a name of the grid cannot be {name!r}: a failed point's row has it.")
-    return name
+    return checked

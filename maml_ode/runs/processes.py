@@ -11,6 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -141,9 +142,7 @@ class Processes:
                     self._waiting.appendleft(call)
                     continue
                 lane.busy = True
-            inner.add_done_callback(
-                lambda inner, lane=lane, call=call: self._end(lane, call, inner)
-            )  # type: ignore[misc]
+            inner.add_done_callback(partial(self._end, lane, call))
 
     def _lose(self, lane: _Lane) -> None:
         self._lanes.remove(lane)

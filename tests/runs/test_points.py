@@ -110,7 +110,7 @@ def test_numpys_scalars_become_pythons_and_lists_tuples():
     assert found == [float(np.float32(0.1)), 3, True, "x", (1, (2.0,)), None]
     assert [type(value) for value in found] == [float, int, bool, str, tuple, type(None)]
     for value in (object(), {1: 2}, b"x", np.array([None]), [np.zeros(1)], 1j, {1, 2}):
-        with pytest.raises(TypeError, match="^x must be a number, a text"):
+        with pytest.raises(TypeError, match=r"^x must be a number, a text"):
             plain("x", value)
 
 

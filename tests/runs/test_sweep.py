@@ -185,7 +185,7 @@ def test_more_values_continue_a_store_and_other_sweeps_are_refused(study, tmp_pa
     namespace = reloaded(study, tmp_path, same)
     assert len(quiet(namespace.root, {"a": [1], "b": [2]}, store=store)) == 1
     changed = reloaded(study, tmp_path, source.replace("a**0.5 + b", "a**0.5 - b"))
-    with pytest.raises(ValueError, match="another code version: .*; name another file"):
+    with pytest.raises(ValueError, match=r"another code version: .*; name another file"):
         quiet(changed.root, {"a": [1], "b": [2]}, store=store)
 
 

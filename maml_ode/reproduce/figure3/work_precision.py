@@ -12,9 +12,9 @@ from scipy.integrate import OdeSolver
 
 import maml_ode as mo
 from maml_ode._validation import Array
+from maml_ode.comparing.reference import make_reference
 from maml_ode.experiments import Experiment
 from maml_ode.flows import Flow
-from maml_ode.reference import make_reference
 
 __all__ = [
     "FLOWS",
