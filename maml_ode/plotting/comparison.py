@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from maml_ode._validation import as_sequence, check_choice, check_flag, shown
+from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.style import CYCLE, house_style
 
 if TYPE_CHECKING:
@@ -78,10 +79,7 @@ def plot_comparison(
     present = list(dict.fromkeys(row["method"] for row in drawn))
     places = list(order) if order is not None else present
     with house_style():
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(5.6, 4.0))
+        ax = one_axes(ax, (5.6, 4.0))
         # The first method, by which the others are judged, lies on top.
         for name in sorted(present, key=lambda name: -_place(name, places)):
             part = [row for row in drawn if row["method"] == name]
