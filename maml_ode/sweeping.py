@@ -79,6 +79,15 @@ class Sweep:
         """
         return data_frame(self.rows)
 
+    def _repr_html_(self) -> str:
+        from maml_ode._html import html_table
+
+        names = list(
+            dict.fromkeys(name for row in self.rows for name in row if name != "traceback")
+        )
+        cells = [[_for_readers(row.get(name)) for name in names] for row in self.rows]
+        return html_table(cells, names, repr(self))
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -225,6 +234,10 @@ def sweep(
         except KeyboardInterrupt as error:
             raise SweepInterrupted(found(), kept is not None) from error
     return found()
+
+
+def _for_readers(value: Any) -> Any:
+    return f"array {value.shape}" if isinstance(value, np.ndarray) else value
 
 
 def _check_executor(executor: Any, run: Callable[..., Any]) -> None:

@@ -103,6 +103,11 @@ class Comparison:
         """
         return data_frame(self.rows)
 
+    def _repr_html_(self) -> str:
+        from maml_ode._html import html_table
+
+        return html_table([[row[name] for name in SHOWN] for row in self.rows], SHOWN, self.notes())
+
     def __len__(self) -> int:
         return len(self.rows)
 

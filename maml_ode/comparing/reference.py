@@ -27,6 +27,8 @@ __all__ = ["TIGHT", "Reference", "given_reference", "make_reference", "states_at
 
 # Relative tolerances of the reference and of the method that checks it.
 TIGHT = (1e-12, 1e-11)
+# Where the field jumps every method is of first order, and tighter tolerances buy steps instead of digits.
+ROUGH = (1e-6, 1e-5)
 # Tight tolerances take many steps.
 MOST_STEPS = 1_000_000
 
@@ -64,7 +66,7 @@ def make_reference(
     w0: Array,
     times: Array,
     method: str | type[OdeSolver] = "auto",
-    rtols: tuple[float, float] = TIGHT,
+    rtols: tuple[float, float] | None = None,
 ) -> Reference:
     """Return the flow at ``times``: in closed form where there is one, else by two tight methods.
 
@@ -76,9 +78,10 @@ def make_reference(
         Increasing; the last one is the horizon.
     method : str or type
         "auto": the closed form, else DOP853, or where that would take too many steps (lambda_max at w0 times
-        the horizon is large) Radau; "exact"; or a method.
-    rtols : tuple of float
-        Relative tolerances of the method and of LSODA (Radau, if the method is LSODA), which checks it.
+        the horizon is large) Radau, or RK45 where the field jumps; "exact"; or a method.
+    rtols : tuple of float, optional
+        Relative tolerances of the method and of LSODA (Radau, if the method is LSODA; RK23 where the field
+        jumps), which checks it. By default 1e-12 and 1e-11; 1e-6 and 1e-5 where the field jumps.
 
     Raises
     ------
@@ -94,11 +97,13 @@ def make_reference(
         size = math.sqrt(flow.dim) * float(np.finfo(np.float64).eps)
         error = size * (float(np.abs(w0).max()) + float(np.abs(states).max()))
         return Reference(states, error, "exact", "in closed form", run.switch_times)
+    rough = any(phase.field.smoothness < 0 for phase in flow.phases)
+    rtols = rtols or (ROUGH if rough else TIGHT)
     solver = _tight_method(flow, w0, float(times[-1])) if method == "auto" else resolve(method)
     run = _finished(solve(flow, w0, method=solver, rtol=rtols[0], atol=1e-2 * rtols[0], **common))
     states = states_at(run, times)
     scale = float(np.linalg.norm(states[:, -1] - w0)) / math.sqrt(flow.dim)
-    other = _scipys("Radau" if solver.__name__ == "LSODA" else "LSODA")
+    other = _scipys("RK23" if rough else "Radau" if solver.__name__ == "LSODA" else "LSODA")
     check = solve(
         flow, w0, method=other, rtol=rtols[1], atol=max(scale * rtols[1], 1e-300), **common
     )
@@ -145,6 +150,8 @@ def _finished(run: Trajectory) -> Trajectory:
 
 
 def _tight_method(flow: Flow, w0: Array, horizon: float) -> type[OdeSolver]:
+    if any(phase.field.smoothness < 0 for phase in flow.phases):
+        return _scipys("RK45")
     rates = (largest_rate(phase.field, w0, Tally()) for phase in flow.phases)
     stiff = max((rate for rate in rates if rate is not None), default=0.0) * horizon > STIFF_PRODUCT
     small = flow.dim <= MATRIX_ON_A_PATH and all(phase.field.has_jacobian for phase in flow.phases)

@@ -1,4 +1,4 @@
-"""Pictures: trajectories, comparisons, landscapes, spectra, critical points; axes in, axes out, nothing is shown."""
+"""Pictures: trajectories, comparisons, landscapes, spectra, critical points; axes in, axes out, none shown."""
 
 from typing import TYPE_CHECKING
 
