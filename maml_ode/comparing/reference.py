@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from maml_ode.integrate.exact import why_not_exact
 from maml_ode.integrate.methods import STIFF_PRODUCT, resolve
 from maml_ode.integrate.stiffness import largest_rate
 from maml_ode.integrate.tally import Tally
+from maml_ode.integrate.warnings import NonSmoothWarning
 from maml_ode.sizes import MATRIX_ON_A_PATH
 from maml_ode.stop import StopReason
 from maml_ode.trajectory import Trajectory
@@ -104,9 +106,13 @@ def make_reference(
     states = states_at(run, times)
     scale = float(np.linalg.norm(states[:, -1] - w0)) / math.sqrt(flow.dim)
     other = _scipys("RK23" if rough else "Radau" if solver.__name__ == "LSODA" else "LSODA")
-    check = solve(
-        flow, w0, method=other, rtol=rtols[1], atol=max(scale * rtols[1], 1e-300), **common
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NonSmoothWarning)  # the method has said it
+        check = solve(
+            flow, w0, method=other, rtol=rtols[1], atol=max(scale * rtols[1], 1e-300), **common
+        )
+    if check.stop is StopReason.INTERRUPTED:
+        raise KeyboardInterrupt
     how = f"by {solver.__name__} at rtol {rtols[0]:g}, checked by {other.__name__} at {rtols[1]:g}"
     if not reached(check):
         return Reference(

@@ -533,3 +533,9 @@ def test_the_table_as_a_data_frame(study):
     assert list(frame.columns) == ["a", "square", "exception", "traceback"]
     assert frame["a"].tolist() == [1, 2, 3]
     assert pd.isna(frame["square"][1])
+
+
+def test_notebooks_show_the_rows(study):
+    text = quiet(study.root, GRID)._repr_html_()
+    assert text.count("<tr>") == 7
+    assert "array (3,)" in text
