@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import queue
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -124,6 +125,8 @@ class _Outcome(NamedTuple):
     seconds: float
     exception: str | None = None
     traceback: str | None = None
+    # Why the function was not found where the point was to be run.
+    missing: str | None = None
 
 
 def sweep(
@@ -241,8 +244,6 @@ def _for_readers(value: Any) -> Any:
 
 
 def _check_executor(executor: Any, run: Callable[..., Any]) -> None:
-    from concurrent.futures import ProcessPoolExecutor
-
     if executor is None:
         return
     if isinstance(executor, Executor):
@@ -290,11 +291,14 @@ def _elsewhere(
     done: queue.SimpleQueue[Future[_Outcome]] = queue.SimpleQueue()
     tried_again: set[str] = set()
 
+    # Unpacked where it can be said what is missing: a process that cannot read its call ends without a word.
+    sent = pickle.dumps(run) if isinstance(executor, (ProcessPoolExecutor, Workers)) else run
+
     def begin(key: str) -> None:
         # Dask takes two calls of the same arguments for one, and would give an old failure back.
         attempt = f"{time.time_ns()}"
         try:
-            future = executor.submit(_evaluate, run, calls[key], attempt)
+            future = executor.submit(_evaluate, sent, calls[key], attempt)
         except BrokenExecutor as error:
             future = Future()
             future.set_exception(error)
@@ -327,15 +331,27 @@ def _elsewhere(
                 CancelledError,
             ) as error:  # what cannot travel, or a cluster gives up
                 outcome = _failure(error, 0.0)
+            if outcome.missing is not None:
+                raise TypeError(
+                    f"other processes do not find run ({outcome.missing}); define it at the top of a module that "
+                    "they can import, or leave out executor= to run it in this process."
+                )
             yield key, outcome
     finally:
         for future in pending:
             future.cancel()
 
 
-def _evaluate(run: Callable[..., Any], point: Mapping[str, Any], attempt: str = "") -> _Outcome:
+def _evaluate(
+    run: Callable[..., Any] | bytes, point: Mapping[str, Any], attempt: str = ""
+) -> _Outcome:
     """Call the function and return its results as plain values, or its error; in whatever process."""
     start = time.perf_counter()
+    if isinstance(run, bytes):
+        try:
+            run = cast("Callable[..., Any]", pickle.loads(run))
+        except Exception as error:  # whatever its module stumbles over
+            return _Outcome({}, 0.0, missing=f"{type(error).__name__}: {error}")
     try:
         # A function may write into the arrays that it is given, and the next one gets them as they were.
         own = {

@@ -495,6 +495,16 @@ if True:
         assert done.stdout == done.stderr == ""
 
 
+def test_a_function_whose_module_other_processes_do_not_find_is_refused(study, monkeypatch):
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if "study" not in str(entry)])
+    for executor in (2, ProcessPoolExecutor(1, mp_context=get_context("spawn"))):
+        with pytest.raises(
+            TypeError, match=r"do not find run \(ModuleNotFoundError.*'study'\); define"
+        ):
+            quiet(study.slow, {"a": [1, 2]}, executor=executor)
+    executor.shutdown()
+
+
 def test_the_time_left_is_that_of_the_points_done_times_those_that_are_left(monkeypatch, capsys):
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
