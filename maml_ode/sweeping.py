@@ -5,24 +5,21 @@ from __future__ import annotations
 import math
 import os
 import pickle
-import queue
 import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from maml_ode import __version__
-from maml_ode._validation import check_callable, check_count, check_flag, shown
-from maml_ode.runs.executor import LOOK_UP, Workers
-from maml_ode.runs.functions import check_importable, code_version, qualified_name
+from maml_ode._validation import check_callable, check_flag, shown
+from maml_ode.runs.functions import code_version, qualified_name
 from maml_ode.runs.grid import RESERVED, check_takes, grid_points
+from maml_ode.runs.outcomes import Outcome, check_executor, failure, outcomes
 from maml_ode.runs.points import PointStore
-from maml_ode.runs.processes import NoProcessError
 from maml_ode.runs.progress import PointProgress
 from maml_ode.runs.rows import data_frame, text_table
 from maml_ode.runs.values import digest, plain
@@ -118,17 +115,6 @@ class SweepInterrupted(KeyboardInterrupt):
         self.sweep = found
 
 
-class _Outcome(NamedTuple):
-    """Results of a point, or why there are none; texts and plain values alone, so that it travels."""
-
-    results: dict[str, Any]
-    seconds: float
-    exception: str | None = None
-    traceback: str | None = None
-    # Why the function was not found where the point was to be run.
-    missing: str | None = None
-
-
 def sweep(
     run: Callable[..., Trajectory | Mapping[str, Any]],
     grid: Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]],
@@ -191,7 +177,7 @@ def sweep(
         {name: plain(f"grid value {name}", point[name]) for name in names} for point in points
     ]
     keys = [digest(each) for each in values]
-    _check_executor(executor, run)
+    check_executor(executor, run)
     done: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
 
@@ -226,7 +212,7 @@ def sweep(
 
         calls = {key: point for key, (point, _) in todo.items()}
         try:
-            for key, outcome in _outcomes(run, calls, executor, say):
+            for key, outcome in outcomes(_evaluate, run, calls, executor, say):
                 row = todo[key][1] | outcome.results
                 if kept is not None:
                     kept.save(key, row, outcome.seconds, outcome.exception, outcome.traceback)
@@ -243,115 +229,16 @@ def _for_readers(value: Any) -> Any:
     return f"array {value.shape}" if isinstance(value, np.ndarray) else value
 
 
-def _check_executor(executor: Any, run: Callable[..., Any]) -> None:
-    if executor is None:
-        return
-    if isinstance(executor, Executor):
-        if isinstance(executor, (ProcessPoolExecutor, Workers)):
-            check_importable(run)
-        return
-    if isinstance(executor, (int, np.integer)) and not isinstance(executor, bool):
-        check_count("executor", executor)
-        check_importable(run)
-        return
-    raise TypeError(
-        "executor must be None, a number of processes, or a concurrent.futures.Executor, not "
-        f"{shown(executor)}; of a Dask client pass client.get_executor()."
-    )
-
-
-def _outcomes(
-    run: Callable[..., Any],
-    calls: Mapping[str, Mapping[str, Any]],
-    executor: int | Executor | None,
-    say: Callable[[str], None],
-) -> Iterator[tuple[str, _Outcome]]:
-    """Give every point's key and outcome as it is done."""
-    if not calls:
-        return
-    if executor is None:
-        with Workers(1) as here:
-            for key, point in calls.items():
-                yield key, here.here(_evaluate, run, point)
-    elif isinstance(executor, Executor):
-        yield from _elsewhere(run, calls, executor, say)
-    else:
-        with Workers(min(int(executor), len(calls)), here=False) as workers:
-            yield from _elsewhere(run, calls, workers, say)
-
-
-def _elsewhere(
-    run: Callable[..., Any],
-    calls: Mapping[str, Mapping[str, Any]],
-    executor: Executor,
-    say: Callable[[str], None],
-) -> Iterator[tuple[str, _Outcome]]:
-    """Hand all points to an executor; try once more those whose worker dies."""
-    pending: dict[Future[_Outcome], str] = {}
-    done: queue.SimpleQueue[Future[_Outcome]] = queue.SimpleQueue()
-    tried_again: set[str] = set()
-
-    # Unpacked where it can be said what is missing: a process that cannot read its call ends without a word.
-    sent = pickle.dumps(run) if isinstance(executor, (ProcessPoolExecutor, Workers)) else run
-
-    def begin(key: str) -> None:
-        # Dask takes two calls of the same arguments for one, and would give an old failure back.
-        attempt = f"{time.time_ns()}"
-        try:
-            future = executor.submit(_evaluate, sent, calls[key], attempt)
-        except BrokenExecutor as error:
-            future = Future()
-            future.set_exception(error)
-        pending[future] = key
-        future.add_done_callback(done.put)
-
-    try:
-        for key in calls:
-            begin(key)
-        while pending:
-            try:
-                future = done.get(timeout=LOOK_UP)
-            except queue.Empty:
-                continue
-            key = pending.pop(future)
-            try:
-                outcome = future.result()
-            except NoProcessError as error:
-                raise ValueError(f"{error}.") from error
-            except BrokenExecutor as error:
-                if key not in tried_again:
-                    tried_again.add(key)
-                    point = ", ".join(f"{name} = {one!r}" for name, one in calls[key].items())
-                    say(f"{error}; the point {point} is tried once more.")
-                    begin(key)
-                    continue
-                outcome = _failure(error, 0.0)
-            except (
-                Exception,
-                CancelledError,
-            ) as error:  # what cannot travel, or a cluster gives up
-                outcome = _failure(error, 0.0)
-            if outcome.missing is not None:
-                raise TypeError(
-                    f"other processes do not find run ({outcome.missing}); define it at the top of a module that "
-                    "they can import, or leave out executor= to run it in this process."
-                )
-            yield key, outcome
-    finally:
-        for future in pending:
-            future.cancel()
-
-
 def _evaluate(
     run: Callable[..., Any] | bytes, point: Mapping[str, Any], attempt: str = ""
-) -> _Outcome:
+) -> Outcome:
     """Call the function and return its results as plain values, or its error; in whatever process."""
     start = time.perf_counter()
     if isinstance(run, bytes):
         try:
             run = cast("Callable[..., Any]", pickle.loads(run))
         except Exception as error:  # whatever its module stumbles over
-            return _Outcome({}, 0.0, missing=f"{type(error).__name__}: {error}")
+            return Outcome({}, 0.0, missing=f"{type(error).__name__}: {error}")
     try:
         # A function may write into the arrays that it is given, and the next one gets them as they were.
         own = {
@@ -360,13 +247,8 @@ def _evaluate(
         }
         results = _results(run(**own), point)
     except (Exception, SystemExit) as error:
-        return _failure(error, time.perf_counter() - start)
-    return _Outcome(results, time.perf_counter() - start)
-
-
-def _failure(error: BaseException, seconds: float) -> _Outcome:
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return _Outcome({}, seconds, text, "".join(traceback.format_exception(error)))
+        return failure(error, time.perf_counter() - start)
+    return Outcome(results, time.perf_counter() - start)
 
 
 def _results(value: Any, point: Mapping[str, Any]) -> dict[str, Any]:
