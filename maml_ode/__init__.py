@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from maml_ode import plotting as plotting
     from maml_ode import tasks as tasks
     from maml_ode import theory as theory
+    from maml_ode.comparing import compare as compare
     from maml_ode.derivative_check import check_derivatives as check_derivatives
     from maml_ode.flows import Flow as Flow
     from maml_ode.flows import Phase as Phase
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from maml_ode.integrate import solve as solve
     from maml_ode.objectives import ExpectedLoss as ExpectedLoss
     from maml_ode.objectives import MAMLLoss as MAMLLoss
+    from maml_ode.sweeping import sweep as sweep
     from maml_ode.trajectory import Counts as Counts
     from maml_ode.trajectory import StopReason as StopReason
     from maml_ode.trajectory import Trajectory as Trajectory
@@ -52,6 +54,7 @@ __getattr__, __dir__ = attach(
         "StopReason": "maml_ode.trajectory",
         "Trajectory": "maml_ode.trajectory",
         "bimaml_flow": "maml_ode.flows",
+        "compare": "maml_ode.comparing",
         "check_derivatives": "maml_ode.derivative_check",
         "euler": "maml_ode.integrate",
         "fomaml_flow": "maml_ode.flows",
@@ -60,6 +63,7 @@ __getattr__, __dir__ = attach(
         "modified_flow": "maml_ode.flows",
         "reptile_flow": "maml_ode.flows",
         "solve": "maml_ode.integrate",
+        "sweep": "maml_ode.sweeping",
     },
     submodules=(
         "errata",

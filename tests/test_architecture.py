@@ -46,6 +46,7 @@ FLOORS = [
     {"theory"},
     {"errata"},
     {"plotting"},
+    {"comparing", "sweeping"},
     {"reproduce"},
     {"cli"},
 ]
@@ -53,6 +54,7 @@ FLOORS = [
 ALLOWED_UPWARD = {("trajectory", "plotting")}
 ENTRANCES = {
     "",
+    "comparing",
     "compiled",
     "flows",
     "tasks",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import math
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from maml_ode._archive import npz_path
 from maml_ode._files import write_atomically
+from maml_ode.cli.files import check_files, ending
+from maml_ode.cli.flows import FLOWS, flow_of
 from maml_ode.cli.output import (
     NOT_CONVERGED,
     echo_json,
@@ -26,15 +27,11 @@ from maml_ode.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from maml_ode.experiments import Experiment
-    from maml_ode.flows import Flow
     from maml_ode.trajectory import Trajectory
 
 __all__ = ["solve_experiment"]
 
-FLOWS = ("maml", "bimaml", "fomaml", "reptile", "gradient", "modified")
 DEFAULT_TOL = 1e-8
 
 
@@ -99,7 +96,7 @@ def solve_experiment(
     _refuse("without --euler", {} if discrete else only_discrete)
     only_continuous = {"--method": method, "--t-max": t_max, "--max-seconds": max_seconds}
     _refuse("with --euler", only_continuous if discrete else {})
-    _check_files(plot, save)
+    check_files(plot, save)
     overrides = overrides_of(settings, alpha=alpha, switch_tol=switch_tol)
     show = (sys.stderr.isatty() and not as_json) if progress is None else progress
     notes: list[str] = []
@@ -109,7 +106,7 @@ def solve_experiment(
 
         problem = experiments.load(name, seed=seed, **overrides)
         beta = problem.beta if step_size is None else step_size
-        field = _flow(problem, flow, beta)
+        field = flow_of(problem, flow, beta)
         if discrete:
             run = euler(
                 field,
@@ -148,51 +145,6 @@ def _refuse(when: str, options: dict[str, Any]) -> None:
         raise click.UsageError(f"{' and '.join(given)} cannot be used {when}.")
 
 
-def _check_files(plot: str | None, save: str | None) -> None:
-    """Refuse before the run what could not be written after it."""
-    for option, name in (("--plot", plot), ("--save", save)):
-        if name is not None and not Path(name).absolute().parent.is_dir():
-            raise click.UsageError(f"{option} {name}: there is no such folder.")
-    if save is not None and Path(save).suffix.lower() not in ("", ".npz"):
-        raise click.UsageError(
-            f"--save {save}: a trajectory is kept in an .npz file; name one, such as "
-            f"{Path(save).with_suffix('.npz')}."
-        )
-    if plot is None:
-        return
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    known = FigureCanvasAgg.get_supported_filetypes()
-    if _ending(plot) not in known:
-        raise click.UsageError(
-            f"--plot {plot}: the ending must be one of {', '.join(sorted(known))}."
-        )
-
-
-def _ending(name: str) -> str:
-    return Path(name).suffix.removeprefix(".").lower()
-
-
-def _flow(problem: Experiment, name: str, step_size: float) -> Flow:
-    from maml_ode import flows
-    from maml_ode._validation import check_choice
-    from maml_ode.objectives import ExpectedLoss, MAMLLoss
-
-    tasks, alpha = problem.tasks, problem.alpha
-    makers: dict[str, Callable[[], Flow]] = {
-        "maml": problem.maml_flow,
-        "bimaml": problem.bimaml_flow,
-        "fomaml": lambda: flows.fomaml_flow(tasks, alpha),
-        "reptile": lambda: flows.reptile_flow(tasks, alpha),
-        "gradient": lambda: flows.gradient_flow(ExpectedLoss(tasks)),
-        "modified": lambda: flows.modified_flow(MAMLLoss(tasks, alpha), step_size),
-    }
-    return makers[check_choice("flow", name, FLOWS)]()
-
-
 def _write(
     run: Trajectory, plot: str | None, save: str | None, written: list[str]
 ) -> OSError | None:
@@ -200,7 +152,7 @@ def _write(
     try:
         if plot is not None:
             picture = io.BytesIO()
-            run.plot()[0].figure.savefig(picture, format=_ending(plot))
+            run.plot()[0].figure.savefig(picture, format=ending(plot))
             write_atomically(plot, picture.getvalue())
             written.append(plot)
         if save is not None:

@@ -1,4 +1,4 @@
-"""Pictures: trajectories, landscapes, spectra, critical points; axes in, axes out, nothing is shown."""
+"""Pictures: trajectories, comparisons, landscapes, spectra, critical points; axes in, axes out, none shown."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,7 @@ from maml_ode._lazy import attach
 
 if TYPE_CHECKING:
     from maml_ode.plotting.bifurcation import plot_bifurcation as plot_bifurcation
+    from maml_ode.plotting.comparison import plot_comparison as plot_comparison
     from maml_ode.plotting.landscape import plot_landscape as plot_landscape
     from maml_ode.plotting.spectrum import plot_spectrum as plot_spectrum
     from maml_ode.plotting.states import plot_band as plot_band
@@ -19,6 +20,7 @@ __getattr__, __dir__ = attach(
     __name__,
     {
         "house_style": "maml_ode.plotting.style",
+        "plot_comparison": "maml_ode.plotting.comparison",
         "plot_band": "maml_ode.plotting.states",
         "plot_bifurcation": "maml_ode.plotting.bifurcation",
         "plot_landscape": "maml_ode.plotting.landscape",
