@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from maml_ode.trajectory import Counts as Counts
     from maml_ode.trajectory import StopReason as StopReason
     from maml_ode.trajectory import Trajectory as Trajectory
+    from maml_ode.update_check import identify_update as identify_update
 
 __getattr__, __dir__ = attach(
     __name__,
@@ -56,6 +57,7 @@ __getattr__, __dir__ = attach(
         "euler": "maml_ode.integrate",
         "fomaml_flow": "maml_ode.flows",
         "gradient_flow": "maml_ode.flows",
+        "identify_update": "maml_ode.update_check",
         "maml_flow": "maml_ode.flows",
         "modified_flow": "maml_ode.flows",
         "reptile_flow": "maml_ode.flows",

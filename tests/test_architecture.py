@@ -17,7 +17,7 @@ README = PYPROJECT.with_name("README.md")
 # From the ground up; a module may import its own floor and those below.
 FLOORS = [
     {"_real_numbers"},
-    {"_validation", "_lazy", "_files", "sizes"},
+    {"_validation", "_lazy", "_files", "_aligned", "sizes"},
     {"_norms"},
     {"_schema"},
     {"_archive"},
@@ -29,7 +29,7 @@ FLOORS = [
     {"counts", "energy", "stop"},
     {"objectives"},
     {"derivative_check", "flows"},
-    {"fields"},
+    {"fields", "update_candidates", "update_check"},
     {"trajectory"},
     {"integrate"},
     {"experiments"},
