@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from maml_ode import plotting as plotting
     from maml_ode import tasks as tasks
     from maml_ode import theory as theory
+    from maml_ode.adaptation import Adaptation as Adaptation
+    from maml_ode.adaptation import meta_test as meta_test
     from maml_ode.derivative_check import check_derivatives as check_derivatives
     from maml_ode.flows import Flow as Flow
     from maml_ode.flows import Phase as Phase
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = attach(
     __name__,
     {
+        "Adaptation": "maml_ode.adaptation",
         "Counts": "maml_ode.trajectory",
         "ExpectedLoss": "maml_ode.objectives",
         "Flow": "maml_ode.flows",
@@ -59,6 +62,7 @@ __getattr__, __dir__ = attach(
         "gradient_flow": "maml_ode.flows",
         "identify_update": "maml_ode.update_check",
         "maml_flow": "maml_ode.flows",
+        "meta_test": "maml_ode.adaptation",
         "modified_flow": "maml_ode.flows",
         "reptile_flow": "maml_ode.flows",
         "solve": "maml_ode.integrate",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from maml_ode._validation import Array
-from maml_ode.flows.fields import FirstOrderField, ReptileField
+from maml_ode.flows.fields import FirstOrderField, ReptileField, VectorField
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.tasks.base import TaskFamily
 
@@ -20,11 +20,9 @@ def candidates(
     tasks: TaskFamily, alpha: float, inner_steps: int, query: TaskFamily | None
 ) -> dict[str, Direction]:
     """Return the directions that have a name; MAML only for a family with Hessian-vector products."""
-    first_order = FirstOrderField(tasks, alpha, inner_steps, query)
-    reptile = ReptileField(tasks, alpha, inner_steps)
     named: dict[str, Direction] = {
-        "FO-MAML": lambda w: -first_order(w),
-        "Reptile": lambda w: -reptile(w),
+        "FO-MAML": _against(FirstOrderField(tasks, alpha, inner_steps, query)),
+        "Reptile": _against(ReptileField(tasks, alpha, inner_steps)),
         "joint": ExpectedLoss(tasks).gradient,
     }
     if not tasks.has_hvps:
@@ -57,14 +55,17 @@ def variants(
         if steps >= 1:
             words = f"with {steps} inner step{'s' * (steps > 1)} instead of {inner_steps}"
             yield from both(steps, query, tasks, words)
-            reptile = ReptileField(tasks, alpha, steps)
-            yield f"Reptile {words}", lambda w, reptile=reptile: -reptile(w)
+            yield f"Reptile {words}", _against(ReptileField(tasks, alpha, steps))
     if np.ptp(tasks.weights) > 0.0:
         equal = "with equal weights instead of the family's"
         yield from (
             (f"{name} {equal}", direction)
             for name, direction in _equally_weighted(tasks, judge, alpha, inner_steps).items()
         )
+
+
+def _against(field: VectorField) -> Direction:
+    return lambda w: -field(w)
 
 
 def _equally_weighted(

@@ -1,4 +1,4 @@
-"""Which algorithm a training step is: a step of the user's held against MAML, FO-MAML, Reptile and joint training."""
+"""Which algorithm a training step is: MAML, FO-MAML, Reptile, joint training, up to a factor, or none."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ FLOORS = [
     {"tasks"},
     {"counts", "energy", "stop"},
     {"objectives"},
-    {"derivative_check", "flows"},
+    {"adaptation", "derivative_check", "flows"},
     {"fields", "update_candidates", "update_check"},
     {"trajectory"},
     {"integrate"},
@@ -49,8 +49,8 @@ FLOORS = [
     {"reproduce"},
     {"cli"},
 ]
-# A trajectory draws itself: the method imports the drawing room when it is called.
-ALLOWED_UPWARD = {("trajectory", "plotting")}
+# What draws itself imports the drawing room when the method is called.
+ALLOWED_UPWARD = {("trajectory", "plotting"), ("adaptation", "plotting")}
 ENTRANCES = {
     "",
     "compiled",

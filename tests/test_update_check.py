@@ -267,7 +267,7 @@ def test_what_is_no_update_is_refused():
         mo.identify_update(lambda w: None, tasks, ALPHA, BETA)
     with pytest.raises(ValueError, match=r"update\(w\) must have shape \(4,\)"):
         mo.identify_update(lambda w: w[:2], tasks, ALPHA, BETA)
-    with pytest.raises(ValueError, match="update.w. must be finite"):
+    with pytest.raises(ValueError, match=r"update\(w\) must be finite"):
         mo.identify_update(lambda w: w * np.nan, tasks, ALPHA, BETA)
     with pytest.raises(ValueError, match="step_size must be greater than 0"):
         mo.identify_update(lambda w: w, tasks, ALPHA, 0.0)
