@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from maml_ode.flows import maml_flow as maml_flow
     from maml_ode.flows import modified_flow as modified_flow
     from maml_ode.flows import reptile_flow as reptile_flow
+    from maml_ode.formulas import ClosedForm as ClosedForm
+    from maml_ode.formulas import closed_form as closed_form
     from maml_ode.integrate import euler as euler
     from maml_ode.integrate import solve as solve
     from maml_ode.objectives import ExpectedLoss as ExpectedLoss
@@ -48,6 +50,7 @@ __getattr__, __dir__ = attach(
     __name__,
     {
         "Adaptation": "maml_ode.adaptation",
+        "ClosedForm": "maml_ode.formulas",
         "Counts": "maml_ode.trajectory",
         "ExpectedLoss": "maml_ode.objectives",
         "Flow": "maml_ode.flows",
@@ -57,6 +60,7 @@ __getattr__, __dir__ = attach(
         "Trajectory": "maml_ode.trajectory",
         "bimaml_flow": "maml_ode.flows",
         "check_derivatives": "maml_ode.derivative_check",
+        "closed_form": "maml_ode.formulas",
         "euler": "maml_ode.integrate",
         "fomaml_flow": "maml_ode.flows",
         "gradient_flow": "maml_ode.flows",

@@ -28,7 +28,7 @@ FLOORS = [
     {"tasks"},
     {"counts", "energy", "stop"},
     {"objectives"},
-    {"adaptation", "derivative_check", "flows"},
+    {"adaptation", "derivative_check", "flows", "formulas"},
     {"fields", "update_candidates", "update_check"},
     {"trajectory"},
     {"integrate"},
