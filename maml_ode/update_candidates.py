@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from maml_ode._validation import Array
-from maml_ode.flows.fields import FirstOrderField, ReptileField, VectorField
+from maml_ode.flows.fields import VectorField
+from maml_ode.flows.inner_step_fields import FirstOrderField, ReptileField
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.tasks.base import TaskFamily
 
