@@ -81,6 +81,7 @@ __getattr__, __dir__ = attach(
         "errata": "maml_ode.errata",  # this and the open points stand above, under the names of before
         "family_constants": "maml_ode.theory.family_constants",
         "inequalities": "maml_ode.theory.bounds.pointwise",
+        "lemmas": "maml_ode.theory.bounds.lemmas",
         "local": "maml_ode.theory.bounds.near_a_point",
         "open_points": "maml_ode.errata.open_points",
         "printed": "maml_ode.theory.bounds.printed",
