@@ -15,6 +15,7 @@ from maml_ode._validation import (
     as_array,
     as_point,
     check_callable,
+    check_count,
     check_real,
     precision_of,
     real_array,
@@ -139,7 +140,8 @@ def identify_update(
     """
     check_callable("update", update, "update(w) -> the next w")
     beta = check_real("step_size", step_size, minimum=0.0, strict=True)
-    directions = candidates(tasks, alpha, inner_steps, query)
+    steps = check_count("inner_steps", inner_steps)
+    directions = candidates(tasks, alpha, steps, query)
     start = _default_point(tasks) if w is None else as_point("w", w, tasks.dim)
     look = _Look(update, beta)
     look.at(start)
@@ -147,10 +149,10 @@ def identify_update(
     jitter = vector_norm(again - look.moves[0]) / max(vector_norm(look.moves[0]), 1e-300)
     steady = jitter <= LARGEST_DISTANCE
     fits = {name: look.fit(direction) for name, direction in directions.items()}
-    if steady and len(_fitting(fits, inner_steps)) > 1:
+    if steady and len(_fitting(fits, steps)) > 1:
         look.around(start)
         fits = {name: look.fit(direction) for name, direction in directions.items()}
-    names = _fitting(fits, inner_steps) if steady else []
+    names = _fitting(fits, steps) if steady else []
     rows = sorted(((name, fit.distance) for name, fit in fits.items()), key=lambda row: row[1])
     best = names[0] if names else None
     nearest = best or rows[0][0]
@@ -161,7 +163,7 @@ def identify_update(
         if best is not None:
             notes += _about_the_factor(best, fits[best].factor, tasks, beta, alpha)
             notes += _about_ties(names)
-        wrong = variants(tasks, alpha, inner_steps, query) if best is None else ()
+        wrong = variants(tasks, alpha, steps, query) if best is None else ()
         known = list(_about_variants(look, wrong))
         notes += known or _about_products(best, directions, fits, look)
         notes += _about_precision(look)
@@ -178,10 +180,11 @@ def identify_update(
 
 @dataclass(frozen=True)
 class _Fit:
-    """c and |D - c E|/|D|."""
+    """c and |D - c E|/|D|; ``step`` is c step_size."""
 
     factor: float
     distance: float
+    step: float
 
 
 class _Look:
@@ -229,17 +232,18 @@ class _Look:
         return self._unit / self.size if self.size else float("inf")
 
     def along(self, direction: Direction) -> Array:
-        """Return E = -step_size direction at all points."""
-        return np.concatenate([-self.step_size * direction(w.copy()) for w in self.points])
+        """Return -direction at all points."""
+        return np.concatenate([-direction(w.copy()) for w in self.points])
 
     def fit(self, direction: Direction) -> _Fit:
         """Return how one direction fits all moves."""
         moved, wanted = np.concatenate(self.moves), self.along(direction)
-        unit = vector_norm(wanted)
-        factor = float((wanted / unit) @ moved) / unit if unit else 0.0
-        size = self.size
-        distance = vector_norm(moved - factor * wanted) / size if size else float("inf")
-        return _Fit(factor, distance)
+        length, size = vector_norm(wanted), self.size
+        unit = wanted / length if length else wanted
+        reach = float(unit @ moved)
+        distance = vector_norm(moved - reach * unit) / size if size else float("inf")
+        step = reach / length if length else 0.0
+        return _Fit(step / self.step_size, distance, step)
 
 
 def _default_point(tasks: TaskFamily) -> Array:
@@ -302,7 +306,7 @@ def _about_products(
         return
     maml, first = fits["MAML"], look.along(directions["FO-MAML"])
     added = look.along(directions["MAML"]) - first
-    reach = abs(maml.factor) * vector_norm(added)
+    reach = abs(maml.step) * vector_norm(added)
     if reach <= LARGEST_DISTANCE * look.size:
         return
     share = maml.distance * look.size / reach
