@@ -149,10 +149,10 @@ def identify_update(
     jitter = vector_norm(again - look.moves[0]) / max(vector_norm(look.moves[0]), 1e-300)
     steady = jitter <= LARGEST_DISTANCE
     fits = {name: look.fit(direction) for name, direction in directions.items()}
-    if steady and len(_fitting(fits, steps)) > 1:
+    if steady and len(_fitting(fits, steps, tasks.n_tasks)) > 1:
         look.around(start)
         fits = {name: look.fit(direction) for name, direction in directions.items()}
-    names = _fitting(fits, steps) if steady else []
+    names = _fitting(fits, steps, tasks.n_tasks) if steady else []
     rows = sorted(((name, fit.distance) for name, fit in fits.items()), key=lambda row: row[1])
     best = names[0] if names else None
     nearest = best or rows[0][0]
@@ -253,13 +253,23 @@ def _default_point(tasks: TaskFamily) -> Array:
     return np.random.default_rng(0).standard_normal(tasks.dim)
 
 
-def _fitting(fits: Mapping[str, _Fit], inner_steps: int) -> list[str]:
-    """Return the names that fit, the one with the factor nearest to 1 first."""
+def _fitting(fits: Mapping[str, _Fit], inner_steps: int, n_tasks: int) -> list[str]:
+    """Return the names that fit, those with a factor that a slip explains first, then by its distance to 1."""
     names = [name for name, fit in fits.items() if fit.distance <= LARGEST_DISTANCE]
     if inner_steps == 1 and "Reptile" in names:
         names.remove("Reptile")
         names += [] if "joint" in names else ["joint"]
-    return sorted(names, key=lambda name: round(abs(fits[name].factor - 1.0), 6))
+
+    def rank(name: str) -> tuple[bool, float]:
+        c = abs(fits[name].factor)
+        slips = (1.0, float(n_tasks), 1.0 / n_tasks)
+        return not any(_is_near(c, slip) for slip in slips), round(abs(fits[name].factor - 1.0), 6)
+
+    return sorted(names, key=rank)
+
+
+def _is_near(c: float, value: float) -> bool:
+    return abs(c - value) <= 1e-5 * abs(value)
 
 
 def _unsteady(jitter: float) -> str:
@@ -272,22 +282,19 @@ def _unsteady(jitter: float) -> str:
 def _about_the_factor(
     name: str, c: float, tasks: TaskFamily, step_size: float, alpha: float
 ) -> Iterator[str]:
-    def is_near(value: float) -> bool:
-        return bool(abs(c - value) <= 1e-5 * abs(value))
-
     M = tasks.n_tasks
     if c < 0.0:
         yield "The sign is wrong: it climbs; subtract the gradient instead of adding it."
         c = -c
-    if is_near(1.0):
+    if _is_near(c, 1.0):
         return
-    if M > 1 and is_near(M) and not np.ptp(tasks.weights):
+    if M > 1 and _is_near(c, M) and not np.ptp(tasks.weights):
         yield f"The factor is M = {M}: a sum over the tasks stands where their mean belongs."
-    elif M > 1 and is_near(1.0 / M) and not np.ptp(tasks.weights):
+    elif M > 1 and _is_near(c, 1.0 / M) and not np.ptp(tasks.weights):
         yield f"The factor is 1/M = 1/{M}: the mean over the tasks is taken twice."
-    elif is_near(1.0 / step_size):
+    elif _is_near(c, 1.0 / step_size):
         yield "The factor is 1/step_size: the step size is left out."
-    elif name in ("Reptile", "joint") and np.ndim(alpha) == 0 and is_near(float(alpha)):
+    elif name in ("Reptile", "joint") and np.ndim(alpha) == 0 and _is_near(c, float(alpha)):
         yield "The factor is alpha: it moves by step_size (u - w), which is not divided by alpha."
     else:
         yield f"The factor {c:.6g} is that of the step size {c * step_size:.6g}."

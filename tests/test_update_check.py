@@ -225,6 +225,16 @@ def test_what_cannot_be_told_apart_is_said():
     assert found.notes == ("On these tasks FO-MAML cannot be told from it.",)
 
 
+@pytest.mark.parametrize("factor", [1.0, -1.0, 2.0, 0.5])
+def test_where_all_directions_are_parallel_the_factor_decides(factor):
+    # Parabolas of one curvature h: grad F = (1 - alpha h)^2 grad f, and FO-MAML has (1 - alpha h) grad f.
+    tasks = mo.tasks.Quadratic([2.0 * np.eye(3)] * 2, [[1.0, 0.0, 2.0], [0.0, -1.0, 1.0]])
+    for name in ("MAML", "FO-MAML", "joint"):
+        found = mo.identify_update(loop(tasks, name, factor), tasks, ALPHA, BETA)
+        assert (found.best, round(found.factor, 9)) == (name, factor)
+        assert "cannot be told from it" in found.notes[-1]
+
+
 def test_a_step_that_stays_and_steps_in_single_precision():
     tasks = logistic()
     still = mo.identify_update(lambda w: w, tasks, ALPHA, BETA)
