@@ -334,14 +334,7 @@ def _about_variants(look: _Look, wrong: Iterable[tuple[str, Direction]]) -> Iter
     for words, direction in wrong:
         fit = look.fit(direction)
         if fit.distance <= LARGEST_DISTANCE:
-            if (
-                len(look.points) == 1
-            ):  # what fits at one point, as all do in one dimension, shall fit at others
-                look.around(look.points[0])
-                fit = look.fit(direction)
-                if fit.distance > LARGEST_DISTANCE:
-                    continue
-            factor = "" if abs(fit.factor - 1.0) <= 1e-5 else f", with the factor {fit.factor:.6g}"
+            factor = "" if _is_near(fit.factor, 1.0) else f", with the factor {fit.factor:.6g}"
             yield f"It is {words}{factor}."
             return
 

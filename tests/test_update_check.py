@@ -198,6 +198,17 @@ def test_an_update_that_does_not_repeat_itself_has_no_name():
     assert not found.deterministic
     assert "Two calls at the same w differ" in found.notes[0]
 
+    velocity = np.zeros(4)
+
+    def momentum(w):  # the first step is MAML's
+        velocity[:] = 0.9 * velocity - BETA * tasks.weights @ directions(tasks, w)["MAML"]
+        return w + velocity
+
+    found = mo.identify_update(momentum, tasks, ALPHA, BETA)
+    assert (found.best, found.deterministic) == (None, False)
+    assert found.rows[0][1] < 1e-12
+    assert len(found.notes) == 1
+
     exact = loop(tasks, "MAML")
     rounding = mo.identify_update(
         lambda w: exact(w) + 1e-14 * rng.standard_normal(4), tasks, ALPHA, BETA
