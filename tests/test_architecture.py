@@ -17,7 +17,7 @@ README = PYPROJECT.with_name("README.md")
 # From the ground up; a module may import its own floor and those below.
 FLOORS = [
     {"_real_numbers"},
-    {"_validation", "_lazy", "_files", "_html", "sizes"},
+    {"_validation", "_lazy", "_files", "_html", "_aligned", "sizes"},
     {"_norms"},
     {"_schema"},
     {"_archive"},
@@ -28,8 +28,8 @@ FLOORS = [
     {"tasks"},
     {"counts", "energy", "stop"},
     {"objectives"},
-    {"derivative_check", "flows"},
-    {"fields"},
+    {"adaptation", "derivative_check", "flows", "formulas"},
+    {"fields", "update_candidates", "update_check"},
     {"trajectory"},
     {"integrate"},
     {"experiments"},
@@ -50,8 +50,8 @@ FLOORS = [
     {"reproduce"},
     {"cli"},
 ]
-# A trajectory draws itself: the method imports the drawing room when it is called.
-ALLOWED_UPWARD = {("trajectory", "plotting")}
+# What draws itself imports the drawing room when the method is called.
+ALLOWED_UPWARD = {("trajectory", "plotting"), ("adaptation", "plotting")}
 ENTRANCES = {
     "",
     "comparing",

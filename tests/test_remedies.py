@@ -470,6 +470,23 @@ TABLE = [
         r"has a use only with x=\"iteration\"; leave it out",
         (lambda: draw([run()], step_size=0.1), lambda: draw([run()])),
     ),
+    Remedy(
+        r"write its loss as mo\.tasks\.Symbolic\(formula, variables, parameters\)",
+        (
+            lambda: mo.closed_form(LOGISTIC),
+            lambda: mo.closed_form(mo.tasks.Symbolic("softplus(a*x)", "x", {"a": [1.0, -1.0]})),
+        ),
+    ),
+    Remedy(
+        r"pass mo\.theory\.decompose\(F, run\.y\)",
+        (
+            lambda: mo.plotting.plot_split(mo.theory.decompose(MAML, W)),
+            lambda: (
+                mo.plotting.plot_split(mo.theory.decompose(MAML, run().y)),
+                plt.close("all"),
+            ),
+        ),
+    ),
 ]
 WORDS = [remedy.words for remedy in TABLE]
 PAIRS = [(remedy.words, *pair) for remedy in TABLE for pair in remedy.pairs]

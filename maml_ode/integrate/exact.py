@@ -211,6 +211,11 @@ def why_not_exact(flow: Flow) -> str | None:
     if any(phase.then is not None for phase in flow.phases):
         return "its phases do not follow each other in order"
     for number, phase in enumerate(flow.phases):
+        if phase.field.is_summed:
+            return (
+                f"the field of phase {number} ({phase.field.label}) is summed up over the tasks every time, as "
+                "aggregate=False asks, and its matrix is not formed"
+            )
         if phase.field.affine is None:
             return f"the field of phase {number} ({phase.field.label}) is not affine"
         if phase.until is None:

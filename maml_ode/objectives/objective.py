@@ -11,6 +11,7 @@ import numpy.typing as npt
 from maml_ode._norms import vector_norm
 from maml_ode._validation import Array, evaluation_point, real_array, shown
 from maml_ode.counts import Counts
+from maml_ode.objectives.aggregation import Aggregate
 from maml_ode.objectives.inner_loop import InnerSteps
 from maml_ode.objectives.quadratic_form import QuadraticForm
 from maml_ode.tasks.base import TaskFamily
@@ -32,6 +33,8 @@ class Objective(ABC):
     smoothness : int
         How many derivatives are continuous: 1 means a continuous gradient, 0 a gradient that jumps,
         -1 a value that jumps.
+    aggregate : "auto" or False
+        False keeps a quadratic as a sum over tasks and samples.
     quadratic_form : QuadraticForm or None
         G, c, k of w'Gw/2 - c'w + k when the objective is quadratic and was aggregated.
     value_cost, gradient_cost, hvp_cost, hessian_cost : Counts
@@ -39,6 +42,7 @@ class Objective(ABC):
     """
 
     tasks: TaskFamily
+    aggregate: Aggregate
     _inner: InnerSteps
     value_cost: Counts
     gradient_cost: Counts

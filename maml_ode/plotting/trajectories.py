@@ -16,7 +16,7 @@ from maml_ode.trajectory import Trajectory
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_trajectories", "plot_trajectory"]
+__all__ = ["checked_axes", "new_axes", "plot_trajectories", "plot_trajectory"]
 
 MOST_MARKERS = 60
 # Properties of a line that are not the user's to choose.
@@ -115,7 +115,7 @@ def plot_trajectories(
             )
     curves = [[curve(run, quantity, scale) for run in runs] for quantity in quantities]
     with house_style():
-        axes = _new_axes(len(quantities)) if ax is None else _check_axes(ax, len(quantities))
+        axes = new_axes(len(quantities)) if ax is None else checked_axes(ax, len(quantities))
         for axis, quantity, row in zip(axes, quantities, curves, strict=True):
             taken = _taken(axis)
             for run, line, name, extra in zip(runs, row, names, own, strict=True):
@@ -264,7 +264,8 @@ def _check_scale(runs: list[Trajectory], x: str, step_size: float | None) -> flo
     return known
 
 
-def _check_axes(ax: Any, n_panels: int) -> tuple[Axes, ...]:
+def checked_axes(ax: Any, n_panels: int) -> tuple[Axes, ...]:
+    """Return as many Axes as there are panels, or refuse what is given."""
     from matplotlib.axes import Axes
 
     axes = tuple(np.ravel(np.array(ax, dtype=object)))
@@ -278,7 +279,8 @@ def _check_axes(ax: Any, n_panels: int) -> tuple[Axes, ...]:
     return axes
 
 
-def _new_axes(n_panels: int) -> tuple[Axes, ...]:
+def new_axes(n_panels: int) -> tuple[Axes, ...]:
+    """Return the Axes of a new figure, side by side."""
     import matplotlib.pyplot as plt
 
     _, axes = plt.subplots(1, n_panels, figsize=(4.2 * n_panels, 3.2), squeeze=False)

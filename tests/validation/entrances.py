@@ -423,6 +423,79 @@ def statements():
     )
 
 
+def readings():
+    def update(w):
+        return w - 0.1 * MAML.gradient(w)
+
+    yield Entrance(
+        "identify_update",
+        lambda **given: [distance for _, distance in mo.identify_update(**given).rows],
+        {"update": update, "tasks": LOGISTIC, "alpha": 0.1, "step_size": 0.1, "w": W2},
+        {
+            **dict.fromkeys(("tasks", "query"), "other"),
+            **dict.fromkeys(("alpha", "step_size"), "real"),
+            "w": "points?",
+            "inner_steps": "count",
+        },
+        extremes=False,
+    )
+    yield Entrance(
+        "identify_update, what is returned",
+        lambda result: mo.identify_update(lambda w: result, LOGISTIC, 0.1, 0.1, w=W2).rows[0][1:],
+        {"result": [0.2, 0.1]},
+        {"result": "points"},
+        {"result": r"update\(w\)"},
+        extremes=False,
+    )
+    yield Entrance(
+        "meta_test",
+        lambda **given: mo.meta_test(**given).losses,
+        {"w": W2, "tasks": LOGISTIC, "alpha": 0.1, "steps": 2, "query": None},
+        {"w": "points", "alpha": "real", "steps": "count", "tasks": "other", "query": "other"},
+    )
+    curve = mo.meta_test(W2, LOGISTIC, 0.1, 2)
+    yield Entrance("interval", curve.interval, {"level": 0.9}, {"level": "real"})
+    yield Entrance(
+        "closed_form",
+        lambda **given: mo.closed_form(**given).lambdify()(W2)[1],
+        {"tasks_or_objective": QUADRATIC},
+        {"tasks_or_objective": "other"},
+    )
+    yield Entrance(
+        "closed_form, its function",
+        lambda w: mo.closed_form(QUADRATIC).lambdify()(w)[1],
+        {"w": W2},
+        {"w": "points"},
+    )
+    yield Entrance(
+        "decompose",
+        lambda **given: mo.theory.decompose(**given).field,
+        {"objective": MAML, "w": W2},
+        {"objective": "other", "w": "points"},
+    )
+    yield Entrance(
+        "lyapunov",
+        lambda **given: mo.theory.lyapunov(**given).derivative,
+        {
+            "candidate": lambda w: w @ w,
+            "trajectory": short_run(),
+            "gradient": lambda w: 2.0 * w,
+            "flow": mo.maml_flow(LOGISTIC, 0.1),
+        },
+        dict.fromkeys(("trajectory", "flow"), "other"),
+    )
+    for name, build_one in (
+        ("ExpectedLoss", lambda aggregate: mo.ExpectedLoss(QUADRATIC, aggregate)),
+        ("MAMLLoss", lambda aggregate: mo.MAMLLoss(QUADRATIC, 0.1, aggregate=aggregate)),
+    ):
+        yield Entrance(
+            f"{name}, aggregate",
+            lambda aggregate, build_one=build_one: build_one(aggregate).gradient(W2),
+            {"aggregate": "auto"},
+            {"aggregate": "other"},
+        )
+
+
 def short_run():
     return mo.solve(mo.maml_flow(LOGISTIC, 0.1), W2, t_max=1.0)
 
@@ -512,6 +585,7 @@ ENTRANCES = [
     *upper_rooms(),
     *regions(),
     *statements(),
+    *readings(),
     *verbs(),
     *pictures(),
 ]
