@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_points, as_weights, check_count, freeze, shown
+from maml_ode.tasks.subset import PartialEvaluation, chosen_tasks, shares
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels, TapedKernels
@@ -25,6 +26,7 @@ __all__ = [
     "QuadraticTerms",
     "Smoothness",
     "TaskFamily",
+    "abbreviated",
     "checked_family",
 ]
 
@@ -83,6 +85,8 @@ class TaskFamily(ABC):
     dim: int
     weights: Array
     smoothness: Smoothness
+    names: tuple[Any, ...] | None = None
+    """What the tasks are called, where they are called anything: the labels of a table."""
 
     def __init__(
         self,
@@ -159,6 +163,37 @@ class TaskFamily(ABC):
         """Return D^3 f_i(w)[v, q, .], shape (M, d), without a d x d matrix where possible."""
         return self._third_vectors(self._points(w), self._points(v, "v"), self._points(q, "q"))
 
+    def subset(self, indices: Any) -> TaskFamily:
+        """Return the same family restricted to some of its tasks, their weights made to sum to 1.
+
+        Parameters
+        ----------
+        indices : array_like of int, array_like of bool of shape (M,), or slice
+            As NumPy reads it: negative numbers count from the end, and a task named twice is there twice.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``indices`` is none of these, is out of range, or chooses no task or none with a weight.
+
+        Examples
+        --------
+        >>> import maml_ode as mo
+        >>> tasks = mo.tasks.Sinusoid([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.5, 0.3, 0.2])
+        >>> some = tasks.subset([0, 2])
+        >>> some.a, some.weights.round(3)
+        (array([1., 3.]), array([0.714, 0.286]))
+        """
+        chosen = chosen_tasks(indices, self.n_tasks)
+        family = self._restricted(chosen, shares(self.weights, chosen))
+        if self.names is not None:
+            family.names = tuple(self.names[int(i)] for i in chosen)
+        return family
+
+    def _restricted(self, chosen: npt.NDArray[np.intp], weights: Array) -> TaskFamily:
+        """Return the family of the chosen tasks; a class that can hold their data alone does."""
+        return _PartOfFamily(self, chosen, weights)
+
     def _points(self, w: npt.ArrayLike, name: str = "w") -> Array:
         return as_points(name, w, self.n_tasks, self.dim)
 
@@ -185,7 +220,54 @@ class TaskFamily(ABC):
         freeze(self.weights)  # a copied or unpickled array is writable
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(n_tasks={self.n_tasks}, dim={self.dim})"
+        names = "" if self.names is None else f", names={abbreviated(self.names)}"
+        return f"{type(self).__name__}(n_tasks={self.n_tasks}, dim={self.dim}{names})"
+
+    def name_of(self, i: int) -> str:
+        """Return what tables and legends call task i: its name, else its number."""
+        return str(i if self.names is None else self.names[i])
+
+
+class _PartOfFamily(TaskFamily):
+    """Some tasks of a family that is only evaluated as a whole."""
+
+    def __init__(self, whole: TaskFamily, chosen: npt.NDArray[np.intp], weights: Array) -> None:
+        super().__init__(chosen.size, whole.dim, weights, whole.smoothness)
+        self._evaluate = PartialEvaluation(whole, chosen)
+
+    @property
+    def has_hvps(self) -> bool:
+        return self._evaluate.whole.has_hvps  # type: ignore[no-any-return]
+
+    @property
+    def has_thirds(self) -> bool:
+        return self._evaluate.whole.has_thirds  # type: ignore[no-any-return]
+
+    def _losses(self, w: Array) -> Array:
+        return self._evaluate("_losses", w)
+
+    def _gradients(self, w: Array) -> Array:
+        return self._evaluate("_gradients", w)
+
+    def _hessians(self, w: Array) -> Array:
+        return self._evaluate("_hessians", w)
+
+    def _hvps(self, w: Array, v: Array) -> Array:
+        return self._evaluate("_hvps", w, v)
+
+    def _thirds(self, w: Array, v: Array) -> Array:
+        return self._evaluate("_thirds", w, v)
+
+    def _third_vectors(self, w: Array, v: Array, q: Array) -> Array:
+        return self._evaluate("_third_vectors", w, v, q)
+
+
+def abbreviated(names: tuple[Any, ...]) -> str:
+    """Return the repr of a tuple, of a long one its ends."""
+    if len(names) <= 6:
+        return repr(names)
+    ends = (*map(repr, names[:3]), "...", repr(names[-1]))
+    return f"({', '.join(ends)})"
 
 
 def checked_family(tasks: TaskFamily, name: str = "tasks") -> TaskFamily:

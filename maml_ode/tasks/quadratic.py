@@ -74,6 +74,9 @@ class Quadratic(CompiledFamily):
         constants = np.zeros(n_tasks) if c is None else as_array("c", c, (n_tasks,))
         self.c = freeze(constants)
 
+    def _restricted(self, chosen: npt.NDArray[np.intp], weights: Array) -> Quadratic:
+        return Quadratic(self.H[chosen], self.b[chosen], self.c[chosen], weights)
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for array in (self.H, self.b, self.c):

@@ -81,6 +81,9 @@ class Sinusoid(CompiledFamily):
         """The angular frequencies omega_i."""
         return freeze(self._floats[2 * self.n_tasks :])
 
+    def _restricted(self, chosen: npt.NDArray[np.intp], weights: Array) -> Sinusoid:
+        return Sinusoid(self.a[chosen], self.b[chosen], self.omega[chosen], weights)
+
     def _kernels(self) -> Kernels:
         from maml_ode.tasks.kernels import sinusoid
 

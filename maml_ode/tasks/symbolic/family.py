@@ -145,6 +145,13 @@ class Symbolic(CompiledFamily):
             for name, row in zip(self._parameter_names, self._values, strict=True)
         }
 
+    def _restricted(self, chosen: npt.NDArray[np.intp], weights: Array) -> Symbolic:
+        family = Symbolic.__new__(Symbolic)
+        CompiledFamily.__init__(family, chosen.size, self.dim, weights)
+        family.variables, family._parameter_names = self.variables, self._parameter_names
+        family._tree, family._values = self._tree, np.ascontiguousarray(self._values[:, chosen])
+        return family
+
     def _steps(self) -> Steps:
         return _steps(self._tree, self.variables, self._parameter_names)
 
