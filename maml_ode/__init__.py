@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from maml_ode import tasks as tasks
     from maml_ode import theory as theory
     from maml_ode.derivative_check import check_derivatives as check_derivatives
+    from maml_ode.experiments import Experiment as Experiment
     from maml_ode.flows import Flow as Flow
     from maml_ode.flows import Phase as Phase
     from maml_ode.flows import bimaml_flow as bimaml_flow
@@ -46,6 +47,7 @@ __getattr__, __dir__ = attach(
     {
         "Counts": "maml_ode.trajectory",
         "ExpectedLoss": "maml_ode.objectives",
+        "Experiment": "maml_ode.experiments",
         "Flow": "maml_ode.flows",
         "MAMLLoss": "maml_ode.objectives",
         "Phase": "maml_ode.flows",

@@ -15,6 +15,7 @@ from maml_ode._files import write_atomically
 from maml_ode.cli.output import (
     NOT_CONVERGED,
     echo_json,
+    load_experiment,
     make_table,
     open_console,
     overrides_of,
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
 
     from maml_ode.experiments import Experiment
     from maml_ode.flows import Flow
+    from maml_ode.tasks.base import TaskFamily
     from maml_ode.trajectory import Trajectory
 
 __all__ = ["solve_experiment"]
 
 FLOWS = ("maml", "bimaml", "fomaml", "reptile", "gradient", "modified")
 DEFAULT_TOL = 1e-8
+# Longer tables say less than --json.
+MOST_NAMES = 30
 
 
 @click.command("solve")
@@ -91,6 +95,9 @@ def solve_experiment(
 ) -> None:
     """Run the flow of the experiment NAME until it is stationary, or with --euler its algorithm.
 
+    NAME is one that maml-ode list shows, or package.module:function of your own, which returns a
+    maml_ode.Experiment or a pair (tasks, alpha); the working directory is on the path.
+
     Exit code 3 if the run ended without reaching what was asked for.
     """
     only_discrete = {"--max-iter": max_iter}
@@ -104,11 +111,12 @@ def solve_experiment(
     show = (sys.stderr.isatty() and not as_json) if progress is None else progress
     notes: list[str] = []
     with usage_errors(), settled(notes):
-        from maml_ode import experiments
         from maml_ode.integrate import euler, solve
 
-        problem = experiments.load(name, seed=seed, **overrides)
-        beta = problem.beta if step_size is None else step_size
+        problem = load_experiment(name, seed, overrides)
+        # Where it was left open, it takes a Hessian to find.
+        needed = step_size is None and (discrete or flow == "modified")
+        beta = problem.beta if needed else step_size or math.nan
         field = _flow(problem, flow, beta)
         if discrete:
             run = euler(
@@ -221,6 +229,25 @@ def _summary(problem: Experiment, run: Trajectory) -> dict[str, Any]:
     return {"experiment": problem.constants()} | summary | {"w": run.w}
 
 
+def _print_by_name(tasks: TaskFamily, run: Trajectory) -> None:
+    """Print the losses of tasks and the coefficients of features that have names, unless they are many."""
+    features = getattr(tasks, "feature_names", None)
+    start, end = run.y[:, 0], run.w
+    parts: list[tuple[str, Any, Callable[[], tuple[Any, Any]]]] = [
+        ("f_i(w) of", tasks.names, lambda: (tasks.losses(start), tasks.losses(end))),
+        ("w of", features, lambda: (start, end)),
+    ]
+    for title, names, columns in parts:
+        if names is None or len(names) > MOST_NAMES:
+            continue
+        table = make_table()
+        for column, side in ((title, "left"), ("start", "right"), ("end", "right")):
+            table.add_column(column, justify=side)  # type: ignore[arg-type]
+        for row in zip(names, *columns(), strict=True):
+            table.add_row(str(row[0]), *map(rounded, row[1:]))
+        open_console().print(table)
+
+
 def _print(problem: Experiment, run: Trajectory, written: list[str], done: bool) -> None:
     say(f"{run.flow_name} on {problem.name}, by {run.method}")
     table = make_table()
@@ -239,6 +266,7 @@ def _print(problem: Experiment, run: Trajectory, written: list[str], done: bool)
     for t in run.switch_times:
         table.add_row("switch at t", "", rounded(t))
     open_console().print(table)
+    _print_by_name(problem.tasks, run)
     counts = run.counts
     say(run.message, style="green" if done else "red")
     if run.success and not done:
