@@ -96,7 +96,7 @@ class Experiment:
     >>> problem
     Experiment('own', Quadratic(n_tasks=2, dim=1), alpha=0.1)
     >>> problem.w0, round(problem.beta, 6), round(problem.switch_tol, 6)
-    (array([0.]), 0.766284, 0.238728)
+    (array([0.]), 0.877193, 0.40785)
     """
 
     tasks: TaskFamily
@@ -303,7 +303,7 @@ def make_experiment(
         tasks=tasks,
         w0=w0,
         alpha=run.alpha,
-        beta=run.beta,
+        beta=check_real("beta", run.beta, minimum=0.0, strict=True),
         switch_tol=eps0,
         n_steps=run.n_steps,
         rule=run.rule,
