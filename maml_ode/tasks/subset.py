@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, shown
+from maml_ode._validation import Array, real_array, shown
 
 __all__ = ["PartialEvaluation", "chosen_tasks", "shares"]
 
@@ -31,7 +31,7 @@ def chosen_tasks(indices: Any, n_tasks: int) -> Indices:
         except TypeError:
             raise TypeError("indices must be a slice of integers.") from None
     else:
-        given = np.asarray(indices)
+        given = real_array("indices", indices, booleans=True)
         if given.size == 0 and given.dtype.kind == "f":  # an empty list
             given = given.astype(np.intp)
         if given.dtype.kind not in "iub":

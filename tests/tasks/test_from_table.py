@@ -160,6 +160,11 @@ def test_a_file_in_svmlight_format_is_a_table(tmp_path):
     same(family, mo.tasks.LogisticRegression.from_table(str(path), l2=0.5))
     regrouped = mo.tasks.LogisticRegression.from_table(path, groups=WHO, l2=0.5)
     assert regrouped.names == LABELS
+    path.write_text("income,age\n1.0,2.0\n")
+    with pytest.raises(ValueError, match=r"'ranks\.svm', is no file in svmlight format"):
+        mo.tasks.LogisticRegression.from_table(path)
+    with pytest.raises(ValueError, match="but there is no such file in"):
+        mo.tasks.LogisticRegression.from_table("income.svm", CLASS, WHO)
     dump_svmlight_file(X, CLASS, str(path))
     with pytest.raises(ValueError, match=r"ranks.svm gives no qid"):
         mo.tasks.LogisticRegression.from_table(path)
@@ -187,6 +192,14 @@ def test_labels_stay_what_they_are(labels):
     assert np.array_equal(np.array(family.names, dtype=who.dtype), expected)
     assert family.names[0] == expected[0]
     assert type(family.names) is tuple
+
+
+def test_masked_entries_are_missing():
+    hide = np.arange(N) == 5
+    with pytest.raises(ValueError, match="missing in row 5;"):
+        mo.tasks.SVM.from_table(X, CLASS, np.ma.array(WHO, mask=hide))
+    with pytest.raises(ValueError, match=r"y must have no masked entry.*y\[5\]"):
+        mo.tasks.SVM.from_table(X, np.ma.array(CLASS, mask=hide), WHO)
 
 
 def table_of(**changed):
@@ -226,6 +239,8 @@ BAD = {
         TypeError,
         r"int and str; use .*astype",
     ),
+    "a list of two kinds": ({"groups": [*WHO[:-1].tolist(), 1]}, TypeError, "int and str"),
+    "labels that are lists": ({"groups": [[1]] * N}, TypeError, "numbers or texts, not objects"),
     "one class": (
         {"y": np.where(WHO == "east", 1, CLASS)},
         ValueError,

@@ -140,8 +140,9 @@ def _numbers(name: str, column: Any, remedy: str) -> npt.NDArray[Any]:
     """Return one column of a frame as numbers; missing ones, however they are marked, as NaN."""
     if getattr(getattr(column, "dtype", None), "categories", None) is not None:
         raise TypeError(f"{name} must hold real numbers, not categories; {remedy}.")
-    array = np.asarray(column)
-    if array.dtype == object:
+    # Sequences and masks are looked into by whoever reads numbers.
+    array: Any = column if isinstance(column, (list, tuple)) else np.asanyarray(column)
+    if isinstance(array, np.ndarray) and array.dtype == object and array.ndim == 1:
         present = np.array([not is_missing(entry) for entry in array.tolist()])
         if not present.all():
             numbers = np.full(array.shape, np.nan)
@@ -165,8 +166,16 @@ def is_missing(entry: Any) -> bool:
 def _of_file(path: Any, y: Any, groups: Any) -> Columns:
     from sklearn.datasets import load_svmlight_file
 
-    X, targets, query = load_svmlight_file(os.fspath(path), query_id=True)
+    if not os.path.isfile(path):
+        raise ValueError(
+            f"X, {shown(os.fspath(path))}, is taken for the path of a file in svmlight format, but there is no "
+            f"such file in {os.getcwd()}."
+        )
     name = os.path.basename(os.fspath(path))
+    try:
+        X, targets, query = load_svmlight_file(os.fspath(path), query_id=True)
+    except ValueError as error:
+        raise ValueError(f"X, {name!r}, is no file in svmlight format: {error}") from error
     if isinstance(groups, str) and groups in _FILE_GROUPS:
         groups = None
     if isinstance(y, str) and y in _FILE_TARGETS:

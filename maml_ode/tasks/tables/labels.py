@@ -53,7 +53,13 @@ def read_groups(name: str, values: Any, n_rows: int) -> Groups:
     TypeError
         For labels that have no common order.
     """
-    labels = np.asarray(values)
+    if isinstance(values, (list, tuple)):  # NumPy would make texts of numbers beside texts
+        labels = np.fromiter(values, dtype=object, count=len(values))
+    else:
+        labels = np.asarray(values)
+    hidden = np.flatnonzero(np.ma.getmaskarray(values)) if np.ma.isMaskedArray(values) else []
+    if len(hidden):
+        raise ValueError(_missing(name, np.asarray(hidden)))
     if labels.shape != (n_rows,):
         hint = f"; use np.ravel({name})" if labels.shape == (n_rows, 1) else ""
         raise ValueError(
