@@ -64,7 +64,13 @@ class Counts:
 
     def __str__(self) -> str:
         """Return the kinds that were evaluated, in one line."""
-        named = {"hvps": "HVPs", "third_vectors": "third vectors", "rejected": "rejected steps"}
+        named = {
+            "hvps": "HVPs",
+            "third_vectors": "third vectors",
+            "rejected": "rejected steps",
+            "task_gradients": "gradients of single tasks",
+            "task_hvps": "HVPs of single tasks",
+        }
         parts = [
             f"{getattr(self, name):,} {named.get(name, name)}"
             for name in KINDS

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from maml_ode._validation import (
     Array,
@@ -79,15 +78,6 @@ class VectorField(ABC):
     def jvp_cost(self) -> Counts:
         """What a product of the Jacobian with a vector costs."""
         return self.jacobian_cost
-
-    @property
-    def mean_over(self) -> TaskFamily | None:
-        """The tasks that the field is a mean over, weighted by p_i; None if it is no mean."""
-        return None
-
-    def on_tasks(self, w: Array, tasks: npt.NDArray[np.int64]) -> Array:
-        """Return the plain mean over some tasks, which may repeat, where the field is a mean over tasks."""
-        raise TypeError(f"{self.label} is no mean over tasks, so it has no value for some of them.")
 
     @cached_property
     def native(self) -> Any | None:
@@ -160,15 +150,6 @@ class GradientField(VectorField):
         form = self.objective.quadratic_form
         return None if form is None else form.field
 
-    @property
-    def mean_over(self) -> TaskFamily:
-        """The objective's tasks."""
-        return self.objective.tasks
-
-    def on_tasks(self, w: Array, tasks: npt.NDArray[np.int64]) -> Array:
-        """Return minus the mean of the gradients of these tasks' terms."""
-        return -self.objective.gradient_over(w, tasks)
-
     def _family_handle(self) -> Any | None:
         return self.objective.native_handle()
 
@@ -187,11 +168,6 @@ class GradientField(VectorField):
 
 class _InnerStepField(VectorField):
     """What FO-MAML and Reptile share: inner steps of size alpha on every task."""
-
-    @property
-    def mean_over(self) -> TaskFamily:
-        """The tasks."""
-        return self.tasks
 
     def __init__(
         self, tasks: TaskFamily, alpha: float, inner_steps: int, query: TaskFamily | None
@@ -236,10 +212,6 @@ class FirstOrderField(_InnerStepField):
         """K, k for quadratic families."""
         return fomaml_field(self._inner)
 
-    def on_tasks(self, w: Array, tasks: npt.NDArray[np.int64]) -> Array:
-        """Return minus the mean of grad g_i(u_i) over these tasks."""
-        return -self._inner.loop.first_order_gradient_over(w, tasks)
-
     def _family_handle(self) -> Any | None:
         return self._inner.loop.native_first_order_field()
 
@@ -272,10 +244,6 @@ class ReptileField(_InnerStepField):
     def affine(self) -> AffineField | None:
         """K, k for quadratic families."""
         return reptile_field(self._inner)
-
-    def on_tasks(self, w: Array, tasks: npt.NDArray[np.int64]) -> Array:
-        """Return the mean of (u_i - w)/alpha over these tasks."""
-        return -self._inner.loop.reptile_gradient_over(w, tasks)
 
     def _family_handle(self) -> Any | None:
         return self._inner.loop.native_reptile_field()

@@ -290,6 +290,7 @@ def test_sampled_runs_are_kept_and_shown(tmp_path):
     assert mo.Counts.from_dict(run.counts.to_dict()) == run.counts
     assert "10.50 gradient and 5.25 HVP passes" in repr(run)
     assert run.counts.gradient_equivalents() == 15.75
+    assert "42 gradients of single tasks, 21 HVPs of single tasks" in str(run.counts)
     assert "task_gradients" not in mo.euler(flow, W0, BETA, max_iter=1).counts.to_dict()
     far = mo.euler(flow, W0, 1e308, max_iter=9, tasks_per_step=1)
     assert far.stop.name == "NON_FINITE"

@@ -362,6 +362,18 @@ def test_names_follow_a_family():
     assert "names=(0, 1, 2, ..., 29)" in repr(many)
 
 
+def test_constants_and_certificates_say_whose_they_are():
+    family = mo.tasks.LinearRegression.from_table(X, TARGET, WHO)
+    spectra = np.linalg.eigvalsh(family.hessians(np.zeros(K)))
+    k = mo.theory.constants(family)
+    assert k.L.note.endswith(f"; of task {LABELS[np.argmax(spectra[:, -1])]}")
+    assert k.mu.note.endswith(f"; of task {LABELS[np.argmin(spectra[:, 0])]}")
+    assert "of task" not in k.kappa.note  # 0 in every task
+    assert "of task" not in mo.theory.constants(by_hand(mo.tasks.LinearRegression)).L.note
+    report = mo.theory.certify(family, 0.01)
+    assert k.L.note in report["smoothness"].note
+
+
 def test_a_large_table_is_sorted_and_not_searched():
     """A look through all rows for each of 5000 tasks would take minutes."""
     rng = np.random.default_rng(0)

@@ -18,6 +18,7 @@ from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.segment import Segment
 from maml_ode.integrate.steppers.euler import EulerStepper
 from maml_ode.integrate.steppers.protocol import Look
+from maml_ode.integrate.task_means import mean_over, tasks_behind
 from maml_ode.integrate.watch.finding import Crossing, Finding
 from maml_ode.stop import Stop, StopReason
 from maml_ode.tasks.base import TaskFamily
@@ -68,7 +69,7 @@ class TaskSampler:
 
     def field(self, field: VectorField, w: Array) -> Array:
         """Return the field at ``w`` for tasks that are drawn now."""
-        return field.on_tasks(w, self.draw(self._tasks_of(field)))
+        return mean_over(field, w, self.draw(self._tasks_of(field)))
 
     def counted(self, run: Trajectory) -> Trajectory:
         """Return the run with its evaluations counted in single tasks and in passes over all."""
@@ -76,7 +77,7 @@ class TaskSampler:
 
     @staticmethod
     def _tasks_of(field: VectorField) -> TaskFamily:
-        tasks = field.mean_over
+        tasks = tasks_behind(field)
         if tasks is None:
             raise TypeError(
                 f"tasks_per_step needs fields that are means over tasks, which {field.label} is not: from some of "

@@ -57,9 +57,10 @@ def read_groups(name: str, values: Any, n_rows: int) -> Groups:
         labels = np.fromiter(values, dtype=object, count=len(values))
     else:
         labels = np.asarray(values)
-    hidden = np.flatnonzero(np.ma.getmaskarray(values)) if np.ma.isMaskedArray(values) else []
-    if len(hidden):
-        raise ValueError(_missing(name, np.asarray(hidden)))
+    masked = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else np.zeros(1, dtype=bool)
+    hidden = np.flatnonzero(masked)
+    if hidden.size:
+        raise ValueError(_missing(name, hidden))
     if labels.shape != (n_rows,):
         hint = f"; use np.ravel({name})" if labels.shape == (n_rows, 1) else ""
         raise ValueError(
