@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import maml_ode
+
+sys.path.insert(0, str(Path(__file__).parent))  # for mathml.py
 
 project = "maml_ode"
 author = "The maml_ode developers"
@@ -14,7 +19,7 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "mathml",
     "sphinx.ext.viewcode",
 ]
 exclude_patterns = ["_build", "_templates"]
@@ -33,12 +38,17 @@ nitpick_ignore_regex = [
 html_theme = "pydata_sphinx_theme"
 html_title = "maml_ode"
 html_static_path = ["_static"]
+html_css_files = ["explorer.css"]
+html_js_files = [
+    (name, {"defer": "defer"}) for name in ("explorer_math.js", "explorer_data.js", "explorer.js")
+]
 html_show_sourcelink = False
+html_sidebars = {"**": []}
 html_theme_options = {
     "navbar_align": "left",
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 4,
     "pygments_light_style": "tango",
 }
 
@@ -50,4 +60,4 @@ numpydoc_class_members_toctree = False
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # the tests execute every notebook
-# mathjax comes with the theme's readers' browsers; pages read without it too.
+html_math_renderer = "mathml"
