@@ -162,6 +162,11 @@ def test_counts_are_those_of_an_outside_counter(p):
     run = mo.euler(bi, W0, BETA, max_iter=5, tasks_per_step=1, diagnostics=False)
     assert counted.calls["gradients"] == run.counts.task_gradients == 5 + M * 6
     assert run.counts.gradients == 5 / M + 6
+    # In a phase that no vanishing field ends, nothing asks for the field of all tasks.
+    f, F = mo.ExpectedLoss(counted.family), mo.MAMLLoss(counted.family, ALPHA)
+    own = mo.Flow([mo.Phase(f, until=lambda t, w: 9.0 - t), mo.Phase(F)])
+    run = mo.euler(own, W0, BETA, tol=1e-9, max_iter=5, tasks_per_step=1, diagnostics=False)
+    assert run.counts.task_gradients == 5
 
 
 def test_the_switch_and_the_test_of_stationarity_see_all_tasks():
@@ -279,6 +284,17 @@ def test_solve_says_why_it_takes_no_samples():
             TypeError, match=r"no function of w.*mo.euler\(flow, w0, step_size, tasks"
         ):
             mo.solve(flow, W0, method=method, tasks_per_step=2)
+
+
+def test_a_field_that_is_no_number_ends_the_test_of_stationarity():
+    """Whether or not the task that spoils it is drawn."""
+    tasks = mo.tasks.from_callables(
+        lambda i, w: 0.0, lambda i, w: w * [1.0, np.nan][i], n_tasks=2, dim=1
+    )
+    flow = mo.gradient_flow(mo.ExpectedLoss(tasks))
+    for seed in range(4):
+        run = mo.euler(flow, [1.0], 0.1, tol=1e-3, tasks_per_step=1, rng=seed, diagnostics=False)
+        assert (run.stop.name, run.counts.steps) == ("NON_FINITE", 0)
 
 
 def test_sampled_runs_are_kept_and_shown(tmp_path):
