@@ -114,15 +114,12 @@ def solve_experiment(
         from maml_ode.integrate import euler, solve
 
         problem = load_experiment(name, seed, overrides)
-        # Where it was left open, it takes a Hessian to find.
-        needed = step_size is None and (discrete or flow == "modified")
-        beta = problem.beta if needed else step_size or math.nan
-        field = _flow(problem, flow, beta)
+        field = _flow(problem, flow, step_size)
         if discrete:
             run = euler(
                 field,
                 problem.w0,
-                beta,
+                _beta(problem, step_size),
                 tol=0.0 if tol is None else tol,
                 max_iter=problem.n_steps if max_iter is None else max_iter,
                 progress=show,
@@ -184,7 +181,12 @@ def _ending(name: str) -> str:
     return Path(name).suffix.removeprefix(".").lower()
 
 
-def _flow(problem: Experiment, name: str, step_size: float) -> Flow:
+def _beta(problem: Experiment, step_size: float | None) -> float:
+    # Asked for where steps are taken only: left open, it takes a Hessian to find.
+    return problem.beta if step_size is None else step_size
+
+
+def _flow(problem: Experiment, name: str, step_size: float | None) -> Flow:
     from maml_ode import flows
     from maml_ode._validation import check_choice
     from maml_ode.objectives import ExpectedLoss, MAMLLoss
@@ -196,7 +198,7 @@ def _flow(problem: Experiment, name: str, step_size: float) -> Flow:
         "fomaml": lambda: flows.fomaml_flow(tasks, alpha),
         "reptile": lambda: flows.reptile_flow(tasks, alpha),
         "gradient": lambda: flows.gradient_flow(ExpectedLoss(tasks)),
-        "modified": lambda: flows.modified_flow(MAMLLoss(tasks, alpha), step_size),
+        "modified": lambda: flows.modified_flow(MAMLLoss(tasks, alpha), _beta(problem, step_size)),
     }
     return makers[check_choice("flow", name, FLOWS)]()
 

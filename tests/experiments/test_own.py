@@ -280,6 +280,8 @@ def test_the_command_line_takes_a_function(study):
     rows = {line.split()[0]: line.split()[1:] for line in run.output.splitlines() if line.strip()}
     assert rows["rome"] == [f"{tasks.losses([0.0, 0.0])[1]:.6g}", f"{tasks.losses(end)[1]:.6g}"]
     assert rows["x1"] == ["0", f"{end[1]:.6g}"]
+    steps = CliRunner().invoke(main, ["solve", "study_of_mine:pair", "--euler"]).output
+    assert "iteration k" in steps
     report = CliRunner().invoke(main, ["certify", "study_of_mine:pair", "--json"])
     assert json.loads(report.output)["experiment"]["experiment"] == "study_of_mine:pair"
     assert json.loads(report.output)["experiment"]["task_names"] is None
