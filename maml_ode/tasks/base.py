@@ -235,6 +235,12 @@ class _PartOfFamily(TaskFamily):
         super().__init__(chosen.size, whole.dim, weights, whole.smoothness)
         self._evaluate = PartialEvaluation(whole, chosen)
 
+    def __getattr__(self, key: str) -> Any:
+        # What a family of a network knows of its parameters is the same for some of its tasks.
+        if key in ("w0", "unravel") and "_evaluate" in self.__dict__:
+            return getattr(self._evaluate.whole, key)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {key!r}")
+
     @property
     def has_hvps(self) -> bool:
         return self._evaluate.whole.has_hvps  # type: ignore[no-any-return]

@@ -123,6 +123,14 @@ def test_a_subset_is_a_family_of_its_own(name):
     np.testing.assert_allclose(F.gradient(w), (2 * terms[0] + 3 * terms[1]) / 5, rtol=1e-12)
 
 
+def test_a_start_goes_with_the_tasks():
+    whole = OnlyWhole(M, D, P)
+    whole.w0 = np.ones(D)
+    some = pickle.loads(pickle.dumps(whole.subset([1, 2])))
+    assert mo.Experiment(some, 0.1).w0.tolist() == [1.0] * D
+    assert not hasattr(some, "unravel")
+
+
 def test_only_the_chosen_tasks_are_called():
     seen = []
     tasks = mo.tasks.from_callables(
