@@ -22,7 +22,8 @@ from maml_ode._validation import (
     freeze,
     real_array,
 )
-from maml_ode.tasks.base import CompiledFamily, abbreviated
+from maml_ode.tasks.base import abbreviated
+from maml_ode.tasks.compiled_family import CompiledFamily
 from maml_ode.tasks.margin_losses import MarginLoss
 from maml_ode.tasks.sparse_samples import SparseSamples, is_sparse
 from maml_ode.tasks.tables.assembling import family_of_table

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, freeze
-from maml_ode.tasks.base import CompiledFamily, QuadraticTerms
+from maml_ode.tasks.base import QuadraticTerms
+from maml_ode.tasks.compiled_family import CompiledFamily
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, freeze
-from maml_ode.tasks.base import CompiledFamily
+from maml_ode.tasks.compiled_family import CompiledFamily
 from maml_ode.tasks.symbolic.declared_names import check_names, declared_names, split_names
 from maml_ode.tasks.symbolic.grammar import parse
 from maml_ode.tasks.symbolic.tree import CONSTANTS, Node, listed, names
