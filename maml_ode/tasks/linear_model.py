@@ -24,7 +24,7 @@ from maml_ode._validation import (
 )
 from maml_ode.tasks.base import abbreviated
 from maml_ode.tasks.compiled_family import CompiledFamily
-from maml_ode.tasks.margin_losses import MarginLoss
+from maml_ode.tasks.margin_losses import FREE, MarginLoss
 from maml_ode.tasks.sparse_samples import SparseSamples, is_sparse
 from maml_ode.tasks.tables.assembling import family_of_table
 
@@ -109,7 +109,7 @@ class LinearModel(CompiledFamily):
 
         read = partial(as_array, booleans=True) if loss is MarginLoss.SQUARED else as_labels
         floats = np.empty(sum(sizes) + len(sizes) + 2)
-        head = len(sizes), dim, sum(sizes), int(loss), dim - int(intercept)
+        head = len(sizes), dim, sum(sizes), int(loss) + FREE * int(intercept)
         integers = np.array([*head, *np.cumsum([0, *sizes])])
         self._floats, self._integers = floats, integers
         for i, (start, stop) in enumerate(self._row_ranges):
@@ -247,13 +247,14 @@ class LinearModel(CompiledFamily):
     def ridge(self) -> Array:
         """The coefficients of the ridge term sum_k ridge_k w_k^2/2, shape (d,): l2, but 0 for an intercept."""
         coefficients = np.full(self.dim, self._l2)
-        coefficients[int(self._integers[4]) :] = 0.0
+        if self.intercept:
+            coefficients[-1] = 0.0
         return coefficients
 
     @property
     def intercept(self) -> bool:
         """Whether the last coordinate of w is an intercept, which the ridge term leaves out."""
-        return bool(self._integers[4] < self.dim)
+        return bool(self._integers[3] >= FREE)
 
     @property
     def _n_rows(self) -> int:
@@ -261,7 +262,7 @@ class LinearModel(CompiledFamily):
 
     @property
     def _row_ranges(self) -> list[tuple[int, int]]:
-        starts = self._integers[5 : 6 + self.n_tasks].tolist()
+        starts = self._integers[4 : 5 + self.n_tasks].tolist()
         return list(pairwise(starts))
 
     def _dense_samples(self, start: int, stop: int) -> Array:

@@ -30,7 +30,6 @@ from maml_ode.tasks.kernels import margin_losses
 from maml_ode.tasks.kernels.dense_products import add_products
 from maml_ode.tasks.kernels.margin_losses import HINGE, LOOK_ROWS, SQUARED, SQUARED_HINGE
 from maml_ode.tasks.kernels.samples import (
-    HEAD,
     RIDGE,
     SPARSE,
     accumulate,
@@ -90,7 +89,7 @@ def tape_size(order, data):
     integers = data[1]
     n = 0
     for i in range(integers[0]):
-        n = max(n, integers[HEAD + 1 + i] - integers[HEAD + i])
+        n = max(n, integers[5 + i] - integers[4 + i])
     return _kept(order, n) + (LOOK_ROWS + 1) * block_size(n, integers[1])
 
 

@@ -1,7 +1,7 @@
 """The samples of one task of a linear model, dense or sparse, and the products with them.
 
-Layout: floats = [y (N), s (M), l2, smoothing, X], integers = [M, d, N, kind, penalized, first row of each
-task (M), N]; the first ``penalized`` coordinates of w are in the ridge term, which leaves out an intercept.
+Layout: floats = [y (N), s (M), l2, smoothing, X], integers = [M, d, N, kind, first row of each task (M), N].
+To the kind FREE is added once for every coordinate at the end of w that the ridge term leaves out.
 A loop is long enough to be vectorised if it runs over the longer side of X_i, so that the block of task i in X
 is X_i' where n_i > d, and X_i elsewhere. For sparse data X is the stored entries (nnz), and integers go on with
 [first entry of each task (M), nnz, row pointers of each task (N + M), columns (nnz)]; the row pointers of a
@@ -20,6 +20,7 @@ from numba import types
 from maml_ode.compiled.contract import DATA, INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.decorators import inner
 from maml_ode.tasks.kernels import dense_products, sparse_products
+from maml_ode.tasks.margin_losses import FREE
 
 ROWS, COLUMNS, SPARSE = range(3)
 
@@ -28,8 +29,6 @@ SAMPLES = types.Tuple((VECTOR, sparse_products.INTEGERS, INDEX, INDEX))
 # The samples, y, s, (l2, penalized), smoothing, kind.
 RIDGE = types.Tuple((REAL, INDEX))
 TASK = types.Tuple((SAMPLES, VECTOR, REAL, RIDGE, REAL, INDEX))
-# Integers before the first rows.
-HEAD = 5
 
 # The numbers in a block of samples: 256 kB, a part of the second-level cache.
 BLOCK_SIZE = 32768
@@ -45,14 +44,15 @@ def block_size(n, d):
 def task(i, data):
     """Return views of X_i and y_i, with s_i, the ridge, the smoothing and the kind."""
     floats, integers = data
-    n_tasks, d, n_rows, kind = integers[0], integers[1], integers[2], integers[3]
-    row, next_row = integers[HEAD + i], integers[HEAD + 1 + i]
+    n_tasks, d, n_rows = integers[0], integers[1], integers[2]
+    kind, free = integers[3] % FREE, integers[3] // FREE
+    row, next_row = integers[4 + i], integers[5 + i]
     n = next_row - row
     tail = n_rows + n_tasks
     start, stop = row * d, next_row * d
     first = last = 0
     form = COLUMNS if n > d else ROWS
-    entries = HEAD + 1 + n_tasks  # where the integers of sparse samples begin
+    entries = 5 + n_tasks  # where the integers of sparse samples begin
     if integers.size > entries:
         form = SPARSE
         start, stop = integers[entries + i], integers[entries + 1 + i]
@@ -60,7 +60,7 @@ def task(i, data):
         first = entries + 1 + n_tasks + row + i
         last = entries + 1 + 2 * n_tasks + n_rows + stop
     samples = floats[tail + 2 + start : tail + 2 + stop], integers[first:last], d, form
-    ridge = floats[tail], integers[4]
+    ridge = floats[tail], d - free
     return samples, floats[row:next_row], floats[n_rows + i], ridge, floats[tail + 1], kind
 
 
