@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from maml_ode.adaptation import meta_test as meta_test
     from maml_ode.comparing import compare as compare
     from maml_ode.derivative_check import check_derivatives as check_derivatives
+    from maml_ode.experiments import Experiment as Experiment
     from maml_ode.flows import Flow as Flow
     from maml_ode.flows import Phase as Phase
     from maml_ode.flows import bimaml_flow as bimaml_flow
@@ -55,6 +56,7 @@ __getattr__, __dir__ = attach(
         "ClosedForm": "maml_ode.formulas",
         "Counts": "maml_ode.trajectory",
         "ExpectedLoss": "maml_ode.objectives",
+        "Experiment": "maml_ode.experiments",
         "Flow": "maml_ode.flows",
         "MAMLLoss": "maml_ode.objectives",
         "Phase": "maml_ode.flows",

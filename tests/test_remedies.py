@@ -20,7 +20,7 @@ ROOT = Path(mo.__file__).parent
 # Rooms whose sentences have tests of their own.
 ELSEWHERE = re.compile(
     r"^(integrate|theory|errata|compiled|cli|reproduce|runs|trajectory|plotting/style|tasks/symbolic"
-    r"|tasks/(compile_symbolic|expression_\w+|generated_kernels|read_sympy|symbolic\w*))\b"
+    r"|tasks/tables|experiments/(own|defaults)|tasks/(compile_symbolic|expression_\w+|generated_kernels|read_sympy|symbolic\w*))\b"
 )
 VERBS = (
     "pass|use|write|convert|recode|wrap|give|leave|remove|replace|build|divide|put|fetch|name|run"

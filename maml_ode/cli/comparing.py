@@ -13,6 +13,7 @@ from maml_ode.cli.files import check_files, ending
 from maml_ode.cli.flows import FLOWS, flow_of
 from maml_ode.cli.output import (
     echo_json,
+    load_experiment,
     overrides_of,
     say,
     seed_option,
@@ -97,14 +98,13 @@ def compare_methods(
     if rtols:
         chosen["rtols"] = rtols
     with usage_errors(), settled(notes):
-        from maml_ode import experiments
         from maml_ode.comparing import compare
 
-        problem = experiments.load(name, seed=seed, **overrides)
+        problem = load_experiment(name, seed, overrides)
         horizon = problem.n_steps * problem.beta if t_max is None else t_max
         usual = [problem.beta * 2.0**-j for j in HALVINGS]
         found = compare(
-            flow_of(problem, flow, problem.beta),
+            flow_of(problem, flow, None),
             problem.w0,
             t_max=horizon,
             step_sizes=step_sizes or [h for h in usual if round(horizon / h) >= 1],

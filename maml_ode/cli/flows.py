@@ -10,12 +10,17 @@ if TYPE_CHECKING:
     from maml_ode.experiments import Experiment
     from maml_ode.flows import Flow
 
-__all__ = ["FLOWS", "flow_of"]
+__all__ = ["FLOWS", "beta_of", "flow_of"]
 
 FLOWS = ("maml", "bimaml", "fomaml", "reptile", "gradient", "modified")
 
 
-def flow_of(problem: Experiment, name: str, step_size: float) -> Flow:
+def beta_of(problem: Experiment, step_size: float | None) -> float:
+    """Return the step size that was given, or the experiment's, which may take a Hessian to find."""
+    return problem.beta if step_size is None else step_size
+
+
+def flow_of(problem: Experiment, name: str, step_size: float | None) -> Flow:
     """Return the flow of an experiment; the modified one is that of a step size."""
     from maml_ode import flows
     from maml_ode._validation import check_choice
@@ -28,6 +33,8 @@ def flow_of(problem: Experiment, name: str, step_size: float) -> Flow:
         "fomaml": lambda: flows.fomaml_flow(tasks, alpha),
         "reptile": lambda: flows.reptile_flow(tasks, alpha),
         "gradient": lambda: flows.gradient_flow(ExpectedLoss(tasks)),
-        "modified": lambda: flows.modified_flow(MAMLLoss(tasks, alpha), step_size),
+        "modified": lambda: flows.modified_flow(
+            MAMLLoss(tasks, alpha), beta_of(problem, step_size)
+        ),
     }
     return makers[check_choice("flow", name, FLOWS)]()

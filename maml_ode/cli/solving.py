@@ -12,10 +12,11 @@ import click
 from maml_ode._archive import npz_path
 from maml_ode._files import write_atomically
 from maml_ode.cli.files import check_files, ending
-from maml_ode.cli.flows import FLOWS, flow_of
+from maml_ode.cli.flows import FLOWS, beta_of, flow_of
 from maml_ode.cli.output import (
     NOT_CONVERGED,
     echo_json,
+    load_experiment,
     make_table,
     open_console,
     overrides_of,
@@ -27,12 +28,17 @@ from maml_ode.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from maml_ode.experiments import Experiment
+    from maml_ode.tasks.base import TaskFamily
     from maml_ode.trajectory import Trajectory
 
 __all__ = ["solve_experiment"]
 
 DEFAULT_TOL = 1e-8
+# Longer tables say less than --json.
+MOST_NAMES = 30
 
 
 @click.command("solve")
@@ -88,6 +94,9 @@ def solve_experiment(
 ) -> None:
     """Run the flow of the experiment NAME until it is stationary, or with --euler its algorithm.
 
+    NAME is one that maml-ode list shows, or package.module:function of your own, which returns a
+    maml_ode.Experiment or a pair (tasks, alpha); the working directory is on the path.
+
     Exit code 3 if the run ended without reaching what was asked for.
     """
     only_discrete = {"--max-iter": max_iter}
@@ -101,17 +110,15 @@ def solve_experiment(
     show = (sys.stderr.isatty() and not as_json) if progress is None else progress
     notes: list[str] = []
     with usage_errors(), settled(notes):
-        from maml_ode import experiments
         from maml_ode.integrate import euler, solve
 
-        problem = experiments.load(name, seed=seed, **overrides)
-        beta = problem.beta if step_size is None else step_size
-        field = flow_of(problem, flow, beta)
+        problem = load_experiment(name, seed, overrides)
+        field = flow_of(problem, flow, step_size)
         if discrete:
             run = euler(
                 field,
                 problem.w0,
-                beta,
+                beta_of(problem, step_size),
                 tol=0.0 if tol is None else tol,
                 max_iter=problem.n_steps if max_iter is None else max_iter,
                 progress=show,
@@ -173,6 +180,25 @@ def _summary(problem: Experiment, run: Trajectory) -> dict[str, Any]:
     return {"experiment": problem.constants()} | summary | {"w": run.w}
 
 
+def _print_by_name(tasks: TaskFamily, run: Trajectory) -> None:
+    """Print the losses of tasks and the coefficients of features that have names, unless they are many."""
+    features = getattr(tasks, "feature_names", None)
+    start, end = run.y[:, 0], run.w
+    parts: list[tuple[str, Any, Callable[[], tuple[Any, Any]]]] = [
+        ("f_i(w) of", tasks.names, lambda: (tasks.losses(start), tasks.losses(end))),
+        ("w of", features, lambda: (start, end)),
+    ]
+    for title, names, columns in parts:
+        if names is None or len(names) > MOST_NAMES:
+            continue
+        table = make_table()
+        for column, side in ((title, "left"), ("start", "right"), ("end", "right")):
+            table.add_column(column, justify=side)  # type: ignore[arg-type]
+        for row in zip(names, *columns(), strict=True):
+            table.add_row(str(row[0]), *map(rounded, row[1:]))
+        open_console().print(table)
+
+
 def _print(problem: Experiment, run: Trajectory, written: list[str], done: bool) -> None:
     say(f"{run.flow_name} on {problem.name}, by {run.method}")
     table = make_table()
@@ -191,6 +217,7 @@ def _print(problem: Experiment, run: Trajectory, written: list[str], done: bool)
     for t in run.switch_times:
         table.add_row("switch at t", "", rounded(t))
     open_console().print(table)
+    _print_by_name(problem.tasks, run)
     counts = run.counts
     say(run.message, style="green" if done else "red")
     if run.success and not done:

@@ -27,6 +27,7 @@ from maml_ode.integrate.checks import (
     check_has_an_end,
     check_reachable,
     check_smoothness,
+    refuse_sampling,
     refuse_unused,
 )
 from maml_ode.integrate.diagnose import seconds_per_point
@@ -183,6 +184,7 @@ def solve(
     check_has_an_end(flow, tol, t_max)
     if sliding == "follow" and flow.retested:
         SlidingField.of(flow)
+    refuse_sampling(options)
     if not isinstance(method, str) or method not in ("auto", "exact"):
         check_options(resolve(method), options, _OWN_KEYWORDS)
     if rtol is not None:

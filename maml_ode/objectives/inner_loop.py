@@ -11,11 +11,14 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from maml_ode._validation import Array, check_count, check_real
 from maml_ode.tasks.base import TaskFamily, checked_family
 
 __all__ = ["InnerLoop", "InnerSteps"]
+
+Integers = npt.NDArray[np.int64]
 
 
 class InnerLoop(Protocol):
@@ -58,6 +61,18 @@ class InnerLoop(Protocol):
 
     def reptile_gradient(self, w: Array) -> Array:
         """Return sum_i p_i (w - u_i)/alpha, the weighted sum of the inner gradients."""
+        ...
+
+    def gradient_over(self, w: Array, tasks: Integers) -> Array:
+        """Return the plain mean of the gradients of g_i(u_i) over some tasks, which may repeat."""
+        ...
+
+    def first_order_gradient_over(self, w: Array, tasks: Integers) -> Array:
+        """Return the plain mean of grad g_i(u_i) over some tasks."""
+        ...
+
+    def reptile_gradient_over(self, w: Array, tasks: Integers) -> Array:
+        """Return the plain mean of the sums of the inner gradients over some tasks."""
         ...
 
     def first_order_jacobians(self, w: Array) -> tuple[Array, Array]:

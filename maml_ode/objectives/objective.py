@@ -125,6 +125,10 @@ class Objective(ABC):
             return np.array([form.gradient(row) for row in rows]).reshape(rows.shape)
         return self._inner.loop.gradients(rows)
 
+    def gradient_over(self, w: npt.ArrayLike, tasks: npt.NDArray[np.int64]) -> Array:
+        """Return the plain mean of the gradients of some tasks' terms, which may repeat, shape (d,)."""
+        return self._inner.loop.gradient_over(self._point(w), tasks)
+
     def _points(self, points: npt.ArrayLike) -> Array:
         # A fresh copy, contiguous and writable: families of the user's functions may write into their argument.
         rows = np.array(real_array("points", points), dtype=np.float64, order="C")

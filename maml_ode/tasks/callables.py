@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -155,6 +155,15 @@ class CallableFamily(TaskFamily):
         """Whether ``thirds`` or ``third_vectors`` was given."""
         return self._third is not None or self._third_vector is not None
 
+    def _restricted(self, chosen: npt.NDArray[np.intp], weights: Array) -> CallableFamily:
+        family = CallableFamily.__new__(CallableFamily)
+        family.__dict__.update(self.__dict__)
+        TaskFamily.__init__(family, chosen.size, self.dim, weights, self.smoothness)
+        for name, one in self.__dict__.items():
+            if isinstance(one, _TaskFunctions):
+                setattr(family, name, one.of(chosen))
+        return family
+
     def _required(self, name: str, given: Callbacks, shape: tuple[int, ...]) -> _TaskFunctions:
         functions = given if callable(given) else tuple(given)
         return _TaskFunctions(name, functions, self.n_tasks, shape)
@@ -243,24 +252,34 @@ def _products(matrices: Array, vectors: Array) -> Array:
 
 @dataclass(frozen=True)
 class _TaskFunctions:
-    """One kind of callback for all tasks: calls, copies, and checks what comes back."""
+    """One kind of callback for all tasks: calls, copies, and checks what comes back.
+
+    ``numbers`` are those by which the functions know the tasks, where they are not 0, ..., M - 1.
+    """
 
     name: str
     functions: Callable[..., Any] | tuple[Callable[..., Any], ...]
     n_tasks: int
     shape: tuple[int, ...]
+    numbers: tuple[int, ...] | None = None
+
+    def of(self, chosen: npt.NDArray[np.intp]) -> _TaskFunctions:
+        """Return the same for some of the tasks."""
+        known = range(self.n_tasks) if self.numbers is None else self.numbers
+        numbers = tuple(known[i] for i in chosen.tolist())
+        return replace(self, n_tasks=len(numbers), numbers=numbers)
 
     def __call__(self, *points: Array) -> Array:
         """Return the results stacked along the task; each of ``points`` has 1 or M rows."""
         out = np.empty((self.n_tasks, *self.shape))
-        for i in range(self.n_tasks):
-            arguments = [rows[i if len(rows) > 1 else 0].copy() for rows in points]
+        for k, i in enumerate(range(self.n_tasks) if self.numbers is None else self.numbers):
+            arguments = [rows[k if len(rows) > 1 else 0].copy() for rows in points]
             result = (
                 self.functions(i, *arguments)
                 if callable(self.functions)
                 else self.functions[i](*arguments)
             )
-            out[i] = self._checked(i, result)
+            out[k] = self._checked(i, result)
         return out
 
     def _checked(self, i: int, result: Any) -> npt.NDArray[Any]:

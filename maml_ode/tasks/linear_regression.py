@@ -70,6 +70,8 @@ class LinearRegression(LinearModel):
     array([2., 0.])
     """
 
+    _classifies = False
+
     def __init__(
         self,
         X: Any,

@@ -132,6 +132,29 @@ def constructors():
         {**settings, "loss": "smooth_hinge", "smoothing": 0.1, "l2": 0.1},
         {**data, "loss": "other", "smoothing": "real", "l2": "real"},
     )
+    rows = {"X": np.ravel(X2).reshape(4, 2), "y": np.ravel(Y2), "groups": [1, 1, 2, 2]}
+    options = {"weights": "uniform", "fit_intercept": True, "standardize": True}
+    for family in (mo.tasks.LinearRegression, mo.tasks.LogisticRegression, mo.tasks.SVM):
+        yield Entrance(
+            f"{family.__name__}.from_table",
+            build(family.from_table),
+            {**rows, **options},
+            {"X": "data", "y": "data", "groups": "other", **dict.fromkeys(options, "other")},
+            {"X": "X|column|group"},
+            extremes=False,
+        )
+    yield Entrance(
+        "LogisticRegression, intercept",
+        build(mo.tasks.LogisticRegression),
+        {"X": X2, "y": Y2, "intercept": True},
+        {"intercept": "other"},
+    )
+    yield Entrance(
+        "subset",
+        build(FAMILIES["LinearRegression"].subset),
+        {"indices": [1, 0]},
+        {"indices": "other"},
+    )
     yield Entrance(
         "Sinusoid",
         build(mo.tasks.Sinusoid),
@@ -329,6 +352,25 @@ def upper_rooms():
             "switch_tol": "real?",
             "w0": "points?",
             "generator": "other",
+        },
+    )
+
+    yield Entrance(
+        "Experiment",
+        build(mo.Experiment, experiment_facts),
+        {"tasks": QUADRATIC, **good, "w0": W2, "rule": "one_way", "name": "own", "seed": 3},
+        {
+            "tasks": "other",
+            **constants,
+            "beta": "real?",
+            "switch_tol": "real?",
+            "w0": "points?",
+            "rule": "other",
+            "name": "other",
+            "seed": "count?",
+            "notes": "other",
+            "title": "other",
+            "quoted_saving": "real?",
         },
     )
 
@@ -530,6 +572,20 @@ def verbs():
             "diagnostics": "other",
             "dense_output": "other",
         },
+    )
+    yield Entrance(
+        "euler, sampled",
+        build(mo.euler, run_facts),
+        {
+            "flow": mo.maml_flow(LOGISTIC, 0.1),
+            "w0": W2,
+            "step_size": 0.1,
+            "max_iter": 3,
+            "diagnostics": False,
+            "tasks_per_step": 1,
+            "rng": 0,
+        },
+        {"tasks_per_step": "count?", "rng": "count?"},
     )
     yield Entrance(
         "euler",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, freeze
-from maml_ode.tasks.base import CompiledFamily
+from maml_ode.tasks.compiled_family import CompiledFamily
 from maml_ode.tasks.symbolic.declared_names import check_names, declared_names, split_names
 from maml_ode.tasks.symbolic.grammar import parse
 from maml_ode.tasks.symbolic.tree import CONSTANTS, Node, listed, names
@@ -144,6 +144,13 @@ class Symbolic(CompiledFamily):
             name: freeze(row.view())
             for name, row in zip(self._parameter_names, self._values, strict=True)
         }
+
+    def _restricted(self, chosen: npt.NDArray[np.intp], weights: Array) -> Symbolic:
+        family = Symbolic.__new__(Symbolic)
+        CompiledFamily.__init__(family, chosen.size, self.dim, weights)
+        family.variables, family._parameter_names = self.variables, self._parameter_names
+        family._tree, family._values = self._tree, np.ascontiguousarray(self._values[:, chosen])
+        return family
 
     def _steps(self) -> Steps:
         return _steps(self._tree, self.variables, self._parameter_names)
