@@ -35,28 +35,34 @@ class FusedLoop(NumpyLoop):
             raise RuntimeError("the families have no fused steps; this is a defect of maml_ode.")
         return steps
 
+    @property
+    def _alpha(self) -> Any:
+        alpha = np.asarray(self.alpha, dtype=np.float64)
+        shape = (self.count, self.tasks.n_tasks, self.tasks.dim)
+        return alpha if alpha.ndim == 0 else np.broadcast_to(alpha, shape)
+
     def adapt(self, w: Array) -> Array:
         """Return the adapted points u_i, shape (M, d)."""
         if self._trusted.get("adapt", True):
-            return np.asarray(self._confirmed("adapt", self._steps.adapt(w, self.alpha), w))
+            return np.asarray(self._confirmed("adapt", self._steps.adapt(w, self._alpha), w))
         return super().adapt(w)
 
     def value(self, w: Array) -> float:
         """Return sum_i p_i g_i(u_i)."""
         if self._trusted.get("value", True):
-            return float(self._confirmed("value", self._steps.value(w, self.alpha), w))
+            return float(self._confirmed("value", self._steps.value(w, self._alpha), w))
         return super().value(w)
 
     def gradient(self, w: Array) -> Array:
         """Return the gradient of `value`."""
         if self._trusted.get("gradient", True):
-            return np.asarray(self._confirmed("gradient", self._steps.gradient(w, self.alpha), w))
+            return np.asarray(self._confirmed("gradient", self._steps.gradient(w, self._alpha), w))
         return super().gradient(w)
 
     def hvp(self, w: Array, v: Array) -> Array:
         """Return the Hessian of `value` times ``v``."""
         if self._trusted.get("hvp", True):
-            return np.asarray(self._confirmed("hvp", self._steps.hvp(w, v, self.alpha), w, v))
+            return np.asarray(self._confirmed("hvp", self._steps.hvp(w, v, self._alpha), w, v))
         return super().hvp(w, v)
 
     def _confirmed(self, name: str, result: Any, *arguments: Array) -> Any:

@@ -13,11 +13,12 @@ from maml_ode._validation import Array, as_point, freeze
 from maml_ode.tasks.adapters.agreement import Route
 from maml_ode.tasks.base import Smoothness, TaskFamily
 
-__all__ = ["MATRICES", "VECTORS", "AutodiffFamily"]
+__all__ = ["MATRICES", "VECTORS", "AutodiffFamily", "Points"]
 
 VECTORS = ("losses", "gradients", "hvps", "third_vectors")
 MATRICES = ("hessians", "thirds")
 
+Points = tuple[Array, Array, Array]
 # Numbers in M matrices of d x d up to which they are made in one call: 8 MB.
 ENTRIES_AT_ONCE = 2**20
 
@@ -53,14 +54,17 @@ class AutodiffFamily(TaskFamily):
     def _matrices_at_once(self) -> bool:
         return self.n_tasks * self.dim**2 <= ENTRIES_AT_ONCE
 
-    def _checkpoints(self) -> tuple[Array, Array, Array]:
-        """Return a point and two directions per task at which routes are compared: near w0, but on no kink."""
+    def _checkpoints(self) -> list[Points]:
+        """Return where routes may be compared, a point and two directions a task: near w0, on no kink, or there.
+
+        The second is for losses that are not finite at the first.
+        """
         rng = np.random.default_rng(0)
         shape = (self.n_tasks, self.dim)
         spread = 0.1 * (math.sqrt(float(np.mean(self.w0**2))) or 1.0)
-        w = self.w0 + spread * rng.standard_normal(shape)
+        near = self.w0 + spread * rng.standard_normal(shape)
         v, q = rng.standard_normal((2, *shape)) / math.sqrt(self.dim)
-        return w, v, q
+        return [(near, v, q), (np.tile(self.w0, (self.n_tasks, 1)), v, q)]
 
     def _flat(self, w: Any) -> Array:
         return as_point("w", w, self.dim)

@@ -86,7 +86,7 @@ def task_data(data: Any) -> tuple[Any, int]:
 
 
 def _as_numpy(name: str, leaf: Any) -> npt.NDArray[Any]:
-    array = np.asarray(leaf)
+    array = np.array(leaf)  # a copy: JAX may compute on the very memory
     if array.dtype.kind not in "biufcV" or array.dtype.names is not None:
         raise TypeError(f"{name} must be an array of numbers, not {shown(leaf)}.")
     return array

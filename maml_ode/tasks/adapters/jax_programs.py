@@ -16,7 +16,7 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.tasks.adapters.agreement import first_confirmed
-from maml_ode.tasks.adapters.autodiff import VECTORS
+from maml_ode.tasks.adapters.autodiff import VECTORS, Points
 from maml_ode.tasks.adapters.jax_inputs import Layout
 
 __all__ = [
@@ -95,7 +95,7 @@ class Programs:
         return jax.jvp(lambda z: self._hvp(z, v, d), (w,), (q,))[1]
 
     def confirmed(
-        self, products: tuple[str, ...], data: Tree, points: tuple[Array, ...]
+        self, products: tuple[str, ...], data: Tree, places: list[Points]
     ) -> dict[str, Callable[..., Any]]:
         """Return a compiled function (W, ..., data) for each product, compared with another route once.
 
@@ -104,10 +104,12 @@ class Programs:
         """
         key = (products, signature_of(data))
         if key not in self._confirmed:
-            w, v, q = points
-            witness = dict(
-                zip(VECTORS, map(np.asarray, self._task_by_task(w, v, q, data)), strict=True)
-            )
+            task_by_task = looped(self._all_products)
+            for w, v, q in places:
+                found = [np.asarray(x) for x in task_by_task(w, v, q, data)]
+                if all(np.isfinite(x).all() for x in found):
+                    break
+            witness = dict(zip(VECTORS, found, strict=True))
             arguments = {
                 "losses": (w,),
                 "gradients": (w,),
@@ -143,16 +145,13 @@ class Programs:
         chosen = first_confirmed(name, routes, lambda *_: witness, arguments)
         return ways[routes.index(chosen)]
 
-    def _task_by_task(self, w: Array, v: Array, q: Array, data: Tree) -> Any:
-        def products(w: Any, v: Any, q: Any, d: Tree) -> tuple[Any, ...]:
-            return (
-                self._loss(w, d),
-                self._gradient(w, d),
-                self._hvp(w, v, d),
-                self._third_vector(w, v, q, d),
-            )
-
-        return looped(products)(w, v, q, data)
+    def _all_products(self, w: Any, v: Any, q: Any, d: Tree) -> tuple[Any, ...]:
+        return (
+            self._loss(w, d),
+            self._gradient(w, d),
+            self._hvp(w, v, d),
+            self._third_vector(w, v, q, d),
+        )
 
     def fused(self, query: Programs, count: int) -> FusedPrograms:
         """Return the programs of ``count`` inner steps on this loss that another one judges."""

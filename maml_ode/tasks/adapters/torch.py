@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, check_callable, shown
 from maml_ode.tasks.adapters.agreement import Route, first_confirmed
-from maml_ode.tasks.adapters.autodiff import MATRICES, VECTORS, AutodiffFamily
+from maml_ode.tasks.adapters.autodiff import MATRICES, VECTORS, AutodiffFamily, Points
 from maml_ode.tasks.adapters.digest import digest_of_functions
 from maml_ode.tasks.base import Smoothness, TaskFamily
 
@@ -144,6 +144,19 @@ class TorchFamily(AutodiffFamily):
         return TorchPrograms(self._loss, self._layout, self._model)
 
     @cached_property
+    def _checked_at(self) -> Points:
+        """Where routes are compared: the first place at which the gradients are finite, or the last."""
+        from maml_ode.tasks.adapters.torch_inputs import mapped
+
+        some = mapped(self._data, lambda x: x[:COMPARED])
+        one_by_one = self._all_ways("gradients")[-1]
+        for place in self._checkpoints():
+            w, v, q = (p[:COMPARED] for p in place)
+            if np.isfinite(self._called(one_by_one, some, w)).all():
+                break
+        return w, v, q
+
+    @cached_property
     def _ways(self) -> dict[str, int]:
         """Which of the ways of `_all_ways` each product takes."""
         products = (*VECTORS, *MATRICES) if self._matrices_at_once else VECTORS
@@ -171,7 +184,7 @@ class TorchFamily(AutodiffFamily):
         from maml_ode.tasks.adapters.torch_inputs import mapped
 
         some = mapped(self._data, lambda x: x[:COMPARED])
-        w, v, q = (p[:COMPARED] for p in self._checkpoints())
+        w, v, q = self._checked_at
         arguments = {"hvps": (w, v), "thirds": (w, v), "third_vectors": (w, v, q)}.get(name, (w,))
         ways = self._all_ways(name)
         working: list[int] = []
@@ -185,7 +198,8 @@ class TorchFamily(AutodiffFamily):
             else:
                 working.append(number)
         routes: list[Route] = [partial(self._called, ways[number], some) for number in working]
-        chosen = first_confirmed(name, routes, routes[-1], arguments)
+        # Those before the last are confirmed by it; one that is alone is seen twice.
+        chosen = first_confirmed(name, routes[:-1] or routes, routes[-1], arguments)
         return working[routes.index(chosen)]
 
     def _called(

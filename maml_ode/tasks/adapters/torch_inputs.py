@@ -49,7 +49,7 @@ def _own_copy(module: Any) -> Any:
     Batch normalisation in training mode keeps no running statistics there: a loss does not change its model.
     """
     with torch.no_grad():
-        twin = copy.deepcopy(module).double()
+        twin = copy.deepcopy(module).double().cpu()
     for part in twin.modules():
         kinds = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
         if isinstance(part, kinds) and part.training:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,6 +25,11 @@ __all__ = [
 
 
 Tree = Any
+
+with warnings.catch_warnings():
+    # The first forward derivative loads parts of torch that warn of each other.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))
 
 
 class _DefaultDtype:
