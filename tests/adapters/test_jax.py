@@ -74,17 +74,21 @@ def test_F_and_its_derivatives_are_those_of_jax(case, count, queries, weights):
                 loss, jax.grad(loss), add, unravel(w), *each, alpha, count, tasks.weights
             )
 
-        value, gradient = jax.jit(jax.value_and_grad(by_hand))(w)
-        hessian = np.asarray(jax.jit(jax.hessian(by_hand))(w))
-        value, gradient = float(value), np.asarray(gradient)
+        @jax.jit
+        def derivatives(w, v):
+            gradient, product = jax.jvp(jax.grad(by_hand), (w,), (v,))
+            return by_hand(w), gradient, product
+
+        value, gradient, product = map(np.asarray, derivatives(w, v))
+        hessian = np.asarray(jax.jit(jax.hessian(by_hand))(w)) if count == 1 else None
+    large = np.abs(product).max()
     np.testing.assert_allclose(F.value(w), value, rtol=1e-12)
     np.testing.assert_allclose(
         F.gradient(w), gradient, rtol=1e-12, atol=1e-12 * abs(gradient).max()
     )
-    np.testing.assert_allclose(
-        F.hvp(w, v), hessian @ v, rtol=1e-11, atol=1e-12 * abs(hessian).max()
-    )
-    np.testing.assert_allclose(F.hessian(w), hessian, rtol=1e-11, atol=1e-12 * abs(hessian).max())
+    np.testing.assert_allclose(F.hvp(w, v), product, rtol=1e-11, atol=1e-12 * large)
+    if hessian is not None:
+        np.testing.assert_allclose(F.hessian(w), hessian, rtol=1e-11, atol=1e-12 * large)
     assert F._inner.loop._trusted == {"value": True, "gradient": True, "hvp": True}
     # The other engine, from the families' products one by one.
     plain = mo.objectives.numpy_loop.NumpyLoop(tasks, query or tasks, alpha, count)

@@ -18,8 +18,8 @@ SAME = 1e-8
 SMALL = 1e-6
 
 
-def agree(one: Array, other: Array) -> bool:
-    """Whether two results are the same in every task, the first axis, but for rounding; NaN is like NaN."""
+def agree(one: Array, other: Array, same: float = SAME) -> bool:
+    """Whether two results are the same to ``same`` in every task, the first axis; NaN is like NaN."""
     if one.shape != other.shape:
         return False
     a, b = one.reshape(len(one), -1), other.reshape(len(other), -1)
@@ -29,7 +29,7 @@ def agree(one: Array, other: Array) -> bool:
     a, b = np.where(finite, a, 0.0), np.where(finite, b, 0.0)
     gaps = np.abs(a - b).max(axis=1, initial=0.0)
     sizes = np.abs(b).max(axis=1, initial=0.0)
-    return bool((gaps <= SAME * np.maximum(sizes, SMALL * sizes.max(initial=0.0))).all())
+    return bool((gaps <= same * np.maximum(sizes, SMALL * sizes.max(initial=0.0))).all())
 
 
 def first_confirmed(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, check_callable, shown
-from maml_ode.tasks.adapters.agreement import Route, first_confirmed
+from maml_ode.tasks.adapters.agreement import Route, agree
 from maml_ode.tasks.adapters.autodiff import MATRICES, VECTORS, AutodiffFamily, Points
 from maml_ode.tasks.adapters.digest import digest_of_functions
 from maml_ode.tasks.base import Smoothness, TaskFamily
@@ -23,6 +23,9 @@ __all__ = ["TorchFamily", "from_torch"]
 
 # Tasks at which routes are compared: one after the other is slow.
 COMPARED = 8
+# Of a difference quotient, and to which share it is a derivative.
+STEP = 1e-5
+AS_A_QUOTIENT = 1e-4
 
 
 def from_torch(
@@ -143,24 +146,31 @@ class TorchFamily(AutodiffFamily):
 
         return TorchPrograms(self._loss, self._layout, self._model)
 
+    @property
+    def _some_data(self) -> Any:
+        from maml_ode.tasks.adapters.torch_inputs import mapped
+
+        return mapped(self._data, lambda x: x[:COMPARED])
+
     @cached_property
     def _checked_at(self) -> Points:
         """Where routes are compared: the first place at which the gradients are finite, or the last."""
-        from maml_ode.tasks.adapters.torch_inputs import mapped
-
-        some = mapped(self._data, lambda x: x[:COMPARED])
         one_by_one = self._all_ways("gradients")[-1]
         for place in self._checkpoints():
             w, v, q = (p[:COMPARED] for p in place)
-            if np.isfinite(self._called(one_by_one, some, w)).all():
+            if np.isfinite(self._called(one_by_one, self._some_data, w)).all():
                 break
         return w, v, q
 
     @cached_property
     def _ways(self) -> dict[str, int]:
         """Which of the ways of `_all_ways` each product takes."""
-        products = (*VECTORS, *MATRICES) if self._matrices_at_once else VECTORS
-        return {name: self._first_way(name) for name in products}
+        ways: dict[str, int] = {}
+        for name in VECTORS:
+            ways[name] = self._first_way(name, ways)
+        for name in MATRICES if self._matrices_at_once else ():
+            ways[name] = self._first_way_of_matrix(name, ways)
+        return ways
 
     def _confirmed(self) -> dict[str, Route]:
         return {
@@ -175,45 +185,80 @@ class TorchFamily(AutodiffFamily):
         forward, backward = (self._programs.of_one_task(name, f) for f in (True, False))
         return [batched(forward), batched(backward), task_by_task(forward), task_by_task(backward)]
 
-    def _first_way(self, name: str) -> int:
+    def _first_way(self, name: str, known: dict[str, int]) -> int:
         """Return the first way that works and that another one confirms.
 
         Not every operation has a rule for batches or for forward differentiation; what torch says of the last way
-        is passed on, since none of those before it worked either.
+        is passed on, since none of those before it worked either. And not every rule is right: where forward and
+        backward differentiation differ, a difference quotient decides.
         """
-        from maml_ode.tasks.adapters.torch_inputs import mapped
-
-        some = mapped(self._data, lambda x: x[:COMPARED])
-        w, v, q = self._checked_at
-        arguments = {"hvps": (w, v), "thirds": (w, v), "third_vectors": (w, v, q)}.get(name, (w,))
+        some, (w, v, q) = self._some_data, self._checked_at
+        arguments = {"hvps": (w, v), "third_vectors": (w, v, q)}.get(name, (w,))
         ways = self._all_ways(name)
-        working: list[int] = []
+        results: dict[int, Array] = {}
         for number, way in enumerate(ways):
             try:
-                self._called(way, some, *(p[:1] for p in arguments), tasks=1)
+                results[number] = self._called(way, some, *arguments)
             except (RuntimeError, NotImplementedError) as error:
                 _refuse_randomness(error)
-                if number == len(ways) - 1 and not working:
+                if number == len(ways) - 1 and not results:
                     raise
-            else:
-                working.append(number)
-        routes: list[Route] = [partial(self._called, ways[number], some) for number in working]
-        # Those before the last are confirmed by it; one that is alone is seen twice.
-        chosen = first_confirmed(name, routes[:-1] or routes, routes[-1], arguments)
-        return working[routes.index(chosen)]
+        last = max(results)
+        first = min(results)
+        if agree(results[first], self._called(ways[last], some, *arguments)):
+            return first
+        below = {"hvps": "gradients", "third_vectors": "hvps"}.get(name)
+        if below is not None:
+            lower = self._all_ways(below)[known[below]]
+            quotient = self._quotient(lower, arguments)
+            for number, result in results.items():
+                if agree(result, quotient, AS_A_QUOTIENT):
+                    return number
+        raise ValueError(
+            f"the {name} of this loss came out differently by two ways of torch's to compute them: the loss is no "
+            "function of its arguments alone, or torch has no right derivative of so high an order for one of its "
+            "operations, such as torch.nn.functional.batch_norm; write that one out."
+        )
 
-    def _called(
-        self, function: Callable[..., Any], data: Any, *points: Array, tasks: int | None = None
-    ) -> Array:
+    def _quotient(self, function: Callable[..., Any], arguments: tuple[Array, ...]) -> Array:
+        """Return the central difference quotient along the last argument."""
+        w, *others, direction = arguments
+        step = STEP * max(1.0, float(np.abs(w).max()))
+        ends = [
+            self._called(function, self._some_data, w + sign * step * direction, *others)
+            for sign in (1.0, -1.0)
+        ]
+        return (ends[0] - ends[1]) / (2.0 * step)
+
+    def _first_way_of_matrix(self, name: str, known: dict[str, int]) -> int:
+        """Return the first way whose product with a vector is the one that has been confirmed."""
+        some, (w, v, q) = self._some_data, self._checked_at
+        vector, points, last = {
+            "hessians": ("hvps", (w,), v),
+            "thirds": ("third_vectors", (w, v), q),
+        }[name]
+        expected = self._called(self._all_ways(vector)[known[vector]], some, *points, last)
+        ways = self._all_ways(name)
+        for number in sorted(range(len(ways)), key=lambda k: k != known[vector]):
+            try:
+                matrices = self._called(ways[number], some, *points)
+            except (RuntimeError, NotImplementedError):
+                continue
+            if agree(np.einsum("mij,mj->mi", matrices, last), expected):
+                return number
+        raise ValueError(
+            f"the {name} of this loss differ from its {vector}, whichever way torch computes them; leave out its "
+            "operations one by one to see which torch differentiates wrongly, and write that one out."
+        )
+
+    def _called(self, function: Callable[..., Any], data: Any, *points: Array) -> Array:
         import torch
 
-        from maml_ode.tasks.adapters.torch_inputs import mapped
         from maml_ode.tasks.adapters.torch_programs import double_precision
 
         with double_precision():
             rows = [torch.from_numpy(np.array(p)) for p in points]
-            given = data if tasks is None else mapped(data, lambda x: x[:tasks])
-            return np.array(function(*rows, given).detach().numpy(), dtype=np.float64)
+            return np.array(function(*rows, data).detach().numpy(), dtype=np.float64)
 
     def _check_loss(self) -> None:
         import torch

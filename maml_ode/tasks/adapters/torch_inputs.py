@@ -43,20 +43,47 @@ def mapped(data: Any, function: Callable[[Any], Any]) -> Any:
     return function(data)
 
 
-def _own_copy(module: Any) -> Any:
-    """Return a copy of a module in double, in the same training mode, that shares nothing with it.
+class BatchStatistics(torch.nn.Module):  # type: ignore[misc]
+    """Batch normalisation by the batch's own statistics, in operations that torch differentiates rightly.
 
-    Batch normalisation in training mode keeps no running statistics there: a loss does not change its model.
+    The third derivatives of torch's own (2.13) are wrong by the size of themselves, forward and backward. It keeps
+    no running statistics: a loss does not change its model.
     """
+
+    def __init__(self, norm: Any) -> None:
+        super().__init__()
+        self.eps = norm.eps
+        self.weight, self.bias = norm.weight, norm.bias
+
+    def forward(self, x: Any) -> Any:
+        """Return (x - mean)/sqrt(variance + eps), scaled and shifted, channel by channel."""
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        centred = x - x.mean(dim=axes, keepdim=True)
+        normal = centred / torch.sqrt((centred**2).mean(dim=axes, keepdim=True) + self.eps)
+        if self.weight is None:
+            return normal
+        shape = [1, -1] + [1] * (x.ndim - 2)
+        return normal * self.weight.reshape(shape) + self.bias.reshape(shape)
+
+
+def _own_copy(module: Any) -> Any:
+    """Return a copy of a module in double, in the same training mode, that shares nothing with it."""
     with torch.no_grad():
         twin = copy.deepcopy(module).double().cpu()
-    for part in twin.modules():
-        kinds = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
-        if isinstance(part, kinds) and part.training:
-            torch.func.replace_all_batch_norm_modules_(part)
+    twin = _by_batch_statistics(twin)
+    for part in list(twin.modules()):
+        for name, child in list(part.named_children()):
+            setattr(part, name, _by_batch_statistics(child))
     for parameter in twin.parameters():
         parameter.grad = None
     return twin
+
+
+def _by_batch_statistics(part: Any) -> Any:
+    """Return what stands for a module: itself, unless it is batch normalisation that looks at its batch."""
+    kinds = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
+    looks = isinstance(part, kinds) and (part.training or part.running_mean is None)
+    return BatchStatistics(part).train(part.training) if looks else part
 
 
 def laid_out(params: Any) -> tuple[Any, Layout, Array]:
