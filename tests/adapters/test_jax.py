@@ -44,7 +44,6 @@ def built(case, weights=None, seed=0, **changed):
     [
         ("one task, one parameter", 1, False, False),
         ("one task, one parameter", 3, True, True),
-        ("three tasks", 1, True, False),
         ("three tasks", 3, False, True),
         ("five tasks", 1, True, True),
     ],
