@@ -149,7 +149,7 @@ class TaskFamily(ABC):
 
     @property
     def identity(self) -> str | None:
-        """A digest of the losses and their weights; None where they are Python functions."""
+        """A digest of the losses and their weights; None where it cannot be told what they are."""
         return None
 
     @property
