@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from maml_ode._html import html_table
+from maml_ode._validation import check_real
 
 __all__ = ["Counts"]
 
@@ -88,9 +89,12 @@ class Counts:
 
         Raises
         ------
-        ValueError
-            If Hessians were evaluated and ``hessian`` is not given.
+        ValueError, TypeError
+            If Hessians were evaluated and ``hessian`` is not given, or a cost is not a real number of 0 or more.
         """
+        hvp = check_real("hvp", hvp, minimum=0.0)
+        if hessian is not None:
+            hessian = check_real("hessian", hessian, minimum=0.0)
         matrices = self.hessians + self.thirds
         if matrices and hessian is None:
             raise ValueError(

@@ -162,6 +162,8 @@ class ExactPhase:
                 return math.inf
         low = 0.5 * high if self._log_norm(0.5 * high)[0] > target else 0.0
         tau = _root(lambda theta: self._log_norm(theta)[0] - target, low, high) / self._fastest
+        if math.isinf(tau):  # rates so slow that the largest float is too early
+            return tau
         # Just past the root rather than just before it.
         for _ in range(8):
             value, slope = self.log_norm(tau)

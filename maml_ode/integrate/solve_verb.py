@@ -94,7 +94,9 @@ def solve(
         Stationarity: stop when the norm of the last phase's field, evaluated at the accepted state, is at
         most ``tol``, in the units of the gradient. 0 switches the test off; ``t_max`` must then be finite.
     t_max : float
-        The horizon.
+        The horizon. A phase before the last one that rests there, by ``tol`` or by all that is resolved, in a
+        state in which its rule is never met ends the run as STATIONARY and without success, with any method, at
+        t_max or as soon as the method has seen it; one that still moves, or waits for a later time, as HORIZON.
     method : str or type
         "auto"; "exact"; a name in ``mo.integrate.METHODS`` (Tsit5, DOP853, RKC2, ...); SciPy's RK23, RK45,
         Radau, BDF, LSODA; or any ``scipy.integrate.OdeSolver`` class. The implicit ones receive the analytic

@@ -18,7 +18,7 @@ _forms: WeakKeyDictionary[TaskFamily, WeakKeyDictionary[TaskFamily, _Forms]] = W
 
 
 def aggregated_form(steps: InnerSteps) -> QuadraticForm | None:
-    """Return sum_i p_i g_i(u_i) as one quadratic form, or None if some f_i or g_i is not quadratic.
+    """Return sum_i p_i g_i(u_i) as one quadratic form, or None if there is none, or its numbers overflow.
 
     The forms asked for last are kept as long as the families live.
     """

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["plot_trajectories", "plot_trajectory"]
 
 MOST_MARKERS = 60
+# Properties of a line that are not the user's to choose.
+PLACES = ("axes", "figure", "transform")
 OWN_STYLES = {"MAML": MAML, "BI-MAML": BIMAML}
 
 
@@ -105,9 +107,7 @@ def plot_trajectories(
     if labels is not None:
         names = [check_text("labels", name) for name in as_sequence("labels", labels, "texts")]
     own = [{}] * len(runs) if styles is None else as_sequence("styles", styles, "mappings")
-    for style in own:
-        if not isinstance(style, Mapping):
-            raise TypeError(f"styles must hold one mapping per trajectory, not {shown(style)}.")
+    own = [_check_style(style) for style in own]
     for what, given in (("labels", names), ("styles", own)):
         if len(given) != len(runs):
             raise ValueError(
@@ -119,7 +119,7 @@ def plot_trajectories(
         for axis, quantity, row in zip(axes, quantities, curves, strict=True):
             taken = _taken(axis)
             for run, line, name, extra in zip(runs, row, names, own, strict=True):
-                style = _style(run, taken) | dict(extra)
+                style = _style(run, taken) | extra
                 _draw(axis, run, line, name, style)
             axis.set_xlabel("time $t$" if scale is None else "iteration $k$")
             axis.set_ylabel(axis_label(quantity, runs))
@@ -206,6 +206,35 @@ def _check_runs(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
         if not isinstance(run, Trajectory):
             raise TypeError(f"trajectories[{k}] must be a Trajectory, not {shown(run)}.")
     return runs
+
+
+def _check_style(style: Any) -> dict[str, Any]:
+    """Return properties of lines under their full names."""
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
+    if not isinstance(style, Mapping):
+        raise TypeError(f"styles must hold one mapping per trajectory, not {shown(style)}.")
+    if "label" in style:
+        raise TypeError("a style cannot hold 'label'; name the lines with labels=.")
+    for name, value in style.items():
+        try:
+            if name in PLACES:
+                raise TypeError("the axes say where a line belongs")
+            Line2D([], [], **{name: value})
+        except (AttributeError, TypeError) as error:
+            raise TypeError(
+                f"{name!r} = {shown(value)} is neither an option of the plot nor a property of a matplotlib "
+                "line, such as color or linestyle; leave it out."
+            ) from error
+        except ValueError as error:
+            raise ValueError(f"{name} = {value!r} does not describe a line: {error}") from error
+    if "zorder" in style:
+        check_real("zorder", style["zorder"])
+    try:
+        return dict(normalize_kwargs(dict(style), Line2D))
+    except TypeError as error:
+        raise TypeError(f"a style names a property of its lines twice: {error}") from error
 
 
 def _check_shown(show: str | Sequence[str] | None, ax: Any) -> list[str]:
