@@ -81,7 +81,7 @@ class Trajectory:
         Per phase with an ending rule, the times (k,) and states (k, d) at which it was met.
     identity : str or None
         A digest of the flow's fields, rules, alpha, weights and data, by which `solve` knows whether
-        ``resume=`` goes on with the same flow; None where a Python function is part of it.
+        ``resume=`` goes on with the same flow; None where that cannot be told of a function in it.
     sol : callable or None
         ``sol(t)`` with ``dense_output=True``; not saved by `save`.
     final_state : ndarray of shape (d,)

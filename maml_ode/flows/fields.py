@@ -21,6 +21,8 @@ from maml_ode._validation import (
 from maml_ode.counts import Counts
 from maml_ode.objectives import MAMLLoss, Objective, checked_objective
 from maml_ode.objectives.affine_field import AffineField, modified_affine_field
+from maml_ode.tasks.adapters.results import Precision
+from maml_ode.tasks.base import DOUBLE_PRECISION
 
 __all__ = [
     "CallableField",
@@ -53,6 +55,11 @@ class VectorField(ABC):
     def smoothness(self) -> int:
         """How many derivatives of the field are continuous."""
         return 3
+
+    @property
+    def precision(self) -> float:
+        """The unit in the last place of 1 of the type in which the field is computed."""
+        return DOUBLE_PRECISION
 
     @property
     def affine(self) -> AffineField | None:
@@ -125,6 +132,11 @@ class GradientField(VectorField):
         self.jacobian_cost = objective.hessian_cost
 
     @property
+    def precision(self) -> float:
+        """That of the losses."""
+        return self.objective.precision
+
+    @property
     def smoothness(self) -> int:
         """One derivative fewer than the objective."""
         return self.objective.smoothness - 1
@@ -186,6 +198,11 @@ class ModifiedField(VectorField):
         self.label = f"modified field, step size {self.step_size:g}"
         self.cost = objective.gradient_cost + objective.hvp_cost
         self.jacobian_cost = objective.hessian_cost
+
+    @property
+    def precision(self) -> float:
+        """That of the losses."""
+        return self.objective.precision
 
     @property
     def smoothness(self) -> int:
@@ -253,6 +270,12 @@ class CallableField(VectorField):
         )
         self.cost = Counts()
         self.jacobian_cost = Counts()
+        self._precision = Precision()
+
+    @property
+    def precision(self) -> float:
+        """Return eps of the type that the function returned, once it has been called."""
+        return self._precision.eps
 
     @property
     def has_jacobian(self) -> bool:
@@ -262,7 +285,9 @@ class CallableField(VectorField):
     def __call__(self, w: Array) -> Array:
         """Return the user's field at ``w``."""
         given = self.function(evaluation_point("w", w, self.dim).copy())
-        value = np.array(real_array("the result of the field's function", given), dtype=np.float64)
+        numbers = real_array("the result of the field's function", given)
+        self._precision.see("the field's function", numbers)
+        value = np.array(numbers, dtype=np.float64)
         if value.shape != (self.dim,):
             raise ValueError(
                 f"the field must return shape ({self.dim},), but it returned shape {value.shape}."

@@ -35,6 +35,11 @@ class _InnerStepField(VectorField):
         self.dim = tasks.dim
 
     @property
+    def precision(self) -> float:
+        """That of the losses."""
+        return max(self.tasks.precision, self.query.precision)
+
+    @property
     def smoothness(self) -> int:
         """One derivative fewer than the losses."""
         return min(int(self.tasks.smoothness), int(self.query.smoothness)) - 1

@@ -1,7 +1,8 @@
 """Inner steps on every task, and what is differentiated through them.
 
-`InnerSteps` says which steps on which losses; an `InnerLoop` runs them. There are two: one in compiled code
-for families that are packed for it, one in NumPy for families that only Python can evaluate.
+`InnerSteps` says which steps on which losses; an `InnerLoop` runs them. There are three: one in compiled code
+for families that are packed for it, one in NumPy for families that only Python can evaluate, and one that asks
+families for their own code where they have it.
 """
 
 from __future__ import annotations
@@ -142,6 +143,10 @@ class InnerSteps:
             from maml_ode.objectives.compiled_loop import CompiledLoop
 
             return CompiledLoop(self.tasks, self.query, self.alpha, self.count)
+        if self.count and self.tasks.fused_steps(self.query, self.count) is not None:
+            from maml_ode.objectives.fused_loop import FusedLoop
+
+            return FusedLoop(self.tasks, self.query, self.alpha, self.count)
         from maml_ode.objectives.numpy_loop import NumpyLoop
 
         return NumpyLoop(self.tasks, self.query, self.alpha, self.count)

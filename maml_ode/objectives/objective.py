@@ -55,6 +55,11 @@ class Objective(ABC):
         return self.tasks.dim
 
     @property
+    def precision(self) -> float:
+        """The unit in the last place of 1 of the type in which the losses are computed."""
+        return max(self._inner.tasks.precision, self._inner.query.precision)
+
+    @property
     @abstractmethod
     def smoothness(self) -> int:
         """How many derivatives are continuous."""

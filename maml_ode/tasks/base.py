@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     from maml_ode.tasks.least_squares import LeastSquares
 
 __all__ = [
+    "DOUBLE_PRECISION",
+    "FusedSteps",
     "MissingDerivative",
+    "PrecisionWarning",
     "QuadraticTerms",
     "Smoothness",
     "TaskFamily",
     "abbreviated",
     "checked_family",
 ]
+
+DOUBLE_PRECISION = float(np.finfo(np.float64).eps)
 
 
 class Smoothness(enum.IntEnum):
@@ -43,6 +48,10 @@ class MissingDerivative(TypeError):
     """A family was asked for a derivative that it was not given."""
 
 
+class PrecisionWarning(UserWarning):
+    """A family's functions return numbers of a shorter type than double."""
+
+
 @dataclass(frozen=True, eq=False)
 class QuadraticTerms:
     """The terms of f_i(w) = w'H_i w/2 - b_i'w + c_i: H (M, d, d), b (M, d), c (M,).
@@ -56,6 +65,29 @@ class QuadraticTerms:
     c: Array
     H_error: Array | None = None
     b_error: Array | None = None
+
+
+class FusedSteps(Protocol):
+    """A family's own code for F(w) = sum_i p_i g_i(u_i), u_i the result of gradient steps on f_i from w.
+
+    ``alpha`` is the step size, a number or an array of shape (k, M, d). Results are fresh.
+    """
+
+    def adapt(self, w: Array, alpha: Any) -> Array:
+        """Return the points u_i, shape (M, d)."""
+        ...
+
+    def value(self, w: Array, alpha: Any) -> float:
+        """Return F(w)."""
+        ...
+
+    def gradient(self, w: Array, alpha: Any) -> Array:
+        """Return grad F(w), shape (d,)."""
+        ...
+
+    def hvp(self, w: Array, v: Array, alpha: Any) -> Array:
+        """Return Hess F(w) v, shape (d,)."""
+        ...
 
 
 class TaskFamily(ABC):
@@ -116,7 +148,16 @@ class TaskFamily(ABC):
 
     @property
     def identity(self) -> str | None:
-        """A digest of the losses and their weights; None where they are Python functions."""
+        """A digest of the losses and their weights; None where it cannot be told what they are."""
+        return None
+
+    @property
+    def precision(self) -> float:
+        """The unit in the last place of 1 of the type in which the losses are computed."""
+        return DOUBLE_PRECISION
+
+    def fused_steps(self, query: TaskFamily, count: int) -> FusedSteps | None:
+        """Return the family's own code for ``count`` inner steps judged by ``query``, if it has such."""
         return None
 
     @property
