@@ -292,6 +292,9 @@ class ModifiedField(VectorField):
         form = self.objective.quadratic_form
         return None if form is None else modified_affine_field(form.field, self.step_size)
 
+    def _family_handle(self) -> Any | None:
+        return self.objective.modified_handle(self.step_size)
+
     def __call__(self, w: Array) -> Array:
         """Return -(g + step_size/2 Hess F g)."""
         gradient = self.objective.gradient(w)

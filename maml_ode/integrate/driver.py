@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from maml_ode._norms import vector_norm
-from maml_ode.flows import Flow
+from maml_ode.flows import Flow, VectorField
 from maml_ode.flows.flow import Leg
 from maml_ode.flows.sliding import SlidingField
 from maml_ode.integrate.callback import Callback, State, ends_run
@@ -53,6 +54,8 @@ class Driver:
     follow_sliding : bool
         Whether to follow a path along a surface at which two phases push at each other.
     callback, progress
+    evaluator : callable
+        Makes the evaluator of a phase's field.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Driver:
         follow_sliding: bool = False,
         callback: Callback | None = None,
         progress: Progress,
+        evaluator: Callable[[VectorField, Tally], FieldEvaluator] = FieldEvaluator,
     ) -> None:
         self.flow = flow
         self.stepper = stepper
@@ -77,6 +81,7 @@ class Driver:
         self.follow_sliding = follow_sliding
         self.callback = callback
         self.progress = progress
+        self._evaluator = evaluator
         # How large the state was where a phase began.
         self._reach = 0.0
         self._segments = [self._segment(number, leg) for number, leg in enumerate(flow.legs)]
@@ -118,7 +123,7 @@ class Driver:
                 return self._chatter()
 
     def _segment(self, number: int, leg: Leg) -> Segment:
-        evaluator = FieldEvaluator(leg.field, self.tally)
+        evaluator = self._evaluator(leg.field, self.tally)
         recurs = self.flow.retested or self.flow.re_entrant
         rule = None if leg.rule is None else RuleEvaluator(leg.rule, evaluator, recurs)
         wanted = number >= len(self.flow.legs) - 1

@@ -13,7 +13,7 @@ from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.tally import Abort, Tally
 from maml_ode.stop import Stop, StopReason
 
-__all__ = ["FieldEvaluator", "RuleEvaluator"]
+__all__ = ["FieldEvaluator", "NativeEvaluator", "RuleEvaluator"]
 
 # A method that meets NaN shrinks its step by 5 or 10 at every trial, and a trial has at most about 20
 # evaluations: from any step to the smallest takes fewer evaluations than this.
@@ -42,8 +42,7 @@ class FieldEvaluator:
         if self._value is not None and w.tobytes() == self._state:
             return self._value.copy()
         self.tally.check_limits()
-        with np.errstate(all="ignore"):
-            value = self.field(w)
+        value = self._evaluate(w)
         self.tally.nfev += 1
         self.tally.add(self.field.cost)
         if all_finite(value):
@@ -58,6 +57,10 @@ class FieldEvaluator:
                 )
                 raise Abort(Stop(StopReason.NON_FINITE, detail))
         return value
+
+    def _evaluate(self, w: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return self.field(w)
 
     @property
     def native(self) -> Any | None:
@@ -100,6 +103,17 @@ class FieldEvaluator:
         self.tally.add(self.field.jvp_cost)
         with np.errstate(all="ignore"):
             return self.field.jacobian_vector(w, v)
+
+
+class NativeEvaluator(FieldEvaluator):
+    """Asks the field's native handle, so that compiled loops go on with the very same numbers."""
+
+    def _evaluate(self, w: Array) -> Array:
+        from maml_ode.compiled.fields import evaluate
+
+        value = np.empty(w.size)
+        evaluate(self.native, w, value)
+        return value
 
 
 class RuleEvaluator:

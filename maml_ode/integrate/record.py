@@ -112,15 +112,16 @@ class Record:
         """Add points of one phase, later than the last one, ``states`` of shape (k, d)."""
         if times.size == 0:
             return
-        end = self.size + times.size
+        end, t = self.size + times.size, float(times[-1])
         if end > self._times.size:
             self._grow(end)
         self._times[self.size : end] = times
         self._phases[self.size : end] = phase
         self._norms[self.size : end] = norms
         self._states[self.size : end] = states
+        # A key pressed while the states are copied is seen at the next call of a function: there is none here.
         self.size = self.tally.points = end
-        self.t, self.w, self.phase = float(times[-1]), self._states[end - 1], phase
+        self.t, self.w, self.phase = t, self._states[end - 1], phase
 
     def know(self, norm: float) -> None:
         """Take the norm of the present phase's field at the present state, if that is the last point."""

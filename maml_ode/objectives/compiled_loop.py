@@ -112,3 +112,7 @@ class CompiledLoop:
     def native_reptile_field(self) -> Any:
         """Return the handle of minus `reptile_gradient` for compiled steppers."""
         return fields.family_field(fields.REPTILE, *self._problems, self.alpha, self.count)
+
+    def native_modified_field(self, step_size: float) -> Any:
+        """Return the handle of -(g + step_size/2 Hess g), g being `gradient`, for compiled steppers."""
+        return fields.modified_field(*self._curved, self.alpha, self.count, step_size)

@@ -76,6 +76,10 @@ class InnerLoop(Protocol):
         """Return the handle of minus `reptile_gradient` for compiled steppers, or None."""
         ...
 
+    def native_modified_field(self, step_size: float) -> Any | None:
+        """Return the handle of -(g + step_size/2 Hess g), g being `gradient`, or None."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class InnerSteps:

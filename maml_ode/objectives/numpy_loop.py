@@ -120,3 +120,6 @@ class NumpyLoop:
 
     def _shared(self, w: Array) -> Array:
         return np.tile(w, (self.tasks.n_tasks if self.count else 1, 1))
+
+    def native_modified_field(self, step_size: float) -> None:
+        """Return None, likewise."""

@@ -59,6 +59,7 @@ FLOWS = {
     "bimaml": lambda tasks: mo.bimaml_flow(tasks, 0.05, 0.03),
     "fomaml": lambda tasks: mo.fomaml_flow(tasks, 0.05),
     "reptile": lambda tasks: mo.reptile_flow(tasks, 0.05, 3),
+    "modified": lambda tasks: mo.modified_flow(mo.MAMLLoss(tasks, 0.05), 0.1),
 }
 OPTIONS = {
     "default": {},

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from maml_ode._validation import Array
-from maml_ode.flows import Flow
+from maml_ode.flows import Flow, VectorField
 from maml_ode.integrate.callback import Callback, State, ends_run
-from maml_ode.integrate.evaluation import FieldEvaluator
+from maml_ode.integrate.evaluation import FieldEvaluator, NativeEvaluator
 from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
+from maml_ode.integrate.steppers.euler_phase import EulerPhase
 from maml_ode.integrate.steppers.protocol import Look
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.watch.finding import Crossing, Finding
@@ -36,6 +38,8 @@ class EulerStepper:
         with it in every phase, as Algorithm 1 of the paper does.
     max_iter, record_every : int
     callback, progress
+    evaluator : callable
+        Makes the evaluator of a phase's field.
     """
 
     locates = False
@@ -53,6 +57,7 @@ class EulerStepper:
         record_every: int,
         callback: Callback | None,
         progress: Progress,
+        evaluator: Callable[[VectorField, Tally], FieldEvaluator] = FieldEvaluator,
     ) -> None:
         self._flow = flow
         self._record = record
@@ -63,7 +68,7 @@ class EulerStepper:
         self._record_every = record_every
         self._callback = callback
         self._progress = progress
-        self._last_field = FieldEvaluator(flow.legs[-1].field, tally) if flow.retested else None
+        self._last_field = evaluator(flow.legs[-1].field, tally) if flow.retested else None
         self._k = 0
 
     def arrive(self, segment: Segment) -> Stop | None:
@@ -76,6 +81,7 @@ class EulerStepper:
 
     def run(self, segment: Segment, plan: Plan, look: Look) -> Finding:
         """Iterate until the phase's rule is met at an iterate, or the run ends."""
+        compiled = self._compiled(segment)
         while True:
             # With tol = 0 nothing is left to decide at the last point, so its field is not evaluated.
             unseen = self._k == self._max_iter and self._tol == 0
@@ -86,21 +92,41 @@ class EulerStepper:
             stop = self._at_iterate(segment, t, w, norm, unseen)
             if stop is not None:
                 return Finding(stop)
-            with np.errstate(all="ignore"):
-                following = w + self._step_size * velocity
-            if not all_finite(following):
-                detail = f"At iteration {self._k + 1}; lower step_size."
-                return Finding(Stop(StopReason.NON_FINITE, detail))
-            self._k += 1
-            self._tally.steps += 1
+            room = 0 if compiled is None else self._max_iter - self._k - self._unasked(segment)
+            if compiled is not None and room > 0 and compiled.advance(self._k, room, w, velocity):
+                self._k += compiled.steps
+            else:
+                with np.errstate(all="ignore"):
+                    following = w + self._step_size * velocity
+                if not all_finite(following):
+                    detail = f"At iteration {self._k + 1}; lower step_size."
+                    return Finding(Stop(StopReason.NON_FINITE, detail))
+                self._k += 1
+                self._tally.steps += 1
+                self._move(segment, following)
             self._progress.update(t, norm)
-            self._move(segment, following)
-            met = segment.rule is not None and segment.rule.is_met(
-                segment.rule(self._record.t, following)
-            )
-            if met:
-                t = self._record.t
-                return Finding(Stop(StopReason.SWITCHED), crossing=Crossing(t, following, t, t))
+            t, w = self._record.t, self._record.w
+            if segment.rule is not None and segment.rule.is_met(segment.rule(t, w)):
+                return Finding(Stop(StopReason.SWITCHED), crossing=Crossing(t, w, t, t))
+
+    def _compiled(self, segment: Segment) -> EulerPhase | None:
+        """Return the loop that takes the steps at which nothing happens, None where every step is looked at."""
+        rule = segment.rule
+        everything_seen = self._callback is None and (rule is None or rule.shares_field)
+        if self._last_field is not None and self._tol > 0:
+            everything_seen &= segment.number == len(self._flow.legs) - 1
+        native = isinstance(segment.evaluator, NativeEvaluator)
+        if not (native and everything_seen and math.isfinite(self._max_iter * self._step_size)):
+            return None
+        tested = self._tol > 0 and (segment.leg.final or self._last_field is not None)
+        return EulerPhase(
+            segment, self._record, self._step_size, self._record_every, self._tol if tested else -1.0,
+            self._max_iter - self._k,
+        )  # fmt: skip
+
+    def _unasked(self, segment: Segment) -> int:
+        """Return 1 if nobody asks for the field at the last iterate."""
+        return int(self._tol == 0 and segment.rule is None)
 
     def _move(self, segment: Segment, w: Array) -> None:
         t = self._k * self._step_size
