@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
 from maml_ode._norms import vector_norm
-from maml_ode.flows import Flow, VectorField
+from maml_ode.flows import Flow
 from maml_ode.flows.flow import Leg
 from maml_ode.flows.sliding import SlidingField
 from maml_ode.integrate.callback import Callback, State, ends_run
@@ -54,8 +53,8 @@ class Driver:
     follow_sliding : bool
         Whether to follow a path along a surface at which two phases push at each other.
     callback, progress
-    evaluator : callable
-        Makes the evaluator of a phase's field.
+    compiled : bool
+        Whether the method evaluates compiled fields itself.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class Driver:
         follow_sliding: bool = False,
         callback: Callback | None = None,
         progress: Progress,
-        evaluator: Callable[[VectorField, Tally], FieldEvaluator] = FieldEvaluator,
+        compiled: bool = False,
     ) -> None:
         self.flow = flow
         self.stepper = stepper
@@ -81,7 +80,7 @@ class Driver:
         self.follow_sliding = follow_sliding
         self.callback = callback
         self.progress = progress
-        self._evaluator = evaluator
+        self._compiled = compiled
         # How large the state was where a phase began.
         self._reach = 0.0
         self._segments = [self._segment(number, leg) for number, leg in enumerate(flow.legs)]
@@ -123,7 +122,7 @@ class Driver:
                 return self._chatter()
 
     def _segment(self, number: int, leg: Leg) -> Segment:
-        evaluator = self._evaluator(leg.field, self.tally)
+        evaluator = FieldEvaluator(leg.field, self.tally, compiled=self._compiled)
         recurs = self.flow.retested or self.flow.re_entrant
         rule = None if leg.rule is None else RuleEvaluator(leg.rule, evaluator, recurs)
         wanted = number >= len(self.flow.legs) - 1

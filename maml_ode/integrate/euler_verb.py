@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +15,9 @@ from maml_ode._validation import (
     check_real,
     shown,
 )
-from maml_ode.flows import Flow, GradientNormBelow, VectorField
+from maml_ode.flows import Flow, GradientNormBelow
 from maml_ode.integrate.callback import Callback
 from maml_ode.integrate.driver import Driver
-from maml_ode.integrate.evaluation import FieldEvaluator, NativeEvaluator
 from maml_ode.integrate.finish import finish
 from maml_ode.integrate.plan import NO_METHOD, Plan, Tolerances
 from maml_ode.integrate.progress import Progress
@@ -31,7 +29,7 @@ from maml_ode.trajectory import Trajectory
 
 __all__ = ["euler"]
 
-# So many products with a matrix are over before Numba is loaded.
+# So many products with an affine field's matrix are over before Numba is loaded.
 FEW_ITERATIONS = 1000
 
 
@@ -122,7 +120,7 @@ def euler(
     record.begin(0.0, w, 0)
     # Euler has no error control: of a plan it reads nothing.
     plan = Plan(NO_METHOD, Tolerances(0.0, 0.0, True, True), np.inf, max_iter)
-    evaluator = partial(_evaluator, max_iter)
+    compiled = max_iter > FEW_ITERATIONS
     try:
         with Progress(progress, f"{flow.name} by Euler", max_iter * step_size, tol) as bar:
             stepper = EulerStepper(
@@ -135,21 +133,14 @@ def euler(
                 record_every=record_every,
                 callback=callback,
                 progress=bar,
-                evaluator=evaluator,
+                compiled=compiled,
             )
             Driver(
-                flow, stepper, plan, record, tally, tol=tol, progress=bar, evaluator=evaluator
+                flow, stepper, plan, record, tally, tol=tol, progress=bar, compiled=compiled
             ).run()
     except KeyboardInterrupt:
         record.interrupt()
     return finish(flow, record, method="Euler", diagnostics=diagnostics, step_size=step_size)
-
-
-def _evaluator(max_iter: int, field: VectorField, tally: Tally) -> FieldEvaluator:
-    """Return the evaluator of a field: the compiled one, where there is one and it pays."""
-    pays = field.affine is None or max_iter > FEW_ITERATIONS
-    chosen = NativeEvaluator if pays and field.native is not None else FieldEvaluator
-    return chosen(field, tally)
 
 
 def _warn_if_unstable(flow: Flow, step_size: float) -> None:

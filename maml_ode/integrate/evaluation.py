@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.tally import Abort, Tally
 from maml_ode.stop import Stop, StopReason
 
-__all__ = ["FieldEvaluator", "NativeEvaluator", "RuleEvaluator"]
+__all__ = ["FieldEvaluator", "RuleEvaluator"]
 
 # A method that meets NaN shrinks its step by 5 or 10 at every trial, and a trial has at most about 20
 # evaluations: from any step to the smallest takes fewer evaluations than this.
@@ -25,13 +26,22 @@ class FieldEvaluator:
 
     The last evaluation is remembered: asking again at the very same state, as a stationarity test at an
     accepted state does for methods whose last stage is the next step's first, costs nothing and is as fresh.
+
+    Parameters
+    ----------
+    field : VectorField
+    tally : Tally
+    compiled : bool
+        Whether values come from the compiled code that compiled methods evaluate: NumPy's product with an affine
+        field's matrix differs from theirs in the last digits.
     """
 
     autonomous = True  # fields do not depend on time
 
-    def __init__(self, field: VectorField, tally: Tally) -> None:
+    def __init__(self, field: VectorField, tally: Tally, *, compiled: bool = False) -> None:
         self.field = field
         self.tally = tally
+        self._function = _compiled_function(field) if compiled else field
         self.non_finite = 0
         # Bytes are compared and copied faster than arrays.
         self._state = b""
@@ -42,7 +52,8 @@ class FieldEvaluator:
         if self._value is not None and w.tobytes() == self._state:
             return self._value.copy()
         self.tally.check_limits()
-        value = self._evaluate(w)
+        with np.errstate(all="ignore"):
+            value = self._function(w)
         self.tally.nfev += 1
         self.tally.add(self.field.cost)
         if all_finite(value):
@@ -58,9 +69,12 @@ class FieldEvaluator:
                 raise Abort(Stop(StopReason.NON_FINITE, detail))
         return value
 
-    def _evaluate(self, w: Array) -> Array:
-        with np.errstate(all="ignore"):
-            return self.field(w)
+    @property
+    def remembered(self) -> tuple[Array, Array] | None:
+        """The state that was evaluated last, and the value there."""
+        if self._value is None:
+            return None
+        return np.frombuffer(self._state).copy(), self._value.copy()
 
     @property
     def native(self) -> Any | None:
@@ -105,15 +119,20 @@ class FieldEvaluator:
             return self.field.jacobian_vector(w, v)
 
 
-class NativeEvaluator(FieldEvaluator):
-    """Asks the field's native handle, so that compiled loops go on with the very same numbers."""
+def _compiled_function(field: VectorField) -> Callable[[Array], Array]:
+    """Return what compiled methods evaluate; a field of compiled families calls the same code itself."""
+    if field.affine is None:
+        return field
+    from maml_ode.compiled.fields import evaluate
 
-    def _evaluate(self, w: Array) -> Array:
-        from maml_ode.compiled.fields import evaluate
+    handle = field.native
 
+    def function(w: Array) -> Array:
         value = np.empty(w.size)
-        evaluate(self.native, w, value)
+        evaluate(handle, np.ascontiguousarray(w), value)
         return value
+
+    return function
 
 
 class RuleEvaluator:

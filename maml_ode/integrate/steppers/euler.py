@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
 from maml_ode._validation import Array
-from maml_ode.flows import Flow, VectorField
+from maml_ode.flows import Flow
 from maml_ode.integrate.callback import Callback, State, ends_run
-from maml_ode.integrate.evaluation import FieldEvaluator, NativeEvaluator
+from maml_ode.integrate.evaluation import FieldEvaluator
 from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.progress import Progress
@@ -38,8 +37,8 @@ class EulerStepper:
         with it in every phase, as Algorithm 1 of the paper does.
     max_iter, record_every : int
     callback, progress
-    evaluator : callable
-        Makes the evaluator of a phase's field.
+    compiled : bool
+        Whether affine fields are followed in compiled code too.
     """
 
     locates = False
@@ -57,7 +56,7 @@ class EulerStepper:
         record_every: int,
         callback: Callback | None,
         progress: Progress,
-        evaluator: Callable[[VectorField, Tally], FieldEvaluator] = FieldEvaluator,
+        compiled: bool,
     ) -> None:
         self._flow = flow
         self._record = record
@@ -68,7 +67,10 @@ class EulerStepper:
         self._record_every = record_every
         self._callback = callback
         self._progress = progress
-        self._last_field = evaluator(flow.legs[-1].field, tally) if flow.retested else None
+        self._compiles = compiled
+        self._last_field = None
+        if flow.retested:
+            self._last_field = FieldEvaluator(flow.legs[-1].field, tally, compiled=compiled)
         self._k = 0
 
     def arrive(self, segment: Segment) -> Stop | None:
@@ -115,7 +117,8 @@ class EulerStepper:
         everything_seen = self._callback is None and (rule is None or rule.shares_field)
         if self._last_field is not None and self._tol > 0:
             everything_seen &= segment.number == len(self._flow.legs) - 1
-        native = isinstance(segment.evaluator, NativeEvaluator)
+        field = segment.leg.field
+        native = (field.affine is None or self._compiles) and field.native is not None
         if not (native and everything_seen and math.isfinite(self._max_iter * self._step_size)):
             return None
         tested = self._tol > 0 and (segment.leg.final or self._last_field is not None)
