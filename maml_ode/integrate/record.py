@@ -16,7 +16,8 @@ from maml_ode.stop import Stop, StopReason
 
 __all__ = ["Points", "Record", "Switch"]
 
-FIRST_CAPACITY = 64
+# Room for a run of that many points, less where a point is long; what is not written costs nothing.
+MOST_ROWS, FEWEST_ROWS, NUMBERS = 256, 16, 2**15
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ class Record:
     method_note: str = ""
 
     def __post_init__(self) -> None:
-        self._times = np.empty(FIRST_CAPACITY)
-        self._phases = np.empty(FIRST_CAPACITY, dtype=np.int64)
-        self._states = np.empty((FIRST_CAPACITY, self.dim))
-        self._norms = np.empty(FIRST_CAPACITY)
+        capacity = max(FEWEST_ROWS, min(MOST_ROWS, NUMBERS // max(self.dim, 1)))
+        self._times, self._norms = np.empty(capacity), np.empty(capacity)
+        self._phases = np.empty(capacity, dtype=np.int64)
+        self._states = np.empty((capacity, self.dim))
         self._pieces: list[tuple[float, Any]] = []
         self._start = 0.0
         self.size = 0

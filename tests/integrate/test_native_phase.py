@@ -347,14 +347,14 @@ def test_a_key_between_batches_keeps_what_is_done():
 
     before = signal.signal(signal.SIGALRM, press)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.08)
+        signal.setitimer(signal.ITIMER_REAL, 0.25)
         run = mo.solve(flow, w0, **how)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert run.stop is mo.StopReason.INTERRUPTED
     assert len(run) > 3
-    assert run.elapsed < 1.0
+    assert run.elapsed < 2.0
     assert run.counts.steps == len(run) - 1
     rest = mo.solve(flow, resume=run, t_max=run.final_time + 1.0, **how)
     assert rest.final_time == run.final_time + 1.0

@@ -66,10 +66,11 @@ class NativePhase:
         self._evaluator = evaluator
         dim = w.size
         self.rows = max(FEWEST_ROWS, min(MOST_ROWS, MOST_ENTRIES // dim))
-        self.times, self.norms = np.empty((2, self.rows + 1))
-        self.states, self.values = np.empty((2, self.rows + 1, dim))
+        rows = self.rows + 1
+        self.times, self.norms = np.empty(rows), np.empty(rows)
+        self.states, self.values = np.empty((rows, dim)), np.empty((rows, dim))
         self.times[0], self.states[0], self.values[0] = t, w, value
-        self._rtol, self._atol = np.empty((2, dim))
+        self._rtol, self._atol = np.empty(dim), np.empty(dim)
         self._rtol.fill(tolerances.rtol)
         self._atol.fill(tolerances.atol)
         self._K = np.zeros((len(method.tableau.c), dim))
