@@ -99,6 +99,11 @@ class FieldEvaluator:
         self.tally.nfev += evaluations
         self.tally.add(self.field.cost, evaluations)
 
+    def book_jacobians(self, jacobians: int) -> None:
+        """Count Jacobians that a compiled method has evaluated within the limits."""
+        self.tally.njev += jacobians
+        self.tally.add(self.field.jacobian_cost, jacobians)
+
     def jacobian(self, t: float, w: Array) -> Array:
         """Return the field's Jacobian at ``w``."""
         self.tally.check_limits()

@@ -105,6 +105,10 @@ class CompiledLoop:
         """Return the handle of minus `gradient` for compiled steppers."""
         return fields.family_field(fields.MAML, *self._problems, self.alpha, self.count)
 
+    def native_curved_field(self) -> Any:
+        """Return the handle of minus `gradient` for compiled steppers that ask for its derivative too."""
+        return fields.family_field(fields.MAML, *self._curved, self.alpha, self.count)
+
     def native_first_order_field(self) -> Any:
         """Return the handle of minus `first_order_gradient` for compiled steppers."""
         return fields.family_field(fields.FIRST_ORDER, *self._problems, self.alpha, self.count)

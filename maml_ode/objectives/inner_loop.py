@@ -68,6 +68,10 @@ class InnerLoop(Protocol):
         """Return the handle of minus `gradient` for compiled steppers, or None."""
         ...
 
+    def native_curved_field(self) -> Any | None:
+        """Return the handle of minus `gradient` for steppers that ask for its derivative too, or None."""
+        ...
+
     def native_first_order_field(self) -> Any | None:
         """Return the handle of minus `first_order_gradient` for compiled steppers, or None."""
         ...

@@ -108,6 +108,7 @@ class NumpyLoop:
     def native_gradient_field(self) -> None:
         """Return None: only Python can evaluate these losses."""
 
+    native_curved_field = native_gradient_field
     native_first_order_field = native_gradient_field
     native_reptile_field = native_gradient_field
 

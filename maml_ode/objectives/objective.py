@@ -140,6 +140,10 @@ class Objective(ABC):
         """
         return self._inner.loop.native_gradient_field()
 
+    def curved_handle(self) -> Any | None:
+        """Return the handle of -grad F for compiled steppers that ask for Hess F too, or None."""
+        return self._inner.loop.native_curved_field()
+
     def modified_handle(self, step_size: float) -> Any | None:
         """Return the handle of -(g + step_size/2 Hess F g), g = grad F, or None."""
         return self._inner.loop.native_modified_field(step_size)

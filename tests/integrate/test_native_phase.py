@@ -10,7 +10,8 @@ from maml_ode.fields import ModifiedField
 from maml_ode.flows import GradientNormBelow
 from maml_ode.integrate.solvers import METHODS
 from maml_ode.integrate.steppers import native
-from maml_ode.integrate.steppers.native_phase import COMPILED, NativePhase
+from maml_ode.integrate.steppers.native import COMPILED
+from maml_ode.integrate.steppers.native_phase import NativePhase
 
 NAMES = [method.__name__ for method in COMPILED]
 

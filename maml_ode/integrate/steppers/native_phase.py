@@ -21,10 +21,10 @@ from maml_ode.integrate.solvers.explicit import ExplicitRungeKutta, dense_rows
 from maml_ode.integrate.steppers.attention import UNLIMITED
 from maml_ode.integrate.watch.finding import Earlier, Interpolant, Step
 
-__all__ = ["COMPILED", "NativePhase", "fresh_record"]
+__all__ = ["EXPLICIT", "NativePhase", "fresh_record"]
 
 # A subclass may do anything at a step, so these classes themselves.
-COMPILED: tuple[type[OdeSolver], ...] = (Tsit5, DOP853)
+EXPLICIT: tuple[type[OdeSolver], ...] = (Tsit5, DOP853)
 MOST_ROWS, FEWEST_ROWS, MOST_ENTRIES = 128, 8, 2**18
 
 
@@ -34,7 +34,7 @@ class NativePhase:
     Parameters
     ----------
     method : type
-        One of `COMPILED`.
+        One of `EXPLICIT`.
     evaluator : FieldEvaluator
         Of a field with a native handle.
     t, w, value
@@ -83,6 +83,10 @@ class NativePhase:
         for name, entry in heeds.items():
             record[name] = entry
         self._interpolant: Interpolant | None = None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what the method needs besides."""
 
     @property
     def steps(self) -> int:
@@ -124,12 +128,20 @@ class NativePhase:
         record["pause"] = pause
         record["most_evaluations"] = UNLIMITED if most is None else most - tally.nfev
         self._interpolant = None
+        return self._call()
+
+    def _call(self) -> int:
         tableau = self._method.tableau
         code = self._kernels.explicit_phase(
-            self._evaluator.native, record, tableau.A, tableau.error, self._method.second_error,
+            self._evaluator.native, self._record, tableau.A, tableau.error, self._method.second_error,
             self._rtol, self._atol, self.times, self.states, self.values, self.norms, self._K,
         )  # fmt: skip
         return int(code)
+
+    def book(self) -> None:
+        """Count what the last call has done."""
+        if self.evaluations:
+            self._evaluator.book(self.evaluations)
 
     def batches(self, apart: bool) -> Iterator[Step]:
         """Yield the steps of the last call as one batch, or the last of them ``apart``."""
@@ -143,19 +155,22 @@ class NativePhase:
     def interpolant(self) -> Interpolant:
         """Return the interpolant of the last step."""
         if self._interpolant is None:
-            t_old, w_old = float(self.times[self.steps - 1]), self.states[self.steps - 1].copy()
-            t, w, h = self.t, self.w, self.t - t_old
-            A = self._method.tableau.A
-
-            def more_stages(first: int, last: int) -> None:
-                self._evaluator.charge(last - first)
-                self._kernels.native_stages(
-                    self._evaluator.native, first, last, A, w_old, h, self._K, np.empty(w.size)
-                )
-
-            rows = dense_rows(self._method.tableau, self._K, h, w_old, w, more_stages)
-            self._interpolant = NestedDenseOutput(t_old, t, w_old, rows)
+            self._interpolant = self._interpolate()
         return self._interpolant
+
+    def _interpolate(self) -> Interpolant:
+        t_old, w_old = float(self.times[self.steps - 1]), self.states[self.steps - 1].copy()
+        t, w, h = self.t, self.w, self.t - t_old
+        A = self._method.tableau.A
+
+        def more_stages(first: int, last: int) -> None:
+            self._evaluator.charge(last - first)
+            self._kernels.native_stages(
+                self._evaluator.native, first, last, A, w_old, h, self._K, np.empty(w.size)
+            )
+
+        rows = dense_rows(self._method.tableau, self._K, h, w_old, w, more_stages)
+        return NestedDenseOutput(t_old, t, w_old, rows)
 
     def _batch(self, first: int, last: int) -> Step:
         inner, value = slice(first, last), self.values[last]
@@ -208,6 +223,6 @@ def fresh_record(method: Any) -> bytes:
     return new_phases(  # type: ignore[no-any-return]
         **{name: getattr(control, name) for name in names},
         error_before=1e-4 if control.proportional else 0.0,
-        stages=method.tableau.n_stages,
+        stages=getattr(method.tableau, "n_stages", len(method.tableau.c)),
         best=math.inf,
     ).tobytes()
