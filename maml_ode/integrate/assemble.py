@@ -59,9 +59,7 @@ def assemble(
         energy=diagnosis.energy,
         step_size=step_size,
         t_events=[np.array([switch.t for switch in left]) for left in events],
-        y_events=[
-            _rows([switch.w for switch in left], flow.dim) for left in events
-        ],
+        y_events=[_rows([switch.w for switch in left], flow.dim) for left in events],
         sol=sol,
     )
 

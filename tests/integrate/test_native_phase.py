@@ -14,6 +14,8 @@ from maml_ode.integrate.steppers.native import COMPILED
 from maml_ode.integrate.steppers.native_phase import NativePhase
 
 NAMES = [method.__name__ for method in COMPILED]
+# Whose Jacobians the compiled loop does not have.
+NOT_STIFF = ("fomaml", "reptile", "modified")
 
 
 def margins(kind, seed, **options):
@@ -121,6 +123,8 @@ def assert_same(compiled, stepped):
 @pytest.mark.parametrize("flow", FLOWS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_and_flow(monkeypatch, family, flow, method):
+    if method == "Rodas5P" and flow in NOT_STIFF or method == "RKC2" and flow == "modified":
+        pytest.skip("goes step by step")
     chosen = FLOWS[flow](FAMILIES[family](1))
     how = {"method": method, "tol": 1e-7}
     compiled, stepped = both(monkeypatch, mo.solve, chosen, start(chosen), **how)

@@ -57,9 +57,7 @@ def factorize(J: Array, scale: float, symmetric: bool) -> tuple[Factorization | 
     return Factorization(np.ascontiguousarray(lu), pivots.astype(np.int64)), tried
 
 
-def _factorize_small(
-    J: Array, scale: float, symmetric: bool
-) -> tuple[Factorization | None, int]:
+def _factorize_small(J: Array, scale: float, symmetric: bool) -> tuple[Factorization | None, int]:
     from maml_ode.integrate.solvers.kernels.factors import CHOLESKY, NONE
     from maml_ode.integrate.solvers.kernels.factors import factorize as compiled
 

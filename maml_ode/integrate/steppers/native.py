@@ -15,10 +15,11 @@ from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
-from maml_ode.integrate.solvers import Rodas5P
+from maml_ode.integrate.solvers import RKC2, Rodas5P
 from maml_ode.integrate.solvers.adaptive import SMALLEST_RTOL, beyond, too_small
 from maml_ode.integrate.solvers.pauses import BEYOND, FAILURES, JACOBIAN, LOOK, PAUSED, TOO_SMALL
 from maml_ode.integrate.steppers.attention import UNLIMITED, Attention
+from maml_ode.integrate.steppers.chebyshev_phase import ChebyshevPhase
 from maml_ode.integrate.steppers.native_landing import landed
 from maml_ode.integrate.steppers.native_phase import EXPLICIT, NativePhase
 from maml_ode.integrate.steppers.protocol import Look
@@ -31,7 +32,7 @@ from maml_ode.stop import Stop, StopReason
 
 __all__ = ["COMPILED", "NativeStepper"]
 
-COMPILED: tuple[type[OdeSolver], ...] = (*EXPLICIT, Rodas5P)
+COMPILED: tuple[type[OdeSolver], ...] = (*EXPLICIT, Rodas5P, RKC2)
 SIZES = ("first_step", "max_step")
 
 # Keys, time limits and progress are seen to between batches, so none may take much longer than this.
@@ -158,11 +159,16 @@ def _phase(
     if first is not None:
         # Chosen for the whole run, of which less than that may be left.
         first = min(float(first), end - t)
-    kind = NativePhase if plan.method in EXPLICIT else RosenbrockPhase
-    return kind(
+    return _kind(plan)(
         plan.method, segment.evaluator, t, w, value, end, plan.tolerances, first,
         plan.longest_step, **entries,
     )  # fmt: skip
+
+
+def _kind(plan: Plan) -> type[NativePhase]:
+    if plan.method is Rodas5P:
+        return RosenbrockPhase
+    return ChebyshevPhase if plan.method is RKC2 else NativePhase
 
 
 def _is_compiled(segment: Segment, plan: Plan) -> bool:
@@ -172,7 +178,7 @@ def _is_compiled(segment: Segment, plan: Plan) -> bool:
         and all(name in SIZES and _is_size(value) for name, value in plan.step_options.items())
         and plan.tolerances.rtol >= SMALLEST_RTOL
         and segment.evaluator.native is not None
-        and (plan.method in EXPLICIT or RosenbrockPhase.takes(segment.evaluator))
+        and _kind(plan).takes(segment.evaluator)
     )
 
 

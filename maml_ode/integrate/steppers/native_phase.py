@@ -73,17 +73,24 @@ class NativePhase:
         self._rtol, self._atol = np.empty(dim), np.empty(dim)
         self._rtol.fill(tolerances.rtol)
         self._atol.fill(tolerances.atol)
-        self._K = np.zeros((len(method.tableau.c), dim))
+        self._K = np.zeros((_stages(method), dim))
         if first_step is None:
             first_step = self._first_step(t_bound - t, max_step)
         known: Any = method  # mypy takes a class for unhashable
-        self._record = record = np.frombuffer(bytearray(fresh_record(known)), self._kernels.dtype)[0]
+        self._record = record = np.frombuffer(bytearray(fresh_record(known)), self._kernels.dtype)[
+            0
+        ]
         record["h"], record["t_bound"], record["max_step"] = first_step, t_bound, max_step
         record["rtol"], record["atol"] = tolerances.rtol, tolerances.atol
         for name, entry in heeds.items():
             record[name] = entry
         self._interpolant: Interpolant | None = None
         self._prepare()
+
+    @staticmethod
+    def takes(evaluator: FieldEvaluator) -> bool:
+        """Whether the compiled loop can follow a field that has a native handle."""
+        return True
 
     def _prepare(self) -> None:
         """Make what the method needs besides."""
@@ -195,6 +202,11 @@ class NativePhase:
         return float(h)
 
 
+def _stages(method: Any) -> int:
+    """Return how many stages a method keeps: those of its tableau, if it has one."""
+    return len(method.tableau.c) if hasattr(method, "tableau") else 0
+
+
 @cache
 def _kernels() -> Any:
     """Return the compiled functions; late, because Numba compiles them on the first import on a machine."""
@@ -223,6 +235,6 @@ def fresh_record(method: Any) -> bytes:
     return new_phases(  # type: ignore[no-any-return]
         **{name: getattr(control, name) for name in names},
         error_before=1e-4 if control.proportional else 0.0,
-        stages=getattr(method.tableau, "n_stages", len(method.tableau.c)),
+        stages=getattr(getattr(method, "tableau", None), "n_stages", _stages(method)),
         best=math.inf,
     ).tobytes()

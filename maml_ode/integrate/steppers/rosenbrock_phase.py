@@ -27,7 +27,8 @@ class RosenbrockPhase(NativePhase):
     def _prepare(self) -> None:
         from maml_ode.integrate.solvers.kernels.rosenbrock_phase import rosenbrock_phase
 
-        tableau, dim = self._method.tableau, self.w.size
+        tableau: Any = self._method.tableau
+        dim = self.w.size
         self._kernel = rosenbrock_phase
         self._tableau = (tableau.A, tableau.C, tableau.m, float(tableau.gamma))
         self._memory: Any = (

@@ -34,7 +34,7 @@ def _cholesky(J, scale, factor):
 
 @inner(types.boolean(MATRIX, REAL, MATRIX, PIVOTS))
 def _lu(J, scale, factor, pivots):
-    """Fill ``factor`` and ``pivots`` with an LU factorisation with row interchanges; return whether there is one."""
+    """Fill ``factor`` and ``pivots`` with an LU factorisation; return whether there is one."""
     n = len(J)
     for i in range(n):
         for j in range(n):

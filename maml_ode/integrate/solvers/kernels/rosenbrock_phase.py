@@ -69,7 +69,18 @@ def _same(before, after):
 
 @inner(
     INDEX(
-        FIELD, PHASE, TABLEAU, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MEMORY, PIVOTS
+        FIELD,
+        PHASE,
+        TABLEAU,
+        VECTOR,
+        VECTOR,
+        VECTOR,
+        VECTOR,
+        VECTOR,
+        VECTOR,
+        VECTOR,
+        MEMORY,
+        PIVOTS,
     )
 )
 def _step(field, phase, tableau, rtol, atol, ends, y, y_new, f, f_new, memory, counts):
@@ -135,7 +146,9 @@ def _step(field, phase, tableau, rtol, atol, ends, y, y_new, f, f_new, memory, c
         FIELD, PHASE, TABLEAU, VECTOR, VECTOR, VECTOR, MATRIX, MATRIX, VECTOR, MEMORY, PIVOTS
     )
 )  # fmt: skip
-def rosenbrock_phase(field, phase, tableau, rtol, atol, times, states, values, norms, memory, counts):
+def rosenbrock_phase(
+    field, phase, tableau, rtol, atol, times, states, values, norms, memory, counts
+):
     """Take steps from row 0 of ``times``, ``states`` and ``values``; return why it came back.
 
     Parameters
