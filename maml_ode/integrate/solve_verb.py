@@ -81,9 +81,9 @@ def solve(
 ) -> Trajectory:
     """Advance a flow in continuous time until it is stationary or a limit is met.
 
-    Every phase is one call of ``scipy.integrate.solve_ivp`` or, with Tsit5 and DOP853 on fields of compiled
-    families, the same steps in compiled code; at a switch the state is found by stepping to it, and the next phase
-    starts there. Quadratic flows have a closed form, ``method="exact"``.
+    Every phase is one call of ``scipy.integrate.solve_ivp`` or, with our methods on fields of compiled families,
+    the same steps in compiled code; at a switch the state is found by stepping to it, and the next phase starts
+    there. Quadratic flows have a closed form, ``method="exact"``.
 
     Parameters
     ----------

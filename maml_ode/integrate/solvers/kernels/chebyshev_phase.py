@@ -1,7 +1,7 @@
 """The loop over the steps of a phase for the Runge-Kutta-Chebyshev method on a native field.
 
-As ``maml_ode.integrate.solvers.kernels.phase_loop``, with the steps of ``maml_ode.integrate.solvers.rkc2``. It comes
-back where the spectral radius has to be estimated.
+As ``maml_ode.integrate.solvers.kernels.phase_loop``, with the steps of ``maml_ode.integrate.solvers.rkc2``. It
+comes back where the spectral radius has to be estimated.
 """
 
 from __future__ import annotations
