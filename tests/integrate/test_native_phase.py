@@ -123,7 +123,7 @@ def assert_same(compiled, stepped):
 @pytest.mark.parametrize("flow", FLOWS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_and_flow(monkeypatch, family, flow, method):
-    if method == "Rodas5P" and flow in NOT_STIFF or method == "RKC2" and flow == "modified":
+    if (method == "Rodas5P" and flow in NOT_STIFF) or (method == "RKC2" and flow == "modified"):
         pytest.skip("goes step by step")
     chosen = FLOWS[flow](FAMILIES[family](1))
     how = {"method": method, "tol": 1e-7}
