@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,11 +29,15 @@ def attach(
 
     def __getattr__(name: str) -> Any:
         if name in names:
-            return getattr(importlib.import_module(names[name]), name)
-        if name in submodules:
+            found = getattr(importlib.import_module(names[name]), name)
+        elif name in submodules:
             where = submodules[name] if isinstance(submodules, Mapping) else f"{package}.{name}"
-            return importlib.import_module(where)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            found = importlib.import_module(where)
+        else:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        # From now on the package itself has it, and nobody asks here again.
+        setattr(sys.modules[package], name, found)
+        return found
 
     def __dir__() -> list[str]:
         return sorted([*names, *submodules])

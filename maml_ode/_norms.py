@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from maml_ode._validation import Array
 
-__all__ = ["row_norms", "vector_norm"]
+__all__ = ["all_finite", "row_norms", "vector_norm"]
 
 # A threaded BLAS waits for its threads on long vectors, which costs more than the sum itself.
 LONG = 4096
@@ -16,21 +18,33 @@ LEAST, MOST = 1e-290, 1e290
 
 def vector_norm(v: Array) -> float:
     """Return the Euclidean norm, finite for finite vectors up to the largest float."""
-    with np.errstate(all="ignore"):
-        square = float(v @ v if v.size < LONG else np.add.reduce(v * v))
+    if v.size < LONG:
+        # Unlike the operator, this function says nothing of numbers that overflow.
+        square = float(np.vdot(v, v))
         if LEAST < square < MOST:
-            return float(np.sqrt(square))
+            return math.sqrt(square)
+    with np.errstate(all="ignore"):
+        square = float(np.add.reduce(v * v))
+        if LEAST < square < MOST:
+            return math.sqrt(square)
         largest = float(np.abs(v).max(initial=0.0))
         if largest == 0.0 or not np.isfinite(largest):
             return largest if not np.isnan(square) else float("nan")
         return largest * float(np.linalg.norm(v / largest))
 
 
+def all_finite(v: Array) -> bool:
+    """Whether all entries of a vector are finite."""
+    if v.size < LONG and math.isfinite(np.vdot(v, v)):
+        return True
+    return bool(np.isfinite(v).all())
+
+
 def row_norms(rows: Array) -> Array:
     """Return the norms of the rows of an (n, d) array, shape (n,)."""
     with np.errstate(all="ignore"):
-        norms = np.asarray(np.linalg.norm(rows, axis=1))
-        unsure = ~((norms > np.sqrt(LEAST)) & (norms < np.sqrt(MOST)))
-    for k in np.flatnonzero(unsure):
+        squares = np.einsum("nd,nd->n", rows, rows)
+        norms = np.asarray(np.sqrt(squares))
+    for k in np.flatnonzero(~((squares > LEAST) & (squares < MOST))):
         norms[k] = vector_norm(rows[k])
     return norms

@@ -19,13 +19,15 @@ from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import compiled, entry, kernel_on_demand, on_demand
 from maml_ode.compiled.vectors import copy
 
-AFFINE, MAML, FIRST_ORDER, REPTILE = range(4)
+AFFINE, MAML, FIRST_ORDER, REPTILE, MODIFIED = range(5)
 # Up to these dimensions sums in registers, and sums of rows, are faster than a BLAS.
 FEW, SMALL = 24, 100
 
 # The gradient, or what stands for it, that a field of packed families follows downwards. Held as a value, it is
 # compiled once and not again into every stepper, and only the kind that a run follows is compiled.
 DESCENT = types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR)
+# The product of the gradient's derivative with a vector, which follows the point.
+PRODUCT = types.void(PROBLEM, PROBLEM, VECTOR, VECTOR, REAL, INDEX, VECTOR)
 
 
 @structref.register
@@ -38,7 +40,7 @@ class Field(structref.StructRefProxy):
 
     def __new__(cls, *args: Any) -> Field:
         """Refuse: Numba makes the handles."""
-        raise TypeError("build a Field with affine_field() or family_field().")
+        raise TypeError("build a Field with affine_field(), family_field() or modified_field().")
 
 
 structref.define_boxing(_FieldType, Field)
@@ -53,6 +55,9 @@ FIELD = _FieldType(
         ("inner_steps", INDEX),
         ("matrix", MATRIX),
         ("vector", VECTOR),
+        # Of a modified field alone, which is -(g + share Hess F g).
+        ("product", types.FunctionType(PRODUCT)),
+        ("share", REAL),
     ]
 )
 
@@ -83,6 +88,13 @@ def _of_families(kind, descent, problem, query, alpha, inner_steps):
     return field
 
 
+@on_demand(types.void(FIELD, types.FunctionType(PRODUCT), REAL))
+def _modify(field, product, share):
+    field.kind = MODIFIED
+    field.product = product
+    field.share = share
+
+
 def affine_field(K: Array, k: Array) -> Any:
     """Return the handle of w' = -(K w - k)."""
     return _affine(np.array(K, order="C"), np.array(k))
@@ -107,6 +119,26 @@ def family_field(
     descents = {MAML: maml.gradient, FIRST_ORDER: maml.first_order_gradient, REPTILE: _reptile}
     descent, judge = compiled(descents[kind]), problem if query is None else query
     return _of_families(kind, descent, problem, judge, alpha, inner_steps)
+
+
+def modified_field(
+    problem: Any, query: Any, alpha: float, inner_steps: int, step_size: float
+) -> Any:
+    """Return the handle of -(g + step_size/2 Hess F g), g = grad F.
+
+    Parameters
+    ----------
+    problem, query : Problem
+        As for `family_field`, with the kernels of third order in place.
+    alpha, inner_steps
+        Of F, the expected loss if there are no inner steps.
+    step_size : float
+    """
+    from maml_ode.compiled.hvp import hvp
+
+    field = family_field(MAML, problem, query, alpha, inner_steps)
+    _modify(field, compiled(hvp), 0.5 * step_size)
+    return field
 
 
 @entry(types.void(MATRIX, VECTOR, VECTOR, VECTOR))
@@ -189,5 +221,10 @@ def evaluate(field, w, out):
         affine_value(field.matrix, field.vector, w, out)
         return
     field.descent(field.problem, field.query, w, field.alpha, field.inner_steps, out)
+    if field.kind == MODIFIED:
+        product = np.empty(w.size)
+        field.product(field.problem, field.query, w, out, field.alpha, field.inner_steps, product)
+        for k in range(w.size):
+            out[k] += field.share * product[k]
     for k in range(w.size):
         out[k] = -out[k]

@@ -98,13 +98,18 @@ class VectorField(ABC):
 
         return affine_field(self.affine.K, self.affine.k)
 
+    @property
+    def native_curved(self) -> Any | None:
+        """The handle of a gradient field whose Jacobian compiled steppers may ask for as well, else None."""
+        return None
+
     def _family_handle(self) -> Any | None:
         """Return the handle of a field made of compiled families, else None."""
         return None
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("native", "affine"):  # rebuilt on the other side
+        for name in ("native", "native_curved", "affine"):  # rebuilt on the other side
             state.pop(name, None)
         return state
 
@@ -167,6 +172,13 @@ class GradientField(VectorField):
         form = self.objective.quadratic_form
         return None if form is None else form.field
 
+    @cached_property
+    def native_curved(self) -> Any | None:
+        """The handle for compiled steppers, with the kernels of third order in place."""
+        if self.affine is not None:
+            return self.native
+        return self.objective.curved_handle() if self.has_jacobian else None
+
     def _family_handle(self) -> Any | None:
         return self.objective.native_handle()
 
@@ -219,6 +231,9 @@ class ModifiedField(VectorField):
         """G + step_size/2 G^2 and its offset for a quadratic objective."""
         form = self.objective.quadratic_form
         return None if form is None else modified_affine_field(form.field, self.step_size)
+
+    def _family_handle(self) -> Any | None:
+        return self.objective.modified_handle(self.step_size)
 
     def __call__(self, w: Array) -> Array:
         """Return -(g + step_size/2 Hess F g)."""

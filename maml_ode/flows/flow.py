@@ -187,7 +187,7 @@ class Flow:
         object.__setattr__(self, "rule", chosen)
         object.__setattr__(self, "name", check_text("name", name))
 
-    @property
+    @cached_property
     def dim(self) -> int:
         """The number of parameters d."""
         return self.objective.dim

@@ -32,18 +32,15 @@ def assemble(
 ) -> Trajectory:
     """Return the trajectory of a finished run; nothing is decided here."""
     tally, switches = record.tally, record.switches
-    events = [
-        [switch for switch in switches if switch.left == number]
-        for number, leg in enumerate(flow.legs)
-        if leg.rule is not None
-    ]
+    ended = [number for number, leg in enumerate(flow.legs) if leg.rule is not None]
+    events = [[switch for switch in switches if switch.left == number] for number in ended]
     return Trajectory(
         t=np.array(points.t),
         y=np.ascontiguousarray(points.states.T),
         **diagnosis.series,
         phase=np.array(points.phase),
-        switch_times=np.array([switch.t for switch in switches]),
-        switch_states=np.array([switch.w for switch in switches]).reshape(-1, flow.dim),
+        switch_times=np.array([switch.t for switch in switches], dtype=np.float64),
+        switch_states=_rows([switch.w for switch in switches], flow.dim),
         stop=stop.reason,
         message=stop.message,
         success=stop.asked_for,
@@ -62,11 +59,13 @@ def assemble(
         energy=diagnosis.energy,
         step_size=step_size,
         t_events=[np.array([switch.t for switch in left]) for left in events],
-        y_events=[
-            np.array([switch.w for switch in left]).reshape(len(left), flow.dim) for left in events
-        ],
+        y_events=[_rows([switch.w for switch in left], flow.dim) for left in events],
         sol=sol,
     )
+
+
+def _rows(states: list[Array], dim: int) -> Array:
+    return np.array(states) if states else np.empty((0, dim))
 
 
 def join(first: Trajectory, second: Trajectory) -> Trajectory:

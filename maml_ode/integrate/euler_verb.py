@@ -32,6 +32,9 @@ from maml_ode.trajectory import Trajectory
 
 __all__ = ["euler"]
 
+# So many products with an affine field's matrix are over before Numba is loaded.
+FEW_ITERATIONS = 1000
+
 
 def euler(
     flow: Flow,
@@ -97,6 +100,11 @@ def euler(
     TypeError
         For ``tasks_per_step`` with a phase that is no mean over tasks, or an ``rng`` without it.
 
+    Notes
+    -----
+    On fields of compiled families the steps are taken in compiled code, with the same iterates as one by one;
+    quadratics of up to 1000 iterations stay in NumPy, which agrees to rounding.
+
     Warns
     -----
     StepSizeWarning
@@ -130,6 +138,7 @@ def euler(
     record.begin(0.0, w, 0)
     # Euler has no error control: of a plan it reads nothing.
     plan = Plan(NO_METHOD, Tolerances(0.0, 0.0, True, True), np.inf, max_iter)
+    compiled = max_iter > FEW_ITERATIONS
     try:
         with Progress(progress, f"{flow.name} by Euler", max_iter * step_size, tol) as bar:
             build = EulerStepper if sampler is None else partial(SampledEulerStepper, sampler)
@@ -143,8 +152,11 @@ def euler(
                 record_every=record_every,
                 callback=callback,
                 progress=bar,
+                compiled=compiled,
             )
-            Driver(flow, stepper, plan, record, tally, tol=tol, progress=bar).run()
+            Driver(
+                flow, stepper, plan, record, tally, tol=tol, progress=bar, compiled=compiled
+            ).run()
     except KeyboardInterrupt:
         record.interrupt()
     run = finish(flow, record, method="Euler", diagnostics=diagnostics, step_size=step_size)

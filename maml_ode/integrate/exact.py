@@ -26,6 +26,13 @@ from maml_ode.objectives.affine_field import AffineField
 __all__ = ["ExactPhase", "why_not_exact"]
 
 POINTS = 100
+SHARES = np.linspace(0.0, 1.0, POINTS + 1)
+LOGARITHMIC = np.linspace(0.0, 1.0, POINTS)
+# On a logarithm that is nearly a polygon the tangents turn once at every corner.
+MOST_TANGENTS = 60
+NO_FURTHER = 2.0**-50
+# The product of two numbers above this is not subnormal.
+SMALL = 1e-150
 EPS = float(np.finfo(np.float64).eps)
 # Beyond this exponent 1 adds nothing to exp.
 ONE_IS_LOST = 40.0
@@ -149,6 +156,38 @@ class ExactPhase:
         lasting = np.abs(self.amplitudes[self.eigenvalues <= 0])
         if lasting.size and math.hypot(*lasting) > threshold:
             return math.inf
+        theta = self._by_newton(target, value, slope)
+        tau = (self._by_brackets(target) if theta is None else theta) / self._fastest
+        if math.isinf(tau):
+            return math.inf
+        # Just past the root rather than just before it.
+        for _ in range(8):
+            value, slope = self.log_norm(tau)
+            if value <= target or slope >= 0:
+                break
+            tau = max(tau + (target - value) / slope, math.nextafter(tau, math.inf))
+        return tau
+
+    def _by_newton(self, target: float, value: float, slope: float) -> float | None:
+        """Return the time at which log ||field|| is ``target``; None where tangents do not come to it.
+
+        The logarithm is convex: as long as it falls, its tangents meet the target no later than itself.
+        """
+        theta = 0.0
+        for _ in range(MOST_TANGENTS):
+            following = theta + (target - value) / slope
+            if following - theta <= NO_FURTHER * theta:
+                return following
+            theta = following
+            value, slope = self._log_norm(theta)
+            if value <= target:
+                return theta
+            if slope >= 0.0 or not theta < 1e300:
+                return None
+        return None
+
+    def _by_brackets(self, target: float) -> float:
+        """Return the time at which log ||field|| first is ``target``; infinite if there is none."""
         high = 1.0
         while self._log_norm(high)[0] > target:
             if self._log_norm(high)[1] >= 0:
@@ -161,25 +200,17 @@ class ExactPhase:
             if high > 1e300:
                 return math.inf
         low = 0.5 * high if self._log_norm(0.5 * high)[0] > target else 0.0
-        tau = _root(lambda theta: self._log_norm(theta)[0] - target, low, high) / self._fastest
-        if math.isinf(tau):  # rates so slow that the largest float is too early
-            return tau
-        # Just past the root rather than just before it.
-        for _ in range(8):
-            value, slope = self.log_norm(tau)
-            if value <= target or slope >= 0:
-                break
-            tau = max(tau + (target - value) / slope, math.nextafter(tau, math.inf))
-        return tau
+        return _root(lambda theta: self._log_norm(theta)[0] - target, low, high)
 
     def sample_times(self, duration: float) -> Array:
         """Return times from the start to the end that show both the transient and the tail."""
-        linear = np.linspace(0.0, duration, POINTS + 1)
+        times = SHARES * duration
         if self._fastest * duration > 1:
             first = 0.02 / self._fastest
-            linear = np.union1d(linear, np.geomspace(first, duration, POINTS))
-        linear[-1] = duration
-        return self.start + linear
+            times = np.concatenate([times, first * (duration / first) ** LOGARITHMIC])
+            times.sort()
+        times[-1] = duration
+        return self.start + times
 
 
 def _moves(rates: Array, parts: Array, tau: Array) -> Array:
@@ -190,6 +221,10 @@ def _moves(rates: Array, parts: Array, tau: Array) -> Array:
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
         x = -rates * tau
+        if rates.min(initial=1.0) > SMALL and tau.min(initial=1.0) > SMALL:
+            settled = parts / rates
+            if np.isfinite(settled).all():  # everything decays, and nothing overflows
+                return np.asarray(settled * -np.expm1(x))
         near = np.clip(x, -ONE_IS_LOST, ONE_IS_LOST)
         early = tau * parts * np.where(near == 0.0, 1.0, np.expm1(near) / near)
         late = parts / rates

@@ -198,8 +198,6 @@ def resolve(method: str | type[OdeSolver]) -> type[OdeSolver]:
     TypeError
         If it is neither a name nor an ``OdeSolver`` class.
     """
-    from scipy.integrate import OdeSolver
-
     if isinstance(method, str):
         known = _known()
         if method in known:
@@ -208,6 +206,8 @@ def resolve(method: str | type[OdeSolver]) -> type[OdeSolver]:
         if here is not None:
             raise ValueError(f"unknown method {method!r}; here it is called {here!r}.")
         raise ValueError(unknown_name("method", method, ("auto", "exact", *known)))
+    from scipy.integrate import OdeSolver
+
     if isinstance(method, type) and issubclass(method, OdeSolver):
         return method
     raise TypeError(

@@ -1,15 +1,7 @@
-"""The Euclidean norm without overflow, by the name that the integrators know it by."""
+"""Norms without overflow and looks for numbers that are not finite, by the names that the integrators know."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from maml_ode._norms import vector_norm
-from maml_ode._validation import Array
+from maml_ode._norms import all_finite, vector_norm
 
 __all__ = ["all_finite", "vector_norm"]
-
-
-def all_finite(v: Array) -> bool:
-    """Whether all entries of a vector are finite."""
-    return bool(np.isfinite(v).all())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from maml_ode._validation import check_real
@@ -117,9 +118,11 @@ class Plan:
             return self
         return replace(self, first_step=None, max_step=None)
 
-    @property
+    @cached_property
     def step_options(self) -> dict[str, Any]:
         """The user's options with the bounds that remedies have set."""
+        if self.first_step is None and self.max_step is None:
+            return dict(self.options)
         bounds = {"first_step": self.first_step, "max_step": self.max_step}
         return {**self.options, **{k: v for k, v in bounds.items() if v is not None}}
 

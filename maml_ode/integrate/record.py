@@ -16,7 +16,8 @@ from maml_ode.stop import Stop, StopReason
 
 __all__ = ["Points", "Record", "Switch"]
 
-FIRST_CAPACITY = 64
+# Room for a run of that many points, less where a point is long; what is not written costs nothing.
+MOST_ROWS, FEWEST_ROWS, NUMBERS = 256, 16, 2**15
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ class Record:
     method_note: str = ""
 
     def __post_init__(self) -> None:
-        self._times = np.empty(FIRST_CAPACITY)
-        self._phases = np.empty(FIRST_CAPACITY, dtype=np.int64)
-        self._states = np.empty((FIRST_CAPACITY, self.dim))
-        self._norms = np.empty(FIRST_CAPACITY)
+        capacity = max(FEWEST_ROWS, min(MOST_ROWS, NUMBERS // max(self.dim, 1)))
+        self._times, self._norms = np.empty(capacity), np.empty(capacity)
+        self._phases = np.empty(capacity, dtype=np.int64)
+        self._states = np.empty((capacity, self.dim))
         self._pieces: list[tuple[float, Any]] = []
         self._start = 0.0
         self.size = 0
@@ -112,15 +113,16 @@ class Record:
         """Add points of one phase, later than the last one, ``states`` of shape (k, d)."""
         if times.size == 0:
             return
-        end = self.size + times.size
+        end, t = self.size + times.size, float(times[-1])
         if end > self._times.size:
             self._grow(end)
         self._times[self.size : end] = times
         self._phases[self.size : end] = phase
         self._norms[self.size : end] = norms
         self._states[self.size : end] = states
+        # A key pressed while the states are copied is seen at the next call of a function: there is none here.
         self.size = self.tally.points = end
-        self.t, self.w, self.phase = float(times[-1]), self._states[end - 1], phase
+        self.t, self.w, self.phase = t, self._states[end - 1], phase
 
     def know(self, norm: float) -> None:
         """Take the norm of the present phase's field at the present state, if that is the last point."""

@@ -82,9 +82,9 @@ def solve(
 ) -> Trajectory:
     """Advance a flow in continuous time until it is stationary or a limit is met.
 
-    Every phase is one call of ``scipy.integrate.solve_ivp`` or, with Tsit5 and DOP853 on fields of compiled
-    families, the same steps in compiled code; at a switch the state is found by stepping to it, and the next phase
-    starts there. Quadratic flows have a closed form, ``method="exact"``.
+    Every phase is one call of ``scipy.integrate.solve_ivp`` or, with our methods on fields of compiled families,
+    the same steps in compiled code; at a switch the state is found by stepping to it, and the next phase starts
+    there. Quadratic flows have a closed form, ``method="exact"``.
 
     Parameters
     ----------
@@ -213,9 +213,9 @@ def solve(
             refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
             _run_exact(flow, record, tally, tol, t_max, number)
         else:
-            from maml_ode.integrate.steppers.native import (
-                NativeStepper,  # SciPy, for those who step
-            )
+            # SciPy, for those who step.
+            from maml_ode.integrate.solvers.adaptive import AdaptiveSolver
+            from maml_ode.integrate.steppers.native import NativeStepper
 
             solver = resolve(choice.method)
             check_options(solver, options, _OWN_KEYWORDS)
@@ -243,6 +243,7 @@ def solve(
                     follow_sliding=sliding == "follow",
                     callback=callback,
                     progress=bar,
+                    compiled=issubclass(solver, AdaptiveSolver),
                 ).run(number)
     except KeyboardInterrupt:
         record.interrupt()

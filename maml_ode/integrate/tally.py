@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from operator import attrgetter
 
 from maml_ode.counts import KINDS, Counts
 from maml_ode.stop import Stop, StopReason
 
 __all__ = ["Abort", "Tally"]
+
+
+_all_kinds = attrgetter(*KINDS)
 
 
 class Abort(Exception):
@@ -56,8 +60,9 @@ class Tally:
         sums = dict.fromkeys(KINDS, 0)
         sums.update(factorizations=self.nlu, steps=self.steps, rejected=self.rejected)
         for cost, times in self._charged.values():
-            for kind in KINDS:
-                sums[kind] += times * getattr(cost, kind)
+            for kind, count in zip(KINDS, _all_kinds(cost), strict=True):
+                if count:
+                    sums[kind] += times * count
         return Counts(**sums, diagnostics=diagnostics)
 
     @property

@@ -132,6 +132,10 @@ class CompiledLoop:
         """Return the handle of minus `gradient` for compiled steppers."""
         return fields.family_field(fields.MAML, *self._problems, self.alpha, self.count)
 
+    def native_curved_field(self) -> Any:
+        """Return the handle of minus `gradient` for compiled steppers that ask for its derivative too."""
+        return fields.family_field(fields.MAML, *self._curved, self.alpha, self.count)
+
     def native_first_order_field(self) -> Any:
         """Return the handle of minus `first_order_gradient` for compiled steppers."""
         return fields.family_field(fields.FIRST_ORDER, *self._problems, self.alpha, self.count)
@@ -139,3 +143,7 @@ class CompiledLoop:
     def native_reptile_field(self) -> Any:
         """Return the handle of minus `reptile_gradient` for compiled steppers."""
         return fields.family_field(fields.REPTILE, *self._problems, self.alpha, self.count)
+
+    def native_modified_field(self, step_size: float) -> Any:
+        """Return the handle of -(g + step_size/2 Hess g), g being `gradient`, for compiled steppers."""
+        return fields.modified_field(*self._curved, self.alpha, self.count, step_size)

@@ -84,12 +84,20 @@ class InnerLoop(Protocol):
         """Return the handle of minus `gradient` for compiled steppers, or None."""
         ...
 
+    def native_curved_field(self) -> Any | None:
+        """Return the handle of minus `gradient` for steppers that ask for its derivative too, or None."""
+        ...
+
     def native_first_order_field(self) -> Any | None:
         """Return the handle of minus `first_order_gradient` for compiled steppers, or None."""
         ...
 
     def native_reptile_field(self) -> Any | None:
         """Return the handle of minus `reptile_gradient` for compiled steppers, or None."""
+        ...
+
+    def native_modified_field(self, step_size: float) -> Any | None:
+        """Return the handle of -(g + step_size/2 Hess g), g being `gradient`, or None."""
         ...
 
 

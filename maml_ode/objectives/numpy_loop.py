@@ -129,6 +129,7 @@ class NumpyLoop:
     def native_gradient_field(self) -> None:
         """Return None: only Python can evaluate these losses."""
 
+    native_curved_field = native_gradient_field
     native_first_order_field = native_gradient_field
     native_reptile_field = native_gradient_field
 
@@ -141,3 +142,6 @@ class NumpyLoop:
 
     def _shared(self, w: Array) -> Array:
         return np.tile(w, (self.tasks.n_tasks if self.count else 1, 1))
+
+    def native_modified_field(self, step_size: float) -> None:
+        """Return None, likewise."""

@@ -109,10 +109,10 @@ class Objective(ABC):
 
     def values_and_gradient_norms(self, points: npt.ArrayLike) -> tuple[Array, Array]:
         """Return the values and gradient norms at the rows of ``points``, shape (n, d)."""
-        rows = self._points(points)
         form = self.quadratic_form
         if form is not None:
-            return form.values_and_gradient_norms(rows)
+            return form.values_and_gradient_norms(self._points(points, copy=None))
+        rows = self._points(points)
         norms = [vector_norm(gradient) for gradient in self._inner.loop.gradients(rows)]
         return self._inner.loop.values(rows), np.array(norms)
 
@@ -134,9 +134,9 @@ class Objective(ABC):
         """Return the plain mean of the gradients of some tasks' terms, which may repeat, shape (d,)."""
         return self._inner.loop.gradient_over(self._point(w), tasks)
 
-    def _points(self, points: npt.ArrayLike) -> Array:
-        # A fresh copy, contiguous and writable: families of the user's functions may write into their argument.
-        rows = np.array(real_array("points", points), dtype=np.float64, order="C")
+    def _points(self, points: npt.ArrayLike, copy: bool | None = True) -> Array:
+        # Fresh, contiguous and writable: families of the user's functions may write into their argument.
+        rows = np.array(real_array("points", points), dtype=np.float64, order="C", copy=copy)
         if rows.ndim != 2 or rows.shape[1] != self.dim:
             raise ValueError(
                 f"points must have shape (n, {self.dim}), but it has shape {rows.shape}."
@@ -152,6 +152,14 @@ class Objective(ABC):
         See ``maml_ode.compiled.fields``. An aggregated quadratic has a cheaper one, made of its matrix.
         """
         return self._inner.loop.native_gradient_field()
+
+    def curved_handle(self) -> Any | None:
+        """Return the handle of -grad F for compiled steppers that ask for Hess F too, or None."""
+        return self._inner.loop.native_curved_field()
+
+    def modified_handle(self, step_size: float) -> Any | None:
+        """Return the handle of -(g + step_size/2 Hess F g), g = grad F, or None."""
+        return self._inner.loop.native_modified_field(step_size)
 
     def _value(self, w: Array) -> float:
         return self._inner.loop.value(w)

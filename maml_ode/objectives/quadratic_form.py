@@ -29,6 +29,8 @@ from maml_ode.tasks.base import TaskFamily
 
 __all__ = ["QuadraticForm", "maml_quadratic_form"]
 
+NUMBERS_AT_ONCE = 2**14
+
 
 @dataclass(frozen=True, eq=False)
 class QuadraticForm:
@@ -82,10 +84,22 @@ class QuadraticForm:
 
     def values_and_gradient_norms(self, points: Array) -> tuple[Array, Array]:
         """Return the values and gradient norms at the rows of ``points``."""
+        values, norms = np.empty(len(points)), np.empty(len(points))
+        # Blocks that stay in a cache, in memory that is taken once.
+        size = max(1, min(NUMBERS_AT_ONCE // max(self.c.size, 1), len(points)))
+        product, half = np.empty((2, size, self.c.size))
         with np.errstate(over="ignore", invalid="ignore"):
-            product = points @ self.G
-            values = np.einsum("nd,nd->n", points, 0.5 * product - self.c) + self.k
-            return values, row_norms(product - self.c)
+            for start in range(0, len(points), size):
+                rows = points[start : start + size]
+                count = len(rows)
+                np.matmul(rows, self.G, out=product[:count])
+                np.multiply(product[:count], 0.5, out=half[:count])
+                half[:count] -= self.c
+                np.einsum("nd,nd->n", rows, half[:count], out=values[start : start + count])
+                product[:count] -= self.c
+                norms[start : start + count] = row_norms(product[:count])
+            values += self.k
+        return values, norms
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -10,9 +10,12 @@ from maml_ode.fields import ModifiedField
 from maml_ode.flows import GradientNormBelow
 from maml_ode.integrate.solvers import METHODS
 from maml_ode.integrate.steppers import native
-from maml_ode.integrate.steppers.native_phase import COMPILED, NativePhase
+from maml_ode.integrate.steppers.native import COMPILED
+from maml_ode.integrate.steppers.native_phase import NativePhase
 
 NAMES = [method.__name__ for method in COMPILED]
+# Whose Jacobians the compiled loop does not have.
+NOT_STIFF = ("fomaml", "reptile", "modified")
 
 
 def margins(kind, seed, **options):
@@ -59,6 +62,7 @@ FLOWS = {
     "bimaml": lambda tasks: mo.bimaml_flow(tasks, 0.05, 0.03),
     "fomaml": lambda tasks: mo.fomaml_flow(tasks, 0.05),
     "reptile": lambda tasks: mo.reptile_flow(tasks, 0.05, 3),
+    "modified": lambda tasks: mo.modified_flow(mo.MAMLLoss(tasks, 0.05), 0.1),
 }
 OPTIONS = {
     "default": {},
@@ -119,6 +123,8 @@ def assert_same(compiled, stepped):
 @pytest.mark.parametrize("flow", FLOWS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_and_flow(monkeypatch, family, flow, method):
+    if (method == "Rodas5P" and flow in NOT_STIFF) or (method == "RKC2" and flow == "modified"):
+        pytest.skip("goes step by step")
     chosen = FLOWS[flow](FAMILIES[family](1))
     how = {"method": method, "tol": 1e-7}
     compiled, stepped = both(monkeypatch, mo.solve, chosen, start(chosen), **how)
@@ -353,7 +359,7 @@ def test_a_key_between_batches_keeps_what_is_done():
         signal.signal(signal.SIGVTALRM, before)
     assert run.stop is mo.StopReason.INTERRUPTED
     assert len(run) > 3
-    assert run.elapsed < 1.0
+    assert run.elapsed < 2.0
     assert run.counts.steps == len(run) - 1
     rest = mo.solve(flow, resume=run, t_max=run.final_time + 1.0, **how)
     assert rest.final_time == run.final_time + 1.0

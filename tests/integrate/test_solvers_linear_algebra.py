@@ -19,7 +19,7 @@ def symmetric(eigenvalues, seed=0):
     return 0.5 * (J + J.T)
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 30])
+@pytest.mark.parametrize("n", [1, 2, 7, 30, 80])
 def test_both_factorisations_solve_the_system(n):
     rng = np.random.default_rng(n)
     x = rng.normal(size=n)

@@ -64,11 +64,12 @@ def test_native_evaluation_equals_the_fields_own(name):
 
 def test_fields_without_compiled_kernels_have_no_handle():
     assert CallableField(lambda w: -w, 2).native is None
-    assert ModifiedField(mo.MAMLLoss(ragged_logistic(), 0.1), 0.1).native is None
     callables = mo.tasks.from_callables(
         [lambda w: float(w @ w)], [lambda w: 2 * w], [lambda w: 2 * np.eye(2)], n_tasks=1, dim=2
     )
     assert GradientField(mo.ExpectedLoss(callables)).native is None
+    assert GradientField(mo.ExpectedLoss(callables)).native_curved is None
+    assert ModifiedField(mo.ExpectedLoss(callables), 0.1).native is None
     with pytest.raises(TypeError, match="affine_field"):
         native_fields.Field()
 

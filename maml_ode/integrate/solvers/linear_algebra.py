@@ -10,10 +10,12 @@ from scipy.linalg import lapack
 
 from maml_ode._validation import Array
 
-__all__ = ["Factorization", "difference_increments", "factorize", "is_symmetric"]
+__all__ = ["FEW", "Factorization", "difference_increments", "factorize", "is_symmetric"]
 
 NO_PIVOTS = np.empty(0, dtype=np.int64)
 SYMMETRY = 1e-13
+# Up to this dimension a call of LAPACK takes longer than the work.
+FEW = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,8 @@ def factorize(J: Array, scale: float, symmetric: bool) -> tuple[Factorization | 
     Cholesky's is tried first where J is symmetric: it costs half of LU, and succeeds wherever scale times every
     eigenvalue of J is below 1, as in a gradient flow -Hess F near a minimum. Otherwise LU.
     """
+    if len(J) <= FEW:
+        return _factorize_small(J, scale, symmetric)
     matrix = -scale * J
     matrix.flat[:: len(J) + 1] += 1.0
     tried = 0
@@ -51,6 +55,17 @@ def factorize(J: Array, scale: float, symmetric: bool) -> tuple[Factorization | 
     if info != 0 or not np.isfinite(lu).all():
         return None, tried
     return Factorization(np.ascontiguousarray(lu), pivots.astype(np.int64)), tried
+
+
+def _factorize_small(J: Array, scale: float, symmetric: bool) -> tuple[Factorization | None, int]:
+    from maml_ode.integrate.solvers.kernels.factors import CHOLESKY, NONE
+    from maml_ode.integrate.solvers.kernels.factors import factorize as compiled
+
+    factor, pivots = np.empty(J.shape), np.empty(len(J), dtype=np.int64)
+    kind, tried = compiled(J, scale, symmetric, factor, pivots)
+    if kind == NONE:
+        return None, tried
+    return Factorization(factor, NO_PIVOTS if kind == CHOLESKY else pivots), tried
 
 
 def difference_increments(y: Array, f: Array, h: float, rtol: Array, atol: Array) -> Array:

@@ -17,7 +17,7 @@ from maml_ode.integrate.solvers.control import StepController
 from maml_ode.integrate.solvers.dense import NestedDenseOutput, hermite_rows
 from maml_ode.integrate.solvers.spectral_radius import ArnoldiEstimate
 
-__all__ = ["RKC2", "coefficient_table"]
+__all__ = ["RKC2", "coefficient_table", "most_stages"]
 
 DAMPING = 2.0 / 13.0
 STEPS_BETWEEN_ESTIMATES = 25
@@ -29,6 +29,11 @@ def coefficient_table(stages: int) -> Array:
     from maml_ode.integrate.solvers.kernels import chebyshev
 
     return np.asarray(chebyshev.coefficients(stages, DAMPING))
+
+
+def most_stages(rtol: float) -> int:
+    """Return how many stages a step may have: rounding errors grow with the square of their number."""
+    return max(2, round(math.sqrt(rtol / (10 * np.finfo(float).eps))))
 
 
 class RKC2(AdaptiveSolver):
@@ -139,9 +144,7 @@ class RKC2(AdaptiveSolver):
         self._age = STEPS_BETWEEN_ESTIMATES
         self._estimated_after = 0
         self._f_old = self._f_new = self.f
-        # Rounding errors grow with the square of the number of stages.
-        smallest = float(self.rtol.min()) if self.n else 1.0
-        self._most_stages = max(2, round(math.sqrt(smallest / (10 * np.finfo(float).eps))))
+        self._most_stages = most_stages(float(self.rtol.min()) if self.n else 1.0)
 
     @classmethod
     def make_controller(cls) -> StepController:

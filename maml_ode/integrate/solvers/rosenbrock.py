@@ -156,7 +156,8 @@ class _Rosenbrock(AdaptiveSolver):
         if self._f_t is None or not np.isfinite(self._f_t).all():
             self._f_t = self._time_derivative(t, h)
         self._solve_stages(t, h, self._factorization)
-        y_new = self.y + tableau.m @ self._U
+        y_new = np.empty(self.n)
+        self._kernels.new_state(tableau.m, self.y, self._U, y_new)
         error = self._U[-1].copy()
         return float(self._kernels.weighted_rms(error, self.y, y_new, self.rtol, self.atol)), y_new
 

@@ -15,6 +15,7 @@ from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
+from maml_ode.integrate.steppers.euler_phase import EulerPhase
 from maml_ode.integrate.steppers.protocol import Look
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.watch.finding import Crossing, Finding
@@ -36,6 +37,8 @@ class EulerStepper:
         with it in every phase, as Algorithm 1 of the paper does.
     max_iter, record_every : int
     callback, progress
+    compiled : bool
+        Whether affine fields are followed in compiled code too.
     """
 
     locates = False
@@ -53,6 +56,7 @@ class EulerStepper:
         record_every: int,
         callback: Callback | None,
         progress: Progress,
+        compiled: bool,
     ) -> None:
         self._flow = flow
         self._record = record
@@ -63,7 +67,10 @@ class EulerStepper:
         self._record_every = record_every
         self._callback = callback
         self._progress = progress
-        self._last_field = FieldEvaluator(flow.legs[-1].field, tally) if flow.retested else None
+        self._compiles = compiled
+        self._last_field = None
+        if flow.retested:
+            self._last_field = FieldEvaluator(flow.legs[-1].field, tally, compiled=compiled)
         self._k = 0
 
     def arrive(self, segment: Segment) -> Stop | None:
@@ -76,6 +83,7 @@ class EulerStepper:
 
     def run(self, segment: Segment, plan: Plan, look: Look) -> Finding:
         """Iterate until the phase's rule is met at an iterate, or the run ends."""
+        compiled = self._compiled(segment)
         while True:
             # With tol = 0 nothing is left to decide at the last point, so its field is not evaluated.
             unseen = self._k == self._max_iter and self._tol == 0
@@ -86,21 +94,42 @@ class EulerStepper:
             stop = self._at_iterate(segment, t, w, norm, unseen)
             if stop is not None:
                 return Finding(stop)
-            with np.errstate(all="ignore"):
-                following = w + self._step_size * velocity
-            if not all_finite(following):
-                detail = f"At iteration {self._k + 1}; lower step_size."
-                return Finding(Stop(StopReason.NON_FINITE, detail))
-            self._k += 1
-            self._tally.steps += 1
+            room = 0 if compiled is None else self._max_iter - self._k - self._unasked(segment)
+            if compiled is not None and room > 0 and compiled.advance(self._k, room, w, velocity):
+                self._k += compiled.steps
+            else:
+                with np.errstate(all="ignore"):
+                    following = w + self._step_size * velocity
+                if not all_finite(following):
+                    detail = f"At iteration {self._k + 1}; lower step_size."
+                    return Finding(Stop(StopReason.NON_FINITE, detail))
+                self._k += 1
+                self._tally.steps += 1
+                self._move(segment, following)
             self._progress.update(t, norm)
-            self._move(segment, following)
-            met = segment.rule is not None and segment.rule.is_met(
-                segment.rule(self._record.t, following)
-            )
-            if met:
-                t = self._record.t
-                return Finding(Stop(StopReason.SWITCHED), crossing=Crossing(t, following, t, t))
+            t, w = self._record.t, self._record.w
+            if segment.rule is not None and segment.rule.is_met(segment.rule(t, w)):
+                return Finding(Stop(StopReason.SWITCHED), crossing=Crossing(t, w, t, t))
+
+    def _compiled(self, segment: Segment) -> EulerPhase | None:
+        """Return the loop that takes the steps at which nothing happens, None where every step is looked at."""
+        rule = segment.rule
+        everything_seen = self._callback is None and (rule is None or rule.shares_field)
+        if self._last_field is not None and self._tol > 0:
+            everything_seen &= segment.number == len(self._flow.legs) - 1
+        field = segment.leg.field
+        native = (field.affine is None or self._compiles) and field.native is not None
+        if not (native and everything_seen and math.isfinite(self._max_iter * self._step_size)):
+            return None
+        tested = self._tol > 0 and (segment.leg.final or self._last_field is not None)
+        return EulerPhase(
+            segment, self._record, self._step_size, self._record_every, self._tol if tested else -1.0,
+            self._max_iter - self._k,
+        )  # fmt: skip
+
+    def _unasked(self, segment: Segment) -> int:
+        """Return 1 if nobody asks for the field at the last iterate."""
+        return int(self._tol == 0 and segment.rule is None)
 
     def _move(self, segment: Segment, w: Array) -> None:
         t = self._k * self._step_size

@@ -88,20 +88,30 @@ class ExactStepper:
 
     def _follow(self, exact: ExactPhase, end: float, number: int) -> Stop | None:
         """Record the phase up to ``end``; return the stop of a state that overflows before it."""
-        last = exact.last_finite_time(end)
-        duration = last - exact.start
-        if duration > 0:
-            times = exact.sample_times(duration)
-            times[-1] = last  # start + (last - start) may miss it by a rounding error
-            # A duration of a few units in the last place has no room for all of them.
-            times = np.unique(times[(times > exact.start) & (times <= last)])
-            states = np.ascontiguousarray(exact.states(times).T)
+        last = end
+        times, states = self._sampled(exact, last)
+        if times.size and not np.isfinite(states[-1]).all():
+            last = exact.last_finite_time(end)
+            times, states = self._sampled(exact, last)
+        if last > exact.start:
             self._record.extend(times, states, number)
             self._record.keep(last, _Piece(exact))
         if last == end:
             return None
         detail = f"The state grows beyond the largest number after t = {last:.6g}; pass a t_max below that."
         return Stop(StopReason.NON_FINITE, detail)
+
+    @staticmethod
+    def _sampled(exact: ExactPhase, last: float) -> tuple[Array, Array]:
+        """Return times from the phase's start, without it, up to ``last``, and the states then."""
+        if last <= exact.start:
+            return np.empty(0), np.empty((0, exact.state.size))
+        times = exact.sample_times(last - exact.start)
+        times[-1] = last  # start + (last - start) may miss it by a rounding error
+        # A duration of a few units in the last place has no room for all of them.
+        times = times[(times > exact.start) & (times <= last)]
+        times = times[np.append(times[1:] != times[:-1], True)]
+        return times, np.ascontiguousarray(exact.states(times).T)
 
     def _stationarity(
         self, segment: Segment, exact: ExactPhase, tol: float, t: float

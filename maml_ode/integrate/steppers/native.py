@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.integrate import OdeSolver
 
 from maml_ode._validation import Array
 from maml_ode.integrate.locate import Landing
@@ -14,18 +15,25 @@ from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
+from maml_ode.integrate.solvers import RKC2, Rodas5P
 from maml_ode.integrate.solvers.adaptive import SMALLEST_RTOL, beyond, too_small
-from maml_ode.integrate.solvers.pauses import BEYOND, FAILURES, LOOK, PAUSED, TOO_SMALL
+from maml_ode.integrate.solvers.pauses import BEYOND, FAILURES, JACOBIAN, LOOK, PAUSED, TOO_SMALL
 from maml_ode.integrate.steppers.attention import UNLIMITED, Attention
-from maml_ode.integrate.steppers.native_phase import COMPILED, NativePhase
+from maml_ode.integrate.steppers.chebyshev_phase import ChebyshevPhase
+from maml_ode.integrate.steppers.native_landing import landed
+from maml_ode.integrate.steppers.native_phase import EXPLICIT, NativePhase
 from maml_ode.integrate.steppers.protocol import Look
+from maml_ode.integrate.steppers.rosenbrock_phase import RosenbrockPhase
 from maml_ode.integrate.steppers.scipy_ivp import ScipyStepper, failure, land_on
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.watch.finding import Crossing, Finding
 from maml_ode.integrate.watch.finite import FiniteWatch
 from maml_ode.stop import Stop, StopReason
 
-__all__ = ["NativeStepper"]
+__all__ = ["COMPILED", "NativeStepper"]
+
+COMPILED: tuple[type[OdeSolver], ...] = (*EXPLICIT, Rodas5P, RKC2)
+SIZES = ("first_step", "max_step")
 
 # Keys, time limits and progress are seen to between batches, so none may take much longer than this.
 BATCH_SECONDS = 0.02
@@ -84,13 +92,20 @@ class NativeStepper:
                 raise key
             if code in FAILURES:
                 return failure(segment, finite, phase.t, _why(phase.t, code))
+            if code == JACOBIAN:
+                evaluator.jacobian(phase.t, phase.w.copy())  # which says so
         return Finding(Stop(StopReason.HORIZON, f"t = {record.t:.6g}.", asked_for=True))
 
     def land(self, segment: Segment, plan: Plan, crossing: Crossing) -> None:
         """Step to where the phase's rule is first met."""
-        if not _is_compiled(segment, plan):
+        if plan.method not in EXPLICIT or not _is_compiled(segment, plan):
             self._scipy.land(segment, plan, crossing)
             return
+        if not self._record.keeps_solution:
+            landing = landed(segment, plan, crossing)
+            if landing is not None:
+                self._record.append(*landing, segment.number)
+                return
         land_on(
             self._record, segment, crossing, lambda t: self._step_to(t, segment, plan, crossing)
         )
@@ -105,8 +120,8 @@ class NativeStepper:
             code = phase.advance(room, max(1, int(pause)))
         except KeyboardInterrupt as pressed:
             code, key = PAUSED, pressed
+        phase.book()
         if phase.evaluations:
-            segment.evaluator.book(phase.evaluations)
             self._seconds_per_evaluation = (time.perf_counter() - began) / phase.evaluations
         return code, key
 
@@ -144,19 +159,26 @@ def _phase(
     if first is not None:
         # Chosen for the whole run, of which less than that may be left.
         first = min(float(first), end - t)
-    return NativePhase(
+    return _kind(plan)(
         plan.method, segment.evaluator, t, w, value, end, plan.tolerances, first,
         plan.longest_step, **entries,
     )  # fmt: skip
+
+
+def _kind(plan: Plan) -> type[NativePhase]:
+    if plan.method is Rodas5P:
+        return RosenbrockPhase
+    return ChebyshevPhase if plan.method is RKC2 else NativePhase
 
 
 def _is_compiled(segment: Segment, plan: Plan) -> bool:
     """Whether the compiled loop takes a phase; what is wrong with an option, the method itself says."""
     return (
         plan.method in COMPILED
-        and all(_is_size(value) for value in plan.step_options.values())
+        and all(name in SIZES and _is_size(value) for name, value in plan.step_options.items())
         and plan.tolerances.rtol >= SMALLEST_RTOL
         and segment.evaluator.native is not None
+        and _kind(plan).takes(segment.evaluator)
     )
 
 

@@ -21,10 +21,10 @@ from maml_ode.integrate.solvers.explicit import ExplicitRungeKutta, dense_rows
 from maml_ode.integrate.steppers.attention import UNLIMITED
 from maml_ode.integrate.watch.finding import Earlier, Interpolant, Step
 
-__all__ = ["COMPILED", "NativePhase"]
+__all__ = ["EXPLICIT", "NativePhase", "fresh_record"]
 
 # A subclass may do anything at a step, so these classes themselves.
-COMPILED: tuple[type[OdeSolver], ...] = (Tsit5, DOP853)
+EXPLICIT: tuple[type[OdeSolver], ...] = (Tsit5, DOP853)
 MOST_ROWS, FEWEST_ROWS, MOST_ENTRIES = 128, 8, 2**18
 
 
@@ -34,7 +34,7 @@ class NativePhase:
     Parameters
     ----------
     method : type
-        One of `COMPILED`.
+        One of `EXPLICIT`.
     evaluator : FieldEvaluator
         Of a field with a native handle.
     t, w, value
@@ -66,22 +66,34 @@ class NativePhase:
         self._evaluator = evaluator
         dim = w.size
         self.rows = max(FEWEST_ROWS, min(MOST_ROWS, MOST_ENTRIES // dim))
-        self.times, self.norms = np.empty((2, self.rows + 1))
-        self.states, self.values = np.empty((2, self.rows + 1, dim))
+        rows = self.rows + 1
+        self.times, self.norms = np.empty(rows), np.empty(rows)
+        self.states, self.values = np.empty((rows, dim)), np.empty((rows, dim))
         self.times[0], self.states[0], self.values[0] = t, w, value
-        self._rtol, self._atol = np.empty((2, dim))
+        self._rtol, self._atol = np.empty(dim), np.empty(dim)
         self._rtol.fill(tolerances.rtol)
         self._atol.fill(tolerances.atol)
-        self._K = np.zeros((len(method.tableau.c), dim))
+        self._K = np.zeros((_stages(method), dim))
         if first_step is None:
             first_step = self._first_step(t_bound - t, max_step)
         known: Any = method  # mypy takes a class for unhashable
-        self._record = record = np.frombuffer(bytearray(_fresh(known)), self._kernels.dtype)[0]
+        self._record = record = np.frombuffer(bytearray(fresh_record(known)), self._kernels.dtype)[
+            0
+        ]
         record["h"], record["t_bound"], record["max_step"] = first_step, t_bound, max_step
         record["rtol"], record["atol"] = tolerances.rtol, tolerances.atol
         for name, entry in heeds.items():
             record[name] = entry
         self._interpolant: Interpolant | None = None
+        self._prepare()
+
+    @staticmethod
+    def takes(evaluator: FieldEvaluator) -> bool:
+        """Whether the compiled loop can follow a field that has a native handle."""
+        return True
+
+    def _prepare(self) -> None:
+        """Make what the method needs besides."""
 
     @property
     def steps(self) -> int:
@@ -123,12 +135,20 @@ class NativePhase:
         record["pause"] = pause
         record["most_evaluations"] = UNLIMITED if most is None else most - tally.nfev
         self._interpolant = None
+        return self._call()
+
+    def _call(self) -> int:
         tableau = self._method.tableau
         code = self._kernels.explicit_phase(
-            self._evaluator.native, record, tableau.A, tableau.error, self._method.second_error,
+            self._evaluator.native, self._record, tableau.A, tableau.error, self._method.second_error,
             self._rtol, self._atol, self.times, self.states, self.values, self.norms, self._K,
         )  # fmt: skip
         return int(code)
+
+    def book(self) -> None:
+        """Count what the last call has done."""
+        if self.evaluations:
+            self._evaluator.book(self.evaluations)
 
     def batches(self, apart: bool) -> Iterator[Step]:
         """Yield the steps of the last call as one batch, or the last of them ``apart``."""
@@ -142,19 +162,22 @@ class NativePhase:
     def interpolant(self) -> Interpolant:
         """Return the interpolant of the last step."""
         if self._interpolant is None:
-            t_old, w_old = float(self.times[self.steps - 1]), self.states[self.steps - 1].copy()
-            t, w, h = self.t, self.w, self.t - t_old
-            A = self._method.tableau.A
-
-            def more_stages(first: int, last: int) -> None:
-                self._evaluator.charge(last - first)
-                self._kernels.native_stages(
-                    self._evaluator.native, first, last, A, w_old, h, self._K, np.empty(w.size)
-                )
-
-            rows = dense_rows(self._method.tableau, self._K, h, w_old, w, more_stages)
-            self._interpolant = NestedDenseOutput(t_old, t, w_old, rows)
+            self._interpolant = self._interpolate()
         return self._interpolant
+
+    def _interpolate(self) -> Interpolant:
+        t_old, w_old = float(self.times[self.steps - 1]), self.states[self.steps - 1].copy()
+        t, w, h = self.t, self.w, self.t - t_old
+        A = self._method.tableau.A
+
+        def more_stages(first: int, last: int) -> None:
+            self._evaluator.charge(last - first)
+            self._kernels.native_stages(
+                self._evaluator.native, first, last, A, w_old, h, self._K, np.empty(w.size)
+            )
+
+        rows = dense_rows(self._method.tableau, self._K, h, w_old, w, more_stages)
+        return NestedDenseOutput(t_old, t, w_old, rows)
 
     def _batch(self, first: int, last: int) -> Step:
         inner, value = slice(first, last), self.values[last]
@@ -179,6 +202,11 @@ class NativePhase:
         return float(h)
 
 
+def _stages(method: Any) -> int:
+    """Return how many stages a method keeps: those of its tableau, if it has one."""
+    return len(method.tableau.c) if hasattr(method, "tableau") else 0
+
+
 @cache
 def _kernels() -> Any:
     """Return the compiled functions; late, because Numba compiles them on the first import on a machine."""
@@ -198,7 +226,7 @@ def _kernels() -> Any:
 
 
 @cache
-def _fresh(method: Any) -> bytes:
+def fresh_record(method: Any) -> bytes:
     """Return the loop's record for a method at its beginning, as bytes: NumPy copies those much faster."""
     from maml_ode.integrate.solvers.kernels.phase_record import new_phases
 
@@ -207,6 +235,6 @@ def _fresh(method: Any) -> bytes:
     return new_phases(  # type: ignore[no-any-return]
         **{name: getattr(control, name) for name in names},
         error_before=1e-4 if control.proportional else 0.0,
-        stages=method.tableau.n_stages,
+        stages=getattr(getattr(method, "tableau", None), "n_stages", _stages(method)),
         best=math.inf,
     ).tobytes()

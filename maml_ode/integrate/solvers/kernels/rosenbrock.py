@@ -57,6 +57,15 @@ def stage_state(stage, A, y, U, out):
                 out[k] += a * U[j, k]
 
 
+@njit(types.void(VECTOR, VECTOR, MATRIX, VECTOR), cache=True)
+def new_state(m, y, U, out):
+    """Fill out = y + sum_j m[j] U[j]."""
+    copy(y, out)
+    for j in range(m.size):
+        for k in range(y.size):
+            out[k] += m[j] * U[j, k]
+
+
 @njit(
     types.void(INDEX, MATRIX, REAL, REAL, MATRIX, PIVOTS, VECTOR, VECTOR, REAL, MATRIX), cache=True
 )
