@@ -53,6 +53,8 @@ class Driver:
     follow_sliding : bool
         Whether to follow a path along a surface at which two phases push at each other.
     callback, progress
+    compiled : bool
+        Whether the method evaluates compiled fields itself.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Driver:
         follow_sliding: bool = False,
         callback: Callback | None = None,
         progress: Progress,
+        compiled: bool = False,
     ) -> None:
         self.flow = flow
         self.stepper = stepper
@@ -77,6 +80,7 @@ class Driver:
         self.follow_sliding = follow_sliding
         self.callback = callback
         self.progress = progress
+        self._compiled = compiled
         # How large the state was where a phase began.
         self._reach = 0.0
         self._segments = [self._segment(number, leg) for number, leg in enumerate(flow.legs)]
@@ -118,7 +122,7 @@ class Driver:
                 return self._chatter()
 
     def _segment(self, number: int, leg: Leg) -> Segment:
-        evaluator = FieldEvaluator(leg.field, self.tally)
+        evaluator = FieldEvaluator(leg.field, self.tally, compiled=self._compiled)
         recurs = self.flow.retested or self.flow.re_entrant
         rule = None if leg.rule is None else RuleEvaluator(leg.rule, evaluator, recurs)
         wanted = number >= len(self.flow.legs) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,22 @@ class FieldEvaluator:
 
     The last evaluation is remembered: asking again at the very same state, as a stationarity test at an
     accepted state does for methods whose last stage is the next step's first, costs nothing and is as fresh.
+
+    Parameters
+    ----------
+    field : VectorField
+    tally : Tally
+    compiled : bool
+        Whether values come from the compiled code that compiled methods evaluate: NumPy's product with an affine
+        field's matrix differs from theirs in the last digits.
     """
 
     autonomous = True  # fields do not depend on time
 
-    def __init__(self, field: VectorField, tally: Tally) -> None:
+    def __init__(self, field: VectorField, tally: Tally, *, compiled: bool = False) -> None:
         self.field = field
         self.tally = tally
+        self._function = _compiled_function(field) if compiled else field
         self.non_finite = 0
         # Bytes are compared and copied faster than arrays.
         self._state = b""
@@ -43,7 +53,7 @@ class FieldEvaluator:
             return self._value.copy()
         self.tally.check_limits()
         with np.errstate(all="ignore"):
-            value = self.field(w)
+            value = self._function(w)
         self.tally.nfev += 1
         self.tally.add(self.field.cost)
         if all_finite(value):
@@ -58,6 +68,13 @@ class FieldEvaluator:
                 )
                 raise Abort(Stop(StopReason.NON_FINITE, detail))
         return value
+
+    @property
+    def remembered(self) -> tuple[Array, Array] | None:
+        """The state that was evaluated last, and the value there."""
+        if self._value is None:
+            return None
+        return np.frombuffer(self._state).copy(), self._value.copy()
 
     @property
     def native(self) -> Any | None:
@@ -100,6 +117,22 @@ class FieldEvaluator:
         self.tally.add(self.field.jvp_cost)
         with np.errstate(all="ignore"):
             return self.field.jacobian_vector(w, v)
+
+
+def _compiled_function(field: VectorField) -> Callable[[Array], Array]:
+    """Return what compiled methods evaluate; a field of compiled families calls the same code itself."""
+    if field.affine is None:
+        return field
+    from maml_ode.compiled.fields import evaluate
+
+    handle = field.native
+
+    def function(w: Array) -> Array:
+        value = np.empty(w.size)
+        evaluate(handle, np.ascontiguousarray(w), value)
+        return value
+
+    return function
 
 
 class RuleEvaluator:

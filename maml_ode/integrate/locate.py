@@ -11,14 +11,11 @@ import numpy as np
 from maml_ode._validation import Array
 from maml_ode.integrate.evaluation import RuleEvaluator
 from maml_ode.integrate.roots import brent
+from maml_ode.integrate.solvers.landings import JUMP, MOST_CORRECTIONS, RELATIVE_ACCURACY
 from maml_ode.integrate.watch.finding import Crossing, Interpolant
 
 __all__ = ["Landing", "locate"]
 
-RELATIVE_ACCURACY = 1e-13
-MOST_CORRECTIONS = 8
-# A rule whose value at the landing is still this large, as a share of what it was, jumps there.
-JUMP = 1e-2
 EPS = float(np.finfo(float).eps)
 
 

@@ -209,9 +209,9 @@ def solve(
             refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
             _run_exact(flow, record, tally, tol, t_max, number)
         else:
-            from maml_ode.integrate.steppers.native import (
-                NativeStepper,  # SciPy, for those who step
-            )
+            # SciPy, for those who step.
+            from maml_ode.integrate.solvers.adaptive import AdaptiveSolver
+            from maml_ode.integrate.steppers.native import NativeStepper
 
             solver = resolve(choice.method)
             check_options(solver, options, _OWN_KEYWORDS)
@@ -239,6 +239,7 @@ def solve(
                     follow_sliding=sliding == "follow",
                     callback=callback,
                     progress=bar,
+                    compiled=issubclass(solver, AdaptiveSolver),
                 ).run(number)
     except KeyboardInterrupt:
         record.interrupt()

@@ -132,7 +132,8 @@ def dense_rows(
     """
     if len(tableau.c) > tableau.n_stages:
         more_stages(tableau.n_stages, len(tableau.c))
+    from maml_ode.integrate.solvers.kernels.runge_kutta import interpolant_rows
+
     rows = np.empty((1 + len(tableau.dense), y.size))
-    rows[0] = y - y_old
-    rows[1:] = h * (tableau.dense @ K)
+    interpolant_rows(tableau.dense, K, h, y_old, y, rows)
     return rows

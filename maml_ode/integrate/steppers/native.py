@@ -17,6 +17,7 @@ from maml_ode.integrate.segment import Segment
 from maml_ode.integrate.solvers.adaptive import SMALLEST_RTOL, beyond, too_small
 from maml_ode.integrate.solvers.pauses import BEYOND, FAILURES, LOOK, PAUSED, TOO_SMALL
 from maml_ode.integrate.steppers.attention import UNLIMITED, Attention
+from maml_ode.integrate.steppers.native_landing import landed
 from maml_ode.integrate.steppers.native_phase import COMPILED, NativePhase
 from maml_ode.integrate.steppers.protocol import Look
 from maml_ode.integrate.steppers.scipy_ivp import ScipyStepper, failure, land_on
@@ -91,6 +92,11 @@ class NativeStepper:
         if not _is_compiled(segment, plan):
             self._scipy.land(segment, plan, crossing)
             return
+        if not self._record.keeps_solution:
+            landing = landed(segment, plan, crossing)
+            if landing is not None:
+                self._record.append(*landing, segment.number)
+                return
         land_on(
             self._record, segment, crossing, lambda t: self._step_to(t, segment, plan, crossing)
         )

@@ -21,7 +21,7 @@ from maml_ode.integrate.solvers.explicit import ExplicitRungeKutta, dense_rows
 from maml_ode.integrate.steppers.attention import UNLIMITED
 from maml_ode.integrate.watch.finding import Earlier, Interpolant, Step
 
-__all__ = ["COMPILED", "NativePhase"]
+__all__ = ["COMPILED", "NativePhase", "fresh_record"]
 
 # A subclass may do anything at a step, so these classes themselves.
 COMPILED: tuple[type[OdeSolver], ...] = (Tsit5, DOP853)
@@ -76,7 +76,7 @@ class NativePhase:
         if first_step is None:
             first_step = self._first_step(t_bound - t, max_step)
         known: Any = method  # mypy takes a class for unhashable
-        self._record = record = np.frombuffer(bytearray(_fresh(known)), self._kernels.dtype)[0]
+        self._record = record = np.frombuffer(bytearray(fresh_record(known)), self._kernels.dtype)[0]
         record["h"], record["t_bound"], record["max_step"] = first_step, t_bound, max_step
         record["rtol"], record["atol"] = tolerances.rtol, tolerances.atol
         for name, entry in heeds.items():
@@ -198,7 +198,7 @@ def _kernels() -> Any:
 
 
 @cache
-def _fresh(method: Any) -> bytes:
+def fresh_record(method: Any) -> bytes:
     """Return the loop's record for a method at its beginning, as bytes: NumPy copies those much faster."""
     from maml_ode.integrate.solvers.kernels.phase_record import new_phases
 

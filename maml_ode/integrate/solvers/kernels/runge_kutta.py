@@ -80,3 +80,12 @@ def step_error(coefficients, second, h, K, last, y, y_new, rtol, atol):
         return size
     other = error_norm(second, h, K, last, y, y_new, rtol, atol)
     return size * (size / math.hypot(size, 0.1 * other))
+
+
+@njit(types.void(MATRIX, MATRIX, REAL, VECTOR, VECTOR, MATRIX), cache=True)
+def interpolant_rows(dense, K, h, y_old, y, rows):
+    """Fill the rows of a step's interpolant: y - y_old, and h sum_j dense[r, j] K[j]."""
+    for k in range(y.size):
+        rows[0, k] = y[k] - y_old[k]
+    for r in range(dense.shape[0]):
+        combine(dense[r], h, K, rows[r + 1])
