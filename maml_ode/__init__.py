@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from maml_ode.flows import maml_flow as maml_flow
     from maml_ode.flows import modified_flow as modified_flow
     from maml_ode.flows import reptile_flow as reptile_flow
+    from maml_ode.integrate import Ensemble as Ensemble
+    from maml_ode.integrate import ensemble as ensemble
     from maml_ode.integrate import euler as euler
     from maml_ode.integrate import solve as solve
     from maml_ode.objectives import ExpectedLoss as ExpectedLoss
@@ -45,6 +47,7 @@ __getattr__, __dir__ = attach(
     __name__,
     {
         "Counts": "maml_ode.trajectory",
+        "Ensemble": "maml_ode.integrate",
         "ExpectedLoss": "maml_ode.objectives",
         "Flow": "maml_ode.flows",
         "MAMLLoss": "maml_ode.objectives",
@@ -53,6 +56,7 @@ __getattr__, __dir__ = attach(
         "Trajectory": "maml_ode.trajectory",
         "bimaml_flow": "maml_ode.flows",
         "check_derivatives": "maml_ode.derivative_check",
+        "ensemble": "maml_ode.integrate",
         "euler": "maml_ode.integrate",
         "fomaml_flow": "maml_ode.flows",
         "gradient_flow": "maml_ode.flows",

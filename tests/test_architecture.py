@@ -32,6 +32,7 @@ FLOORS = [
     {"fields"},
     {"trajectory"},
     {"integrate"},
+    {"integrate.ensembles"},
     {"experiments"},
     {
         "theory.quantities",
@@ -49,8 +50,8 @@ FLOORS = [
     {"reproduce"},
     {"cli"},
 ]
-# A trajectory draws itself: the method imports the drawing room when it is called.
-ALLOWED_UPWARD = {("trajectory", "plotting")}
+# A trajectory and an ensemble draw themselves: the method imports the drawing room when it is called.
+ALLOWED_UPWARD = {("trajectory", "plotting"), ("integrate.ensembles", "plotting")}
 ENTRANCES = {
     "",
     "compiled",
@@ -58,6 +59,7 @@ ENTRANCES = {
     "tasks",
     "objectives",
     "integrate",
+    "integrate.ensembles",
     "experiments",
     "theory",
     "errata",
@@ -178,6 +180,7 @@ def test_a_driver_knows_no_method_and_watchers_no_driver():
         {"locate", "finish"},
         {"steppers", "driver"},
         {"solve_verb", "euler_verb"},
+        {"ensembles"},
     ]
     level = {name: k for k, floor in enumerate(floors) for name in floor}
     for name, path in modules():

@@ -177,6 +177,10 @@ class _InnerStepField(VectorField):
         self.alpha, self.inner_steps = self._inner.alpha, self._inner.count
         self.dim = tasks.dim
 
+    @abstractmethod
+    def with_alpha(self, alpha: float) -> VectorField:
+        """Return the same field with another inner step size."""
+
     @property
     def smoothness(self) -> int:
         """One derivative fewer than the losses."""
@@ -206,6 +210,11 @@ class FirstOrderField(_InnerStepField):
         self.label = "FO-MAML"
         self.cost = Counts(gradients=self.inner_steps + 1)
         self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
+
+    def with_alpha(self, alpha: float) -> FirstOrderField:
+        """Return the same field with another inner step size."""
+        query = None if self.query is self.tasks else self.query
+        return FirstOrderField(self.tasks, alpha, self.inner_steps, query)
 
     @cached_property
     def affine(self) -> AffineField | None:
@@ -239,6 +248,10 @@ class ReptileField(_InnerStepField):
         self.label = "Reptile"
         self.cost = Counts(gradients=self.inner_steps)
         self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
+
+    def with_alpha(self, alpha: float) -> ReptileField:
+        """Return the same field with another inner step size."""
+        return ReptileField(self.tasks, alpha, self.inner_steps)
 
     @cached_property
     def affine(self) -> AffineField | None:

@@ -1,4 +1,4 @@
-"""How exactly a run lands on a switch, and how a search for it may end; light, as both sides of it are named here."""
+"""How exactly a run lands on a switch, and how a search for that may end; light, without Numba."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,8 @@ def landed(segment: Segment, plan: Plan, crossing: Crossing) -> tuple[float, Arr
     from maml_ode.integrate.solvers.kernels.landing import land
     from maml_ode.integrate.solvers.kernels.phase_record import PHASE_DTYPE
 
-    method, tally, dim = plan.method, segment.evaluator.tally, segment.leg.field.dim
+    method: Any = plan.method  # mypy takes a class for unhashable
+    tally, dim = segment.evaluator.tally, segment.leg.field.dim
     tally.check_limits()
     record = np.frombuffer(bytearray(fresh_record(method)), PHASE_DTYPE)[0]
     most = tally.max_evaluations

@@ -76,7 +76,9 @@ class NativePhase:
         if first_step is None:
             first_step = self._first_step(t_bound - t, max_step)
         known: Any = method  # mypy takes a class for unhashable
-        self._record = record = np.frombuffer(bytearray(fresh_record(known)), self._kernels.dtype)[0]
+        self._record = record = np.frombuffer(bytearray(fresh_record(known)), self._kernels.dtype)[
+            0
+        ]
         record["h"], record["t_bound"], record["max_step"] = first_step, t_bound, max_step
         record["rtol"], record["atol"] = tolerances.rtol, tolerances.atol
         for name, entry in heeds.items():

@@ -114,7 +114,7 @@ def _interpolated(before, f_before, here, f_here, other, f_other):
 
 @inner(REAL(FIELD, MEMORY, COUNTS, REAL, REAL, PIECE, VECTOR, REAL, REAL))
 def _brent(field, memory, counts, sign, threshold, piece, point, low, high):
-    """Return the rule's root between ``low`` and ``high`` (``maml_ode.integrate.roots``), NaN if it is not found."""
+    """Return the rule's root between ``low`` and ``high`` (``integrate.roots``), NaN if it is not found."""
     largest = max(abs(low), abs(high))
     xtol, rtol = 4 * (np.nextafter(largest, math.inf) - largest), 4 * EPS
     before, here = low, high
