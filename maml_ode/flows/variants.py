@@ -14,8 +14,10 @@ from maml_ode.flows.fields import (
 from maml_ode.flows.flow import Flow, Phase, Until
 from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
 from maml_ode.objectives import MAMLLoss, Objective
+from maml_ode.tasks.base import TaskFamily
 
 __all__ = [
+    "families_of",
     "has_alpha",
     "norm_switches",
     "takes_inner_steps",
@@ -34,6 +36,16 @@ def takes_inner_steps(field: VectorField) -> bool:
     if isinstance(field, (GradientField, ModifiedField)):
         return isinstance(field.objective, MAMLLoss)
     return isinstance(field, (FirstOrderField, ReptileField))
+
+
+def families_of(field: VectorField) -> list[TaskFamily]:
+    """Return the families of which a gradient, FO-MAML or Reptile field is made, else none."""
+    if isinstance(field, GradientField):
+        objective = field.objective
+        return [objective.tasks, getattr(objective, "query", objective.tasks)]
+    if isinstance(field, (FirstOrderField, ReptileField)):
+        return [field.tasks, field.query]
+    return []
 
 
 def norm_switches(flow: Flow) -> int:

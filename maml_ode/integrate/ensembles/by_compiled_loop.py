@@ -13,6 +13,7 @@ import numpy as np
 
 from maml_ode.counts import Counts
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
+from maml_ode.flows.fields import VectorField
 from maml_ode.flows.flow import Leg
 from maml_ode.flows.variants import takes_inner_steps
 from maml_ode.integrate.ensembles.members import Indices, Members
@@ -191,7 +192,7 @@ class CompiledLoop:
             going = which[(self._codes[which] == FRESH) | (self._codes[which] == GOING)]
             if going.size == 0:
                 return
-            self._run_all(going, arguments)
+            self._run_all(going, arguments, leg.field)
             looked_at = which[self._codes[which] == LOOKED_AT]
             for k in looked_at:
                 self._codes[k] = self._look(int(k), number, plan)
@@ -216,17 +217,18 @@ class CompiledLoop:
             (self._codes, members.steps, members.rejected, self._evaluations, self._taken),
         )
 
-    def _run_all(self, going: Indices, arguments: tuple[Any, ...]) -> None:
+    def _run_all(self, going: Indices, arguments: tuple[Any, ...], field: VectorField) -> None:
         """Follow members until each is done or waits for a look at its spectrum."""
         self._halt[0] = 0
+        portions = self._portions(going, field)
         if self._threads == 1:
-            for _ in self._calls(going, arguments):
-                self._watch.look(self._done)
+            for portion in portions:
+                for _ in self._calls(portion, arguments, field):
+                    self._watch.look(self._done)
             return
-        portions = np.array_split(going, min(going.size, PORTIONS * self._threads))
 
         def work(portion: Indices) -> None:
-            for _ in self._calls(portion, arguments):
+            for _ in self._calls(portion, arguments, field):
                 pass
 
         pool = ThreadPoolExecutor(self._threads)
@@ -242,24 +244,38 @@ class CompiledLoop:
             self._halt[0] = 1
             pool.shutdown(wait=True, cancel_futures=True)
 
+    def _portions(self, going: Indices, field: VectorField) -> list[Indices]:
+        """Return what is followed by one thread at a time."""
+        if self._threads == 1:
+            return [going]
+        return np.array_split(going, min(going.size, PORTIONS * self._threads))
+
     def _done(self) -> int:
         """Return how many have come to the end of the present phase."""
         return int(np.count_nonzero(self._codes >= AT_REST))
 
-    def _calls(self, going: Indices, arguments: tuple[Any, ...]) -> Iterator[None]:
+    def _calls(
+        self, going: Indices, arguments: tuple[Any, ...], field: VectorField
+    ) -> Iterator[None]:
         """Follow members by calls of about the same time."""
         from maml_ode.integrate.solvers.kernels.members_loop import follow
 
         cursor = np.array([0, going.size])
         while cursor[0] < cursor[1] and not self._halt[0]:
-            pace = self._seconds_per_evaluation
-            budget = FIRST_BUDGET if pace == 0.0 else max(1, int(CALL_SECONDS / pace))
-            before, began = int(self._evaluations[going].sum()), time.perf_counter()
+            budget, began = self._budget(), time.perf_counter()
+            before = int(self._evaluations[going].sum())
             follow(*arguments, going, cursor, budget, self._halt)
-            made = int(self._evaluations[going].sum()) - before
-            if (made > 0 and pace == 0.0) or made > FIRST_BUDGET:
-                self._seconds_per_evaluation = (time.perf_counter() - began) / made
+            self._keep_pace(int(self._evaluations[going].sum()) - before, began)
             yield
+
+    def _budget(self) -> int:
+        """Return how many evaluations a call may make."""
+        pace = self._seconds_per_evaluation
+        return FIRST_BUDGET if pace == 0.0 else max(1, int(CALL_SECONDS / pace))
+
+    def _keep_pace(self, made: int, began: float) -> None:
+        if made > 0:
+            self._seconds_per_evaluation = (time.perf_counter() - began) / made
 
     def _look(self, k: int, number: int, plan: Plan) -> int:
         """Look at a member's spectrum; one on which stiffness shows needs a run that changes its method."""

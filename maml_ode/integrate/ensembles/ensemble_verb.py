@@ -86,6 +86,9 @@ def ensemble(
         The inner step size of every member, in the place of the flow's.
     switch_tol : array_like of shape (K,), optional
         The gradient norm at which every member switches, in the place of the flow's.
+    batched : bool, optional
+        Whether members of dense linear models evaluate their fields together, by products of matrices: their numbers
+        are then those of `solve` to rounding, which the error control passes on. By default where it is faster.
     progress : bool
         Whether to show a progress bar.
     **options
@@ -129,6 +132,8 @@ def ensemble(
     max_steps = check_count("max_steps", max_steps)
     threads = check_count("threads", threads)
     progress = check_flag("progress", progress)
+    if batched is not None:
+        batched = check_flag("batched", batched)
     if max_seconds is not None:
         max_seconds = check_real("max_seconds", max_seconds, minimum=0.0, strict=True)
     if rtol is not None:
@@ -136,7 +141,7 @@ def ensemble(
     if atol is not None:
         atol = check_real("atol", atol, minimum=0.0, strict=True)
     request = Request(
-        flow, starts, tol, t_max, method, rtol, atol, max_steps, alphas, switches, options
+        flow, starts, tol, t_max, method, rtol, atol, max_steps, alphas, switches, batched, options
     )
     hardest = _check_runs(request)
     if method != "exact":

@@ -40,6 +40,8 @@ class Request:
         As in `solve`.
     alpha, switch_tol : ndarray of shape (K,) or None
         What differs from member to member.
+    batched : bool or None
+        Whether members evaluate their fields together; None where that is to be decided.
     """
 
     flow: Flow
@@ -52,6 +54,7 @@ class Request:
     max_steps: int
     alpha: Array | None = None
     switch_tol: Array | None = None
+    batched: bool | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from maml_ode.flows import Flow
 from maml_ode.integrate.checks import check_reachable
 from maml_ode.integrate.ensembles.by_compiled_loop import CompiledLoop, has_compiled_loop
 from maml_ode.integrate.ensembles.by_solve import follow_by_solve
+from maml_ode.integrate.ensembles.in_blocks import InBlocks, has_blocks, pays_in_blocks
 from maml_ode.integrate.ensembles.members import Indices, Members
 from maml_ode.integrate.ensembles.request import Request
 from maml_ode.integrate.ensembles.watch import Watch
@@ -36,7 +37,11 @@ def follow(request: Request, members: Members, watch: Watch, threads: int) -> st
             if plan is None or not has_compiled_loop(flow, plan):
                 left.append(chosen)
                 continue
-            loop = CompiledLoop(request, members, watch, threads)
+            in_blocks = has_blocks(flow) and request.batched is not False
+            if in_blocks and request.batched is None:
+                in_blocks = pays_in_blocks(flow, chosen.size)
+            route = InBlocks if in_blocks else CompiledLoop
+            loop = route(request, members, watch, threads)
             left.append(loop.follow(chosen, flow, plan, looks))
     rest = np.sort(np.concatenate(left))
     follow_by_solve(request, members, rest.tolist(), watch)

@@ -52,7 +52,7 @@ ROOM = types.Tuple((VECTOR, VECTOR, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX))
 
 
 @inner(INDEX(FIELD, PHASE, INDEX, REAL, TOLERANCES, INDEX, PATHS, TOTALS, INDEX, ROOM))
-def _begin(field, phase, order, first, tolerances, most, paths, totals, k, room):
+def begin_member(field, phase, order, first, tolerances, most, paths, totals, k, room):
     """Look at the state in which member k's phase begins; set its record if it goes on."""
     times, states, values, _ = paths
     _, steps, _, evaluations, _ = totals
@@ -90,7 +90,7 @@ def _begin(field, phase, order, first, tolerances, most, paths, totals, k, room)
 
 
 @inner(INDEX(FIELD, PHASE, METHOD, TOLERANCES, PATHS, TOTALS, INDEX, INDEX, ROOM))
-def _land(field, phase, method, tolerances, paths, totals, k, n, room):
+def land_member(field, phase, method, tolerances, paths, totals, k, n, room):
     """Take member k to where its rule is met in the step that has come to row n of the room."""
     A, error, error_3, dense = method
     rtol, atol = tolerances
@@ -155,7 +155,7 @@ def _advance(field, phase, method, tolerances, most, look_every, pause, paths, t
     copy(fields[n], values[k])
     if code == LOOK:
         if phase.sign != 0.0 and phase.sign * (norms[n] - phase.threshold) <= 0.0:
-            return _land(field, phase, method, tolerances, paths, totals, k, n, room)
+            return land_member(field, phase, method, tolerances, paths, totals, k, n, room)
         return AT_REST if norms[n] <= phase.target else IRREGULAR
     return LOOKED_AT if look_every > 0 and taken[k] % look_every == 0 else GOING
 
@@ -216,7 +216,7 @@ def follow(
                 return
             before = evaluations[k]
             if codes[k] == FRESH:
-                codes[k] = _begin(
+                codes[k] = begin_member(
                     own, phase, order, first, tolerances, most, paths, totals, k, room
                 )
             else:

@@ -1,0 +1,68 @@
+"""Members in blocks that evaluate their fields together, by products of matrices with matrices."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from maml_ode.flows import Flow
+from maml_ode.flows.fields import VectorField
+from maml_ode.flows.variants import families_of
+from maml_ode.integrate.ensembles.by_compiled_loop import CompiledLoop
+from maml_ode.integrate.ensembles.members import Indices
+
+__all__ = ["InBlocks", "has_blocks", "pays_in_blocks"]
+
+# Members of a block at most, and how many are needed for products of matrices to be worth it.
+MOST_TOGETHER, FEWEST_TOGETHER = 128, 8
+
+
+def has_blocks(flow: Flow) -> bool:
+    """Whether the fields of a flow with a compiled loop can be evaluated at many points at once."""
+    return all(leg.field.affine is None and _points_at_once(leg.field) > 0 for leg in flow.legs)
+
+
+def pays_in_blocks(flow: Flow, size: int) -> bool:
+    """Whether so many members are faster in blocks."""
+    together = min(min(_points_at_once(leg.field) for leg in flow.legs), size)
+    return together >= FEWEST_TOGETHER
+
+
+def _points_at_once(field: VectorField) -> int:
+    """Return at how many points a field is evaluated at once; 0 where that cannot be done."""
+    families = families_of(field)
+    kernels = {id(family.batched_kernels) for family in families}
+    if len(kernels) != 1 or not families or families[0].batched_kernels is None:
+        return 0
+    return max(1, min(family.points_at_once for family in families))
+
+
+class InBlocks(CompiledLoop):
+    """Follows a group of members in blocks of fixed composition, whatever the number of threads."""
+
+    def _portions(self, going: Indices, field: VectorField) -> list[Indices]:
+        """Return the blocks."""
+        together = min(_points_at_once(field), MOST_TOGETHER)
+        return np.array_split(going, -(-going.size // together))
+
+    def _calls(
+        self, going: Indices, arguments: tuple[Any, ...], field: VectorField
+    ) -> Iterator[None]:
+        """Follow one block by calls of about the same time."""
+        from maml_ode.compiled.batches import pack_batch
+        from maml_ode.integrate.solvers.kernels.block_loop import follow_block
+        from maml_ode.integrate.solvers.member_codes import FRESH, GOING
+
+        kernels = families_of(field)[0].batched_kernels
+        if kernels is None:
+            raise RuntimeError("a family lost its batched kernels; this is a defect of maml_ode.")
+        batch = pack_batch(kernels)
+        while not self._halt[0] and np.isin(self._codes[going], (FRESH, GOING)).any():
+            budget, began = self._budget(), time.perf_counter()
+            before = int(self._evaluations[going].sum())
+            follow_block(*arguments, going, budget, self._halt, batch)
+            self._keep_pace(int(self._evaluations[going].sum()) - before, began)
+            yield
