@@ -17,6 +17,9 @@ from maml_ode.compiled.contract import DATA, INDEX, MATRIX, VECTOR
 from maml_ode.compiled.decorators import compiled, inner, on_demand
 from maml_ode.compiled.fields import FIELD, FIRST_ORDER, MAML
 
+# OpenBLAS takes more threads than one for larger products, which on a busy machine wait for each other.
+MOST_PRODUCTS = 2**18
+
 # Of so many points: the numbers on a tape, for any task; order as in ``contract``.
 BATCH_SIZE = INDEX(INDEX, INDEX, DATA)  # (order, points, data)
 BATCH_GRADIENT = types.void(

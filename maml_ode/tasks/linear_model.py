@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["REDUCTIONS", "LinearModel"]
 
 REDUCTIONS = ("mean", "half_mean", "sum")
-# OpenBLAS takes more threads than one for larger products of matrices, which on a busy machine wait for each other.
-MOST_PRODUCTS = 2**18
 
 
 class LinearModel(CompiledFamily):
@@ -178,6 +176,8 @@ class LinearModel(CompiledFamily):
     @property
     def points_at_once(self) -> int:
         """So many that no product with a task's samples starts the threads of a BLAS."""
+        from maml_ode.compiled.batches import MOST_PRODUCTS
+
         return MOST_PRODUCTS // (max(self.n_samples) * self.dim)
 
     def _content(self) -> Iterator[npt.NDArray[Any]]:

@@ -146,7 +146,7 @@ def test_a_step_limit_is_kept_to_the_step():
 
 
 def test_random_problems_of_any_stiffness_and_tolerance(alone):
-    """Norms that hover, rise and dip, tolerances that are lowered, stiffness: members that need runs of their own."""
+    """Norms that hover, rise and dip, lowered tolerances, stiffness: members that need runs of their own."""
     stops = set()
     for seed in range(16):
         rng = np.random.default_rng(seed)

@@ -87,8 +87,9 @@ def ensemble(
     switch_tol : array_like of shape (K,), optional
         The gradient norm at which every member switches, in the place of the flow's.
     batched : bool, optional
-        Whether members of dense linear models evaluate their fields together, by products of matrices: their numbers
-        are then those of `solve` to rounding, which the error control passes on. By default where it is faster.
+        Whether members of dense linear models evaluate their fields together, by products of matrices. Their
+        numbers are then those of `solve` to rounding, as the error control passes it on. By default where it is
+        faster.
     progress : bool
         Whether to show a progress bar.
     **options

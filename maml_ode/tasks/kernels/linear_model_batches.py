@@ -1,7 +1,7 @@
 """Kernels of the linear models at many points at once, with dense samples: products become matrix-matrix.
 
-The losses, and the layout of the data, are those of ``linear_model``. Tape of so many points: [s phi''(t_j) of every
-point (points, n) if asked for, predictions (points, n), a look].
+The losses, and the layout of the data, are those of ``linear_model``. Tape of so many points: [s phi''(t_j) of
+every point (points, n) if asked for, predictions (points, n), a look].
 """
 
 from __future__ import annotations

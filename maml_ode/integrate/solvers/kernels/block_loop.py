@@ -1,7 +1,7 @@
 """One phase of a block of members in lock-step of stages: all that still run evaluate the same stage together.
 
-Every member has its own time, step size, error control and stop, as in ``members_loop``; one whose trial is rejected
-tries again while the others go on, and one that is done leaves the block.
+Every member has its own time, step size, error control and stop, as in ``members_loop``; one whose trial is
+rejected tries again while the others go on, and one that is done leaves the block.
 """
 
 from __future__ import annotations
