@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from maml_ode._html import html_table
+
 __all__ = ["Counts"]
 
 
@@ -53,6 +55,24 @@ class Counts:
     def __mul__(self, times: int) -> Counts:
         """Scale every kind by ``times`` evaluations."""
         return replace(self, **{name: times * getattr(self, name) for name in KINDS})
+
+    def __str__(self) -> str:
+        """Return the kinds that were evaluated, in one line."""
+        named = {"hvps": "HVPs", "third_vectors": "third vectors", "rejected": "rejected steps"}
+        parts = [
+            f"{getattr(self, name):,} {named.get(name, name)}"
+            for name in KINDS
+            if getattr(self, name)
+        ]
+        line = ", ".join(parts) or "nothing"
+        return line if self.diagnostics is None else f"{line}; diagnostics: {self.diagnostics}"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the kinds, the diagnostics in a column of their own."""
+        apart = self.diagnostics or Counts()
+        kinds = [name for name in KINDS if getattr(self, name) or getattr(apart, name)]
+        rows = [(name, getattr(self, name), getattr(apart, name)) for name in kinds]
+        return html_table(rows, ("passes over all tasks", "run", "diagnostics"))
 
     def gradient_equivalents(self, hvp: float = 1.0, hessian: float | None = None) -> float:
         """Return the work in gradient passes, given what a Hessian-vector product costs.

@@ -124,7 +124,7 @@ def check_derivatives(
 ) -> DerivativeReport:
     """Check every derivative of a task family or an objective at one point.
 
-    Along random directions v, u of unit norm and for h from 1e-1 to 1e-7,
+    Along random directions v, u of unit norm and for h from 1e-1 to 1e-7::
 
         |f(w + hv) - f(w) - h g'v|                       falls like h^2   (gradient),
         |f(w + hv) - f(w) - h g'v - h^2/2 v'Hv|          falls like h^3   (Hessian),

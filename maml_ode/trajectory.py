@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._archive import Archive
+from maml_ode._html import html_table
 from maml_ode._schema import (
     EACH,
     Column,
@@ -133,6 +134,25 @@ class Trajectory:
             f"t in [0, {self.final_time:.6g}], {self.stop.name}, {self.counts.gradients} gradient and "
             f"{self.counts.hvps} HVP passes)"
         )
+
+    def _repr_html_(self) -> str:
+        """Return what a reader asks of a run, as a table."""
+        switches = ", ".join(f"{t:.6g}" for t in self.switch_times)
+        rows = [
+            ("flow", self.flow_name),
+            ("method", self.method),
+            ("ended", self.message),
+            (
+                "points",
+                f"{self.t.size} of dimension {self.y.shape[0]}, t in [0, {self.final_time:.6g}]",
+            ),
+            ("switched at t =", switches or "no switch"),
+            ("last loss F", float(self.loss[-1]) if self.loss.size else None),
+            ("last ||grad F||", float(self.grad_norm[-1]) if self.grad_norm.size else None),
+            ("counts", str(self.counts)),
+            ("seconds", self.elapsed),
+        ]
+        return html_table(rows)
 
     def plot(self, ax: Axes | None = None, **kw: Any) -> Any:
         """Draw the loss and the gradient norm; see `maml_ode.plotting.plot_trajectory`."""

@@ -17,7 +17,7 @@ README = PYPROJECT.with_name("README.md")
 # From the ground up; a module may import its own floor and those below.
 FLOORS = [
     {"_real_numbers"},
-    {"_validation", "_lazy", "_files", "sizes"},
+    {"_validation", "_lazy", "_files", "_html", "sizes"},
     {"_norms"},
     {"_schema"},
     {"_archive"},

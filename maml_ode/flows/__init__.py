@@ -10,9 +10,10 @@ from maml_ode.flows.named import (
     modified_flow,
     reptile_flow,
 )
-from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
+from maml_ode.flows.switch_rules import EndingRule, GradientNormBelow, OnlineSwitch
 
 __all__ = [
+    "EndingRule",
     "Flow",
     "GradientNormBelow",
     "OnlineSwitch",

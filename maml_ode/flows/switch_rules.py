@@ -73,7 +73,7 @@ class EndingRule(ABC):
         """Return the derivative of the value at (t, w) by the way along ``velocity``, and what it cost.
 
         That is the time derivative divided by the length of ``velocity``, which has a size in any units. By a
-        difference quotient; ``reach`` is how large the state has been in the run: with |w| it gives the
+        difference quotient; ``reach`` is how large the state has been in the run: with ``|w|`` it gives the
         difference its length.
         """
         size = vector_norm(velocity)

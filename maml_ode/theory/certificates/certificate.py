@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, SupportsIndex, overload
 
+from maml_ode._html import html_table
 from maml_ode._validation import unknown_name
 from maml_ode.theory.quantities import Status
 
@@ -181,6 +182,24 @@ class Certificates(list[Certificate]):
             for row in (header, *body)
         ]
         return "\n".join([*lines, "", self.summary()])
+
+    def _repr_html_(self) -> str:
+        """Return the table and the summary for a notebook."""
+        header = ("certificate", "holds", "value", "bound", "slack", "status", "printed", "note")
+        rows = [
+            (
+                item.name,
+                _WORDS[item.holds],
+                item.value,
+                item.bound,
+                item.slack,
+                item.status.value,
+                item.printed,
+                item.note,
+            )
+            for item in self
+        ]
+        return html_table(rows, header, caption=self.summary())
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return plain Python objects, for JSON."""

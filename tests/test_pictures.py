@@ -1,0 +1,172 @@
+"""Landscapes, spectra, planes and bands: what is drawn is what was computed, and bad input is refused."""
+
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+
+import maml_ode as mo
+from maml_ode.plotting.plane import main_plane, plane_through
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    problem = mo.experiments.load("diabetes")
+    flow = problem.bimaml_flow()
+    return (
+        problem,
+        mo.solve(flow, problem.w0, t_max=5.0),
+        mo.euler(flow, problem.w0, 0.1, max_iter=40),
+    )
+
+
+def offsets(axis, label):
+    return next(line for line in axis.get_lines() if line.get_label() == label).get_xdata()
+
+
+def test_a_curve_marks_the_critical_points_that_are_proved_and_those_that_signs_show():
+    problem = mo.experiments.load("figure1")
+    F = mo.MAMLLoss(problem.tasks, problem.alpha)
+    proved = mo.theory.count_critical_points(problem.tasks, problem.alpha)
+    by_signs = mo.plotting.plot_landscape(F, bounds=(0.2, 0.6))
+    by_proof = mo.plotting.plot_landscape(F, bounds=(0.2, 0.6), critical_points=proved)
+    for kind in ("minimum", "maximum"):
+        truth = [p for p, k in zip(proved.points, proved.kinds, strict=True) if k == kind]
+        np.testing.assert_allclose(offsets(by_signs, kind), truth, atol=1e-8)
+        np.testing.assert_allclose(offsets(by_proof, f"proved {kind}"), truth, atol=1e-8)
+    curve = next(line for line in by_proof.get_lines() if line.get_label() == "objective")
+    w, value = curve.get_xdata()[17], curve.get_ydata()[17]
+    assert value == pytest.approx(F.value([w]), rel=1e-12)
+
+
+def test_contours_and_flow_lines_are_those_of_the_objective_in_its_plane():
+    H = np.array([[[2.0, 0.4], [0.4, 1.0]], [[1.0, 0.0], [0.0, 5.0]]])
+    F = mo.MAMLLoss(mo.tasks.Quadratic(H, [[1.0, 0.0], [0.0, 1.0]]), 0.1)
+    run = mo.solve(mo.gradient_flow(F), [2.0, -1.0], t_max=3.0)
+    ax = mo.plotting.plot_landscape(F, trajectories=[run])
+    np.testing.assert_array_equal(ax.get_lines()[0].get_xydata(), run.y.T)
+    low, high = ax.get_xlim()
+    assert low < run.y[0].min()
+    assert run.y[0].max() < high
+    # Every piece of a streamline goes down: its direction is nearly that of -grad.
+    lines = ax.collections[-1].get_segments()
+    segments = np.array([pair for line in lines for pair in pairwise(line)])
+    slopes = F.gradients(segments.mean(axis=1))
+    along = np.einsum("kd,kd->k", slopes, segments[:, 1] - segments[:, 0])
+    sizes = np.linalg.norm(slopes, axis=1) * np.linalg.norm(segments[:, 1] - segments[:, 0], axis=1)
+    assert (along[sizes > 0] < -0.9 * sizes[sizes > 0]).mean() > 0.9
+
+
+def test_planes_are_orthonormal_hold_their_points_and_lose_as_little_as_can_be():
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((3, 7))
+    plane = plane_through(points, 7)
+    np.testing.assert_allclose(plane.basis @ plane.basis.T, np.eye(2), atol=1e-14)
+    np.testing.assert_allclose(plane.points(plane.coordinates(points)), points, atol=1e-13)
+    assert plane.coordinates(points)[1, 0] > 0
+    with pytest.raises(ValueError, match="on a line"):
+        plane_through([np.zeros(7), points[0], 2 * points[0]], 7)
+    with pytest.raises(ValueError, match="three points"):
+        plane_through(points[:2], 7)
+
+
+def test_the_main_plane_is_that_of_the_covariance(diabetes):
+    _, run, _ = diabetes
+    plane = main_plane([run])
+    offsets = run.y.T - run.w
+    values, vectors = np.linalg.eigh(offsets.T @ offsets)
+    for row, vector in zip(plane.basis, vectors.T[::-1], strict=False):
+        assert abs(row @ vector) == pytest.approx(1.0, abs=1e-9)
+    assert f"({values[-1] / values.sum():.0%})" in plane.names[0]
+
+
+def test_paths_states_and_bands_show_the_numbers_of_the_runs(diabetes):
+    _, run, steps = diabetes
+    ax = mo.plotting.plot_path([run, steps])
+    seen = main_plane([run, steps]).coordinates(steps.y.T)
+    drawn = next(line for line in ax.get_lines() if line.get_label().endswith("step 0.1"))
+    np.testing.assert_allclose(drawn.get_xydata(), seen)
+    ax = mo.plotting.plot_states(run, components=[3, 0])
+    np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), run.y[3])
+    assert [t.get_text() for t in ax.get_legend().get_texts()][:2] == ["$w_{4}$", "$w_{1}$"]
+    assert float(offsets(ax, "switch")[0]) == run.switch_times[0]
+
+    problems = [mo.experiments.load("linear_regression", seed=k) for k in range(4)]
+    runs = [mo.solve(p.maml_flow(), p.w0, t_max=2.0) for p in problems]
+    ax = mo.plotting.plot_band(runs, level=0.5, n_times=11)
+    middle = ax.get_lines()[0].get_ydata()
+    starts = sorted(r.loss[0] for r in runs)
+    assert middle[0] == pytest.approx((starts[1] + starts[2]) / 2)
+    band = ax.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() >= min(r.loss.min() for r in runs) - 1e-12
+
+
+def test_a_spectrum_is_that_of_the_hessian_dense_and_by_lanczos(diabetes, monkeypatch):
+    from maml_ode.plotting import spectrum
+
+    problem, _, steps = diabetes
+    F = mo.MAMLLoss(problem.tasks, problem.alpha)
+    ax = mo.plotting.plot_spectrum(F, steps, n_times=3)
+    drawn = np.array([line.get_ydata()[-1] for line in ax.get_lines()[:8]])
+    np.testing.assert_allclose(drawn, np.linalg.eigvalsh(F.hessian(steps.w)), rtol=1e-9)
+    assert any("$2/\\beta$" in line.get_label() for line in ax.get_lines())
+
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((2, 90, 40)), np.where(rng.random((2, 90)) < 0.5, -1.0, 1.0)
+    tasks = mo.tasks.LogisticRegression(X, y, l2=0.1)
+    G = mo.MAMLLoss(tasks, 0.2)
+    w = rng.standard_normal(40)
+    monkeypatch.setattr(spectrum, "DENSE_UP_TO", 30)
+    ends = spectrum._eigenvalues(G, w)
+    every = np.linalg.eigvalsh(G.hessian(w))
+    np.testing.assert_allclose(ends, np.concatenate([every[:5], every[-5:]]), rtol=1e-8)
+
+
+def test_a_bifurcation_diagram_shows_every_proved_point():
+    problem = mo.experiments.load("figure1")
+    table = mo.theory.bifurcation_table(problem.tasks, [0.1, 0.4])
+    ax = mo.plotting.plot_bifurcation(table)
+    shown = sum(line.get_xdata().size for line in ax.get_lines())
+    assert shown == sum(len(entry.points) for entry in table) == 8
+    assert set(offsets(ax, "minimum")) | set(offsets(ax, "maximum")) == {0.1, 0.4}
+
+
+def test_what_cannot_be_drawn_is_refused_in_a_sentence(diabetes):
+    problem, run, _ = diabetes
+    F = mo.MAMLLoss(problem.tasks, problem.alpha)
+    one = mo.MAMLLoss(mo.tasks.Sinusoid([1.0], [0.0], [1.0]), 0.1)
+    plots = mo.plotting
+    for call, sentence in [
+        (lambda: plots.plot_landscape(one), r"pass \(low, high\)"),
+        (lambda: plots.plot_landscape(one, bounds=(1, 0)), "low < high"),
+        (lambda: plots.plot_landscape(F), "three points"),
+        (lambda: plots.plot_landscape(one, bounds=(0, 1), trajectories=[run]), "dimension 8"),
+        (lambda: plots.plot_landscape(F, plane=np.eye(8)[:3]), "bounds is needed"),
+        (lambda: plots.plot_spectrum(one, run), "dimension 8"),
+        (lambda: plots.plot_states(run, components=[8]), "from 0 to 7"),
+        (lambda: plots.plot_path([]), "empty"),
+        (lambda: plots.plot_path([run], labels=["a", "b"]), "one entry per trajectory"),
+        (lambda: plots.plot_band([run], level=1.0), "less than 1"),
+        (lambda: plots.plot_bifurcation([]), "empty"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            call()
+    for call, sentence in [
+        (lambda: plots.plot_landscape(one, ax=3, bounds=(0, 1)), "matplotlib Axes"),
+        (lambda: plots.plot_bifurcation([3]), r"table\[0\]"),
+        (lambda: plots.plot_path([3]), r"trajectories\[0\]"),
+        (lambda: plots.plot_spectrum(F, "run"), "must be a Trajectory"),
+    ]:
+        with pytest.raises(TypeError, match=sentence):
+            call()
