@@ -124,6 +124,8 @@ def test_what_an_ensemble_is(flow, runs):
     assert runs.identity == flow.identity
     assert "BI-MAML by DOP853: K = 9, d = 1;" in repr(runs)
     assert "STEP_LIMIT" in repr(runs)
+    assert "5 STATIONARY, 4 STEP_LIMIT" in runs._repr_html_()
+    assert f"{runs.loss.min():.6g}" in runs._repr_html_()
     assert runs.member(-1).final_time == runs.member(8).final_time == runs.t[8]
     for bad, error in ((9, ValueError), (-10, ValueError), (1.5, TypeError), ("a", TypeError)):
         with pytest.raises(error):
@@ -226,6 +228,8 @@ def test_progress_is_shown(flow, capsys):
         ((None, [0.0]), {"method": "exact"}, ValueError, "needs affine phases"),
         ((None, [0.0]), {"method": "Tsit5", "first_stp": 1.0}, TypeError, "first_step"),
         ((None, [0.0]), {"method": "Tsit5", "first_step": -1.0}, ValueError, "first_step"),
+        ((None, [0.0]), {"method": "DOP853", "max_step": "1"}, TypeError, "max_step"),
+        ((None, [0.0]), {"method": "DOP853", "max_step": np.nan}, ValueError, "max_step"),
         ((None, [0.0]), {"rtol": -1.0}, ValueError, "rtol"),
     ],
 )  # fmt: skip

@@ -55,10 +55,16 @@ def has_compiled_loop(flow: Flow, plan: Plan) -> bool:
     return (
         plan.method in COMPILED
         and plan.tolerances.rtol >= SMALLEST_RTOL
+        and all(_is_size(option) for option in plan.step_options.values())
         and flow.rule is SwitchRule.ONE_WAY
         and all(_is_simple(number, leg) for number, leg in enumerate(flow.legs))
         and all(leg.field.native is not None for leg in flow.legs)
     )
+
+
+def _is_size(value: object) -> bool:
+    """Whether an option is what the method takes; what is wrong with it, the method itself says."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
 def _is_simple(number: int, leg: Leg) -> bool:

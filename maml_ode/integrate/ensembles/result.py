@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._archive import Archive
+from maml_ode._html import html_table
 from maml_ode._schema import Column, Value, count, number, or_none, record, text
 from maml_ode._validation import Array, check_count, check_real
 from maml_ode.counts import KINDS, Counts
@@ -81,10 +82,29 @@ class Ensemble:
     def __len__(self) -> int:
         return len(self.w)
 
-    def __repr__(self) -> str:
+    def _repr_html_(self) -> str:
+        """Return what a reader asks of an ensemble, as a table."""
+        best = np.nanmin(self.loss) if np.isfinite(self.loss).any() else None
+        rows = [
+            ("flow", self.flow_name),
+            ("method", self.method),
+            ("members", f"{len(self)} of dimension {self.w.shape[1]}"),
+            ("ended", self._ends()),
+            ("lowest loss F", None if best is None else float(best)),
+            ("gradients, HVPs", f"{self.counts.gradients}, {self.counts.hvps}"),
+            ("steps, rejected", f"{self.counts.steps}, {self.counts.rejected}"),
+            ("seconds", self.elapsed),
+        ]
+        return html_table(rows, caption="Ensemble")
+
+    def _ends(self) -> str:
+        """Say how many ended for which reason."""
         ends = Counter(reason.name for reason in self.stop)
-        said = ", ".join(f"{many} {name}" for name, many in ends.most_common())
-        return f"Ensemble({self.flow_name} by {self.method}: K = {len(self)}, d = {self.w.shape[1]}; {said})"
+        return ", ".join(f"{many} {name}" for name, many in ends.most_common())
+
+    def __repr__(self) -> str:
+        size = f"K = {len(self)}, d = {self.w.shape[1]}"
+        return f"Ensemble({self.flow_name} by {self.method}: {size}; {self._ends()})"
 
     def member(self, k: int) -> Trajectory:
         """Return the run of member ``k``, as `solve` makes it with the same arguments.
