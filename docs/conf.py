@@ -44,6 +44,7 @@ html_js_files = [
 ]
 html_show_sourcelink = False
 html_sidebars = {"**": []}
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navbar_align": "left",
     "show_prev_next": True,

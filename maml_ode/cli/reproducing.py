@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["reproduce_paper"]
 
-INTERRUPTED = 130
+INTERRUPTED, DIFFERS = 130, 3
 
 
 @click.command("reproduce")
@@ -33,6 +33,11 @@ INTERRUPTED = 130
 )
 @click.option("--quick", is_flag=True, help="A coarser version in seconds.")
 @click.option("--redraw", is_flag=True, help="Draw again from the CSV files; compute nothing.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Compare the tables in the output folder with those shipped; exit code 3 if one differs.",
+)
 @click.option("--fresh", is_flag=True, help="Compute again what an earlier run has finished.")
 @seed_option("The first seed.")
 @click.option(
@@ -52,6 +57,7 @@ def reproduce_paper(
     output: str,
     quick: bool,
     redraw: bool,
+    check: bool,
     fresh: bool,
     seed: int,
     seeds: int,
@@ -63,6 +69,11 @@ def reproduce_paper(
     Writes PNG and SVG pictures, CSV tables and JSON metadata. What an earlier run has finished is kept,
     so an interrupted run goes on where it stopped.
     """
+    if check:
+        if redraw or fresh or only:
+            raise click.UsageError("--check compares what is there; leave out the other options.")
+        _check(ctx, output, as_json)
+        return
     if redraw and fresh:
         raise click.UsageError("--redraw computes nothing and --fresh computes all; choose one.")
     with usage_errors():
@@ -104,6 +115,27 @@ def reproduce_paper(
         echo_json([_plain(outcome) for outcome in outcomes])
     else:
         _print(outcomes, output)
+
+
+def _check(ctx: click.Context, output: str, as_json: bool) -> None:
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from maml_ode.reproduce.check import check
+
+    with usage_errors():
+        found = check(Path(output))
+    if as_json:
+        echo_json([asdict(entry) for entry in found])
+    else:
+        table = make_table("Against the shipped tables")
+        for heading in ("artefact", "verdict", ""):
+            table.add_column(heading, overflow="fold")
+        for entry in found:
+            table.add_row(entry.name, entry.verdict, entry.detail)
+        open_console().print(table)
+    if any(entry.differs for entry in found):
+        ctx.exit(DIFFERS)
 
 
 def _processors() -> int:
@@ -176,6 +208,7 @@ def _print(outcomes: list[Outcome], output: str) -> None:
         for place, (quantity, value) in enumerate(outcome.key_numbers.items()):
             numbers.add_row(outcome.name if place == 0 else "", quantity, value)
     say(f"Written to {click.format_filename(output)}")
+    say("index.html there shows all of it on one page.")
     console = open_console()
     console.print(made)
     console.print()

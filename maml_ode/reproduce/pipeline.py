@@ -16,6 +16,7 @@ from maml_ode.reproduce.making import (
     Production,
     Reporter,
 )
+from maml_ode.reproduce.page import write_page
 from maml_ode.runs.executor import Workers
 
 __all__ = ["DAMAGED", "NothingToRedrawError", "Outcome", "reproduce"]
@@ -39,7 +40,8 @@ def reproduce(
     one (a run of one experiment and seed, say) that is finished is computed again, so an
     interrupted call goes on where it stopped. The pictures are drawn from what is written. With
     ``settings.jobs`` > 1 the work of all artefacts, drawing included, is shared by that many
-    processes. The CSV files depend on the settings alone.
+    processes. The CSV files depend on the settings alone. At the
+    end ``index.html`` shows all that is finished in the folder, on one page that needs nothing else.
 
     Parameters
     ----------
@@ -79,6 +81,7 @@ def reproduce(
         try:
             with Workers(settings.jobs, production.started) as production.workers:
                 (production.redraw if redraw else production.make)(artefacts)
+            write_page(folder)
             return [production.outcomes[name] for name in names]
         except DamagedError as error:
             fresh |= error.names
