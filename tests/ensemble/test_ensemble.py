@@ -244,6 +244,7 @@ def test_what_a_flow_lacks_is_refused():
     plain = mo.gradient_flow(f)
     with pytest.raises(ValueError, match=r"W0\[None, :\] for a single member"):
         mo.ensemble(plain, [1.0, 2.0])
+    assert mo.ensemble(plain, np.array([1.0, 2.0])[None, :]).success.all()
     with pytest.raises(ValueError, match="'gradient flow' takes no inner steps; leave it out"):
         mo.ensemble(plain, [[1.0, 2.0]], alpha=[0.1])
     with pytest.raises(ValueError, match="none of its phases ends at a gradient norm"):
