@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.integrate import OdeSolver
 
 from maml_ode.counts import Counts
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
@@ -21,6 +22,7 @@ from maml_ode.integrate.ensembles.request import Request
 from maml_ode.integrate.ensembles.watch import Watch
 from maml_ode.integrate.evaluation import FieldEvaluator
 from maml_ode.integrate.plan import Plan
+from maml_ode.integrate.solvers import DOP853, Tsit5
 from maml_ode.integrate.solvers.adaptive import SMALLEST_RTOL
 from maml_ode.integrate.solvers.member_codes import (
     AT_REST,
@@ -32,7 +34,7 @@ from maml_ode.integrate.solvers.member_codes import (
     LOOKED_AT,
     OUT_OF_STEPS,
 )
-from maml_ode.integrate.steppers.native_phase import COMPILED, fresh_record
+from maml_ode.integrate.steppers.native_phase import fresh_record
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.watch.finding import Earlier, Step
 from maml_ode.integrate.watch.stiffness import STEPS_BETWEEN_LOOKS, StiffnessWatch
@@ -40,6 +42,8 @@ from maml_ode.stop import StopReason
 
 __all__ = ["CompiledLoop", "has_compiled_loop"]
 
+# Whose steps the loop takes; a subclass may do anything at a step, so these classes themselves.
+METHODS: tuple[type[OdeSolver], ...] = (Tsit5, DOP853)
 # Keys, time limits and progress are seen to between calls, so none may take much longer than this.
 CALL_SECONDS = 0.03
 FIRST_BUDGET = 256
@@ -53,7 +57,7 @@ MANY = Earlier(np.empty(BEFORE), np.empty((BEFORE, 0)), [math.nan] * BEFORE)
 def has_compiled_loop(flow: Flow, plan: Plan) -> bool:
     """Whether members of a flow can be followed in compiled code."""
     return (
-        plan.method in COMPILED
+        plan.method in METHODS
         and plan.tolerances.rtol >= SMALLEST_RTOL
         and all(_is_size(option) for option in plan.step_options.values())
         and flow.rule is SwitchRule.ONE_WAY
