@@ -324,3 +324,13 @@ def test_problems_of_any_size(alone):
         runs = mo.ensemble(flow, W0, batched=False, **how)
         assert_same_as_solve(runs, [flow] * K, W0, **how)
     assert len(alone) < 6
+
+
+def test_modified_flows_have_an_inner_step_size_of_their_own_too():
+    tasks = FAMILIES["logistic"](2)
+    alpha = [0.05, 0.2, 0.3]
+    flows = [mo.modified_flow(mo.MAMLLoss(tasks, a), 0.05) for a in alpha]
+    W0 = starts(flows[0], 3)
+    how = {"method": "DOP853", "tol": 1e-6}
+    runs = mo.ensemble(flows[0], W0, alpha=alpha, **how)
+    assert_same_as_solve(runs, flows, W0, **how)
