@@ -23,6 +23,7 @@ FLOORS = [
     {"_archive"},
     # What runs long computations knows nothing of the paper: no floor below is a family or a flow.
     {"runs"},
+    {"compiled.decorators"},
     {"compiled.contract"},
     {"compiled"},
     {"tasks"},

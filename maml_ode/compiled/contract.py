@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.experimental import structref
 
 from maml_ode._validation import Array
+from maml_ode.compiled.decorators import on_demand
 
 INDEX = types.int64
 REAL = types.float64
@@ -123,7 +124,7 @@ PROBLEM = _ProblemType(
 )
 
 
-@njit(PROBLEM(types.FunctionType(LOSS), *_PLAIN.values(), VECTOR, DATA), cache=True)
+@on_demand(PROBLEM(types.FunctionType(LOSS), *_PLAIN.values(), VECTOR, DATA))
 def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss
@@ -138,7 +139,7 @@ def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):
     return problem
 
 
-@njit(PROBLEM(types.FunctionType(LOSS), *_TAPED.values(), VECTOR, DATA), cache=True)
+@on_demand(PROBLEM(types.FunctionType(LOSS), *_TAPED.values(), VECTOR, DATA))
 def _pack_taped(loss, size, gradient, hvp, adjoint, matrix, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss

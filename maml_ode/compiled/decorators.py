@@ -8,7 +8,9 @@ take longer than the code. So each function says who calls it:
 - `kernel`: compiled functions that hold it as a value (``maml_ode.compiled.contract``);
 - `entry`: Python, and other compiled functions;
 - `on_demand`: Python only. It is compiled, or read from the cache, at its first call: most runs follow -grad F and
-  need nothing of what a Hessian needs. `kernel_on_demand` likewise waits until a family is packed with it.
+  need nothing of what a Hessian needs. `kernel_on_demand` likewise waits until a family is packed with it;
+- `shared`: other compiled functions, with which it is compiled, and Python, for which it is compiled again at
+  its first call; `shared_kernel`: compiled functions that hold it as a value too.
 
 All take Numba's further options and keep machine code on disk.
 """
@@ -18,12 +20,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from functools import cached_property, partial
+from types import FunctionType
 from typing import Any
 
 from numba import njit
 from numba.core.registry import CPUDispatcher
 
-__all__ = ["OnDemand", "compiled", "entry", "inner", "kernel", "kernel_on_demand", "on_demand"]
+__all__ = [
+    "OnDemand",
+    "compiled",
+    "entry",
+    "inner",
+    "kernel",
+    "kernel_on_demand",
+    "on_demand",
+    "shared",
+    "shared_kernel",
+]
 
 _BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
@@ -42,6 +55,39 @@ def inner(signature: Any, **options: Any) -> Callable[..., Any]:
         return dispatcher
 
     return decorate
+
+
+def shared(signature: Any, **options: Any) -> Callable[..., Any]:
+    """Return the decorator of an `inner` that Python calls too, in some runs."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        dispatcher = inner(signature, **options)(function)
+        dispatcher.__class__ = _Shared
+        # The copy has a name, and so a place on disk, of its own: it is the same code with another wrapper.
+        copy = FunctionType(
+            function.__code__,
+            function.__globals__,
+            function.__name__,
+            function.__defaults__,
+            function.__closure__,
+        )
+        copy.__qualname__ = f"{function.__qualname__}_from_python"
+        dispatcher.from_python = on_demand(signature, **options)(copy)
+        return dispatcher
+
+    return decorate
+
+
+def shared_kernel(signature: Any, **options: Any) -> Callable[..., Any]:
+    """Return the decorator of a `shared` function that `compiled` returns as a value."""
+    decorate = shared(signature, **options)
+
+    def decorate_with_value(function: Callable[..., Any]) -> Any:
+        dispatcher = decorate(function)
+        dispatcher.targetoptions["no_cfunc_wrapper"] = False
+        return dispatcher
+
+    return decorate_with_value
 
 
 def kernel(signature: Any, **options: Any) -> Callable[..., Any]:
@@ -96,6 +142,16 @@ class _Inner(_ForCompiledCode):
         return result
 
 
+class _Shared(_Inner):
+    """A function that is compiled with its first caller, and once more when Python calls it."""
+
+    from_python: OnDemand
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the copy for Python."""
+        return self.from_python(*arguments)
+
+
 class OnDemand:
     """A function of Python that is compiled when it is first called.
 
@@ -127,4 +183,8 @@ class OnDemand:
 
 def compiled(function: Any) -> Any:
     """Return a function as compiled code can hold it, compiled now if it has waited."""
+    if isinstance(function, _Shared):
+        if not function.signatures:
+            function.compile(function.declared)
+        return function
     return function.compiled if isinstance(function, OnDemand) else function

@@ -8,15 +8,16 @@ With the notation of ``maml_ode.compiled.maml``, the Hessian of the MAML loss fo
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
+from maml_ode.compiled.decorators import inner, on_demand, shared
 from maml_ode.compiled.maml import inner_path, tapes_for
 from maml_ode.compiled.vectors import copy
 
 
-@njit(types.void(PROBLEM, INDEX, VECTOR, VECTOR, MATRIX), cache=True)
+@inner(types.void(PROBLEM, INDEX, VECTOR, VECTOR, MATRIX))
 def hessian_of(problem, i, w, tape, out):
     """Set out = Hess f_i(w); a tape of order 1."""
     if problem.taped:
@@ -26,7 +27,7 @@ def hessian_of(problem, i, w, tape, out):
         problem.hessian(i, w, problem.data, out)
 
 
-@njit(types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, MATRIX), cache=True)
+@inner(types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, MATRIX))
 def third_of(problem, i, w, v, tape, out):
     """Set out = D^3 f_i(w)[v, ., .]; a tape of order 2."""
     if problem.taped:
@@ -37,7 +38,7 @@ def third_of(problem, i, w, v, tape, out):
         problem.third(i, w, v, problem.data, out)
 
 
-@njit(types.void(PROBLEM, INDEX, VECTOR, REAL, VECTOR, MATRIX), cache=True)
+@inner(types.void(PROBLEM, INDEX, VECTOR, REAL, VECTOR, MATRIX))
 def _contraction(problem, i, u, alpha, tape, out):
     """Out = A = I - alpha Hess f_i(u)."""
     hessian_of(problem, i, u, tape, out)
@@ -47,7 +48,7 @@ def _contraction(problem, i, u, alpha, tape, out):
         out[r, r] += 1.0
 
 
-@njit(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, MATRIX), cache=True)
+@shared(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, MATRIX))
 def hessian(problem, query, w, alpha, inner_steps, out):
     """Out = Hess F(w), symmetric to rounding and then symmetrised."""
     d = w.size
@@ -82,7 +83,7 @@ def hessian(problem, query, w, alpha, inner_steps, out):
                 out[r, c] += 0.5 * p * (curvature[r, c] + curvature[c, r])
 
 
-@njit(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, MATRIX, MATRIX), cache=True)
+@on_demand(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, MATRIX, MATRIX))
 def first_order_jacobians(problem, query, w, alpha, inner_steps, fomaml, reptile):
     """Jacobians of the two fields above: sum p_i Hess g_i(u_k) P and sum p_i (I - P) / alpha.
 
