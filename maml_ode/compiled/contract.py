@@ -71,12 +71,15 @@ class Kernels:
 class TapedKernels:
     """The kernels of a family whose derivatives at one point share work, each with its signature ``TAPED_...``.
 
+    ``gradient`` is asked for orders 0 and 1, ``bent_gradient`` for order 2.
+
     ``maml_ode.compiled.derivatives`` offers the same derivatives for families of either kind.
     """
 
     loss: Any
     tape_size: Any
     gradient: Any
+    bent_gradient: Any
     hvp: Any
     adjoint: Any
     matrix: Any
@@ -107,6 +110,7 @@ _PLAIN = {
 _TAPED = {
     "tape_size": types.FunctionType(TAPE_SIZE),
     "taped_gradient": types.FunctionType(TAPED_GRADIENT),
+    "taped_bent_gradient": types.FunctionType(TAPED_GRADIENT),
     "taped_hvp": types.FunctionType(TAPED_HVP),
     "taped_adjoint": types.FunctionType(TAPED_ADJOINT),
     "taped_matrix": types.FunctionType(TAPED_MATRIX),
@@ -140,7 +144,7 @@ def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):
 
 
 @on_demand(PROBLEM(types.FunctionType(LOSS), *_TAPED.values(), VECTOR, DATA))
-def _pack_taped(loss, size, gradient, hvp, adjoint, matrix, weights, data):
+def _pack_taped(loss, size, gradient, bent_gradient, hvp, adjoint, matrix, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss
     problem.weights = weights
@@ -148,6 +152,7 @@ def _pack_taped(loss, size, gradient, hvp, adjoint, matrix, weights, data):
     problem.taped = True
     problem.tape_size = size
     problem.taped_gradient = gradient
+    problem.taped_bent_gradient = bent_gradient
     problem.taped_hvp = hvp
     problem.taped_adjoint = adjoint
     problem.taped_matrix = matrix
@@ -177,6 +182,7 @@ def pack(kernels: Kernels | TapedKernels, weights: Array, floats: Array, integer
             kernels.loss,
             kernels.tape_size,
             kernels.gradient,
+            kernels.bent_gradient,
             kernels.hvp,
             kernels.adjoint,
             kernels.matrix,

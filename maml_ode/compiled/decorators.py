@@ -10,7 +10,8 @@ take longer than the code. So each function says who calls it:
 - `on_demand`: Python only. It is compiled, or read from the cache, at its first call: most runs follow -grad F and
   need nothing of what a Hessian needs. `kernel_on_demand` likewise waits until a family is packed with it;
 - `shared`: other compiled functions, with which it is compiled, and Python, for which it is compiled again at
-  its first call; `shared_kernel`: compiled functions that hold it as a value too.
+  its first call;
+- `shared_kernel`: all of them, once, when the first asks for it.
 
 All take Numba's further options and keep machine code on disk.
 """
@@ -79,15 +80,15 @@ def shared(signature: Any, **options: Any) -> Callable[..., Any]:
 
 
 def shared_kernel(signature: Any, **options: Any) -> Callable[..., Any]:
-    """Return the decorator of a `shared` function that `compiled` returns as a value."""
-    decorate = shared(signature, **options)
+    """Return the decorator of a function that compiled code calls or holds, and Python calls: all in most runs."""
 
-    def decorate_with_value(function: Callable[..., Any]) -> Any:
-        dispatcher = decorate(function)
-        dispatcher.targetoptions["no_cfunc_wrapper"] = False
+    def decorate(function: Callable[..., Any]) -> Any:
+        wrapped = {"no_cpython_wrapper": False, "no_cfunc_wrapper": False}
+        dispatcher = inner(signature, **{**wrapped, **options})(function)
+        dispatcher.__class__ = _ForAll
         return dispatcher
 
-    return decorate_with_value
+    return decorate
 
 
 def kernel(signature: Any, **options: Any) -> Callable[..., Any]:
@@ -124,10 +125,23 @@ def kernel_on_demand(signature: Any, **options: Any) -> Callable[[Callable[..., 
 class _ForCompiledCode(CPUDispatcher):
     """A function without the wrapper that Python would call, which Numba calls all the same."""
 
+    def __reduce__(self) -> Any:
+        """Return what tells it from others, the same in every process.
+
+        Numba keeps the code of a function under what its closure holds, such as this.
+        """
+        closure = self.py_func.__closure__ or ()
+        name = f"{self.py_func.__module__}.{self.py_func.__qualname__}"
+        return _refuse_to_read, (name, *(cell.cell_contents for cell in closure))
+
     def __call__(self, *arguments: Any) -> Any:
         """Refuse."""
         name = self.py_func.__qualname__
         raise TypeError(f"{name} is for compiled functions only; decorate it as an entry.")
+
+
+def _refuse_to_read(name: str, *closure: Any) -> Any:
+    raise TypeError(f"{name} is compiled where it stands; import it there.")
 
 
 class _Inner(_ForCompiledCode):
@@ -150,6 +164,20 @@ class _Shared(_Inner):
     def __call__(self, *arguments: Any) -> Any:
         """Call the copy for Python."""
         return self.from_python(*arguments)
+
+
+class _ForAll(_Inner):
+    """A function that is compiled once, with all its wrappers, when it is first asked for."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the compiled function."""
+        self.make_ready()
+        return CPUDispatcher.__call__(self, *arguments)
+
+    def make_ready(self) -> None:
+        """Compile the function, or read it from the cache, if that has not been done."""
+        if not self.signatures:
+            self.compile(self.declared)
 
 
 class OnDemand:
@@ -183,8 +211,7 @@ class OnDemand:
 
 def compiled(function: Any) -> Any:
     """Return a function as compiled code can hold it, compiled now if it has waited."""
-    if isinstance(function, _Shared):
-        if not function.signatures:
-            function.compile(function.declared)
+    if isinstance(function, _ForAll):
+        function.make_ready()
         return function
     return function.compiled if isinstance(function, OnDemand) else function

@@ -67,7 +67,7 @@ def _third_vector(problem, i, w, v, q, tape, out):
     """Set out = D^3 f_i(w)[v, q, .]; a tape of order 2."""
     if problem.taped:
         nothing = w[:0]
-        problem.taped_gradient(i, w, 2, problem.data, tape, nothing)
+        problem.taped_bent_gradient(i, w, 2, problem.data, tape, nothing)
         problem.taped_hvp(i, v, 2, problem.data, tape, nothing)
         problem.taped_adjoint(i, q, np.zeros(w.size), problem.data, tape, out, nothing)
     else:

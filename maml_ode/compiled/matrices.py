@@ -31,7 +31,7 @@ def hessian_of(problem, i, w, tape, out):
 def third_of(problem, i, w, v, tape, out):
     """Set out = D^3 f_i(w)[v, ., .]; a tape of order 2."""
     if problem.taped:
-        problem.taped_gradient(i, w, 2, problem.data, tape, w[:0])
+        problem.taped_bent_gradient(i, w, 2, problem.data, tape, w[:0])
         problem.taped_hvp(i, v, 2, problem.data, tape, w[:0])
         problem.taped_matrix(i, 2, problem.data, tape, out)
     else:
