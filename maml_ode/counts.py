@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from maml_ode._html import html_table
+from maml_ode._validation import check_real
 
 __all__ = ["Counts"]
 
@@ -22,6 +23,10 @@ class Counts:
     losses, gradients, hvps, hessians, thirds, third_vectors : int
         Passes over all tasks: one pass is M evaluations of f_i, grad f_i, Hess f_i v, Hess f_i, the
         matrix D^3 f_i[v], the vector D^3 f_i[v, q].
+        In a run on a few tasks a step (``tasks_per_step`` of `maml_ode.euler`), gradients and hvps are fractions:
+        single-task evaluations over M.
+    task_gradients, task_hvps : int
+        Evaluations of single tasks in such a run; 0 in all others.
     factorizations : int
         Matrix factorisations (LU, Cholesky, eigendecompositions).
     steps, rejected : int
@@ -31,14 +36,16 @@ class Counts:
     """
 
     losses: int = 0
-    gradients: int = 0
-    hvps: int = 0
+    gradients: int | float = 0
+    hvps: int | float = 0
     hessians: int = 0
     thirds: int = 0
     third_vectors: int = 0
     factorizations: int = 0
     steps: int = 0
     rejected: int = 0
+    task_gradients: int = 0
+    task_hvps: int = 0
     diagnostics: Counts | None = None
 
     def __add__(self, other: Counts) -> Counts:
@@ -58,7 +65,13 @@ class Counts:
 
     def __str__(self) -> str:
         """Return the kinds that were evaluated, in one line."""
-        named = {"hvps": "HVPs", "third_vectors": "third vectors", "rejected": "rejected steps"}
+        named = {
+            "hvps": "HVPs",
+            "third_vectors": "third vectors",
+            "rejected": "rejected steps",
+            "task_gradients": "gradients of single tasks",
+            "task_hvps": "HVPs of single tasks",
+        }
         parts = [
             f"{getattr(self, name):,} {named.get(name, name)}"
             for name in KINDS
@@ -88,9 +101,12 @@ class Counts:
 
         Raises
         ------
-        ValueError
-            If Hessians were evaluated and ``hessian`` is not given.
+        ValueError, TypeError
+            If Hessians were evaluated and ``hessian`` is not given, or a cost is not a real number of 0 or more.
         """
+        hvp = check_real("hvp", hvp, minimum=0.0)
+        if hessian is not None:
+            hessian = check_real("hessian", hessian, minimum=0.0)
         matrices = self.hessians + self.thirds
         if matrices and hessian is None:
             raise ValueError(
@@ -101,8 +117,12 @@ class Counts:
         return self.gradients + hvp * vectors + matrices * (hessian or 0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain nested dictionaries, for JSON."""
-        plain: dict[str, Any] = {name: getattr(self, name) for name in KINDS}
+        """Return plain nested dictionaries, for JSON; evaluations of single tasks only if there are any."""
+        plain: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in KINDS
+            if name not in OF_TASKS or getattr(self, name)
+        }
         plain["diagnostics"] = None if self.diagnostics is None else self.diagnostics.to_dict()
         return plain
 
@@ -110,8 +130,10 @@ class Counts:
     def from_dict(cls, plain: dict[str, Any]) -> Counts:
         """Rebuild what ``to_dict`` returned."""
         apart = plain.get("diagnostics")
-        kinds = {name: int(plain[name]) for name in KINDS}
+        kinds = {name: plain[name] for name in KINDS if name not in OF_TASKS}
+        kinds |= {name: plain.get(name, 0) for name in OF_TASKS}
         return cls(**kinds, diagnostics=None if apart is None else cls.from_dict(apart))
 
 
+OF_TASKS = ("task_gradients", "task_hvps")
 KINDS = tuple(field.name for field in fields(Counts) if field.name != "diagnostics")

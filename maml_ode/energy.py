@@ -14,7 +14,8 @@ from maml_ode._validation import Array
 
 __all__ = ["EnergyLedger", "count_rises", "dissipation", "rises"]
 
-ROUNDING = 8 * float(np.finfo(float).eps)
+EPS = float(np.finfo(float).eps)
+UNITS = 8.0
 # Four Gauss-Legendre nodes a step integrate the square norm along a 7th-order interpolant to its own order.
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(4)
 
@@ -63,23 +64,23 @@ class EnergyLedger:
         return asdict(self)
 
 
-def rises(before: float, after: float) -> bool:
-    """Return whether ``after`` exceeds ``before`` by more than the rounding of either."""
-    return bool(_beyond_rounding(np.array([before, after]))[0])
+def rises(before: float, after: float, precision: float = EPS) -> bool:
+    """Return whether ``after`` exceeds ``before`` by more than the rounding of either, in a type of this eps."""
+    return bool(_beyond_rounding(np.array([before, after]), precision)[0])
 
 
-def _beyond_rounding(values: Array) -> npt.NDArray[np.bool_]:
+def _beyond_rounding(values: Array, precision: float) -> npt.NDArray[np.bool_]:
     """Return which consecutive differences are rises beyond 8 units in the last place of the larger value."""
     with np.errstate(invalid="ignore", over="ignore"):  # a diverging run has infinite values
         size = np.maximum(np.abs(values[1:]), np.abs(values[:-1]))
-        return np.asarray(np.diff(values) > ROUNDING * size)
+        return np.asarray(np.diff(values) > UNITS * precision * size)
 
 
-def count_rises(values: Array) -> tuple[int, float]:
+def count_rises(values: Array, precision: float = EPS) -> tuple[int, float]:
     """Return how many consecutive differences of ``values`` are rises beyond rounding, and the largest."""
     if values.size < 2:
         return 0, 0.0
-    beyond = _beyond_rounding(values)
+    beyond = _beyond_rounding(values, precision)
     if not beyond.any():
         return 0, 0.0
     with np.errstate(invalid="ignore", over="ignore"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -80,7 +81,7 @@ class Trajectory:
         Per phase with an ending rule, the times (k,) and states (k, d) at which it was met.
     identity : str or None
         A digest of the flow's fields, rules, alpha, weights and data, by which `solve` knows whether
-        ``resume=`` goes on with the same flow; None where a Python function is part of it.
+        ``resume=`` goes on with the same flow; None where that cannot be told of a function in it.
     sol : callable or None
         ``sol(t)`` with ``dense_output=True``; not saved by `save`.
     final_state : ndarray of shape (d,)
@@ -131,8 +132,8 @@ class Trajectory:
     def __repr__(self) -> str:
         return (
             f"Trajectory({self.flow_name} by {self.method}: d = {self.y.shape[0]}, {self.t.size} points, "
-            f"t in [0, {self.final_time:.6g}], {self.stop.name}, {self.counts.gradients} gradient and "
-            f"{self.counts.hvps} HVP passes)"
+            f"t in [0, {self.final_time:.6g}], {self.stop.name}, {_rounded(self.counts.gradients)} gradient and "
+            f"{_rounded(self.counts.hvps)} HVP passes)"
         )
 
     def _repr_html_(self) -> str:
@@ -240,11 +241,23 @@ def _is_a_number(plain: Any) -> float:
     return value
 
 
+def _rounded(passes: int | float) -> str:
+    return str(passes) if isinstance(passes, int) else f"{passes:.2f}"
+
+
+def _passes(plain: Any) -> int | float:
+    """Return a count, or the fraction of one that some of the tasks make up."""
+    if isinstance(plain, float) and plain > 0 and math.isfinite(plain):
+        return plain
+    return count(plain)
+
+
 def _counts(plain: Any) -> Counts:
+    kinds = {**dict.fromkeys(KINDS, count), "gradients": _passes, "hvps": _passes}
     counted: Counts = record(
         Counts,
-        dict.fromkeys(FIRST_KINDS, count) | {"diagnostics": or_none(_counts)},
-        dict.fromkeys(KINDS, count),
+        {kind: kinds[kind] for kind in FIRST_KINDS} | {"diagnostics": or_none(_counts)},
+        kinds,
     )(plain)
     return counted
 

@@ -1,10 +1,15 @@
 """Flows and fields: what the named flows are, and what is refused."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 import maml_ode as mo
 from maml_ode.fields import CallableField, FirstOrderField, ModifiedField, ReptileField
+from maml_ode.flows import GradientNormBelow
+from maml_ode.flows.sliding import SlidingField
+from maml_ode.flows.switch_rules import Reversed
 
 
 def numerical_jacobian(field, w, h=1e-6):
@@ -168,3 +173,86 @@ def test_online_switch_needs_no_tolerance_and_is_counted(make_quadratic):
         mo.bimaml_flow(tasks, 0.1)
     with pytest.raises(ValueError, match="cost_ratio must be greater than 1"):
         mo.bimaml_flow(tasks, 0.1, switch="auto", cost_ratio=1.0)
+
+
+def test_the_legs_of_every_rule_by_hand(quadratic):
+    """What ends a phase, what follows, and where a vanishing field ends the run."""
+    flow = mo.bimaml_flow(quadratic, 0.1, 0.2)
+    f, F = (phase.field for phase in flow.phases)
+    rule = flow.phases[0].until
+    found = {
+        name: [(leg.field, leg.then, leg.final, leg.rule) for leg in flow.with_rule(name).legs]
+        for name in ("one_way", "as_printed", "retest")
+    }
+    assert found["one_way"] == [(f, 1, False, rule), (F, 2, True, None)]
+    assert found["retest"] == [(f, 1, False, rule), (F, 0, True, Reversed(rule))]
+    assert found["as_printed"] == [(f, 1, True, Reversed(rule)), (F, 0, True, rule)]
+    circle = mo.Flow([mo.Phase(f, until=rule), mo.Phase(F, until=rule, then=0)])
+    assert [(leg.then, leg.final) for leg in circle.legs] == [(1, False), (0, False)]
+    ended = mo.Flow([mo.Phase(f, until=rule), mo.Phase(F, until=rule)])
+    assert [(leg.then, leg.final) for leg in ended.legs] == [(1, False), (2, True)]
+    assert [x.re_entrant for x in (flow, flow.with_rule("retest"), circle)] == [False, True, True]
+
+
+def test_fields_have_as_many_derivatives_as_their_losses_leave():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(2, 5, 2)), np.where(rng.random((2, 5)) < 0.5, -1.0, 1.0)
+    smooth = mo.tasks.SVM(X, y, loss="smooth_squared_hinge")
+    kinked = mo.tasks.SVM(X, y, loss="squared_hinge")  # its gradient is continuous, and no more
+    assert mo.fields.GradientField(mo.ExpectedLoss(kinked)).smoothness == 0
+    assert ReptileField(kinked, 0.1).smoothness == 0
+    for tasks, query in ((smooth, kinked), (kinked, smooth)):
+        assert FirstOrderField(tasks, 0.1, query=query).smoothness == 0
+    assert ModifiedField(mo.ExpectedLoss(kinked), 0.1).smoothness == -1
+    jumps = [FirstOrderField(smooth, 0.1).smoothness, ReptileField(smooth, 0.1).smoothness]
+    assert jumps == [smooth.smoothness - 1] * 2
+
+
+def test_what_needs_hessians_says_whether_it_has_them(logistic):
+    plain = mo.tasks.from_callables(lambda i, w: float(w @ w), lambda i, w: 2 * w, n_tasks=3, dim=3)
+    for tasks, query in ((plain, logistic), (logistic, plain), (plain, plain)):
+        assert not FirstOrderField(tasks, 0.1, query=query).has_jacobian
+    assert FirstOrderField(logistic, 0.1).has_jacobian
+    given = CallableField(lambda w: -(w**3), 2, jacobian=lambda w: -3 * np.diag(w**2))
+    np.testing.assert_array_equal(given.jacobian([1.0, 2.0]), [[-3.0, 0.0], [0.0, -12.0]])
+    assert given.has_jacobian
+    without = CallableField(lambda w: -(w**3), 2)
+    assert not without.has_jacobian
+    with pytest.raises(TypeError, match="pass jacobian="):
+        without.jacobian([1.0, 2.0])
+
+
+def test_fields_can_be_sent_to_another_process_after_they_have_been_used(fields):
+    for field in fields:
+        w = np.linspace(-1, 1, field.dim)
+        value = field(w)
+        assert field.native is None or field.native is not pickle.loads(pickle.dumps(field)).native
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(field))(w), value)
+
+
+def surface():
+    """||grad f|| = 2 with f = |w|^2, whose Hessian is 2 I, and two fields that push at each other there."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([2.0 * np.eye(2)], np.zeros((1, 2))))
+    outer = CallableField(lambda w: np.array([-3.0, 1.0]) - 0 * w, 2)
+    inner = CallableField(lambda w: np.array([1.0, 5.0]) - 0 * w, 2)
+    return SlidingField(outer, inner, GradientNormBelow(f, 2.0))
+
+
+def test_the_sliding_field_by_hand():
+    """At (1, 0) n = (1, 0), a = -3, b = 1: lam = 3/4, v = (0, 4); off the surface a pull -gamma s/|Hess n|."""
+    field = surface()
+    np.testing.assert_allclose(field(np.array([1.0, 0.0])), [0.0, 4.0], atol=1e-15)
+    # ||grad f|| = 2.2: gamma = 3/2, n.v = -gamma 0.2, and ||grad f|| itself falls at 2 n.v
+    np.testing.assert_allclose(field(np.array([1.1, 0.0])), [-0.3, 4.0], atol=1e-14)
+    np.testing.assert_allclose(field(np.array([0.9, 0.0])), [0.3, 4.0], atol=1e-14)
+    assert field.margin(0.0, np.array([1.0, 0.0])) == 0.25  # min(1, 3)/(1 + 3)
+    assert field.leaves_inward(np.array([1.0, 0.0]))  # the inner field is the weaker one
+    assert not field.leaves_inward(np.array([-1.0, 0.0]))  # n = (-1, 0): a = 3, b = -1
+    # At (0, 1) n = (0, 1), a = 1, b = 5: the outer field does not push.
+    assert field.margin(0.0, np.array([0.0, 1.0])) == -1.0 / 6.0
+    assert not field.leaves_inward(np.array([0.0, 1.0]))
+    still = np.zeros(2)  # no normal at all
+    assert field.margin(0.0, still) == 0.0
+    np.testing.assert_array_equal(field(still), still)
+    even = SlidingField(field.outer, CallableField(lambda w: np.array([3.0, 0.0]), 2), field.rule)
+    assert even.leaves_inward(np.array([1.0, 0.0]))  # as weak as each other

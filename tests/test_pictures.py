@@ -97,6 +97,8 @@ def test_paths_states_and_bands_show_the_numbers_of_the_runs(diabetes):
     seen = main_plane([run, steps]).coordinates(steps.y.T)
     drawn = next(line for line in ax.get_lines() if line.get_label().endswith("step 0.1"))
     np.testing.assert_allclose(drawn.get_xydata(), seen)
+    ax = mo.plotting.plot_states(run, names=list("abcdefgh"), components=[3, 0])
+    assert [text.get_text() for text in ax.get_legend().get_texts()[:2]] == ["d", "a"]
     ax = mo.plotting.plot_states(run, components=[3, 0])
     np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), run.y[3])
     assert [t.get_text() for t in ax.get_legend().get_texts()][:2] == ["$w_{4}$", "$w_{1}$"]
@@ -155,6 +157,7 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(diabetes):
         (lambda: plots.plot_landscape(F, plane=np.eye(8)[:3]), "bounds is needed"),
         (lambda: plots.plot_spectrum(one, run), "dimension 8"),
         (lambda: plots.plot_states(run, components=[8]), "from 0 to 7"),
+        (lambda: plots.plot_states(run, names=["age"]), "one entry per coordinate: 8, not 1"),
         (lambda: plots.plot_path([]), "empty"),
         (lambda: plots.plot_path([run], labels=["a", "b"]), "one entry per trajectory"),
         (lambda: plots.plot_band([run], level=1.0), "less than 1"),

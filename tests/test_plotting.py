@@ -180,6 +180,35 @@ def test_bad_input_is_refused(runs, arguments, error, sentence):
         mo.plotting.plot_trajectories(trajectories, **options)
 
 
+@pytest.mark.parametrize(
+    ("style", "error", "sentence"),
+    [
+        ({"nonsense": 3}, TypeError, "'nonsense' = 3 is neither an option .* leave it out"),
+        ({"data": 3}, TypeError, "'data' = 3 is neither"),
+        ({"figure": 3}, TypeError, "'figure' = 3 is neither"),
+        ({"c": "red", "color": "blue"}, TypeError, "twice"),
+        ({"color": "nonsense"}, ValueError, "color = 'nonsense' does not describe a line"),
+        ({"lw": "wide"}, ValueError, "lw = 'wide' does not describe a line"),
+        ({"zorder": "a"}, TypeError, "zorder must be one real number"),
+    ],
+)
+def test_what_is_no_property_of_a_line_is_refused_before_anything_is_drawn(
+    runs, style, error, sentence
+):
+    _, axes = plt.subplots(1, 2)
+    with pytest.raises(error, match=sentence):
+        mo.plotting.plot_trajectory(runs["flow"], axes, **style)
+    assert not any(axis.get_lines() for axis in axes)
+
+
+def test_names_of_lines_are_no_style_and_short_names_of_properties_are(runs):
+    with pytest.raises(TypeError, match="labels="):
+        mo.plotting.plot_trajectories([runs["flow"]], styles=[{"label": "mine"}])
+    axis, _ = mo.plotting.plot_trajectory(runs["flow"], c="black", ls=":", label="mine")
+    line = axis.get_lines()[0]
+    assert (line.get_color(), line.get_linestyle(), line.get_label()) == ("black", ":", "mine")
+
+
 def test_a_wrong_number_of_axes_is_refused_before_anything_is_drawn(runs):
     _, axes = plt.subplots(1, 3)
     with pytest.raises(ValueError, match=r"2 panels are shown, .* not 3"):

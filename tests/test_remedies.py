@@ -20,7 +20,7 @@ ROOT = Path(mo.__file__).parent
 # Rooms whose sentences have tests of their own.
 ELSEWHERE = re.compile(
     r"^(integrate|theory|errata|compiled|cli|reproduce|runs|trajectory|plotting/style|tasks/symbolic"
-    r"|tasks/(compile_symbolic|expression_\w+|generated_kernels|read_sympy|symbolic\w*))\b"
+    r"|tasks/tables|experiments/(own|defaults)|tasks/(compile_symbolic|expression_\w+|generated_kernels|read_sympy|symbolic\w*))\b"
 )
 VERBS = (
     "pass|use|write|convert|recode|wrap|give|leave|remove|replace|build|divide|put|fetch|name|run"
@@ -469,6 +469,23 @@ TABLE = [
     Remedy(
         r"has a use only with x=\"iteration\"; leave it out",
         (lambda: draw([run()], step_size=0.1), lambda: draw([run()])),
+    ),
+    Remedy(
+        r"write its loss as mo\.tasks\.Symbolic\(formula, variables, parameters\)",
+        (
+            lambda: mo.closed_form(LOGISTIC),
+            lambda: mo.closed_form(mo.tasks.Symbolic("softplus(a*x)", "x", {"a": [1.0, -1.0]})),
+        ),
+    ),
+    Remedy(
+        r"pass mo\.theory\.decompose\(F, run\.y\)",
+        (
+            lambda: mo.plotting.plot_split(mo.theory.decompose(MAML, W)),
+            lambda: (
+                mo.plotting.plot_split(mo.theory.decompose(MAML, run().y)),
+                plt.close("all"),
+            ),
+        ),
     ),
 ]
 WORDS = [remedy.words for remedy in TABLE]

@@ -65,6 +65,13 @@ def test_a_difference_quotient_is_taken_only_along_a_finite_velocity():
         assert rule.speed(0.0, W, np.array([size, 0.0])) == (0.0, mo.Counts())
         a, b = calls[-2:]
         assert 1e-7 < np.linalg.norm(a - b) < 1e-4
+    # and one of the largest state of the run, or of 1 where both are 0
+    near = np.array([1e-3, 0.0])
+    for seen in (rule, Reversed(rule)):
+        for state, reach, length in ((near, (), 1e-9), (near, (5.0,), 5e-6), (0 * near, (), 1e-6)):
+            seen.speed(0.0, state, V, *reach)
+            a, b = calls[-2:]
+            assert np.linalg.norm(a - b) == pytest.approx(length, rel=1e-6)
     assert rule.cost is None
     assert (rule.scale, rule.norm_of) == (None, None)
 

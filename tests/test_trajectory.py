@@ -115,6 +115,12 @@ def test_counts_add_up_and_weigh():
     assert (mo.Counts() + one).diagnostics == (one + mo.Counts()).diagnostics == one.diagnostics
     assert two.gradient_equivalents() == 9
     assert two.gradient_equivalents(hvp=2.0) == 12
+    for wrong in ("2", None, True, 1j, np.ones(2)):
+        with pytest.raises(TypeError, match="hvp must be one real number"):
+            two.gradient_equivalents(wrong)
+    for wrong in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="hessian must be"):
+            two.gradient_equivalents(hessian=wrong)
     assert mo.Counts.from_dict(two.to_dict()) == two
     with pytest.raises(ValueError, match="pass hessian="):
         mo.Counts(hessians=1).gradient_equivalents()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from maml_ode.cli.output import echo_json, overrides_of, seed_option, usage_errors
+from maml_ode.cli.output import echo_json, load_experiment, overrides_of, seed_option, usage_errors
 
 __all__ = ["certify_experiment"]
 
@@ -38,17 +38,18 @@ def certify_experiment(
 ) -> None:
     """Say which theorems apply to the experiment NAME, what they promise, and what was printed.
 
+    NAME is one that maml-ode list shows, or package.module:function of your own.
+
     The last line names the guarantee that applies. Exit code 0 whatever the verdicts are: a certificate
     that does not hold is an answer.
     """
     if markdown and as_json:
         raise click.UsageError("--markdown and --json exclude each other.")
     with usage_errors():
-        from maml_ode import experiments, theory
+        from maml_ode import theory
 
-        problem = experiments.load(
-            name, seed=seed, **overrides_of(settings, alpha=alpha, switch_tol=switch_tol)
-        )
+        overrides = overrides_of(settings, alpha=alpha, switch_tol=switch_tol)
+        problem = load_experiment(name, seed, overrides)
         certificates = theory.certify(
             problem.tasks,
             problem.alpha,

@@ -18,6 +18,8 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "list": ("maml_ode.cli.listing", "list_experiments", "List the paper's experiments."),
     "solve": ("maml_ode.cli.solving", "solve_experiment", "Run an experiment's flow or algorithm."),
     "certify": ("maml_ode.cli.certifying", "certify_experiment", "Say which theorems apply."),
+    "compare": ("maml_ode.cli.comparing", "compare_methods", "Say what accuracy costs, by method."),
+    "sweep": ("maml_ode.cli.sweeping", "sweep_function", "Call a function on a grid, and keep it."),
     "errata": ("maml_ode.cli.errata", "write_errata", "Show where the paper is wrong."),
     "reproduce": ("maml_ode.cli.reproducing", "reproduce_paper", "Regenerate the paper's figures."),
 }

@@ -33,12 +33,16 @@ COLUMNS = {
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
 def list_experiments(seed: int | None, as_json: bool) -> None:
-    """List the paper's experiments with their sizes and constants."""
+    """List the paper's experiments with their sizes and constants, and those of other packages by name."""
+    from maml_ode.experiments.own import installed
     from maml_ode.experiments.registry import outlines
 
+    papers = [one.name for one in outlines()]
+    others = {name: point for name, point in installed().items() if name not in papers}
     if as_json:
         found = {one.name: one.needs or _constants(one.name, seed or 0) for one in outlines()}
-        echo_json({k: {"needs": v} if isinstance(v, str) else v for k, v in found.items()})
+        content = {k: {"needs": v} if isinstance(v, str) else v for k, v in found.items()}
+        echo_json(content | {name: {"function": point.value} for name, point in others.items()})
         return
     table = make_table("Experiments" if seed is None else f"Experiments (seed {seed})")
     for heading, side in COLUMNS.items():
@@ -62,6 +66,9 @@ def list_experiments(seed: int | None, as_json: bool) -> None:
     for one in outlines():
         if one.needs:
             say(f"* {one.name}: {one.needs}")
+    for name, point in others.items():
+        package = f" of {point.dist.name}" if point.dist is not None else ""
+        say(f"{name}: {point.value}{package}")
     unit = ", g0 = ||grad f(w0)||" if seed is None else ""
     say(
         "Notation: M tasks, n samples each, d parameters;\n"

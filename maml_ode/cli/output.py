@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import math
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
+import maml_ode
 from maml_ode._validation import LARGEST_SEED
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from maml_ode.experiments import Experiment
+
 __all__ = [
     "NOT_CONVERGED",
     "echo_json",
+    "load_experiment",
     "make_table",
     "open_console",
     "overrides_of",
@@ -42,6 +48,33 @@ def usage_errors() -> Iterator[None]:
         yield
     except (ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error
+
+
+def load_experiment(name: str, seed: int, overrides: dict[str, Any]) -> Experiment:
+    """Return an experiment; what a function of the user's raises is told in a sentence, with its place."""
+    from maml_ode import experiments
+
+    try:
+        return experiments.load(name, seed=seed, **overrides)
+    except Exception as error:
+        place = _place(error)
+        if not place:
+            raise
+        kind = "" if isinstance(error, SyntaxError) else f"{type(error).__name__}: "
+        raise click.UsageError(f"{name} failed{place}: {kind}{error}") from error
+
+
+def _place(error: BaseException) -> str:
+    """Return where in a user's own file an error came from; empty if it came from nowhere there."""
+    if isinstance(error, SyntaxError):
+        return " to be read"
+    others = {Path(module.__file__ or "").parent for module in (maml_ode, traceback)}
+    others.add(Path(click.__file__).parent.parent)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_file() and not others & set(path.parents):
+            return f" in line {frame.lineno} of {path.name}"
+    return ""
 
 
 def open_console(stderr: bool = False) -> Console:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import math
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from maml_ode._archive import npz_path
 from maml_ode._files import write_atomically
+from maml_ode.cli.files import check_files, ending
+from maml_ode.cli.flows import FLOWS, beta_of, flow_of
 from maml_ode.cli.output import (
     NOT_CONVERGED,
     echo_json,
+    load_experiment,
     make_table,
     open_console,
     overrides_of,
@@ -29,13 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from maml_ode.experiments import Experiment
-    from maml_ode.flows import Flow
+    from maml_ode.tasks.base import TaskFamily
     from maml_ode.trajectory import Trajectory
 
 __all__ = ["solve_experiment"]
 
-FLOWS = ("maml", "bimaml", "fomaml", "reptile", "gradient", "modified")
 DEFAULT_TOL = 1e-8
+# Longer tables say less than --json.
+MOST_NAMES = 30
 
 
 @click.command("solve")
@@ -91,6 +94,9 @@ def solve_experiment(
 ) -> None:
     """Run the flow of the experiment NAME until it is stationary, or with --euler its algorithm.
 
+    NAME is one that maml-ode list shows, or package.module:function of your own, which returns a
+    maml_ode.Experiment or a pair (tasks, alpha); the working directory is on the path.
+
     Exit code 3 if the run ended without reaching what was asked for.
     """
     only_discrete = {"--max-iter": max_iter}
@@ -99,22 +105,20 @@ def solve_experiment(
     _refuse("without --euler", {} if discrete else only_discrete)
     only_continuous = {"--method": method, "--t-max": t_max, "--max-seconds": max_seconds}
     _refuse("with --euler", only_continuous if discrete else {})
-    _check_files(plot, save)
+    check_files(plot, save)
     overrides = overrides_of(settings, alpha=alpha, switch_tol=switch_tol)
     show = (sys.stderr.isatty() and not as_json) if progress is None else progress
     notes: list[str] = []
     with usage_errors(), settled(notes):
-        from maml_ode import experiments
         from maml_ode.integrate import euler, solve
 
-        problem = experiments.load(name, seed=seed, **overrides)
-        beta = problem.beta if step_size is None else step_size
-        field = _flow(problem, flow, beta)
+        problem = load_experiment(name, seed, overrides)
+        field = flow_of(problem, flow, step_size)
         if discrete:
             run = euler(
                 field,
                 problem.w0,
-                beta,
+                beta_of(problem, step_size),
                 tol=0.0 if tol is None else tol,
                 max_iter=problem.n_steps if max_iter is None else max_iter,
                 progress=show,
@@ -148,51 +152,6 @@ def _refuse(when: str, options: dict[str, Any]) -> None:
         raise click.UsageError(f"{' and '.join(given)} cannot be used {when}.")
 
 
-def _check_files(plot: str | None, save: str | None) -> None:
-    """Refuse before the run what could not be written after it."""
-    for option, name in (("--plot", plot), ("--save", save)):
-        if name is not None and not Path(name).absolute().parent.is_dir():
-            raise click.UsageError(f"{option} {name}: there is no such folder.")
-    if save is not None and Path(save).suffix.lower() not in ("", ".npz"):
-        raise click.UsageError(
-            f"--save {save}: a trajectory is kept in an .npz file; name one, such as "
-            f"{Path(save).with_suffix('.npz')}."
-        )
-    if plot is None:
-        return
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    known = FigureCanvasAgg.get_supported_filetypes()
-    if _ending(plot) not in known:
-        raise click.UsageError(
-            f"--plot {plot}: the ending must be one of {', '.join(sorted(known))}."
-        )
-
-
-def _ending(name: str) -> str:
-    return Path(name).suffix.removeprefix(".").lower()
-
-
-def _flow(problem: Experiment, name: str, step_size: float) -> Flow:
-    from maml_ode import flows
-    from maml_ode._validation import check_choice
-    from maml_ode.objectives import ExpectedLoss, MAMLLoss
-
-    tasks, alpha = problem.tasks, problem.alpha
-    makers: dict[str, Callable[[], Flow]] = {
-        "maml": problem.maml_flow,
-        "bimaml": problem.bimaml_flow,
-        "fomaml": lambda: flows.fomaml_flow(tasks, alpha),
-        "reptile": lambda: flows.reptile_flow(tasks, alpha),
-        "gradient": lambda: flows.gradient_flow(ExpectedLoss(tasks)),
-        "modified": lambda: flows.modified_flow(MAMLLoss(tasks, alpha), step_size),
-    }
-    return makers[check_choice("flow", name, FLOWS)]()
-
-
 def _write(
     run: Trajectory, plot: str | None, save: str | None, written: list[str]
 ) -> OSError | None:
@@ -200,7 +159,7 @@ def _write(
     try:
         if plot is not None:
             picture = io.BytesIO()
-            run.plot()[0].figure.savefig(picture, format=_ending(plot))
+            run.plot()[0].figure.savefig(picture, format=ending(plot))
             write_atomically(plot, picture.getvalue())
             written.append(plot)
         if save is not None:
@@ -221,6 +180,25 @@ def _summary(problem: Experiment, run: Trajectory) -> dict[str, Any]:
     return {"experiment": problem.constants()} | summary | {"w": run.w}
 
 
+def _print_by_name(tasks: TaskFamily, run: Trajectory) -> None:
+    """Print the losses of tasks and the coefficients of features that have names, unless they are many."""
+    features = getattr(tasks, "feature_names", None)
+    start, end = run.y[:, 0], run.w
+    parts: list[tuple[str, Any, Callable[[], tuple[Any, Any]]]] = [
+        ("f_i(w) of", tasks.names, lambda: (tasks.losses(start), tasks.losses(end))),
+        ("w of", features, lambda: (start, end)),
+    ]
+    for title, names, columns in parts:
+        if names is None or len(names) > MOST_NAMES:
+            continue
+        table = make_table()
+        for column, side in ((title, "left"), ("start", "right"), ("end", "right")):
+            table.add_column(column, justify=side)  # type: ignore[arg-type]
+        for row in zip(names, *columns(), strict=True):
+            table.add_row(str(row[0]), *map(rounded, row[1:]))
+        open_console().print(table)
+
+
 def _print(problem: Experiment, run: Trajectory, written: list[str], done: bool) -> None:
     say(f"{run.flow_name} on {problem.name}, by {run.method}")
     table = make_table()
@@ -239,6 +217,7 @@ def _print(problem: Experiment, run: Trajectory, written: list[str], done: bool)
     for t in run.switch_times:
         table.add_row("switch at t", "", rounded(t))
     open_console().print(table)
+    _print_by_name(problem.tasks, run)
     counts = run.counts
     say(run.message, style="green" if done else "red")
     if run.success and not done:

@@ -27,11 +27,11 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array, check_real
 from maml_ode.errata.adversary import BumpTasks, Search, search
-from maml_ode.errata.box_proof import BoxProof, prove_above
+from maml_ode.errata.box_proof import BoxProof, Interval, prove_above
 from maml_ode.errata.noise_constant import optimal_rho
 from maml_ode.theory.bounds.printed import printed_zeta
 from maml_ode.theory.bounds.products import contraction_range, rho, zeta_corrected
-from maml_ode.theory.intervals.arrays import IntervalArray, sqrt
+from maml_ode.theory.intervals.arrays import IntervalArray
 
 __all__ = [
     "OpenPoint",
@@ -69,14 +69,12 @@ class OpenPoint:
     evidence: Callable[[], dict[str, float]]
 
 
-def curvature_in_theorem_3_9(
-    x: IntervalArray, ratio: IntervalArray, noise: IntervalArray
-) -> IntervalArray:
+def curvature_in_theorem_3_9(x: Interval, ratio: Interval, noise: Interval) -> Interval:
     r"""Return a lower bound of lambda_min(Hess F)/mu under the hypotheses of Theorem 3.9.
 
     Parameters
     ----------
-    x, ratio, noise : IntervalArray
+    x, ratio, noise : IntervalArray or Enclosure
         alpha L in [0, 1/2], mu/L in [0, 1] and sigma/(2K + sigma) in [0, 1].
 
     Notes
@@ -98,12 +96,12 @@ def curvature_in_theorem_3_9(
     gap = x * (1.0 - ratio)
     a, b = 1.0 - x, 1.0 - ratio * x
     K = 0.5 * (1.0 - noise)
-    bias = gap * sqrt(0.5 * (a.square() + b.square()))
+    bias = gap * (0.5 * (a.square() + b.square())).sqrt()
     G = (K + bias * noise) / a.square()
-    mean_norm = sqrt(G.square() + noise.square())
+    mean_norm = (G.square() + noise.square()).sqrt()
     tau = ((1.0 + x) * noise).minimum(b * noise + 0.5 * gap * G)
     v = (K + 0.5 * gap * tau) / a
-    adapted = sqrt(v.square() + tau.square()).minimum(b * mean_norm)
+    adapted = (v.square() + tau.square()).sqrt().minimum(b * mean_norm)
     # for mu/L < 1/1000 the second of the two is the smaller one anyway
     least = b.square().minimum(a.square() / ratio.clip_lower(1e-3))
     first = a.square() - 0.125 * adapted
@@ -133,9 +131,9 @@ def convexity_in_range() -> dict[str, tuple[float, BoxProof]]:
     mu/(4 kappa sigma)}; at mu = L the bound is .2973.
     """
 
-    def closed_form(share: IntervalArray, root: IntervalArray) -> IntervalArray:
+    def closed_form(share: Interval, root: Interval) -> Interval:
         x = 0.25 * share * root  # root = sqrt(mu/L)
-        return (1.0 - x).square() - (1.0 - x * root.square()) * (0.25 * sqrt(IntervalArray.of(2.0)))
+        return (1.0 - x).square() - (1.0 - x * root.square()) * (0.25 * root.of(2.0).sqrt())
 
     unit = (0.0, 1.0)
     boxes = {

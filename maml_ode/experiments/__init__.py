@@ -1,7 +1,8 @@
-"""The paper's problems: data and constants, nothing else.
+"""Problems as data and constants, nothing else: the paper's, and a user's own.
 
-``load(name)`` returns an `Experiment`. What the paper states and what it leaves out, so that the
-choice is ours, is said in the docstring of the experiment's module and in ``Experiment.notes``.
+``load(name)`` returns an `Experiment`, also that of a function of the user's:
+``load("package.module:function")``. What the paper states and what it leaves out, so that the choice is ours, is
+said in the docstring of the experiment's module and in ``Experiment.notes``.
 """
 
 from maml_ode.experiments.experiment import Experiment

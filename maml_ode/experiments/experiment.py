@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_point, check_choice, check_count, check_real, freeze
-from maml_ode.tasks.base import TaskFamily
+from maml_ode._validation import (
+    Array,
+    as_point,
+    as_seed,
+    as_sequence,
+    check_choice,
+    check_count,
+    check_real,
+    check_text,
+    freeze,
+)
+from maml_ode.experiments.defaults import default_step_size, default_switch_tol, gradient_norm
+from maml_ode.objectives.inner_loop import InnerSteps
+from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.tasks.linear_model import REDUCTIONS
 
 if TYPE_CHECKING:
@@ -30,57 +42,147 @@ RULES = ("one_way", "as_printed", "retest")
 
 _FROM_PAPER = "Paper: "
 _OURS = "Ours: "
+# Constants that may be left open, and what finds them with a remark.
+_LEFT_OPEN = {"beta": default_step_size, "switch_tol": default_switch_tol}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Experiment:
-    """One of the paper's problems: its data as a task family, and the constants of its run.
+    """A problem to run: a task family, a starting point, and the constants of its run.
 
-    Attributes
+    Parameters
     ----------
-    name, title : str
-        The name that ``load`` takes, and a heading for figures and tables.
     tasks : TaskFamily
         The losses f_i.
-    w0 : ndarray of shape (d,)
-        Starting point; read-only.
     alpha : float
         Inner step size.
-    beta : float
-        Euler's step size: k iterations correspond to the time t = k beta.
-    switch_tol : float
-        eps0: BI-MAML leaves -grad f when ||grad f|| <= eps0.
+    name, title : str
+        The name that ``load`` takes, and a heading for figures and tables; by default the name.
+    w0 : array_like of shape (d,), optional
+        Starting point, kept read-only; by default ``tasks.w0`` where the family has one, else 0.
+    beta : float, optional
+        Euler's step size: k iterations correspond to the time t = k beta. By default half of
+        `maml_ode.theory.step_size_limit` at w0, found when it is first asked for.
+    switch_tol : float, optional
+        eps0: BI-MAML leaves -grad f when ||grad f|| <= eps0. By default that of
+        `maml_ode.theory.switch_advice`, or 0.1 ||grad f(w0)|| where there is no advice, found when it is first
+        asked for. What was chosen is said in ``notes``.
     n_steps : int
         Number N of iterations.
     rule : {"one_way", "as_printed", "retest"}
         How BI-MAML chooses its phase (`maml_ode.flows.SwitchRule`).
-    seed : int
+    notes : sequence of str
+        One sentence each, beginning with "Paper: " for what the paper states and with "Ours: " for what it leaves
+        out and we chose.
+    seed : int, optional
         What the random parts were drawn from.
-    panels : tuple of str
+    panels : sequence of str
         The panels of the paper's figures that show this problem.
-    quoted_saving : float or None
+    quoted_saving : float, optional
         The decrease in computation time that the paper quotes for BI-MAML, as a fraction.
-    options : mapping
+    options : mapping, optional
         The reading in force: reduction, loss, generator and the like.
-    notes : tuple of str
-        One sentence each, beginning with "Paper: " for what the paper states and with "Ours: " for
-        what it leaves out and we chose.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For constants out of range, or a w0 of the wrong shape.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> problem = mo.Experiment(tasks, alpha=0.1)
+    >>> problem
+    Experiment('own', Quadratic(n_tasks=2, dim=1), alpha=0.1)
+    >>> problem.w0, round(problem.beta, 6), round(problem.switch_tol, 6)
+    (array([0.]), 0.877193, 0.40785)
     """
 
+    tasks: TaskFamily
+    alpha: float
     name: str
     title: str
-    tasks: TaskFamily
     w0: Array
-    alpha: float
     beta: float
     switch_tol: float
     n_steps: int
+    rule: str
     notes: tuple[str, ...]
-    seed: int
-    rule: str = "one_way"
-    panels: tuple[str, ...] = ()
-    quoted_saving: float | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None
+    panels: tuple[str, ...]
+    quoted_saving: float | None
+    options: Mapping[str, Any]
+
+    def __init__(
+        self,
+        tasks: TaskFamily,
+        alpha: float,
+        *,
+        name: str = "own",
+        title: str | None = None,
+        w0: npt.ArrayLike | None = None,
+        beta: float | None = None,
+        switch_tol: float | None = None,
+        n_steps: int = 50,
+        rule: str = "one_way",
+        notes: Iterable[str] = (),
+        seed: int | None = None,
+        panels: Iterable[str] = (),
+        quoted_saving: float | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        checked_family(tasks)
+        start = getattr(tasks, "w0", None) if w0 is None else w0
+        point = np.zeros(tasks.dim) if start is None else as_point("w0", start, tasks.dim)
+        label = check_text("name", name)
+        known: dict[str, Any] = {
+            "tasks": tasks,
+            "alpha": InnerSteps.checked(tasks, alpha, 1, None).alpha,
+            "name": label,
+            "title": label if title is None else check_text("title", title),
+            "w0": freeze(point),
+            "beta": None if beta is None else check_real("beta", beta, minimum=0.0, strict=True),
+            "switch_tol": None
+            if switch_tol is None
+            else check_real("switch_tol", switch_tol, minimum=0.0),
+            "n_steps": check_count("n_steps", n_steps),
+            "rule": check_choice("rule", rule, RULES),
+            "notes": _texts("notes", notes),
+            "seed": None if seed is None else as_seed("seed", seed),
+            "panels": _texts("panels", panels),
+            "quoted_saving": None
+            if quoted_saving is None
+            else check_real("quoted_saving", quoted_saving),
+            "options": {} if options is None else dict(options),
+        }
+        missing = {name for name in _LEFT_OPEN if known[name] is None}
+        for key, value in {**known, "_given": known, "_remarks": {}}.items():
+            if key not in missing and not (key == "notes" and missing):
+                object.__setattr__(self, key, value)
+
+    def __getattr__(self, key: str) -> Any:
+        """Find what was left open, once, and what is to be said about it."""
+        given = self.__dict__.get("_given")
+        if given is None or key not in (*_LEFT_OPEN, "notes"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {key!r}")
+        if key == "notes":
+            open_ones = [name for name in _LEFT_OPEN if given[name] is None]
+            for name in open_ones:
+                getattr(self, name)
+            value: Any = (*given["notes"], *(_OURS + self._remarks[name] for name in open_ones))
+        else:
+            value, self._remarks[key] = _LEFT_OPEN[key](self.tasks, self.alpha, self.w0)
+        object.__setattr__(self, key, value)
+        return value
+
+    def changed(self, **changes: Any) -> Experiment:
+        """Return the same problem with other constants; what was left open is found anew."""
+        return Experiment(**{**self._given, **changes})
+
+    def __repr__(self) -> str:
+        alpha = self.alpha if np.ndim(self.alpha) else f"{self.alpha:g}"
+        return f"Experiment({self.name!r}, {self.tasks!r}, alpha={alpha})"
 
     @property
     def ours(self) -> tuple[str, ...]:
@@ -104,14 +206,16 @@ class Experiment:
         return {
             "experiment": self.name,
             "title": self.title,
-            "source": SOURCE,
+            "source": SOURCE if any(one.startswith(_FROM_PAPER) for one in self.notes) else None,
             "panels": list(self.panels),
             "seed": self.seed,
             "n_tasks": self.tasks.n_tasks,
             "dim": self.tasks.dim,
             "n_samples": [int(n) for n in getattr(self.tasks, "n_samples", ())],
             "weights": self.tasks.weights.tolist(),
-            "alpha": self.alpha,
+            "task_names": _plain_names(self.tasks.names),
+            "feature_names": _plain_names(getattr(self.tasks, "feature_names", None)),
+            "alpha": np.asarray(self.alpha).tolist(),
             "beta": self.beta,
             "switch_tol": self.switch_tol,
             "n_steps": self.n_steps,
@@ -198,11 +302,11 @@ def make_experiment(
     return Experiment(
         tasks=tasks,
         w0=w0,
-        alpha=check_real("alpha", run.alpha, minimum=0.0),
+        alpha=run.alpha,
         beta=check_real("beta", run.beta, minimum=0.0, strict=True),
-        switch_tol=check_real("switch_tol", eps0, minimum=0.0),
-        n_steps=check_count("n_steps", run.n_steps),
-        rule=check_choice("rule", run.rule, RULES),
+        switch_tol=eps0,
+        n_steps=run.n_steps,
+        rule=run.rule,
         notes=(*(_FROM_PAPER + note for note in paper), *(_OURS + note for note in ours)),
         **fields,
     )
@@ -235,6 +339,11 @@ def _starting_point(w0: npt.ArrayLike | str | None, drawn: Array) -> Array:
     return as_point("w0", w0, drawn.size)
 
 
-def gradient_norm(tasks: TaskFamily, w: Array) -> float:
-    """Return ||grad f(w)|| = ||sum_i p_i grad f_i(w)||."""
-    return float(np.linalg.norm(tasks.weights @ tasks.gradients(w)))
+def _plain_names(names: Iterable[Any] | None) -> list[str] | None:
+    return None if names is None else [str(name) for name in names]
+
+
+def _texts(name: str, value: Iterable[str]) -> tuple[str, ...]:
+    return tuple(
+        check_text(f"{name}[{k}]", one) for k, one in enumerate(as_sequence(name, value, "texts"))
+    )

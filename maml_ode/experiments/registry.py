@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import maml_ode.experiments.diabetes as diabetes
@@ -14,7 +14,8 @@ import maml_ode.experiments.svm as svm
 import maml_ode.experiments.svm_digits as svm_digits
 import maml_ode.experiments.svm_mnist as svm_mnist
 from maml_ode._validation import check_choice, unknown_name
-from maml_ode.experiments.experiment import Experiment, Outline, RunConstants
+from maml_ode.experiments.experiment import Experiment, Outline
+from maml_ode.experiments.own import OF_A_RUN, build_own, installed, own_overrides
 from maml_ode.experiments.splitmix64 import check_seed
 
 __all__ = ["load", "names", "outlines", "overrides"]
@@ -24,28 +25,43 @@ _BUILDERS: dict[str, tuple[Callable[..., Experiment], Outline]] = {
     module.OUTLINE.name: (module.build, module.OUTLINE)
     for module in (figure1, linear_regression, diabetes, svm, svm_digits, svm_mnist)
 }
-_OF_A_RUN = tuple(field.name for field in fields(RunConstants))
 
 
 def names() -> tuple[str, ...]:
-    """Return the names that `load` knows, in the order of the paper's figures."""
-    return tuple(_BUILDERS)
+    """Return the names that `load` knows: the paper's in the order of its figures, then those of other packages.
+
+    A package adds names by entry points of the group ``maml_ode.experiments``, each a function as `load` takes it.
+    """
+    return (*_BUILDERS, *(name for name in installed() if name not in _BUILDERS))
 
 
 def outlines() -> tuple[Outline, ...]:
-    """Return what is known of every experiment without its data, in the order of `names`."""
+    """Return what is known of the paper's experiments without their data, in the order of `names`."""
     return tuple(outline for _, outline in _BUILDERS.values())
 
 
 def overrides(name: str) -> tuple[str, ...]:
     """Return the keyword arguments that ``load(name, ...)`` takes beside the seed."""
-    build, _ = _BUILDERS[check_choice("experiment", name, _BUILDERS)]
+    target = _target(name)
+    if target is not None:
+        return own_overrides(target)
+    build, _ = _BUILDERS[name]
     own = [key for key in inspect.signature(build).parameters if key not in ("seed", "run")]
-    return (*own, *_OF_A_RUN)
+    return (*own, *OF_A_RUN)
+
+
+def _target(name: str) -> str | None:
+    """Return the "package.module:function" that a name stands for; None for one of the paper's."""
+    if isinstance(name, str) and ":" in name:
+        return name
+    others = installed()
+    if check_choice("experiment", name, dict.fromkeys([*_BUILDERS, *others])) in _BUILDERS:
+        return None
+    return others[name].value.partition("[")[0].strip()
 
 
 def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
-    """Return one of the paper's experiments, or a variation of it.
+    """Return an experiment: one of the paper's, one of another package, or one of the caller's own.
 
     ===================== ======================================================================
     experiment            overrides beside alpha, beta, switch_tol, n_steps, w0 and rule
@@ -59,10 +75,15 @@ def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
                           says where the data are
     ===================== ======================================================================
 
+    A name with a colon, ``"package.module:function"``, is that of a function of the caller's, which is called
+    with ``seed=seed``, if it takes a seed, and with the overrides, and returns an `Experiment` or a pair
+    (tasks, alpha). The working directory is on the path. Overrides of alpha, beta, switch_tol, n_steps, w0 and
+    rule that the function does not take are made to what it returns.
+
     Parameters
     ----------
     name : str
-        One of `names`.
+        One of `names`, or "package.module:function".
     seed : int
         What data, where synthetic, and w0 are drawn from; less than 2^64.
     **changes
@@ -75,9 +96,10 @@ def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
     Raises
     ------
     ValueError
-        For an unknown name (the nearest one is suggested) or an unsuitable value.
+        For an unknown name, module or function (the nearest one is suggested) or an unsuitable value.
     TypeError
-        For an override that this experiment does not have (the nearest one is suggested).
+        For an override that this experiment does not have (the nearest one is suggested), or a function that
+        returns no experiment. What a function of the caller's raises is passed on.
 
     Examples
     --------
@@ -86,15 +108,18 @@ def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
     >>> problem.alpha, problem.beta, problem.switch_tol, problem.tasks.n_samples
     (0.5, 0.1, 80.0, (125, 110, 77, 130))
     """
+    target = _target(name)
+    if target is not None:
+        return build_own(name, target, check_seed(seed), changes)
     known = overrides(name)
     for key in changes:
         if key not in known:
             raise TypeError(unknown_name(f"override for {name!r}", key, known))
     build, outline = _BUILDERS[name]
-    run = replace(outline.run, **{key: changes[key] for key in changes if key in _OF_A_RUN})
-    own = {key: value for key, value in changes.items() if key not in _OF_A_RUN}
+    run = replace(outline.run, **{key: changes[key] for key in changes if key in OF_A_RUN})
+    own = {key: value for key, value in changes.items() if key not in OF_A_RUN}
     experiment = build(check_seed(seed), run, **own)
     if not changes:
         return experiment
     note = f"Ours: given by the caller of load: {', '.join(sorted(changes))}."
-    return replace(experiment, notes=(*experiment.notes, note))
+    return experiment.changed(notes=(*experiment.notes, note))

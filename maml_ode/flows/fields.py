@@ -21,16 +21,13 @@ from maml_ode._validation import (
 from maml_ode.counts import Counts
 from maml_ode.objectives import MAMLLoss, Objective, checked_objective
 from maml_ode.objectives.affine_field import AffineField, modified_affine_field
-from maml_ode.objectives.first_order_fields import fomaml_field, reptile_field
-from maml_ode.objectives.inner_loop import InnerSteps
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.adapters.results import Precision
+from maml_ode.tasks.base import DOUBLE_PRECISION
 
 __all__ = [
     "CallableField",
-    "FirstOrderField",
     "GradientField",
     "ModifiedField",
-    "ReptileField",
     "VectorField",
 ]
 
@@ -60,9 +57,19 @@ class VectorField(ABC):
         return 3
 
     @property
+    def precision(self) -> float:
+        """The unit in the last place of 1 of the type in which the field is computed."""
+        return DOUBLE_PRECISION
+
+    @property
     def affine(self) -> AffineField | None:
         """K, k when the field is -(K w - k) with symmetric K, else None."""
         return None
+
+    @property
+    def is_summed(self) -> bool:
+        """Whether it is evaluated over the tasks every time because ``aggregate=False`` asked for that."""
+        return False
 
     @property
     def has_jacobian(self) -> bool:
@@ -125,6 +132,11 @@ class GradientField(VectorField):
         self.jacobian_cost = objective.hessian_cost
 
     @property
+    def precision(self) -> float:
+        """That of the losses."""
+        return self.objective.precision
+
+    @property
     def smoothness(self) -> int:
         """One derivative fewer than the objective."""
         return self.objective.smoothness - 1
@@ -133,6 +145,11 @@ class GradientField(VectorField):
     def has_jacobian(self) -> bool:
         """Whether the objective has a Hessian."""
         return self.objective.has_hessian
+
+    @property
+    def is_summed(self) -> bool:
+        """Whether the objective is."""
+        return not self.objective.aggregate
 
     @property
     def descends(self) -> Objective:
@@ -166,113 +183,6 @@ class GradientField(VectorField):
         return -self.objective.hvp(w, v)
 
 
-class _InnerStepField(VectorField):
-    """What FO-MAML and Reptile share: inner steps of size alpha on every task."""
-
-    def __init__(
-        self, tasks: TaskFamily, alpha: float, inner_steps: int, query: TaskFamily | None
-    ) -> None:
-        self._inner = InnerSteps.checked(tasks, alpha, inner_steps, query)
-        self.tasks, self.query = self._inner.tasks, self._inner.query
-        self.alpha, self.inner_steps = self._inner.alpha, self._inner.count
-        self.dim = tasks.dim
-
-    @abstractmethod
-    def with_alpha(self, alpha: float) -> VectorField:
-        """Return the same field with another inner step size."""
-
-    @property
-    def smoothness(self) -> int:
-        """One derivative fewer than the losses."""
-        return min(int(self.tasks.smoothness), int(self.query.smoothness)) - 1
-
-    @property
-    def has_jacobian(self) -> bool:
-        """Whether the families have Hessian-vector products."""
-        return self.tasks.has_hvps and self.query.has_hvps
-
-
-class FirstOrderField(_InnerStepField):
-    """The FO-MAML field -sum_i p_i grad g_i(u_i): grad F with every A_i replaced by the identity.
-
-    In general not a gradient. For quadratic families with g = f it is affine with symmetric
-    K = sum p_i H_i (I - alpha H_i)^k.
-    """
-
-    def __init__(
-        self,
-        tasks: TaskFamily,
-        alpha: float,
-        inner_steps: int = 1,
-        query: TaskFamily | None = None,
-    ) -> None:
-        super().__init__(tasks, alpha, inner_steps, query)
-        self.label = "FO-MAML"
-        self.cost = Counts(gradients=self.inner_steps + 1)
-        self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
-
-    def with_alpha(self, alpha: float) -> FirstOrderField:
-        """Return the same field with another inner step size."""
-        query = None if self.query is self.tasks else self.query
-        return FirstOrderField(self.tasks, alpha, self.inner_steps, query)
-
-    @cached_property
-    def affine(self) -> AffineField | None:
-        """K, k for quadratic families."""
-        return fomaml_field(self._inner)
-
-    def _family_handle(self) -> Any | None:
-        return self._inner.loop.native_first_order_field()
-
-    def __call__(self, w: Array) -> Array:
-        """Return -sum_i p_i grad g_i(u_i)."""
-        point = evaluation_point("w", w, self.dim)
-        if self.affine is not None:
-            return self.affine(point)
-        return -self._inner.loop.first_order_gradient(point)
-
-    def jacobian(self, w: Array) -> Array:
-        """Return -sum_i p_i Hess g_i(u_i) du_i/dw; in general not symmetric."""
-        return -self._inner.loop.first_order_jacobians(evaluation_point("w", w, self.dim))[0]
-
-
-class ReptileField(_InnerStepField):
-    """The Reptile field sum_i p_i (u_i - w)/alpha, minus the sum of the inner gradients.
-
-    Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms", arXiv:1803.02999. With one
-    inner step it is -grad f.
-    """
-
-    def __init__(self, tasks: TaskFamily, alpha: float, inner_steps: int = 1) -> None:
-        super().__init__(tasks, alpha, inner_steps, None)
-        self.label = "Reptile"
-        self.cost = Counts(gradients=self.inner_steps)
-        self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
-
-    def with_alpha(self, alpha: float) -> ReptileField:
-        """Return the same field with another inner step size."""
-        return ReptileField(self.tasks, alpha, self.inner_steps)
-
-    @cached_property
-    def affine(self) -> AffineField | None:
-        """K, k for quadratic families."""
-        return reptile_field(self._inner)
-
-    def _family_handle(self) -> Any | None:
-        return self._inner.loop.native_reptile_field()
-
-    def __call__(self, w: Array) -> Array:
-        """Return sum_i p_i (u_i - w)/alpha."""
-        point = evaluation_point("w", w, self.dim)
-        if self.affine is not None:
-            return self.affine(point)
-        return -self._inner.loop.reptile_gradient(point)
-
-    def jacobian(self, w: Array) -> Array:
-        """Return sum_i p_i (du_i/dw - I)/alpha; in general not symmetric."""
-        return -self._inner.loop.first_order_jacobians(evaluation_point("w", w, self.dim))[1]
-
-
 class ModifiedField(VectorField):
     """The field -grad(F + step_size/4 ||grad F||^2) = -(g + step_size/2 Hess F g), g = grad F.
 
@@ -288,6 +198,11 @@ class ModifiedField(VectorField):
         self.label = f"modified field, step size {self.step_size:g}"
         self.cost = objective.gradient_cost + objective.hvp_cost
         self.jacobian_cost = objective.hessian_cost
+
+    @property
+    def precision(self) -> float:
+        """That of the losses."""
+        return self.objective.precision
 
     @property
     def smoothness(self) -> int:
@@ -355,6 +270,12 @@ class CallableField(VectorField):
         )
         self.cost = Counts()
         self.jacobian_cost = Counts()
+        self._precision = Precision()
+
+    @property
+    def precision(self) -> float:
+        """Return eps of the type that the function returned, once it has been called."""
+        return self._precision.eps
 
     @property
     def has_jacobian(self) -> bool:
@@ -364,7 +285,9 @@ class CallableField(VectorField):
     def __call__(self, w: Array) -> Array:
         """Return the user's field at ``w``."""
         given = self.function(evaluation_point("w", w, self.dim).copy())
-        value = np.array(real_array("the result of the field's function", given), dtype=np.float64)
+        numbers = real_array("the result of the field's function", given)
+        self._precision.see("the field's function", numbers)
+        value = np.array(numbers, dtype=np.float64)
         if value.shape != (self.dim,):
             raise ValueError(
                 f"the field must return shape ({self.dim},), but it returned shape {value.shape}."

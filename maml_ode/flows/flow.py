@@ -236,7 +236,7 @@ class Flow:
         """A digest of what the flow computes: fields, rules, alpha, weights and data.
 
         Two flows with the same digest are the same flow, in any process. None where a part of it is a
-        Python function, which cannot be compared.
+        user's field or rule, or functions that refer to what may change: they cannot be compared.
         """
         from maml_ode.flows.identity import digest_of
 
@@ -246,7 +246,7 @@ class Flow:
     @cached_property
     def task_objective(self) -> ExpectedLoss:
         """The expected task loss f of the objective's family."""
-        return ExpectedLoss(self.objective.tasks)
+        return ExpectedLoss(self.objective.tasks, self.objective.aggregate)
 
     def with_rule(self, rule: str) -> Flow:
         """Return the same flow under another switching rule."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from maml_ode.counts import Counts
 from maml_ode.flows.fields import CallableField, VectorField
-from maml_ode.flows.switch_rules import CallableRule
+from maml_ode.flows.switch_rules import CallableRule, EndingRule
 from maml_ode.objectives import Objective
 from maml_ode.tasks.base import TaskFamily
 
@@ -35,12 +34,13 @@ class _Unknown(Exception):
 
 
 def digest_of(value: Any) -> str | None:
-    """Return a digest of nested tuples of fields, rules, objectives, families and plain values.
+    """Return a digest of nested sequences of fields, rules, objectives, families and plain values.
 
     Returns
     -------
     str or None
-        None if a Python function is part of it.
+        None if a Python function is part of it, or a field or rule of a class that is not this package's: what
+        such a class is made of, and what it does with it, nobody knows here.
     """
     digest = hashlib.sha256()
     try:
@@ -55,11 +55,12 @@ def _feed(digest: Any, value: Any) -> None:
     if isinstance(value, (CallableField, CallableRule)):
         raise _Unknown
     if value is None or isinstance(value, (bool, int, float, str, np.generic)):
-        digest.update(repr(value).encode())
+        digest.update(f" {value!r},".encode())
     elif isinstance(value, np.ndarray):
-        digest.update(repr((value.shape, value.dtype.str)).encode())
+        digest.update(f" {value.shape} {value.dtype.str} ".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     elif isinstance(value, (tuple, list)):
+        digest.update(f" {len(value)} ".encode())
         for entry in value:
             _feed(digest, entry)
     elif isinstance(value, TaskFamily):
@@ -67,14 +68,16 @@ def _feed(digest: Any, value: Any) -> None:
         if known is None:
             raise _Unknown
         digest.update(known.encode())
-    elif isinstance(value, (VectorField, Objective)):
-        for name in PARTS:
-            part = getattr(value, name, None)
-            if part is not None:
-                digest.update(name.encode())
-                _feed(digest, part)
-    elif is_dataclass(value) and not isinstance(value, (type, Counts)):
-        for entry in fields(value):
-            _feed(digest, getattr(value, entry.name))
+    elif isinstance(value, (VectorField, Objective)) and _is_ours(value):
+        parts = {name: getattr(value, name, None) for name in PARTS}
+        _feed(digest, [pair for pair in parts.items() if pair[1] is not None])
+    elif isinstance(value, EndingRule) and _is_ours(value):
+        rule: Any = value  # a dataclass, as all of ours
+        _feed(digest, [getattr(rule, entry.name) for entry in fields(rule)])
     else:
         raise _Unknown
+
+
+def _is_ours(value: Any) -> bool:
+    """Whether the value's class, and not only one above it, is of this package."""
+    return type(value).__module__.startswith("maml_ode.")

@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 from maml_ode._validation import check_choice, check_real
-from maml_ode.flows.fields import FirstOrderField, ModifiedField, ReptileField
+from maml_ode.flows.fields import ModifiedField
 from maml_ode.flows.flow import Flow, Phase, Until
+from maml_ode.flows.inner_step_fields import FirstOrderField, ReptileField
 from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
-from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective, checked_objective
+from maml_ode.objectives import Aggregate, ExpectedLoss, MAMLLoss, Objective, checked_objective
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = [
@@ -44,7 +45,7 @@ def maml_flow(tasks: TaskFamily, alpha: float, **kw: Any) -> Flow:
     alpha : float
         Inner step size.
     **kw
-        ``inner_steps`` and ``query`` of `MAMLLoss`.
+        ``inner_steps``, ``query`` and ``aggregate`` of `MAMLLoss`.
     """
     objective = MAMLLoss(tasks, alpha, **kw)
     return Flow([Phase(objective)], objective, name="MAML")
@@ -82,10 +83,10 @@ def bimaml_flow(
         For "auto": what an evaluation of grad F costs in gradients, times the ratio of the phases' rates;
         above 1.
     **kw
-        ``inner_steps`` and ``query`` of `MAMLLoss`.
+        ``inner_steps``, ``query`` and ``aggregate`` of `MAMLLoss`.
     """
     objective = MAMLLoss(tasks, alpha, **kw)
-    task_loss = ExpectedLoss(tasks)
+    task_loss = ExpectedLoss(tasks, objective.aggregate)
     ratio = check_real("cost_ratio", cost_ratio, minimum=1.0, strict=True)
     until: Until
     if check_choice("switch", switch, ("tolerance", "auto")) == "auto":
@@ -111,19 +112,23 @@ def fomaml_flow(tasks: TaskFamily, alpha: float, **kw: Any) -> Flow:
     alpha : float
         Inner step size.
     **kw
-        ``inner_steps`` and ``query`` of `MAMLLoss`.
+        ``inner_steps``, ``query`` and ``aggregate`` of `MAMLLoss`.
     """
     field = FirstOrderField(tasks, alpha, **kw)
     return Flow([Phase(field)], _judge(tasks, alpha, **kw), name="FO-MAML")
 
 
-def reptile_flow(tasks: TaskFamily, alpha: float, inner_steps: int = 1) -> Flow:
+def reptile_flow(
+    tasks: TaskFamily, alpha: float, inner_steps: int = 1, aggregate: Aggregate = "auto"
+) -> Flow:
     """Return the Reptile flow w' = sum_i p_i (u_i - w)/alpha, u_i after ``inner_steps`` inner steps.
 
-    Judged by F with the same alpha and inner steps where the family has Hessian-vector products, else by f.
+    Judged by F with the same alpha, inner steps and ``aggregate`` where the family has Hessian-vector products,
+    else by f.
     """
-    field = ReptileField(tasks, alpha, inner_steps)
-    return Flow([Phase(field)], _judge(tasks, alpha, inner_steps=inner_steps), name="Reptile")
+    field = ReptileField(tasks, alpha, inner_steps, aggregate)
+    judge = _judge(tasks, alpha, inner_steps=inner_steps, aggregate=aggregate)
+    return Flow([Phase(field)], judge, name="Reptile")
 
 
 def modified_flow(objective: Objective, step_size: float) -> Flow:
@@ -136,4 +141,6 @@ def modified_flow(objective: Objective, step_size: float) -> Flow:
 
 
 def _judge(tasks: TaskFamily, alpha: float, **kw: Any) -> Objective:
-    return MAMLLoss(tasks, alpha, **kw) if tasks.has_hvps else ExpectedLoss(tasks)
+    if tasks.has_hvps:
+        return MAMLLoss(tasks, alpha, **kw)
+    return ExpectedLoss(tasks, kw.get("aggregate", "auto"))

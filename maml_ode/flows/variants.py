@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from maml_ode.flows.fields import (
-    FirstOrderField,
-    GradientField,
-    ModifiedField,
-    ReptileField,
-    VectorField,
-)
+from maml_ode.flows.fields import GradientField, ModifiedField, VectorField
 from maml_ode.flows.flow import Flow, Phase, Until
+from maml_ode.flows.inner_step_fields import FirstOrderField, ReptileField
 from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
 from maml_ode.objectives import MAMLLoss, Objective
 from maml_ode.tasks.base import TaskFamily

@@ -14,7 +14,13 @@ from maml_ode.integrate.warnings import NonSmoothWarning
 if TYPE_CHECKING:
     from scipy.integrate import OdeSolver
 
-__all__ = ["check_has_an_end", "check_reachable", "check_smoothness", "refuse_unused"]
+__all__ = [
+    "check_has_an_end",
+    "check_reachable",
+    "check_smoothness",
+    "refuse_sampling",
+    "refuse_unused",
+]
 
 # Below this the gradient norm of a MAML loss whose gradient jumps need not ever fall: the flow slides along
 # a kink, on which the one-sided gradients stay away from 0.
@@ -33,6 +39,17 @@ def check_has_an_end(flow: Flow, tol: float, t_max: float) -> None:
                 f"phase {number} ends at a gradient norm of 0, which a flow reaches only as t grows "
                 "without bound; pass a switch_tol above 0, or a finite t_max."
             )
+
+
+def refuse_sampling(options: dict[str, Any]) -> None:
+    """Refuse to draw tasks in continuous time."""
+    if {"tasks_per_step", "rng"} & set(options):
+        raise TypeError(
+            "solve follows the flow of all tasks: with tasks drawn at every evaluation the velocity is no "
+            "function of w, and no estimate of a step's error means anything. Use mo.euler(flow, w0, step_size, "
+            "tasks_per_step=...), which tends to the flow as step_size tends to 0, or the flow of "
+            "tasks.subset(indices)."
+        )
 
 
 def refuse_unused(**given: Any) -> None:

@@ -210,7 +210,7 @@ def _energy(
                 cost = cost + objective.value_cost * values.size
             else:
                 values = known[run.start : stop]
-            found, rise = count_rises(values)
+            found, rise = count_rises(values, objective.precision)
             rises, largest = rises + found, max(largest, rise)
             with np.errstate(
                 invalid="ignore", over="ignore"

@@ -97,8 +97,9 @@ class Driver:
     def _follow(self, number: int | None) -> Stop:
         record, legs = self.record, self.flow.legs
         number = self._first_phase() if number is None else number
+        left: int | None = None
         while True:
-            number = self._skip_met(number)
+            number = self._skip_met(number, left)
             if number >= len(legs):
                 record.append(record.t, record.w, len(legs) - 1)
                 return Stop(StopReason.SWITCHED, asked_for=True)
@@ -107,7 +108,7 @@ class Driver:
             if stop is not None:
                 return stop
             record.switch(number)
-            number = legs[number].then
+            left, number = number, legs[number].then
             if self.flow.retested and self.stepper.locates and self._pushes_back(number):
                 record.append(record.t, record.w, number)
                 if not self.follow_sliding:
@@ -135,8 +136,8 @@ class Driver:
             return 0
         return int(rule.is_met(rule(self.record.t, self.record.w)))
 
-    def _skip_met(self, number: int) -> int:
-        """Pass over phases whose rule is already met.
+    def _skip_met(self, number: int, left: int | None) -> int:
+        """Pass over phases whose rule is already met, but over none that was ``left`` or passed over here.
 
         Where phases come again, a rule that is located may be the one that began its phase, and is then waited
         for until the state has moved away from it.
@@ -144,11 +145,13 @@ class Driver:
         waits = self.flow.re_entrant and self.stepper.locates
         if self.flow.retested or waits or self.stepper.by_formula:
             return number
-        for _ in self.flow.legs:
-            rule = self._segments[number].rule if number < len(self._segments) else None
+        passed = {left}
+        while number < len(self._segments) and number not in passed:
+            rule = self._segments[number].rule
             if rule is None or not rule.is_met(rule(self.record.t, self.record.w)):
                 break
             self.record.switch(number)
+            passed.add(number)
             number = self.flow.legs[number].then
         return number
 
@@ -157,6 +160,8 @@ class Driver:
         stop = self.stepper.arrive(segment)
         if stop is not None:
             return stop
+        # What type the user's functions return is known once the field has been evaluated: `arrive` did.
+        self.plan = self.plan.seen_in(segment.leg.field.precision)
         plan = self.plan.next_phase()
         record = self.record
         began = record.t, np.array(record.w)
@@ -175,7 +180,7 @@ class Driver:
             if finding.stop.reason is StopReason.STATIONARY and not segment.leg.final:
                 return self._wait(segment, plan)
             if finding.stop.reason is StopReason.HORIZON and waits_for_ever(
-                segment, *began, record, plan.tolerances
+                segment, *began, record, plan.tolerances, self.tol
             ):
                 return never_met(segment.number, record.t)
             better = finding.remedy(plan) if finding.remedy is not None else None
@@ -247,11 +252,14 @@ class Driver:
         """Wait where a phase is at rest for a rule that looks at the time; name one that cannot be met."""
         record = self.record
         met = time_at_rest(segment.rule, record.t, record.w, plan.t_max)
-        if met is None:
+        if met is None and time_at_rest(segment.rule, record.t, record.w, math.inf) is None:
             return never_met(segment.number, record.t)
-        record.keep_constant(met)
-        record.append(met, np.array(record.w), segment.number)
-        return None
+        until = plan.t_max if met is None else met
+        record.keep_constant(until)
+        record.append(until, np.array(record.w), segment.number)
+        if met is not None:
+            return None
+        return Stop(StopReason.HORIZON, f"t = {until:.6g}.", asked_for=True)
 
     def _pushes_back(self, following: int) -> bool:
         """Whether the phase being entered pushes back to the surface that the last one pushed to."""

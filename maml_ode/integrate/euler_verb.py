@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import (
     as_point,
+    as_rng,
     check_callable,
     check_count,
     check_flag,
@@ -23,6 +25,7 @@ from maml_ode.integrate.plan import NO_METHOD, Plan, Tolerances
 from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.steppers.euler import EulerStepper
+from maml_ode.integrate.steppers.sampled import SampledEulerStepper, TaskSampler
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.warnings import StepSizeWarning
 from maml_ode.trajectory import Trajectory
@@ -42,6 +45,8 @@ def euler(
     progress: bool = False,
     callback: Callback | None = None,
     diagnostics: bool = True,
+    tasks_per_step: int | None = None,
+    rng: np.random.Generator | int | None = None,
 ) -> Trajectory:
     """Advance a flow by w_{k+1} = w_k + step_size * v(w_k).
 
@@ -70,6 +75,16 @@ def euler(
         As in `solve`; the callback sees w_1, w_2, ... with the norm of the field at each, NaN at the last one
         if it was not evaluated.
 
+    tasks_per_step : int, optional
+        B: every step is made of B tasks alone, drawn anew, as the algorithms are run on many tasks. With uniform
+        weights it is the mean over B distinct tasks, else the plain mean over B tasks drawn by p_i, which may
+        repeat: its expectation is the step over all tasks, and as step_size tends to 0 the iterates tend to the
+        flow. The rules that end phases, the test against ``tol`` (a full evaluation in every step, if tol > 0)
+        and the diagnostics look at all tasks. ``counts.task_gradients`` and ``task_hvps`` count evaluations of
+        single tasks, ``gradients`` and ``hvps`` are these over M.
+    rng : numpy.random.Generator or int, optional
+        What draws the tasks; by default the seed 0.
+
     Returns
     -------
     Trajectory
@@ -79,6 +94,8 @@ def euler(
     ------
     ValueError
         For a w0 of wrong shape or not finite, or numbers out of range.
+    TypeError
+        For ``tasks_per_step`` with a phase that is no mean over tasks, or an ``rng`` without it.
 
     Warns
     -----
@@ -106,6 +123,7 @@ def euler(
         check_callable("callback", callback, "callback(state)")
     diagnostics = check_flag("diagnostics", diagnostics)
     progress = check_flag("progress", progress)
+    sampler = _sampler(flow, tasks_per_step, rng)
     _warn_if_unstable(flow, step_size)
     tally = Tally()
     record = Record(flow.dim, tally)
@@ -114,7 +132,8 @@ def euler(
     plan = Plan(NO_METHOD, Tolerances(0.0, 0.0, True, True), np.inf, max_iter)
     try:
         with Progress(progress, f"{flow.name} by Euler", max_iter * step_size, tol) as bar:
-            stepper = EulerStepper(
+            build = EulerStepper if sampler is None else partial(SampledEulerStepper, sampler)
+            stepper = build(
                 flow,
                 record,
                 tally,
@@ -128,7 +147,18 @@ def euler(
             Driver(flow, stepper, plan, record, tally, tol=tol, progress=bar).run()
     except KeyboardInterrupt:
         record.interrupt()
-    return finish(flow, record, method="Euler", diagnostics=diagnostics, step_size=step_size)
+    run = finish(flow, record, method="Euler", diagnostics=diagnostics, step_size=step_size)
+    return run if sampler is None else sampler.counted(run)
+
+
+def _sampler(
+    flow: Flow, tasks_per_step: int | None, rng: np.random.Generator | int | None
+) -> TaskSampler | None:
+    if tasks_per_step is not None:
+        return TaskSampler(flow, tasks_per_step, as_rng("rng", rng))
+    if rng is not None:
+        raise TypeError("rng draws the tasks of every step; pass tasks_per_step= too, or no rng.")
+    return None
 
 
 def _warn_if_unstable(flow: Flow, step_size: float) -> None:

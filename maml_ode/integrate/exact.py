@@ -162,6 +162,8 @@ class ExactPhase:
                 return math.inf
         low = 0.5 * high if self._log_norm(0.5 * high)[0] > target else 0.0
         tau = _root(lambda theta: self._log_norm(theta)[0] - target, low, high) / self._fastest
+        if math.isinf(tau):  # rates so slow that the largest float is too early
+            return tau
         # Just past the root rather than just before it.
         for _ in range(8):
             value, slope = self.log_norm(tau)
@@ -209,6 +211,11 @@ def why_not_exact(flow: Flow) -> str | None:
     if any(phase.then is not None for phase in flow.phases):
         return "its phases do not follow each other in order"
     for number, phase in enumerate(flow.phases):
+        if phase.field.is_summed:
+            return (
+                f"the field of phase {number} ({phase.field.label}) is summed up over the tasks every time, as "
+                "aggregate=False asks, and its matrix is not formed"
+            )
         if phase.field.affine is None:
             return f"the field of phase {number} ({phase.field.label}) is not affine"
         if phase.until is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from maml_ode._validation import check_real
 from maml_ode.flows import Flow
+from maml_ode.tasks.base import DOUBLE_PRECISION
 
 if TYPE_CHECKING:
     from scipy.integrate import OdeSolver
@@ -17,18 +18,21 @@ __all__ = ["NO_METHOD", "Plan", "Tolerances"]
 
 SMALLEST_RTOL = 1e-13
 SMALLEST_ATOL = 1e-30
+# Times eps: below this an error estimate is rounding. In double it is 2e-14, below all defaults.
+OF_ROUNDING = 100.0
 # The method of a plan whose stepper needs none: the closed form and Euler.
 NO_METHOD: Any = None
 
 
 @dataclass(frozen=True)
 class Tolerances:
-    """rtol and atol of the step control, and which of them the user fixed."""
+    """rtol and atol of the step control, which of them the user fixed, and eps of what is integrated."""
 
     rtol: float
     atol: float
     fixed_rtol: bool
     fixed_atol: bool
+    precision: float = DOUBLE_PRECISION
 
     @classmethod
     def choose(cls, flow: Flow, tol: float, rtol: float | None, atol: float | None) -> Tolerances:
@@ -49,8 +53,18 @@ class Tolerances:
         )
         return cls(chosen_rtol, chosen_atol, rtol is not None, atol is not None)
 
+    def seen_in(self, precision: float) -> Tolerances:
+        """Return tolerances for fields that are computed with this eps: ours rise with its rounding."""
+        if precision <= self.precision:
+            return self
+        rtol = self.rtol if self.fixed_rtol else max(self.rtol, OF_ROUNDING * precision)
+        atol = self.atol if self.fixed_atol else max(self.atol, precision)
+        return replace(self, rtol=rtol, atol=atol, precision=precision)
+
     def tightened(self) -> Tolerances | None:
         """Return tolerances 100 times smaller where they are ours, or None if they cannot be."""
+        if self.precision > DOUBLE_PRECISION:  # they are at its rounding
+            return None
         rtol = self.rtol if self.fixed_rtol else max(self.rtol / 100, SMALLEST_RTOL)
         atol = self.atol if self.fixed_atol else self.atol / 100
         if rtol == self.rtol and (self.fixed_atol or atol < SMALLEST_ATOL):
@@ -91,6 +105,11 @@ class Plan:
     first_step: float | None = None
     max_step: float | None = None
     note: str = ""
+
+    def seen_in(self, precision: float) -> Plan:
+        """Return the plan for fields that are computed with this eps."""
+        tolerances = self.tolerances.seen_in(precision)
+        return self if tolerances is self.tolerances else replace(self, tolerances=tolerances)
 
     def next_phase(self) -> Plan:
         """Return the plan for the phase that follows: bounds of steps end with theirs."""

@@ -175,7 +175,7 @@ class Record:
         covered = self._pieces[-1][0] if self._pieces else self._start
         t = t_eval[t_eval <= covered]
         states = np.repeat(self.states[:1], t.size, axis=0)
-        if sol is not None:
+        if sol is not None and t.size:  # SciPy's solution takes no empty array
             states = np.ascontiguousarray(np.asarray(sol(t)).T).reshape(t.size, self.dim)
         which = np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, None)
         return Points(t, states, self.phases[which], False)

@@ -35,19 +35,21 @@ def never_met(number: int, t: float) -> Stop:
 
 
 def waits_for_ever(
-    segment: Segment, t: float, w: Array, record: Record, tolerances: Tolerances
+    segment: Segment, t: float, w: Array, record: Record, tolerances: Tolerances, tol: float
 ) -> bool:
     """Whether a phase that began in ``w`` at ``t`` and came to the horizon rests there, its rule never met.
 
-    A phase that ends at its own field's norm comes there if it rests.
+    It rests where the norm of its field is at most ``tol``, as a final phase does, or where it moves by less than
+    what is resolved. A phase that ends at its own field's norm comes there if it rests.
     """
     rule = segment.rule
     if rule is None or segment.leg.final or (rule.shares_field and rule.rule.scale):
         return False
-    ahead = vector_norm(segment.evaluator(record.t, record.w)) * (record.t - t)
+    lasted = record.t - t
+    ahead = vector_norm(segment.evaluator(record.t, record.w)) * lasted
     way = vector_norm(record.w - w)
     resolved = tolerances.atol + tolerances.rtol * vector_norm(record.w)
-    if ahead > max(ROUNDING * way, min(resolved, SLOW * way)):
+    if ahead > max(ROUNDING * way, min(max(resolved, tol * lasted), SLOW * way)):
         return False
     return time_at_rest(rule, record.t, record.w, math.inf) is None
 

@@ -18,8 +18,8 @@ SAME = 1e-6
 def check_same_flow(flow: Flow, run: Trajectory) -> Counts | None:
     """Refuse to go on with a run of another flow.
 
-    Flows are compared by their identity; where a Python function is part of one, by F and ||grad F|| at the
-    run's last point, if it has them.
+    Flows are compared by their identity; where a function that may change is part of one, by F and ||grad F||
+    at the run's last point, if it has them.
 
     Returns
     -------

@@ -27,6 +27,7 @@ from maml_ode.integrate.checks import (
     check_has_an_end,
     check_reachable,
     check_smoothness,
+    refuse_sampling,
     refuse_unused,
 )
 from maml_ode.integrate.diagnose import seconds_per_point
@@ -94,7 +95,9 @@ def solve(
         Stationarity: stop when the norm of the last phase's field, evaluated at the accepted state, is at
         most ``tol``, in the units of the gradient. 0 switches the test off; ``t_max`` must then be finite.
     t_max : float
-        The horizon.
+        The horizon. A phase before the last one that rests there, by ``tol`` or by all that is resolved, in a
+        state in which its rule is never met ends the run as STATIONARY and without success, with any method, at
+        t_max or as soon as the method has seen it; one that still moves, or waits for a later time, as HORIZON.
     method : str or type
         "auto"; "exact"; a name in ``mo.integrate.METHODS`` (Tsit5, DOP853, RKC2, ...); SciPy's RK23, RK45,
         Radau, BDF, LSODA; or any ``scipy.integrate.OdeSolver`` class. The implicit ones receive the analytic
@@ -181,6 +184,7 @@ def solve(
     check_has_an_end(flow, tol, t_max)
     if sliding == "follow" and flow.retested:
         SlidingField.of(flow)
+    refuse_sampling(options)
     if not isinstance(method, str) or method not in ("auto", "exact"):
         check_options(resolve(method), options, _OWN_KEYWORDS)
     if rtol is not None:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from maml_ode._validation import Array
 from maml_ode.compiled import fields, maml
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = ["CompiledLoop"]
+
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +102,30 @@ class CompiledLoop:
         """Return sum_i p_i (w - u_i)/alpha, the weighted sum of the inner gradients."""
         out = np.empty(w.size)
         maml.reptile_gradient(self.tasks.problem, w, self.alpha, self.count, out)
+        return out
+
+    def gradient_over(self, w: Array, tasks: Integers) -> Array:
+        """Return the plain mean of the gradients of g_i(u_i) over some tasks, which may repeat."""
+        from maml_ode.compiled import sampled
+
+        out = np.empty(w.size)
+        sampled.gradient(*self._problems, w, self.alpha, self.count, tasks, out)
+        return out
+
+    def first_order_gradient_over(self, w: Array, tasks: Integers) -> Array:
+        """Return the plain mean of grad g_i(u_i) over some tasks."""
+        from maml_ode.compiled import sampled
+
+        out = np.empty(w.size)
+        sampled.first_order_gradient(*self._problems, w, self.alpha, self.count, tasks, out)
+        return out
+
+    def reptile_gradient_over(self, w: Array, tasks: Integers) -> Array:
+        """Return the plain mean of the sums of the inner gradients over some tasks."""
+        from maml_ode.compiled import sampled
+
+        out = np.empty(w.size)
+        sampled.reptile_gradient(self.tasks.problem, w, self.alpha, self.count, tasks, out)
         return out
 
     def first_order_jacobians(self, w: Array) -> tuple[Array, Array]:

@@ -27,6 +27,7 @@ class DenseEigen:
         """Eigenvalues and eigenvectors of K; absolute accuracy is all that K has."""
         return Spectrum.of_matrix(self.K, self.K_error)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def amplitudes(self, w: Array) -> Array:
         """Return the components of the field at ``w`` along the eigenvectors.
 
@@ -41,6 +42,7 @@ class DenseEigen:
         rounding = (spectrum.values <= 0.0) & (np.abs(parts) <= noise)
         return np.where(rounding, 0.0, parts)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def norm(self, w: Array, made_of: Array) -> tuple[float, float]:
         """Return the norm of the field evaluated at ``w`` and a bound on its rounding."""
         size = norm_bound(made_of)
@@ -56,7 +58,6 @@ class DenseEigen:
         """
         values = self.spectrum.values
         moving = values != 0.0
-        with np.errstate(over="ignore"):
-            distance = norm_bound(parts[moving] / values[moving])
+        distance = norm_bound(parts[moving] / values[moving])
         tilt = self.K_error + solver_error(w.size, self.spectrum.radius)
         return self.K_error * norm_bound(w) + self.k_error + tilt * distance

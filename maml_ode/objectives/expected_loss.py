@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from maml_ode.counts import Counts
-from maml_ode.objectives.aggregation import aggregated_form
+from maml_ode.objectives.aggregation import Aggregate, aggregated_form, checked_aggregate
 from maml_ode.objectives.inner_loop import InnerSteps
 from maml_ode.objectives.objective import Objective
 from maml_ode.objectives.quadratic_form import QuadraticForm
@@ -20,6 +20,8 @@ class ExpectedLoss(Objective):
     Parameters
     ----------
     tasks : TaskFamily
+    aggregate : {"auto", False}
+        Whether a quadratic f is summed up over the tasks once; see `MAMLLoss`.
 
     Examples
     --------
@@ -29,7 +31,8 @@ class ExpectedLoss(Objective):
     array([4.])
     """
 
-    def __init__(self, tasks: TaskFamily) -> None:
+    def __init__(self, tasks: TaskFamily, aggregate: Aggregate = "auto") -> None:
+        self.aggregate = checked_aggregate(aggregate)
         self._inner = InnerSteps.none(tasks)
         self.tasks = self._inner.tasks
         self.value_cost = Counts(losses=1)
@@ -38,7 +41,8 @@ class ExpectedLoss(Objective):
         self.hessian_cost = Counts(hessians=1)
 
     def __repr__(self) -> str:
-        return f"ExpectedLoss({self.tasks!r})"
+        extra = "" if self.aggregate else ", aggregate=False"
+        return f"ExpectedLoss({self.tasks!r}{extra})"
 
     def is_expected_loss_of(self, tasks: TaskFamily) -> bool:
         """Whether this is the expected loss of ``tasks``."""
@@ -57,4 +61,4 @@ class ExpectedLoss(Objective):
     @cached_property
     def quadratic_form(self) -> QuadraticForm | None:
         """The loss aggregated to one quadratic, or None; aggregated once for a family."""
-        return aggregated_form(self._inner)
+        return aggregated_form(self._inner) if self.aggregate else None

@@ -20,6 +20,7 @@ __all__ = ["fomaml_field", "reptile_field"]
 _ByData = Callable[[LeastSquares, Array, float, int], Residual | None]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def fomaml_field(steps: InnerSteps) -> AffineField | None:
     """Return the field of sum p_i grad g_i(u_i).
 
@@ -43,6 +44,7 @@ def fomaml_field(steps: InnerSteps) -> AffineField | None:
     return _field(K, k, steps, None)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def reptile_field(steps: InnerSteps) -> AffineField | None:
     """Return the field of sum p_i (w - u_i)/alpha, or None if some loss is not quadratic."""
     terms = steps.tasks.quadratic
@@ -57,8 +59,12 @@ def reptile_field(steps: InnerSteps) -> AffineField | None:
     return _field(K, k, steps, reptile_residual)
 
 
-def _field(K: Rounded, k: Rounded, steps: InnerSteps, by_data: _ByData | None) -> AffineField:
-    """Return the field of a K that is symmetric but for rounding."""
+def _field(
+    K: Rounded, k: Rounded, steps: InnerSteps, by_data: _ByData | None
+) -> AffineField | None:
+    """Return the field of a K that is symmetric but for rounding; None where its numbers overflow."""
+    if not (K.is_finite and k.is_finite):
+        return None
     matrix, source = K.value, None
     data = steps.tasks._least_squares
     if data is not None and by_data is not None:

@@ -1,7 +1,8 @@
 """Inner steps on every task, and what is differentiated through them.
 
-`InnerSteps` says which steps on which losses; an `InnerLoop` runs them. There are two: one in compiled code
-for families that are packed for it, one in NumPy for families that only Python can evaluate.
+`InnerSteps` says which steps on which losses; an `InnerLoop` runs them. There are three: one in compiled code
+for families that are packed for it, one in NumPy for families that only Python can evaluate, and one that asks
+families for their own code where they have it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from maml_ode._validation import Array, check_count, check_real
 from maml_ode.tasks.base import TaskFamily, checked_family
 
 __all__ = ["InnerLoop", "InnerSteps"]
+
+Integers = npt.NDArray[np.int64]
 
 
 class InnerLoop(Protocol):
@@ -58,6 +62,18 @@ class InnerLoop(Protocol):
 
     def reptile_gradient(self, w: Array) -> Array:
         """Return sum_i p_i (w - u_i)/alpha, the weighted sum of the inner gradients."""
+        ...
+
+    def gradient_over(self, w: Array, tasks: Integers) -> Array:
+        """Return the plain mean of the gradients of g_i(u_i) over some tasks, which may repeat."""
+        ...
+
+    def first_order_gradient_over(self, w: Array, tasks: Integers) -> Array:
+        """Return the plain mean of grad g_i(u_i) over some tasks."""
+        ...
+
+    def reptile_gradient_over(self, w: Array, tasks: Integers) -> Array:
+        """Return the plain mean of the sums of the inner gradients over some tasks."""
         ...
 
     def first_order_jacobians(self, w: Array) -> tuple[Array, Array]:
@@ -127,6 +143,10 @@ class InnerSteps:
             from maml_ode.objectives.compiled_loop import CompiledLoop
 
             return CompiledLoop(self.tasks, self.query, self.alpha, self.count)
+        if self.count and self.tasks.fused_steps(self.query, self.count) is not None:
+            from maml_ode.objectives.fused_loop import FusedLoop
+
+            return FusedLoop(self.tasks, self.query, self.alpha, self.count)
         from maml_ode.objectives.numpy_loop import NumpyLoop
 
         return NumpyLoop(self.tasks, self.query, self.alpha, self.count)

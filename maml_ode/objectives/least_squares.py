@@ -79,6 +79,10 @@ class Residual:
 
         ``made_of`` holds the sizes of what each coordinate of ``w`` was added up from.
         """
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._norm(w, made_of)
+
+    def _norm(self, w: Array, made_of: Array) -> tuple[float, float]:
         residual = self.q - self.Z @ w
         # Sums of d and n products; the orthogonal factor that the closed form goes through has sums of n as well.
         unit = 2.0 * EPS * (w.size + math.sqrt(residual.size) + 2.0)
@@ -206,4 +210,5 @@ def _finite(residual: Residual) -> Residual | None:
     parts = (residual.Z, residual.q, residual.phi, residual.phi_error, residual.sizes)
     if not all(np.isfinite(part).all() for part in parts):
         return None
-    return residual if float(residual.sizes.max()) < 1e150 else None
+    top = max(1.0, math.sqrt(float(np.abs(residual.phi).max(initial=0.0))))
+    return residual if float(residual.sizes.max()) * top < 1e150 else None

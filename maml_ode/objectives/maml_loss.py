@@ -10,7 +10,7 @@ import numpy.typing as npt
 from maml_ode._norms import row_norms
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
-from maml_ode.objectives.aggregation import aggregated_form
+from maml_ode.objectives.aggregation import Aggregate, aggregated_form, checked_aggregate
 from maml_ode.objectives.inner_loop import InnerSteps
 from maml_ode.objectives.objective import Objective
 from maml_ode.objectives.quadratic_form import QuadraticForm
@@ -41,6 +41,11 @@ class MAMLLoss(Objective):
         Number k of inner steps, at least 1.
     query : TaskFamily, optional
         The losses g_i that the adapted points are judged by; same M, d and weights.
+    aggregate : {"auto", False}
+        "auto" sums a quadratic F up over the tasks once, so that an evaluation costs one d x d product. False
+        evaluates it over tasks and samples every time, as the loops of the paper do: values, steps and counts
+        are the same to rounding, times are comparable with theirs. What needs F's matrix, ``method="exact"``
+        and the step-size warning of `euler`, is then not to be had.
 
     Raises
     ------
@@ -66,7 +71,9 @@ class MAMLLoss(Objective):
         alpha: float,
         inner_steps: int = 1,
         query: TaskFamily | None = None,
+        aggregate: Aggregate = "auto",
     ) -> None:
+        self.aggregate = checked_aggregate(aggregate)
         self._inner = InnerSteps.checked(tasks, alpha, inner_steps, query)
         self.tasks, self.query = self._inner.tasks, self._inner.query
         self.alpha, self.inner_steps = self._inner.alpha, self._inner.count
@@ -85,6 +92,7 @@ class MAMLLoss(Objective):
 
     def __repr__(self) -> str:
         extra = "" if self.query is self.tasks else f", query={self.query!r}"
+        extra += "" if self.aggregate else ", aggregate=False"
         return (
             f"MAMLLoss({self.tasks!r}, alpha={self.alpha:g}, inner_steps={self.inner_steps}{extra})"
         )
@@ -103,12 +111,12 @@ class MAMLLoss(Objective):
     @cached_property
     def quadratic_form(self) -> QuadraticForm | None:
         """F aggregated to one quadratic (it is one when every f_i and g_i is), or None."""
-        return aggregated_form(self._inner)
+        return aggregated_form(self._inner) if self.aggregate else None
 
     def with_alpha(self, alpha: float) -> MAMLLoss:
         """Return the same loss with another inner step size."""
         query = None if self.query is self.tasks else self.query
-        return MAMLLoss(self.tasks, alpha, self.inner_steps, query)
+        return MAMLLoss(self.tasks, alpha, self.inner_steps, query, self.aggregate)
 
     def looks_with(self, points: npt.ArrayLike, alphas: Array) -> tuple[Array, Array]:
         """Return the values and gradient norms at the rows of ``points``, each with its own inner step size.

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from maml_ode._validation import Array
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = ["NumpyLoop"]
+
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +94,24 @@ class NumpyLoop:
             total += gradients
             u = u - self.alpha * gradients
         return np.asarray(self.tasks.weights @ total)
+
+    def gradient_over(self, w: Array, tasks: Integers) -> Array:
+        """Return the plain mean of the gradients of g_i(u_i) over some tasks, which may repeat."""
+        return self._over(tasks).gradient(w)
+
+    def first_order_gradient_over(self, w: Array, tasks: Integers) -> Array:
+        """Return the plain mean of grad g_i(u_i) over some tasks."""
+        return self._over(tasks).first_order_gradient(w)
+
+    def reptile_gradient_over(self, w: Array, tasks: Integers) -> Array:
+        """Return the plain mean of the sums of the inner gradients over some tasks."""
+        return self._over(tasks).reptile_gradient(w)
+
+    def _over(self, tasks: Integers) -> NumpyLoop:
+        p = np.full(tasks.size, 1.0 / tasks.size)
+        support = self.tasks._restricted(tasks, p)
+        query = support if self.query is self.tasks else self.query._restricted(tasks, p)
+        return NumpyLoop(support, query, self.alpha, self.count)
 
     def first_order_jacobians(self, w: Array) -> tuple[Array, Array]:
         """Return the Jacobians of `first_order_gradient` and of `reptile_gradient`."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from maml_ode._norms import vector_norm
 from maml_ode._validation import Array, evaluation_point, real_array, shown
 from maml_ode.counts import Counts
+from maml_ode.objectives.aggregation import Aggregate
 from maml_ode.objectives.inner_loop import InnerSteps
 from maml_ode.objectives.quadratic_form import QuadraticForm
 from maml_ode.tasks.base import TaskFamily
@@ -32,6 +33,8 @@ class Objective(ABC):
     smoothness : int
         How many derivatives are continuous: 1 means a continuous gradient, 0 a gradient that jumps,
         -1 a value that jumps.
+    aggregate : "auto" or False
+        False keeps a quadratic as a sum over tasks and samples.
     quadratic_form : QuadraticForm or None
         G, c, k of w'Gw/2 - c'w + k when the objective is quadratic and was aggregated.
     value_cost, gradient_cost, hvp_cost, hessian_cost : Counts
@@ -39,6 +42,7 @@ class Objective(ABC):
     """
 
     tasks: TaskFamily
+    aggregate: Aggregate
     _inner: InnerSteps
     value_cost: Counts
     gradient_cost: Counts
@@ -49,6 +53,11 @@ class Objective(ABC):
     def dim(self) -> int:
         """The number of parameters d."""
         return self.tasks.dim
+
+    @property
+    def precision(self) -> float:
+        """The unit in the last place of 1 of the type in which the losses are computed."""
+        return max(self._inner.tasks.precision, self._inner.query.precision)
 
     @property
     @abstractmethod
@@ -120,6 +129,10 @@ class Objective(ABC):
         if form is not None:
             return np.array([form.gradient(row) for row in rows]).reshape(rows.shape)
         return self._inner.loop.gradients(rows)
+
+    def gradient_over(self, w: npt.ArrayLike, tasks: npt.NDArray[np.int64]) -> Array:
+        """Return the plain mean of the gradients of some tasks' terms, which may repeat, shape (d,)."""
+        return self._inner.loop.gradient_over(self._point(w), tasks)
 
     def _points(self, points: npt.ArrayLike) -> Array:
         # A fresh copy, contiguous and writable: families of the user's functions may write into their argument.

@@ -88,10 +88,11 @@ class QuadraticForm:
             return values, row_norms(product - self.c)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def maml_quadratic_form(
     tasks: TaskFamily, query: TaskFamily, alpha: float, inner_steps: int
 ) -> QuadraticForm | None:
-    """Return F as one quadratic form, or None if some loss is not quadratic.
+    """Return F as one quadratic form, or None if some loss is not quadratic or the form's numbers overflow.
 
     ``inner_steps`` 0 gives the expected query loss.
     """
@@ -120,6 +121,8 @@ def maml_quadratic_form(
 
 def _form(
     G: Rounded, c: Rounded, constant: float, source: Callable[[], EigenField | None] | None
-) -> QuadraticForm:
+) -> QuadraticForm | None:
+    if not (G.is_finite and c.is_finite):
+        return None
     matrix = 0.5 * (G.value + G.value.T)
     return QuadraticForm(matrix, c.value, constant, G.error, c.error, source)

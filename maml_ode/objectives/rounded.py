@@ -7,6 +7,7 @@ order in d eps, with the product terms of the errors kept, because what cancels 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +30,11 @@ class Rounded:
     def norm(self) -> float:
         """A bound on the 2-norm of ``value``."""
         return norm_bound(self.value)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether neither the array nor the bound has overflowed."""
+        return bool(np.isfinite(self.value).all() and math.isfinite(self.error))
 
     @property
     def T(self) -> Rounded:

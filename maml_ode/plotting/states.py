@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,11 @@ def _runs(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
 
 
 def plot_states(
-    trajectory: Trajectory, ax: Axes | None = None, *, components: Sequence[int] | None = None
+    trajectory: Trajectory,
+    ax: Axes | None = None,
+    *,
+    components: Sequence[int] | None = None,
+    names: Sequence[Any] | None = None,
 ) -> Axes:
     """Draw components of the state over time, phases shaded and switches marked.
 
@@ -45,6 +49,8 @@ def plot_states(
     ax : Axes, optional
     components : sequence of int, optional
         Which w_j; by default all up to twelve, and of more those that move furthest.
+    names : sequence of length d, optional
+        What the legend calls the coordinates, such as the ``feature_names`` of a family out of a table.
 
     Returns
     -------
@@ -53,7 +59,7 @@ def plot_states(
     Raises
     ------
     ValueError, TypeError
-        For components that the state does not have.
+        For components that the state does not have, or not one name for each.
 
     Examples
     --------
@@ -79,6 +85,11 @@ def plot_states(
         )
         if chosen.size == 0 or (chosen >= d).any():
             raise ValueError(f"components must be numbers from 0 to {d - 1}.")
+    labels = [f"$w_{{{j + 1}}}$" for j in range(d)]
+    if names is not None:
+        labels = [str(name) for name in as_sequence("names", names, "texts")]
+        if len(labels) != d:
+            raise ValueError(f"names must have one entry per coordinate: {d}, not {len(labels)}.")
     with house_style():
         axis = one_axes(ax)
         for k, j in enumerate(chosen):
@@ -88,7 +99,7 @@ def plot_states(
                 run.y[j],
                 color=style["color"],
                 linestyle=style["linestyle"],
-                label=f"$w_{{{j + 1}}}$",
+                label=labels[j],
             )
         shade_phases(axis, run)
         axis.set(xlabel="time $t$", ylabel="state $w$")

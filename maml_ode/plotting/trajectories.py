@@ -16,9 +16,11 @@ from maml_ode.trajectory import Trajectory
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_trajectories", "plot_trajectory"]
+__all__ = ["checked_axes", "new_axes", "plot_trajectories", "plot_trajectory"]
 
 MOST_MARKERS = 60
+# Properties of a line that are not the user's to choose.
+PLACES = ("axes", "figure", "transform")
 OWN_STYLES = {"MAML": MAML, "BI-MAML": BIMAML}
 
 
@@ -105,9 +107,7 @@ def plot_trajectories(
     if labels is not None:
         names = [check_text("labels", name) for name in as_sequence("labels", labels, "texts")]
     own = [{}] * len(runs) if styles is None else as_sequence("styles", styles, "mappings")
-    for style in own:
-        if not isinstance(style, Mapping):
-            raise TypeError(f"styles must hold one mapping per trajectory, not {shown(style)}.")
+    own = [_check_style(style) for style in own]
     for what, given in (("labels", names), ("styles", own)):
         if len(given) != len(runs):
             raise ValueError(
@@ -115,11 +115,11 @@ def plot_trajectories(
             )
     curves = [[curve(run, quantity, scale) for run in runs] for quantity in quantities]
     with house_style():
-        axes = _new_axes(len(quantities)) if ax is None else _check_axes(ax, len(quantities))
+        axes = new_axes(len(quantities)) if ax is None else checked_axes(ax, len(quantities))
         for axis, quantity, row in zip(axes, quantities, curves, strict=True):
             taken = _taken(axis)
             for run, line, name, extra in zip(runs, row, names, own, strict=True):
-                style = _style(run, taken) | dict(extra)
+                style = _style(run, taken) | extra
                 _draw(axis, run, line, name, style)
             axis.set_xlabel("time $t$" if scale is None else "iteration $k$")
             axis.set_ylabel(axis_label(quantity, runs))
@@ -208,6 +208,35 @@ def _check_runs(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     return runs
 
 
+def _check_style(style: Any) -> dict[str, Any]:
+    """Return properties of lines under their full names."""
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
+    if not isinstance(style, Mapping):
+        raise TypeError(f"styles must hold one mapping per trajectory, not {shown(style)}.")
+    if "label" in style:
+        raise TypeError("a style cannot hold 'label'; name the lines with labels=.")
+    for name, value in style.items():
+        try:
+            if name in PLACES:
+                raise TypeError("the axes say where a line belongs")
+            Line2D([], [], **{name: value})
+        except (AttributeError, TypeError) as error:
+            raise TypeError(
+                f"{name!r} = {shown(value)} is neither an option of the plot nor a property of a matplotlib "
+                "line, such as color or linestyle; leave it out."
+            ) from error
+        except ValueError as error:
+            raise ValueError(f"{name} = {value!r} does not describe a line: {error}") from error
+    if "zorder" in style:
+        check_real("zorder", style["zorder"])
+    try:
+        return dict(normalize_kwargs(dict(style), Line2D))
+    except TypeError as error:
+        raise TypeError(f"a style names a property of its lines twice: {error}") from error
+
+
 def _check_shown(show: str | Sequence[str] | None, ax: Any) -> list[str]:
     if show is None:
         single = ax is not None and not isinstance(ax, (Sequence, np.ndarray))
@@ -235,7 +264,8 @@ def _check_scale(runs: list[Trajectory], x: str, step_size: float | None) -> flo
     return known
 
 
-def _check_axes(ax: Any, n_panels: int) -> tuple[Axes, ...]:
+def checked_axes(ax: Any, n_panels: int) -> tuple[Axes, ...]:
+    """Return as many Axes as there are panels, or refuse what is given."""
     from matplotlib.axes import Axes
 
     axes = tuple(np.ravel(np.array(ax, dtype=object)))
@@ -249,7 +279,8 @@ def _check_axes(ax: Any, n_panels: int) -> tuple[Axes, ...]:
     return axes
 
 
-def _new_axes(n_panels: int) -> tuple[Axes, ...]:
+def new_axes(n_panels: int) -> tuple[Axes, ...]:
+    """Return the Axes of a new figure, side by side."""
     import matplotlib.pyplot as plt
 
     _, axes = plt.subplots(1, n_panels, figsize=(4.2 * n_panels, 3.2), squeeze=False)

@@ -126,7 +126,7 @@ class Artefact:
         done = 0
         with Workers(settings.jobs, lambda task: progress(done / len(tasks), task.note)) as workers:
             for task in tasks:
-                workers.submit(task)
+                workers.add(task)
             for _ in workers.completed():
                 done += 1
         return self.combine(settings, [task.value for task in tasks], inputs)

@@ -187,7 +187,7 @@ class Production:
             making.done += 1
             making.seconds += seconds
         for task in missing:
-            self.workers.submit(task)
+            self.workers.add(task)
         if making.computed and not artefact.alone:
             self._combine(making)
         return making
@@ -228,7 +228,7 @@ class Production:
         trusted = making.status == "computed"
         task = Task(draw_artefact, (self.folder, making.artefact.name, trusted), "drawing")
         self._owners[task] = making
-        self.workers.submit(task, first=first)
+        self.workers.add(task, first=first)
 
     def _take_drawing(self, making: Making, task: Task) -> None:
         if task.value is None:

@@ -1,24 +1,25 @@
-"""Independent tasks, run in this process or in several that stay for as long as there is work."""
+"""Independent calls, run in this process or in several that stay for as long as there is work."""
 
 from __future__ import annotations
 
-import os
+import queue
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from types import FrameType, TracebackType
 from typing import Any
 
-from maml_ode._files import undisturbed
+from maml_ode.runs.processes import Processes
 
 __all__ = ["Task", "Workers"]
+
+# How often a wait looks up: on Windows Ctrl-C does not end one that has no end of its own.
+LOOK_UP = 0.2
 
 
 @dataclass(eq=False)
@@ -45,13 +46,16 @@ class Task:
     seconds: float = field(default=0.0, init=False)
 
 
-class Workers:
-    """Run tasks in the order in which they are submitted, ``jobs`` of them at a time.
+class Workers(Executor):
+    """Processes for independent calls: a ``concurrent.futures.Executor``, and an ordered queue of tasks.
 
-    Processes are started when the first two tasks wait side by side, and stay until the end of the
-    ``with`` block: they import and compile once, whatever the number of tasks. They end at once if
-    the block is left by an exception, and if this process dies. With ``jobs = 1`` everything runs in
-    this process.
+    As an executor it has `submit`, ``map`` and `shutdown`. As a queue it takes tasks by `add`, begins them
+    in their order, ``jobs`` of them at a time, and gives them back by `completed` as they are done.
+
+    Processes are started when they are first needed, and stay until the end of the ``with`` block: they
+    import and compile once, whatever the number of calls. They end at once if the block is left by an
+    exception, and if this process dies. If one of them dies, the call that it was at fails with a
+    ``BrokenProcessPool`` that names the process, another process takes its place, and the other calls go on.
 
     Parameters
     ----------
@@ -59,18 +63,30 @@ class Workers:
         Number of processes.
     started : callable, optional
         ``started(task)``, called when a task is begun or handed over to a process.
+    here : bool, optional
+        Whether everything runs in this process, a submitted call at once. By default if ``jobs`` is 1;
+        and a single task that waits alone is not worth another process either.
+
+    Examples
+    --------
+    >>> from maml_ode.runs.executor import Workers
+    >>> with Workers(1) as workers:
+    ...     print(workers.submit(pow, 2, 10).result(), list(workers.map(abs, [-1, -2])))
+    1024 [1, 2]
     """
 
-    def __init__(self, jobs: int, started: Callable[[Task], None] | None = None) -> None:
+    def __init__(
+        self, jobs: int, started: Callable[[Task], None] | None = None, here: bool | None = None
+    ) -> None:
         self._jobs = jobs
         self._started = started or (lambda task: None)
+        self._here = jobs == 1 if here is None else here
+        self._single = here is None
         self._waiting: deque[Task] = deque()
-        self._running: dict[Future[tuple[Any, float]], Task] = {}
-        # A fresh interpreter per process: forking one whose threads hold locks may hang.
-        self._context = get_context("spawn")
-        # A process of ours ends when the other end of this pipe is closed, by us or by our death.
-        self._lifeline, self._held = self._context.Pipe(duplex=False)
-        self._executor: ProcessPoolExecutor | None = None
+        self._running: dict[Task, Future[Any]] = {}
+        self._done: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._processes: Processes | None = None
+        self._shut = False
         self._interrupted = False
         self._on_interrupt: Any = None
 
@@ -93,17 +109,42 @@ class Workers:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if error is not None:
-                self._held.close()
-            if self._executor is not None:
-                self._executor.shutdown(cancel_futures=True)
+            if error is not None and self._processes is not None:
+                self._processes.kill()
+            self.shutdown(cancel_futures=error is not None)
         finally:
-            self._held.close()
-            self._lifeline.close()
             if self._on_interrupt is not None:
                 signal.signal(signal.SIGINT, self._on_interrupt)
 
-    def submit(self, task: Task, first: bool = False) -> None:
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Begin ``fn(*args, **kwargs)`` when a process is free, and return its future.
+
+        Where everything runs in this process, the call is done on return.
+
+        Raises
+        ------
+        RuntimeError
+            After `shutdown`.
+        """
+        if self._shut:
+            raise RuntimeError("the workers have been shut down and take no more calls.")
+        if not self._here:
+            return self._others().submit(fn, args, kwargs)
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(self.here(fn, *args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls; with ``cancel_futures`` forget those that have not begun."""
+        self._shut = True
+        if self._processes is not None:
+            self._processes.shutdown(wait, cancel_futures)
+
+    def add(self, task: Task, first: bool = False) -> None:
         """Put a task at the end of the queue, or before everything that waits.
 
         With several processes it is begun as soon as one of them is free.
@@ -116,7 +157,7 @@ class Workers:
             self._fill()
 
     def completed(self) -> Iterator[Task]:
-        """Give every task when it is done, until none is left; more may be submitted meanwhile.
+        """Give every task when it is done, until none is left; more may be added meanwhile.
 
         An exception that a task raises comes out here.
         """
@@ -128,14 +169,13 @@ class Workers:
                 yield task
                 continue
             self._fill()
-            done, _ = wait(self._running, return_when=FIRST_COMPLETED)
-            finished = [(self._running.pop(future), future.result()) for future in done]
-            self._fill()
-            for task, (value, seconds) in finished:
-                task.value, task.seconds = value, seconds
+            with suppress(queue.Empty):
+                task = self._done.get(timeout=LOOK_UP)
+                task.value, task.seconds = self._running.pop(task).result()
+                self._fill()
                 yield task
 
-    def here(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def here(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Call a function in this process and return what it returns.
 
         Raises
@@ -146,7 +186,7 @@ class Workers:
             got.
         """
         try:
-            value = function(*arguments)
+            value = function(*arguments, **named)
         except Exception as error:
             if self._interrupted:
                 raise KeyboardInterrupt from error
@@ -157,49 +197,25 @@ class Workers:
 
     def _alone(self) -> bool:
         """Whether the next task runs in this process: it would be the only one in the others."""
-        return self._jobs == 1 or (self._executor is None and len(self._waiting) == 1)
+        single = self._single and self._processes is None and len(self._waiting) == 1
+        return self._here or (single and not self._running)
+
+    def _others(self) -> Processes:
+        if self._processes is None:
+            self._processes = Processes(self._jobs)
+        return self._processes
 
     def _fill(self) -> None:
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                self._jobs, mp_context=self._context, initializer=_begin, initargs=(self._lifeline,)
-            )
         # Two for each process, so that none waits for its next one.
         while self._waiting and len(self._running) < 2 * self._jobs:
             task = self._waiting.popleft()
             self._started(task)
-            with _deaf_to_interrupts():
-                future = self._executor.submit(_timed, task.function, task.arguments)
-            self._running[future] = task
+            future = self._others().submit(_timed, (task.function, task.arguments), {})
+            self._running[task] = future
+            future.add_done_callback(lambda _, task=task: self._done.put(task))  # type: ignore[misc]
 
 
 def _timed(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any, float]:
     start = time.perf_counter()
     value = function(*arguments)
     return value, time.perf_counter() - start
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Let Ctrl-C wait; a process that is started meanwhile never hears of it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _begin(lifeline: Connection) -> None:
-    """Make a process of `Workers` end when its parent lets go of the lifeline, and not by Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
-
-
-def _watch(lifeline: Connection) -> None:
-    with suppress(EOFError, OSError):
-        lifeline.recv_bytes()
-    with undisturbed:
-        os._exit(1)

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import enum
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_points, as_weights, check_count, freeze, shown
+from maml_ode.tasks.subset import PartialEvaluation, chosen_tasks, shares
 
 if TYPE_CHECKING:
     from maml_ode.compiled.batches import BatchedKernels
-    from maml_ode.compiled.contract import Kernels, TapedKernels
     from maml_ode.tasks.least_squares import LeastSquares
 
 __all__ = [
-    "CompiledFamily",
+    "DOUBLE_PRECISION",
+    "FusedSteps",
     "MissingDerivative",
+    "PrecisionWarning",
     "QuadraticTerms",
     "Smoothness",
     "TaskFamily",
+    "abbreviated",
     "checked_family",
 ]
+
+DOUBLE_PRECISION = float(np.finfo(np.float64).eps)
 
 
 class Smoothness(enum.IntEnum):
@@ -47,6 +49,10 @@ class MissingDerivative(TypeError):
     """A family was asked for a derivative that it was not given."""
 
 
+class PrecisionWarning(UserWarning):
+    """A family's functions return numbers of a shorter type than double."""
+
+
 @dataclass(frozen=True, eq=False)
 class QuadraticTerms:
     """The terms of f_i(w) = w'H_i w/2 - b_i'w + c_i: H (M, d, d), b (M, d), c (M,).
@@ -60,6 +66,29 @@ class QuadraticTerms:
     c: Array
     H_error: Array | None = None
     b_error: Array | None = None
+
+
+class FusedSteps(Protocol):
+    """A family's own code for F(w) = sum_i p_i g_i(u_i), u_i the result of gradient steps on f_i from w.
+
+    ``alpha`` is the step size, a number or an array of shape (k, M, d). Results are fresh.
+    """
+
+    def adapt(self, w: Array, alpha: Any) -> Array:
+        """Return the points u_i, shape (M, d)."""
+        ...
+
+    def value(self, w: Array, alpha: Any) -> float:
+        """Return F(w)."""
+        ...
+
+    def gradient(self, w: Array, alpha: Any) -> Array:
+        """Return grad F(w), shape (d,)."""
+        ...
+
+    def hvp(self, w: Array, v: Array, alpha: Any) -> Array:
+        """Return Hess F(w) v, shape (d,)."""
+        ...
 
 
 class TaskFamily(ABC):
@@ -84,6 +113,8 @@ class TaskFamily(ABC):
     dim: int
     weights: Array
     smoothness: Smoothness
+    names: tuple[Any, ...] | None = None
+    """What the tasks are called, where they are called anything: the labels of a table."""
 
     def __init__(
         self,
@@ -128,7 +159,16 @@ class TaskFamily(ABC):
 
     @property
     def identity(self) -> str | None:
-        """A digest of the losses and their weights; None where they are Python functions."""
+        """A digest of the losses and their weights; None where it cannot be told what they are."""
+        return None
+
+    @property
+    def precision(self) -> float:
+        """The unit in the last place of 1 of the type in which the losses are computed."""
+        return DOUBLE_PRECISION
+
+    def fused_steps(self, query: TaskFamily, count: int) -> FusedSteps | None:
+        """Return the family's own code for ``count`` inner steps judged by ``query``, if it has such."""
         return None
 
     @property
@@ -170,6 +210,37 @@ class TaskFamily(ABC):
         """Return D^3 f_i(w)[v, q, .], shape (M, d), without a d x d matrix where possible."""
         return self._third_vectors(self._points(w), self._points(v, "v"), self._points(q, "q"))
 
+    def subset(self, indices: Any) -> TaskFamily:
+        """Return the same family restricted to some of its tasks, their weights made to sum to 1.
+
+        Parameters
+        ----------
+        indices : array_like of int, array_like of bool of shape (M,), or slice
+            As NumPy reads it: negative numbers count from the end, and a task named twice is there twice.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``indices`` is none of these, is out of range, or chooses no task or none with a weight.
+
+        Examples
+        --------
+        >>> import maml_ode as mo
+        >>> tasks = mo.tasks.Sinusoid([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.5, 0.3, 0.2])
+        >>> some = tasks.subset([0, 2])
+        >>> some.a, some.weights.round(3)
+        (array([1., 3.]), array([0.714, 0.286]))
+        """
+        chosen = chosen_tasks(indices, self.n_tasks)
+        family = self._restricted(chosen, shares(self.weights, chosen))
+        if self.names is not None:
+            family.names = tuple(self.names[int(i)] for i in chosen)
+        return family
+
+    def _restricted(self, chosen: npt.NDArray[np.intp], weights: Array) -> TaskFamily:
+        """Return the family of the chosen tasks; a class that can hold their data alone does."""
+        return _PartOfFamily(self, chosen, weights)
+
     def _points(self, w: npt.ArrayLike, name: str = "w") -> Array:
         return as_points(name, w, self.n_tasks, self.dim)
 
@@ -196,7 +267,60 @@ class TaskFamily(ABC):
         freeze(self.weights)  # a copied or unpickled array is writable
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(n_tasks={self.n_tasks}, dim={self.dim})"
+        names = "" if self.names is None else f", names={abbreviated(self.names)}"
+        return f"{type(self).__name__}(n_tasks={self.n_tasks}, dim={self.dim}{names})"
+
+    def name_of(self, i: int) -> str:
+        """Return what tables and legends call task i: its name, else its number."""
+        return str(i if self.names is None else self.names[i])
+
+
+class _PartOfFamily(TaskFamily):
+    """Some tasks of a family that is only evaluated as a whole."""
+
+    def __init__(self, whole: TaskFamily, chosen: npt.NDArray[np.intp], weights: Array) -> None:
+        super().__init__(chosen.size, whole.dim, weights, whole.smoothness)
+        self._evaluate = PartialEvaluation(whole, chosen)
+
+    def __getattr__(self, key: str) -> Any:
+        # What a family of a network knows of its parameters is the same for some of its tasks.
+        if key in ("w0", "unravel") and "_evaluate" in self.__dict__:
+            return getattr(self._evaluate.whole, key)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {key!r}")
+
+    @property
+    def has_hvps(self) -> bool:
+        return self._evaluate.whole.has_hvps  # type: ignore[no-any-return]
+
+    @property
+    def has_thirds(self) -> bool:
+        return self._evaluate.whole.has_thirds  # type: ignore[no-any-return]
+
+    def _losses(self, w: Array) -> Array:
+        return self._evaluate("_losses", w)
+
+    def _gradients(self, w: Array) -> Array:
+        return self._evaluate("_gradients", w)
+
+    def _hessians(self, w: Array) -> Array:
+        return self._evaluate("_hessians", w)
+
+    def _hvps(self, w: Array, v: Array) -> Array:
+        return self._evaluate("_hvps", w, v)
+
+    def _thirds(self, w: Array, v: Array) -> Array:
+        return self._evaluate("_thirds", w, v)
+
+    def _third_vectors(self, w: Array, v: Array, q: Array) -> Array:
+        return self._evaluate("_third_vectors", w, v, q)
+
+
+def abbreviated(names: tuple[Any, ...]) -> str:
+    """Return the repr of a tuple, of a long one its ends."""
+    if len(names) <= 6:
+        return repr(names)
+    ends = (*map(repr, names[:3]), "...", repr(names[-1]))
+    return f"({', '.join(ends)})"
 
 
 def checked_family(tasks: TaskFamily, name: str = "tasks") -> TaskFamily:
@@ -213,100 +337,3 @@ def checked_family(tasks: TaskFamily, name: str = "tasks") -> TaskFamily:
             "wrap your own functions with mo.tasks.from_callables."
         )
     return tasks
-
-
-class CompiledFamily(TaskFamily):
-    """A family that is its packed data and its Numba kernels (``maml_ode.compiled.contract``).
-
-    A subclass provides ``_kernels()`` and ``_packed()``; both are called once, at the first
-    evaluation, so that building a family compiles nothing.
-    """
-
-    @abstractmethod
-    def _kernels(self) -> Kernels | TapedKernels:
-        """Return the family's kernels (importing their module here keeps construction light)."""
-
-    @abstractmethod
-    def _packed(self) -> tuple[Array, npt.NDArray[np.int64]]:
-        """Return the data in the flat layout that the kernels read."""
-
-    @cached_property
-    def problem(self) -> Any:
-        """The native handle for the compiled layer; second and third derivatives may be NaN (`curved_problem`)."""
-        from maml_ode.compiled.contract import pack
-        from maml_ode.compiled.curvature import without_curvature
-
-        floats, integers = self._packed()
-        return pack(without_curvature(self._kernels()), self.weights, floats, integers)
-
-    @cached_property
-    def curved_problem(self) -> Any:
-        """The same handle once it has the kernels of second and third order too, which are compiled for it."""
-        from maml_ode.compiled.curvature import complete
-
-        complete(self.problem, self._kernels())
-        return self.problem
-
-    @cached_property
-    def identity(self) -> str:
-        """A digest of the class, the formula, the packed data and the weights."""
-        digest = hashlib.sha256(f"{type(self).__name__} {self._formula()}".encode())
-        for array in (np.array([self.n_tasks, self.dim]), self.weights, *self._content()):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
-
-    def _content(self) -> Iterable[npt.NDArray[Any]]:
-        """Return what `identity` reads: the packed data, unless their layout is a matter of speed."""
-        return self._packed()
-
-    def _formula(self) -> str:
-        """Return what tells this family's losses from others with the same class and packed data."""
-        return ""
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        for name in ("problem", "curved_problem"):  # a native handle; rebuilt on the other side
-            state.pop(name, None)
-        return state
-
-    def _losses(self, w: Array) -> Array:
-        from maml_ode.compiled import family
-
-        out = np.empty(self.n_tasks)
-        family.losses(self.problem, w, out)
-        return out
-
-    def _gradients(self, w: Array) -> Array:
-        from maml_ode.compiled import family
-
-        out = np.empty((self.n_tasks, self.dim))
-        family.gradients(self.problem, w, out)
-        return out
-
-    def _hessians(self, w: Array) -> Array:
-        from maml_ode.compiled import family
-
-        out = np.empty((self.n_tasks, self.dim, self.dim))
-        family.hessians(self.curved_problem, w, out)
-        return out
-
-    def _hvps(self, w: Array, v: Array) -> Array:
-        from maml_ode.compiled import family
-
-        out = np.empty((self.n_tasks, self.dim))
-        family.hvps(self.problem, w, v, out)
-        return out
-
-    def _thirds(self, w: Array, v: Array) -> Array:
-        from maml_ode.compiled import family
-
-        out = np.empty((self.n_tasks, self.dim, self.dim))
-        family.thirds(self.curved_problem, w, v, out)
-        return out
-
-    def _third_vectors(self, w: Array, v: Array, q: Array) -> Array:
-        from maml_ode.compiled import family
-
-        out = np.empty((self.n_tasks, self.dim))
-        family.third_vectors(self.curved_problem, w, v, q, out)
-        return out

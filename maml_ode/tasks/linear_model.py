@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +16,17 @@ from maml_ode._validation import (
     as_labels,
     as_sequence,
     check_choice,
+    check_flag,
     check_real,
     copy_into,
     freeze,
     real_array,
 )
-from maml_ode.tasks.base import CompiledFamily
-from maml_ode.tasks.margin_losses import MarginLoss
+from maml_ode.tasks.base import abbreviated
+from maml_ode.tasks.compiled_family import CompiledFamily
+from maml_ode.tasks.margin_losses import FREE, MarginLoss
 from maml_ode.tasks.sparse_samples import SparseSamples, is_sparse
+from maml_ode.tasks.tables.assembling import family_of_table
 
 if TYPE_CHECKING:
     from maml_ode.compiled.batches import BatchedKernels
@@ -35,13 +38,15 @@ REDUCTIONS = ("mean", "half_mean", "sum")
 
 
 class LinearModel(CompiledFamily):
-    """Losses f_i(w) = s_i sum_j phi(t_ij) + (l2/2) ||w||^2 of the linear predictions x_ij'w.
+    """Losses f_i(w) = s_i sum_j phi(t_ij) + (l2/2) ||D w||^2 of the linear predictions x_ij'w.
+
+    D is the identity, or leaves out the last coordinate, where that is an intercept.
 
     With c_ij = dt_ij/d(x_ij'w), which is -1 in regression and -y_ij in classification, so that
     c_ij^2 = 1,
 
-        grad f_i = s_i sum_j phi'(t_ij) c_ij x_ij + l2 w,
-        Hess f_i = s_i sum_j phi''(t_ij) x_ij x_ij' + l2 I,
+        grad f_i = s_i sum_j phi'(t_ij) c_ij x_ij + l2 D w,
+        Hess f_i = s_i sum_j phi''(t_ij) x_ij x_ij' + l2 D,
         D^3 f_i[v] = s_i sum_j phi'''(t_ij) c_ij (x_ij'v) x_ij x_ij'.
 
     Gradients, Hessian-vector products and D^3 f_i[v, q] read X once each and cost O(n_i d) time,
@@ -63,11 +68,20 @@ class LinearModel(CompiledFamily):
         s_i = 1/n_i, 1/(2 n_i) or 1.
     l2 : float
         Coefficient of the ridge term; at least 0.
+    intercept : bool
+        Whether the last coordinate of w is an intercept, which the ridge term leaves out.
     smoothing : float
         s of the smoothed hinges; positive.
     weights : array_like of shape (M,), optional
         p_i; uniform by default.
     """
+
+    # Whether y holds the labels -1 and +1.
+    _classifies = True
+
+    feature_names: tuple[Any, ...] | None = None
+    mean: Array | None = None
+    scale: Array | None = None
 
     def __init__(
         self,
@@ -77,13 +91,14 @@ class LinearModel(CompiledFamily):
         *,
         reduction: str,
         l2: float = 0.0,
+        intercept: bool = False,
         smoothing: float = 1.0,
         weights: npt.ArrayLike | None = None,
     ) -> None:
         self._reduction = check_choice("reduction", reduction, REDUCTIONS)
         self._l2 = check_real("l2", l2, minimum=0.0)
         self._smoothing = check_real("smoothing", smoothing, minimum=0.0, strict=True)
-        self._margin_loss = loss
+        intercept = check_flag("intercept", intercept)
         samples = _split_tasks("X", X, "(M, n, d)", "(n_i, d)", 3)
         targets = _split_tasks("y", y, "(M, n)", "(n_i,)", 2)
         sparse = _are_sparse(samples)
@@ -95,7 +110,8 @@ class LinearModel(CompiledFamily):
 
         read = partial(as_array, booleans=True) if loss is MarginLoss.SQUARED else as_labels
         floats = np.empty(sum(sizes) + len(sizes) + 2)
-        integers = np.array([len(sizes), dim, sum(sizes), int(loss), *np.cumsum([0, *sizes])])
+        head = len(sizes), dim, sum(sizes), int(loss) + FREE * int(intercept)
+        integers = np.array([*head, *np.cumsum([0, *sizes])])
         self._floats, self._integers = floats, integers
         for i, (start, stop) in enumerate(self._row_ranges):
             floats[start:stop] = read(f"y[{i}]", targets[i], (sizes[i],))
@@ -109,6 +125,92 @@ class LinearModel(CompiledFamily):
         self._floats[: floats.size] = floats
         for i, (start, stop) in enumerate(self._row_ranges):
             copy_into(f"X[{i}]", samples[i], self._dense_samples(start, stop), booleans=True)
+
+    @classmethod
+    def from_table(
+        cls,
+        X: Any,
+        y: Any = None,
+        groups: Any = None,
+        *,
+        fit_intercept: bool = False,
+        standardize: bool = False,
+        weights: npt.ArrayLike = "uniform",
+        **family: Any,
+    ) -> Self:
+        """Return the family of a table: one task for every label in ``groups``.
+
+        Parameters
+        ----------
+        X : array_like of shape (N, k), data frame, scipy.sparse container or path
+            One row per sample. A data frame (pandas, polars, pyarrow) gives names to the features; else they
+            are x0, x1, ... A path is that of a file in svmlight format, with labels and qid.
+        y : array_like of shape (N,) or name of a column
+            Targets, or labels -1 and +1. A column that is named leaves X. Not needed with a file.
+        groups : array_like of shape (N,) or name of a column
+            To which task a row belongs: numbers, texts, dates, categories. Rows need not be sorted. Not needed
+            with a file, whose qid it is.
+        fit_intercept : bool
+            Append a column of ones, named "intercept": it is neither standardised nor penalised by l2.
+        standardize : bool
+            Subtract from every column its mean over all N rows, and divide by its standard deviation (with
+            1/N); sparse columns become full.
+        weights : {"uniform", "samples"} or array_like of shape (M,)
+            p_i = 1/M, n_i/N, or as given, in the order of ``names``.
+        **family
+            The other arguments of the class: reduction, l2, loss, smoothing.
+
+        Returns
+        -------
+        LinearRegression, LogisticRegression or SVM
+            With ``names``, the M labels in the order of ``numpy.unique``, ``feature_names`` (d), and, where
+            standardised, ``mean`` and ``scale`` (k).
+
+        Raises
+        ------
+        ValueError
+            For a missing label, a category or a column without a value, constant columns that should be
+            standardised, groups with one class, unknown columns; all by name.
+        TypeError
+            For columns that do not hold numbers, labels of mixed kinds, unknown arguments.
+
+        Examples
+        --------
+        >>> import maml_ode as mo
+        >>> X, y, who = [[1.0], [2.0], [3.0], [5.0]], [1.0, 2.0, 3.0, 4.0], ["b", "a", "b", "a"]
+        >>> mo.tasks.LinearRegression.from_table(X, y, who, fit_intercept=True)
+        LinearRegression(n_tasks=2, dim=2, names=('a', 'b'), feature_names=('x0', 'intercept'))
+        """
+        return family_of_table(
+            cls,
+            X,
+            y,
+            groups,
+            classes=cls._classifies,
+            fit_intercept=fit_intercept,
+            standardize=standardize,
+            weights=weights,
+            options=family,
+        )
+
+    def _restricted(self, chosen: npt.NDArray[np.intp], weights: Array) -> LinearModel:
+        X, y, rows = self.X, self.y, chosen.tolist()
+        build: Callable[..., LinearModel] = type(self)
+        family = build(
+            [X[i] for i in rows], [y[i] for i in rows], weights=weights, **self._options()
+        )
+        family.feature_names, family.mean, family.scale = self.feature_names, self.mean, self.scale
+        return family
+
+    def _options(self) -> dict[str, Any]:
+        """Return the constructor's arguments beside the data and the weights."""
+        return {"reduction": self._reduction}
+
+    def __repr__(self) -> str:
+        plain = super().__repr__()
+        if self.feature_names is None:
+            return plain
+        return f"{plain.removesuffix(')')}, feature_names={abbreviated(self.feature_names)})"
 
     @property
     def X(self) -> tuple[Any, ...]:
@@ -141,6 +243,19 @@ class LinearModel(CompiledFamily):
     def scales(self) -> Array:
         """The factors s_i, shape (M,), read-only."""
         return freeze(self._floats[self._n_rows : self._n_rows + self.n_tasks])
+
+    @property
+    def ridge(self) -> Array:
+        """The coefficients of the ridge term sum_k ridge_k w_k^2/2, shape (d,): l2, but 0 for an intercept."""
+        coefficients = np.full(self.dim, self._l2)
+        if self.intercept:
+            coefficients[-1] = 0.0
+        return coefficients
+
+    @property
+    def intercept(self) -> bool:
+        """Whether the last coordinate of w is an intercept, which the ridge term leaves out."""
+        return bool(self._integers[3] >= FREE)
 
     @property
     def _n_rows(self) -> int:

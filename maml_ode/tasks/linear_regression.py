@@ -70,6 +70,8 @@ class LinearRegression(LinearModel):
     array([2., 0.])
     """
 
+    _classifies = False
+
     def __init__(
         self,
         X: Any,
@@ -90,19 +92,19 @@ class LinearRegression(LinearModel):
         H = np.empty((self.n_tasks, self.dim, self.dim))
         b = np.empty((self.n_tasks, self.dim))
         c = np.empty(self.n_tasks)
-        for i, (X, y, scale) in enumerate(zip(self.X, self.y, self.scales, strict=True)):
-            gram = X.T @ X
-            H[i] = 2.0 * scale * (gram.toarray() if self.is_sparse else gram)
-            b[i] = 2.0 * scale * (X.T @ y)
-            c[i] = scale * (y @ y)
-        # A sum of n products: at most n eps/2 of what it would be without signs, whose norm is at most
-        # trace(H_i) for H_i and sqrt(trace(H_i)) times the targets' norm for b_i; then the factor 2 s_i.
-        rounding = 0.5 * EPS * (np.array(self.n_samples) + 2.0)
-        trace = np.trace(H, axis1=1, axis2=2)
-        b_size = np.sqrt(trace) * np.sqrt(2.0 * c)
-        return QuadraticTerms(
-            freeze(H), freeze(b), freeze(c), freeze(rounding * trace), freeze(rounding * b_size)
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            for i, (X, y, scale) in enumerate(zip(self.X, self.y, self.scales, strict=True)):
+                gram = X.T @ X
+                H[i] = 2.0 * scale * (gram.toarray() if self.is_sparse else gram)
+                b[i] = 2.0 * scale * (X.T @ y)
+                c[i] = scale * (y @ y)
+            # A sum of n products: at most n eps/2 of what it would be without signs, whose norm is at most
+            # trace(H_i) for H_i and sqrt(trace(H_i)) times the targets' norm for b_i; then the factor 2 s_i.
+            rounding = 0.5 * EPS * (np.array(self.n_samples) + 2.0)
+            trace = np.trace(H, axis1=1, axis2=2)
+            b_size = np.sqrt(trace) * np.sqrt(2.0 * c)
+            H_error, b_error = rounding * trace, rounding * b_size
+        return QuadraticTerms(freeze(H), freeze(b), freeze(c), freeze(H_error), freeze(b_error))
 
     @cached_property
     def _least_squares(self) -> LeastSquares | None:

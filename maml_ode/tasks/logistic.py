@@ -32,6 +32,9 @@ class LogisticRegression(LinearModel):
         s_i = 1/n_i, 1/(2 n_i) or 1.
     weights : array_like of shape (M,), optional
         Task weights p_i; uniform by default.
+    intercept : bool, default False
+        Whether the last column of X is an intercept, all ones: the ridge term then leaves out its coefficient.
+        No column is added.
 
     Attributes
     ----------
@@ -43,6 +46,9 @@ class LogisticRegression(LinearModel):
     scales : ndarray of shape (M,)
         The factors s_i.
     l2 : float
+    ridge : ndarray of shape (d,)
+        l2 for every coordinate, 0 for an intercept.
+    intercept : bool
     reduction : str
 
     Raises
@@ -69,8 +75,21 @@ class LogisticRegression(LinearModel):
         l2: float = 0.0,
         reduction: str = "mean",
         weights: npt.ArrayLike | None = None,
+        *,
+        intercept: bool = False,
     ) -> None:
-        super().__init__(X, y, MarginLoss.LOGISTIC, reduction=reduction, l2=l2, weights=weights)
+        super().__init__(
+            X,
+            y,
+            MarginLoss.LOGISTIC,
+            reduction=reduction,
+            l2=l2,
+            intercept=intercept,
+            weights=weights,
+        )
+
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "l2": self._l2, "intercept": self.intercept}
 
     @property
     def l2(self) -> float:

@@ -17,7 +17,10 @@ import enum
 
 from maml_ode.tasks.base import Smoothness
 
-__all__ = ["MarginLoss"]
+__all__ = ["FREE", "MarginLoss"]
+
+FREE = 64
+"""Added to the number of a loss once for every last coordinate of w that the ridge term leaves out."""
 
 
 class MarginLoss(enum.IntEnum):

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, freeze
-from maml_ode.tasks.base import CompiledFamily, QuadraticTerms
+from maml_ode.tasks.base import QuadraticTerms
+from maml_ode.tasks.compiled_family import CompiledFamily
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels
@@ -73,6 +74,9 @@ class Quadratic(CompiledFamily):
         self.b = freeze(as_array("b", b, (n_tasks, dim)))
         constants = np.zeros(n_tasks) if c is None else as_array("c", c, (n_tasks,))
         self.c = freeze(constants)
+
+    def _restricted(self, chosen: npt.NDArray[np.intp], weights: Array) -> Quadratic:
+        return Quadratic(self.H[chosen], self.b[chosen], self.c[chosen], weights)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, freeze
-from maml_ode.tasks.base import CompiledFamily
+from maml_ode.tasks.compiled_family import CompiledFamily
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels
@@ -80,6 +80,9 @@ class Sinusoid(CompiledFamily):
     def omega(self) -> Array:
         """The angular frequencies omega_i."""
         return freeze(self._floats[2 * self.n_tasks :])
+
+    def _restricted(self, chosen: npt.NDArray[np.intp], weights: Array) -> Sinusoid:
+        return Sinusoid(self.a[chosen], self.b[chosen], self.omega[chosen], weights)
 
     def _kernels(self) -> Kernels:
         from maml_ode.tasks.kernels import sinusoid

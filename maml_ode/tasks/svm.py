@@ -60,6 +60,9 @@ class SVM(LinearModel):
         s_i = 1/n_i, 1/(2 n_i) or 1.
     weights : array_like of shape (M,), optional
         Task weights p_i; uniform by default.
+    intercept : bool, default False
+        Whether the last column of X is an intercept, all ones: the ridge term then leaves out its coefficient.
+        No column is added.
 
     Attributes
     ----------
@@ -73,6 +76,9 @@ class SVM(LinearModel):
     loss : str
     smoothing : float
     l2 : float
+    ridge : ndarray of shape (d,)
+        l2 for every coordinate, 0 for an intercept.
+    intercept : bool
     reduction : str
 
     Raises
@@ -101,6 +107,8 @@ class SVM(LinearModel):
         l2: float = 0.0,
         reduction: str = "mean",
         weights: npt.ArrayLike | None = None,
+        *,
+        intercept: bool = False,
     ) -> None:
         self._loss = check_choice("loss", loss, _LOSSES)
         super().__init__(
@@ -109,9 +117,14 @@ class SVM(LinearModel):
             _LOSSES[self._loss],
             reduction=reduction,
             l2=l2,
+            intercept=intercept,
             smoothing=smoothing,
             weights=weights,
         )
+
+    def _options(self) -> dict[str, Any]:
+        ridge = {"l2": self._l2, "intercept": self.intercept}
+        return {**super()._options(), **ridge, "loss": self._loss, "smoothing": self._smoothing}
 
     @property
     def loss(self) -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from maml_ode.theory.certificates.certificate import Certificates as Certificates
     from maml_ode.theory.certificates.certificate import Hypothesis as Hypothesis
     from maml_ode.theory.certificates.certify import certify as certify
+    from maml_ode.theory.direct_method import LyapunovReading as LyapunovReading
+    from maml_ode.theory.direct_method import lyapunov as lyapunov
     from maml_ode.theory.family_constants.find import constants as constants
     from maml_ode.theory.family_constants.model import Constants as Constants
     from maml_ode.theory.intervals.critical_points import CriticalPoints as CriticalPoints
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from maml_ode.theory.regions import Ball as Ball
     from maml_ode.theory.regions import Interval as Interval
     from maml_ode.theory.regions import Sublevel as Sublevel
+    from maml_ode.theory.task_split import Decomposition as Decomposition
+    from maml_ode.theory.task_split import decompose as decompose
 
 __getattr__, __dir__ = attach(
     __name__,
@@ -47,9 +51,11 @@ __getattr__, __dir__ = attach(
         "Certificates": "maml_ode.theory.certificates.certificate",
         "Constants": "maml_ode.theory.family_constants.model",
         "CriticalPoints": "maml_ode.theory.intervals.critical_points",
+        "Decomposition": "maml_ode.theory.task_split",
         "Hypothesis": "maml_ode.theory.certificates.certificate",
         "Interval": "maml_ode.theory.regions",
         "Landscape": "maml_ode.theory.bounds.sublevel_sets",
+        "LyapunovReading": "maml_ode.theory.direct_method",
         "Monitor": "maml_ode.theory.certificates.along_a_run",
         "OnlineSwitch": "maml_ode.theory.bounds.switch_advice",
         "Quantity": "maml_ode.theory.quantities",
@@ -62,6 +68,8 @@ __getattr__, __dir__ = attach(
         "constants": "maml_ode.theory.family_constants.find",
         "count_by_alpha": "maml_ode.theory.intervals.critical_points",
         "count_critical_points": "maml_ode.theory.intervals.critical_points",
+        "decompose": "maml_ode.theory.task_split",
+        "lyapunov": "maml_ode.theory.direct_method",
         "monitor": "maml_ode.theory.certificates.along_a_run",
         "step_size_limit": "maml_ode.theory.bounds.step_limits",
         "switch_advice": "maml_ode.theory.bounds.switch_advice",
@@ -73,9 +81,11 @@ __getattr__, __dir__ = attach(
         "errata": "maml_ode.errata",  # this and the open points stand above, under the names of before
         "family_constants": "maml_ode.theory.family_constants",
         "inequalities": "maml_ode.theory.bounds.pointwise",
+        "lemmas": "maml_ode.theory.bounds.lemmas",
         "local": "maml_ode.theory.bounds.near_a_point",
         "open_points": "maml_ode.errata.open_points",
         "printed": "maml_ode.theory.bounds.printed",
+        "quadratic_formulas": "maml_ode.theory.quadratic_formulas",
         "variants": "maml_ode.theory.bounds.relatives",
     },
 )

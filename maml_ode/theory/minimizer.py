@@ -30,7 +30,7 @@ _FLAT = 1e-14
 
 
 def expected_loss_minimizer(tasks: TaskFamily, start: Array | None = None) -> Array | None:
-    """Return argmin f to about rounding, for a strongly convex f; None if Newton's method fails.
+    """Return argmin f to about rounding, for a strongly convex f; None if Newton's method fails or it overflows.
 
     Damped Newton: dense for d <= 500, else with conjugate gradients on Hessian-vector products. It ends where a
     step neither lowers f by more than its rounding nor halves the gradient.
@@ -43,7 +43,8 @@ def expected_loss_minimizer(tasks: TaskFamily, start: Array | None = None) -> Ar
         H, b = np.tensordot(p, terms.H, 1), p @ terms.b
         formed = 0.0 if terms.H_error is None else float(p @ terms.H_error)
         regular = Spectrum.of_matrix(H, formed).is_positive_definite
-        return np.asarray(np.linalg.solve(H, b)) if regular else None
+        solution = np.asarray(np.linalg.solve(H, b)) if regular else None
+        return solution if solution is not None and all_finite(solution) else None
     gradient, loss = p @ task_gradients(tasks, w), float(p @ task_losses(tasks, w))
     at_start = norm(gradient)
     for _ in range(_MOST_STEPS):

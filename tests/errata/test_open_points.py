@@ -62,6 +62,32 @@ def test_box_proofs_prove_what_is_true_and_nothing_else():
     assert not prove_above(bowl, box, 0.05, max_boxes=3000).proved
 
 
+def test_what_the_search_decides_is_proved_only_if_arb_finds_it_too():
+    """x^2 - 2 x + 2 > 1 fails at x = 1; a search whose arithmetic is off by 1e-9 does not see it."""
+
+    def flattered(x):
+        value = x.square() - 2.0 * x + 2.0
+        return value + 1e-9 if isinstance(value, IntervalArray) else value
+
+    found = prove_above(flattered, [(0.0, 2.0)], 1.0)
+    assert found.lowest > 1.0
+    assert not found.proved
+    assert 0 < found.confirmed < found.boxes
+    holds = prove_above(flattered, [(0.0, 2.0)], 1.0 - 1e-6)
+    assert holds.proved
+    assert holds.boxes == 2 * holds.confirmed - 1  # a tree of halves and its leaves
+
+    def refused(x):
+        return x if isinstance(x, IntervalArray) else 1.0 / (x - x)
+
+    assert not prove_above(refused, [(1.0, 2.0)], 0.5).proved
+
+
+def test_every_box_of_the_open_points_is_confirmed():
+    proofs = [op.theorem_3_9(), *(proof for _, proof in op.convexity_in_range().values())]
+    assert [proof.boxes for proof in proofs] == [2 * proof.confirmed - 1 for proof in proofs]
+
+
 def test_theorem_3_9_is_proved_and_its_bound_is_attained():
     proof = op.theorem_3_9()
     assert proof.proved

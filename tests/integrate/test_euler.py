@@ -279,3 +279,48 @@ def test_reptile_on_python_functions_costs_what_it_counts():
     inner = np.array([1.0, 2.0])
     rate = np.mean((1.0 - (1.0 - 0.1 * inner) ** 3) / 0.1)
     np.testing.assert_allclose(run.w, (1.0 - 0.1 * rate) ** 10, rtol=1e-12)
+
+
+def test_a_phase_that_is_followed_by_itself_changes_once_an_iterate():
+    """w = 2, 1, 1/2, ...: the rule |w| <= 1 is met at every iterate from the first on."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
+    flow = mo.Flow([mo.Phase(f, until=lambda t, w: abs(w[0]) - 1.0, then=0)])
+    run = mo.euler(flow, [2.0], 0.5, max_iter=5)
+    np.testing.assert_array_equal(run.y[0], 2.0 * 0.5 ** np.arange(6))
+    np.testing.assert_array_equal(run.switch_times, 0.5 * np.arange(1, 6))
+    # In a circle of two, each that is met at an iterate is passed over there once.
+    circle = mo.Flow([mo.Phase(f, flow.phases[0].until, then=k) for k in (1, 0)])
+    run = mo.euler(circle, [2.0], 0.5, max_iter=3)
+    np.testing.assert_array_equal(run.y[0], [2.0, 1.0, 0.5, 0.25])
+    np.testing.assert_array_equal(run.switch_times, [0.5, 0.5, 1.0, 1.0, 1.5, 1.5])
+    assert run.phase.tolist() == [0, 0, 0, 0]
+    # A run that begins where its rules are met goes once around as well.
+    start = mo.euler(circle, [1.0], 0.5, max_iter=1)
+    np.testing.assert_array_equal(start.switch_times, [0.0, 0.0, 0.5, 0.5])
+
+
+def test_a_norm_that_equals_tol_is_small_enough():
+    """w = 1, 1/2, 1/4 exactly."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
+    run = mo.euler(mo.gradient_flow(f), [1.0], 0.5, tol=0.25, max_iter=9)
+    assert (run.stop, run.t.tolist()) == (mo.StopReason.STATIONARY, [0.0, 0.5, 1.0])
+
+
+@pytest.mark.parametrize(("max_iter", "changes"), [(1, 1), (2, 2), (3, 3)])
+def test_a_test_that_is_repeated_is_named_from_the_second_change_on(tug_of_war, max_iter, changes):
+    """||grad f|| is just above eps0, then hardly below it: the phase changes at every iterate."""
+    f = mo.ExpectedLoss(tug_of_war)
+    flow = mo.bimaml_flow(
+        tug_of_war, 0.1, float(np.linalg.norm(f.gradient([0.1]))) * 0.999, rule="retest"
+    )
+    run = mo.euler(flow, [0.1], 0.05, max_iter=max_iter)
+    assert run.switch_times.size == changes
+    assert (f"The phase changed {changes} times" in run.message) == (changes >= 2)
+
+
+def test_a_repeated_test_of_the_last_phase_looks_at_its_field_once(quadratic):
+    """In the last phase the field that is followed is the one that is tested: one hvp for F at every iterate."""
+    flow = mo.bimaml_flow(quadratic, 0.1, 1e6, rule="retest")
+    run = mo.euler(flow, np.ones(4), 0.1, tol=1e-30, max_iter=3)
+    assert run.phase.tolist() == [1, 1, 1, 1]
+    assert run.counts.hvps == 4

@@ -1,6 +1,6 @@
 """Whatever ends a run, what was computed comes back: interrupts at every evaluation, and at any moment."""
 
-import signal
+import sys
 import time
 
 import numpy as np
@@ -82,40 +82,76 @@ def test_an_interrupt_in_any_evaluation_leaves_a_beginning_of_the_run(make_logis
     assert seen == {True, False}
 
 
-def test_an_interrupt_at_any_moment_is_a_result(make_logistic):
-    """A timer interrupts between any two instructions; after the arguments are read, a run comes back."""
-    tasks = make_logistic()
+class Moments:
+    """Counts the lines of Python that run while a run is followed or finished, and presses Ctrl-C before one.
+
+    What comes before (the arguments are read) and after (the result is handed over) is not counted.
+    """
+
+    INSIDE = (("driver.py", "run"), ("finish.py", "_finish"))
+
+    def __init__(self, press_at=None):
+        self.press_at, self.count, self.depth = press_at, 0, 0
+        self.pressed = False
+
+    def __enter__(self):
+        sys.settrace(self)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(None)
+
+    def __call__(self, frame, event, argument):
+        entered = (frame.f_code.co_filename.rpartition("/")[2], frame.f_code.co_name) in self.INSIDE
+        self.depth += entered
+        return self.outermost if entered else self.line
+
+    def outermost(self, frame, event, argument):
+        if event == "return":
+            self.depth -= 1
+            return None
+        self.line(frame, event, argument)
+        return self.outermost
+
+    def line(self, frame, event, argument):
+        if event == "line" and self.depth:
+            self.count += 1
+            if self.count == self.press_at:
+                sys.settrace(None)
+                self.pressed = True
+                raise KeyboardInterrupt
+        return self.line
+
+
+@pytest.mark.parametrize("method", ["RK45", "Tsit5", "Rodas5P", "exact"])
+def test_an_interrupt_at_any_moment_is_a_result(make_logistic, make_quadratic, method):
+    """Ctrl-C between any two lines of a run: what was computed comes back, whatever the run was doing."""
+    tasks = make_quadratic(d=3) if method == "exact" else make_logistic()
     flow, w0 = mo.bimaml_flow(tasks, 0.3, 0.2), np.ones(3)
-    mo.solve(flow, w0, method="RK45")
-    began = time.perf_counter()
-    mo.solve(flow, w0, method="RK45")
-    span = time.perf_counter() - began
-
-    def press(*_):
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, press)
+    whole = mo.solve(flow, w0, method=method)
+    with Moments() as moments:
+        mo.solve(flow, w0, method=method)
+    assert moments.count > 300
     rng = np.random.default_rng(0)
-    lost = 0
-    try:
-        for delay in rng.uniform(0.2, 0.9, 60) * span:
-            run = None
-            try:
-                signal.setitimer(signal.ITIMER_REAL, delay)
-                run = mo.solve(flow, w0, method="RK45")
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            except KeyboardInterrupt:
-                lost += run is None
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            if run is not None:
-                assert np.isfinite(run.y).all()
-                assert run.y.shape[1] == run.t.size >= 1
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    assert (
-        lost <= 3
-    )  # a few may fall before the arguments are read, or after the result is handed over
+    stops = []
+    for moment in {1, moments.count, *rng.integers(1, moments.count + 1, 60).tolist()}:
+        with Moments(press_at=moment) as moments_of_this:
+            run = mo.solve(flow, w0, method=method)
+        if not moments_of_this.pressed:  # how many lines there are depends on the clock a little
+            assert moment > 0.8 * moments.count
+            continue
+        assert run.y.shape[1] == run.t.size >= 1
+        k = len(run) - 1
+        np.testing.assert_array_equal(run.y[:, :k], whole.y[:, :k])
+        assert np.isfinite(run.y).all()
+        interrupted = run.stop is mo.StopReason.INTERRUPTED
+        if not interrupted and "Diagnostics are left out" not in run.message:
+            # Everything was there already.
+            assert (run.stop, len(run)) == (whole.stop, len(whole))
+            assert np.isfinite(run.loss).all()
+        stops.append(interrupted)
+    assert len(stops) > 40
+    assert set(stops) == {True, False}
 
 
 def test_the_time_limit_covers_the_diagnostics():

@@ -1,6 +1,7 @@
 """A run is gone on with by the flow that it is a run of, and by no other."""
 
 import itertools
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 import maml_ode as mo
 from maml_ode.fields import CallableField
 from maml_ode.flows import GradientNormBelow
+from maml_ode.flows.identity import digest_of
+from maml_ode.flows.switch_rules import EndingRule
 from maml_ode.trajectory import Trajectory
 
 
@@ -81,17 +84,18 @@ def test_the_same_flow_built_again_goes_on_also_from_a_file(tmp_path):
 
 
 def functions(alpha, scale=1.0):
+    scale = [scale]  # a list may change between two runs: what the functions are is then unknown
     tasks = mo.tasks.from_callables(
-        lambda i, w: 0.5 * scale * (i + 1) * w @ w,
-        lambda i, w: scale * (i + 1) * w,
-        hvps=lambda i, w, v: scale * (i + 1) * v,
+        lambda i, w: 0.5 * scale[0] * (i + 1) * w @ w,
+        lambda i, w: scale[0] * (i + 1) * w,
+        hvps=lambda i, w, v: scale[0] * (i + 1) * v,
         n_tasks=2,
         dim=2,
     )
     return mo.maml_flow(tasks, alpha)
 
 
-def test_python_functions_are_compared_by_what_they_return():
+def test_functions_that_may_change_are_compared_by_what_they_return():
     assert functions(0.1).identity is None
     run = mo.solve(functions(0.1), [1.0, 2.0], t_max=0.5)
     assert mo.solve(functions(0.1), resume=run).success
@@ -102,6 +106,58 @@ def test_python_functions_are_compared_by_what_they_return():
     assert mo.solve(functions(0.1), resume=blind).success
     field = mo.Flow([mo.Phase(CallableField(lambda w: -w, 2))], functions(0.1).objective)
     assert field.identity is None
+
+
+def test_a_run_is_refused_for_its_name_or_its_dimension_alone():
+    one = mo.tasks.Quadratic([np.eye(1)], [[1.0]])
+    run = mo.solve(FLOWS["quadratic"](), [3.0, -2.0], t_max=0.5)
+    with pytest.raises(ValueError, match="'BI-MAML' with d = 2, but the flow is 'MAML' with d = 2"):
+        mo.solve(mo.maml_flow(quadratic(), 0.1), resume=run)
+    with pytest.raises(
+        ValueError, match="'BI-MAML' with d = 2, but the flow is 'BI-MAML' with d = 1"
+    ):
+        mo.solve(mo.bimaml_flow(one, 0.1, 0.01), resume=run)
+
+
+@pytest.mark.parametrize(("off", "refused"), [(0.5e-6, False), (1.5e-6, True), (-1.5e-6, True)])
+def test_functions_may_differ_by_a_millionth_of_their_size(off, refused):
+    """At |w| = 300, F and its gradient by another factor: both sizes differ by that factor."""
+    run = mo.solve(functions(0.0), [300.0, 0.0], t_eval=[0.0], t_max=0.5)
+    assert run.t.size == 1
+    if refused:
+        with pytest.raises(ValueError, match="at whose last point F was"):
+            mo.solve(functions(0.0, scale=1 + off), resume=run)
+    else:
+        assert mo.solve(functions(0.0, scale=1 + off), resume=run).success
+
+
+def test_only_what_both_have_is_compared():
+    """An identity with none, and points without diagnostics, which cost no evaluation either."""
+    flow = FLOWS["quadratic"]()
+    run = mo.solve(flow, [3.0, -2.0], t_max=0.5)
+    assert mo.solve(flow, resume=replace(run, identity=None), t_max=1.0).success
+    first = mo.solve(functions(0.1), [1.0, 2.0], t_max=0.5, method="RK45")
+    ends = replace(first, loss=np.append(first.loss[:-1], np.nan))
+    empty = replace(
+        first, t=first.t[:0], y=first.y[:, :0], phase=first.phase[:0], loss=first.loss[:0]
+    )
+    for before in (ends, empty):
+        rest = mo.solve(functions(0.1), resume=before, t_max=1.0, method="RK45", diagnostics=False)
+        assert rest.success
+        assert rest.counts.diagnostics == first.counts.diagnostics
+
+
+def test_times_of_a_continuation_stand_behind_those_of_the_run():
+    flow = FLOWS["quadratic"]()
+    first = mo.solve(flow, [3.0, -2.0], t_eval=[0.0, 0.5], t_max=1.0)
+    both = mo.solve(flow, resume=first, t_eval=[1.5, 2.0], t_max=2.0)
+    assert both.t.tolist() == [0.0, 0.5, 1.5, 2.0]
+    whole = mo.solve(flow, [3.0, -2.0], t_eval=both.t, t_max=2.0)
+    np.testing.assert_allclose(both.y, whole.y, rtol=1e-12)
+    meets = mo.solve(flow, resume=first, t_eval=[1.0, 2.0], t_max=2.0)
+    assert meets.t.tolist() == [0.0, 0.5, 1.0, 2.0]
+    seam = mo.solve(flow, [3.0, -2.0], t_eval=[0.0, 1.0], t_max=1.0)
+    assert mo.solve(flow, resume=seam, t_eval=[1.0, 2.0], t_max=2.0).t.tolist() == [0.0, 1.0, 2.0]
 
 
 @pytest.mark.parametrize("limits", [{}, {"max_seconds": 100.0}])
@@ -161,3 +217,64 @@ def test_a_threshold_is_part_of_a_rule():
     f = mo.ExpectedLoss(quadratic())
     ends = [mo.Flow([mo.Phase(f, until=GradientNormBelow(f, tol))]) for tol in (0.1, 0.2)]
     assert ends[0].identity != ends[1].identity
+
+
+def test_no_two_values_share_a_digest():
+    """Of any two of these something reads differently if all that is fed to the digest is joined carelessly."""
+    f, zeros = mo.ExpectedLoss(quadratic()), np.zeros((2, 3))
+    values = [
+        None, "None", "", 0, 1, 12, 0.0, -0.0, 1.0, True, False, "1", np.float64(1), np.float32(1), np.int64(1),
+        (), [], ((),), ("",), (1,), [1], (1, 2), (12,), (1, 23), (12, 3), ((1,), 2), ((1, 2),), (1, (2,)),
+        zeros, zeros.T, zeros.ravel(), zeros.astype(int), zeros.astype(np.float32), -zeros, zeros + 1e-300,
+        np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2), np.arange(6.0).reshape(3, 2).T, (zeros, zeros),
+        f, (f,), mo.MAMLLoss(quadratic(), 0.1), mo.MAMLLoss(quadratic(), 0.1, query=quadratic(2)), quadratic(),
+        mo.fields.ReptileField(quadratic(), 0.1), mo.fields.FirstOrderField(quadratic(), 0.1),
+        mo.fields.GradientField(f), mo.fields.ModifiedField(f, 0.1), GradientNormBelow(f, 0.1),
+    ]  # fmt: skip
+    digests = [digest_of(value) for value in values]
+    assert None not in digests
+    assert len(set(digests)) == len(values)
+    columns = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    assert digest_of(columns) == digest_of(np.arange(6.0).reshape(2, 3))
+    for unknown in (
+        object(),
+        {"a": 1},
+        1j,
+        {1},
+        mo.Counts(losses=1),
+        GradientNormBelow,
+        (1, print),
+    ):
+        assert digest_of(unknown) is None
+
+
+@dataclass(frozen=True)
+class Below(EndingRule):
+    """Somebody's own rule: what it does is not in its fields."""
+
+    limit: float
+
+    def __call__(self, t, w):
+        return w[0] - self.limit
+
+
+class Scaled(mo.fields.GradientField):
+    """Somebody's own field, made of something that only it knows."""
+
+    def __init__(self, objective, factor):
+        super().__init__(objective)
+        self.factor = factor
+
+    def __call__(self, w):
+        return self.factor * super().__call__(w)
+
+
+def test_a_class_of_somebody_else_has_no_identity():
+    f = mo.ExpectedLoss(quadratic())
+    for factor in (1.0, 2.0):
+        assert mo.Flow([mo.Phase(Scaled(f, factor))]).identity is None
+    assert mo.Flow([mo.Phase(f, until=Below(0.1)), mo.Phase(f)]).identity is None
+    run = mo.solve(mo.Flow([mo.Phase(Scaled(f, 1.0))]), [3.0, -2.0], t_max=0.5, method="RK45")
+    assert mo.solve(
+        mo.Flow([mo.Phase(Scaled(f, 1.0))]), resume=run, t_max=1.0, method="RK45"
+    ).success

@@ -365,3 +365,14 @@ def test_exact_refuses_a_callback_and_auto_steps_for_it(quadratic):
     assert len(seen) > 3
     assert run.success
     assert "DOP853" in run.method
+
+
+@pytest.mark.parametrize("method", ["auto", "DOP853", "RK45", "Radau", "exact"])
+def test_a_run_that_ends_before_the_first_reporting_time_reports_none(tug_of_war, method):
+    run = mo.solve(
+        mo.maml_flow(tug_of_war, 0.1), [10.0], tol=0.1, t_max=1e3, t_eval=[1e3], method=method
+    )
+    assert run.stop is mo.StopReason.STATIONARY
+    assert (run.t.size, run.y.shape, run.loss.size) == (0, (1, 0), 0)
+    assert 0 < run.final_time < 1e3
+    assert run.w == pytest.approx([0.42105], abs=0.1)

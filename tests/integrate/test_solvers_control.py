@@ -206,3 +206,30 @@ def test_first_step_shrinks_into_the_domain():
     h = first_step_size(fun, 0.0, y0, fun(0.0, y0), 1.0, 1.0, np.inf, 4, 0.1 * one, 1e3 * one)
     assert 0 < h < 1
     assert np.isfinite(fun(0.0, y0 + 0.01 * h * fun(0.0, y0))).all()
+
+
+@pytest.mark.parametrize("steepness", [60.0, 6000.0])
+def test_a_spectral_radius_that_grows_within_a_step_costs_steps_and_not_accuracy(steepness):
+    """x' = 1, y' = -k(x) y with k from 1 to 1e5 around x = 1: stable where a step begins, and not where it ends.
+
+    An instability that is large enough to matter is an error like any other, and the step is refused.
+    """
+
+    def k(x):
+        return 1.0 + 0.5e5 * (1.0 + np.tanh(0.5 * steepness * (x - 1.0)))
+
+    runs = {
+        y: solve_ivp(
+            lambda t, w: np.array([1.0, -k(w[0]) * w[1]]), (0.0, 2.0), [0.0, y], method=RKC2,
+            rtol=1e-4, atol=1e-6, spectral_radius=lambda t, w: 1.05 * k(w[0]),
+        )
+        for y in (1.0, 1e-8, 1e-12)
+    }  # fmt: skip
+    for y, run in runs.items():
+        assert run.success
+        assert run.nfev < 4000
+        assert (np.abs(run.y[1]) <= max(y, 1e-6)).all()
+        np.testing.assert_allclose(run.y[0], run.t, rtol=1e-12)
+        assert np.abs(run.y[1, run.t > 1.2]).max() < 1e-6
+    before = runs[1.0].t < 0.6  # where the rate is 1 but for 1e-5
+    np.testing.assert_allclose(runs[1.0].y[1, before], np.exp(-runs[1.0].t[before]), atol=2e-3)

@@ -8,7 +8,7 @@ import pytest
 import maml_ode as mo
 from maml_ode.fields import CallableField
 from maml_ode.integrate.evaluation import FieldEvaluator
-from maml_ode.integrate.methods import resolve
+from maml_ode.integrate.methods import facts_of, resolve
 from maml_ode.integrate.plan import Plan, Tolerances
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.watch.crossing import CrossingWatch
@@ -178,6 +178,22 @@ def test_steps_that_keep_to_the_stability_limit_are_seen_after_fifty(rate, stiff
         assert findings[49].remedy(better) is None
     bare = StiffnessWatch(FieldEvaluator(CallableField(lambda w: -w, 1), tally), plan, 0.0)
     assert bare.look(step_to(100.0, [1.0], [1.0], count=100)) is None
+
+
+@pytest.mark.parametrize("counts", [[1] * 300, [50] * 6])
+@pytest.mark.parametrize(("share", "stiff"), [(0.999, False), (1.001, True)])
+def test_every_window_is_measured_by_the_steps_it_spans(share, stiff, counts):
+    """Steps of one length, short of the limit or beyond it by a thousandth: no window may see it otherwise."""
+    field = mo.maml_flow(mo.tasks.Quadratic([[[4.0]]], [[0.0]]), 0.0).legs[0].field
+    plan = plan_of("RK45", stiff_method=resolve("Rodas5P"))
+    h = share * facts_of(plan.method).stiff_from / 4.0
+    watch = StiffnessWatch(FieldEvaluator(field, Tally()), plan, 0.0)
+    k, found = 0, []
+    for count in counts:
+        k += count
+        step = step_to(k * h, [1.0], [1.0], (k - 1) * h, count=count)
+        found.append(watch.look(step) is not None)
+    assert found == [stiff and n % (50 // counts[0]) == 0 for n in range(1, len(counts) + 1)]
 
 
 def test_a_step_that_raises_the_objective_is_refused_and_shortened():

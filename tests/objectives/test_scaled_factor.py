@@ -31,3 +31,11 @@ def test_the_rank_is_that_of_a_pivoted_factorisation(seed, d, extra, digits, def
     assert sorted(factor.order) == list(range(d))
     np.testing.assert_allclose(Q @ (factor.rows / sizes), columns, rtol=0, atol=1e-12)
     np.testing.assert_allclose(Q.T @ Q, np.eye(factor.rank), rtol=0, atol=1e-14)
+
+
+def test_a_coefficient_is_left_out_only_where_its_column_does_not_show_it():
+    """Leading columns 1e-10 apart: their coefficients are unsure to 1e-4, what they make of 5e-5 a is not."""
+    columns = np.array([[1.0, 1.0, 5e-5], [0.0, 1e-10, 0.0]])
+    factor, Q = ScaledFactor.of_columns(columns, np.ones(3), 1e-14)
+    assert factor.rank == 2
+    np.testing.assert_allclose(Q @ factor.rows, columns, rtol=0, atol=1e-13)

@@ -207,6 +207,11 @@ def test_the_caption_of_figure_1(tables):
     assert found[2.01] == pytest.approx(2.01, rel=1e-3)
     assert found[0.0] == pytest.approx(-11.30084, rel=1e-3)
     assert (tables["report_landscape"]["verdict"] == "reproduced").all()
+    finite = tables["report_landscape"].where(stated=np.inf)
+    assert finite["found"].tolist() == [0.505, 100.0]
+    (text,) = report.texts(tables, SETTINGS).values()
+    assert "| sigma of Assumption 3.4 over all w | finite | 0.505 | reproduced |" in text
+    assert "| kappa of Assumption 3.5 over all w | finite | 100 | reproduced |" in text
 
 
 def test_the_text_holds_every_statement(tables):

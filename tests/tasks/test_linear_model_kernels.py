@@ -49,7 +49,7 @@ class Task:
 
     def __init__(self, loss, X, y, scale, l2):
         self.loss, self.X, self.y = loss, X.astype(EXACT), y.astype(EXACT)
-        self.scale, self.l2 = EXACT(scale), EXACT(l2)
+        self.scale, self.l2 = EXACT(scale), np.broadcast_to(EXACT(l2), X.shape[1])
 
     def look(self, u):
         p, P = self.X @ u[0], abs(self.X) @ u[1]
@@ -65,7 +65,7 @@ class Task:
         return out[0] + self.l2 * ridge[0], out[1] + self.l2 * abs(ridge[1])
 
     def value(self, u):
-        value = self.scale * self.look(u)[0].sum() + self.l2 / 2 * u[0] @ u[0]
+        value = self.scale * self.look(u)[0].sum() + (self.l2 / 2 * u[0]) @ u[0]
         return value, value + abs(u[1]) @ self.gradient(u)[1]
 
     def gradient(self, u):
@@ -109,13 +109,14 @@ def maml_derivatives(support, query, p, w, v, alpha, count):
     return totals
 
 
-def build(loss, X, y, weights, sparse=False, l2=L2):
+def build(loss, X, y, weights, sparse=False, l2=L2, **options):
     data = [scipy.sparse.csr_array(X_i) for X_i in X] if sparse else X
     if loss == "squared":
         return mo.tasks.LinearRegression(data, y, weights=weights)
     if loss == "logistic":
-        return mo.tasks.LogisticRegression(data, y, l2=l2, weights=weights)
-    return mo.tasks.SVM(data, y, loss=loss, smoothing=SMOOTHING, l2=l2, weights=weights)
+        return mo.tasks.LogisticRegression(data, y, l2=l2, weights=weights, **options)
+    settings = {"loss": loss, "smoothing": SMOOTHING, "l2": l2, "weights": weights}
+    return mo.tasks.SVM(data, y, **settings, **options)
 
 
 def draw(loss, sizes, d, rng, scale=1.0):
@@ -163,6 +164,27 @@ def test_maml_derivatives_are_those_of_the_definition(loss, sparse):
             oracle = maml_derivatives(tasks, tasks, weights, w, v, 0.3, count)
             family = build(loss, X, y, weights, sparse)
             assert worst(family, family, oracle, w, v, 0.3, count) < BOUND
+
+
+@pytest.mark.parametrize("loss", LOSSES[1:])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_ridge_leaves_out_an_intercept(loss, sparse):
+    rng = np.random.default_rng(4)
+    for d in (1, 4, 9):
+        X, y, tasks = draw(loss, (6, 3), d, rng)
+        for X_i, task in zip(X, tasks, strict=True):
+            X_i[:, -1] = task.X[:, -1] = 1.0
+            task.l2 = np.array([*[EXACT(L2)] * (d - 1), EXACT(0)])
+        w, v = rng.normal(size=(2, d))
+        oracle = maml_derivatives(tasks, tasks, [0.5, 0.5], w, v, 0.3, 2)
+        family = build(loss, X, y, None, sparse, intercept=True)
+        assert worst(family, family, oracle, w, v, 0.3, 2) < BOUND
+        for hessian, other in zip(
+            family.hessians(w), build(loss, X, y, None, sparse).hessians(w), strict=True
+        ):
+            np.testing.assert_allclose(other - hessian, np.diag([0.0] * (d - 1) + [L2]), atol=1e-15)
+        assert family.identity != build(loss, X, y, None, sparse).identity
+        np.testing.assert_array_equal(family.ridge, [L2] * (d - 1) + [0.0])
 
 
 @pytest.mark.parametrize("power", [-9, -3, 3, 9])

@@ -157,12 +157,14 @@ MODELS = [
 
 
 @pytest.mark.parametrize(("loss", "options"), MODELS)
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_linear_models_are_bounded(loss, options, reduction):
+@pytest.mark.parametrize(
+    ("reduction", "intercept"), [("mean", False), ("sum", False), ("mean", True)]
+)
+def test_linear_models_are_bounded(loss, options, reduction, intercept):
     rng = np.random.default_rng(2)
     X = [rng.standard_normal((n, 2)) for n in (1, 4, 7)]
     y = [rng.choice([-1.0, 1.0], len(x)) for x in X]
-    shared = {"l2": 0.3, "reduction": reduction, "weights": [0.5, 0.3, 0.2]}
+    shared = {"l2": 0.3, "reduction": reduction, "weights": [0.5, 0.3, 0.2], "intercept": intercept}
     if loss == "logistic":
         tasks = mo.tasks.LogisticRegression(X, y, **shared)
     else:
@@ -175,7 +177,10 @@ def test_linear_models_are_bounded(loss, options, reduction):
     affine_holds(tasks, k, points)
     # approached: L within 40% (exactly at 0 for the logistic loss), mu from above
     assert seen["L_i"].max() >= (1 - 1e-12 if loss == "logistic" else 0.6) * k.L
-    assert seen["mu_i"].min() <= 0.3 * 1.001
+    assert seen["mu_i"].min() <= k.mu + (1e-9 if intercept else 3e-4)
+    assert k.mu == k.mu_f == (0.0 if intercept else 0.3)
+    if intercept and loss == "logistic":
+        assert seen["L_f"] == pytest.approx(k.L_f, rel=1e-12)
     if loss == "squared_hinge":
         assert k.kappa == np.inf
         assert "jumps" in k.kappa.note

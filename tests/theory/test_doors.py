@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
-from maml_ode.theory.bounds import pointwise, printed, products, relatives
+from maml_ode.theory.bounds import lemmas, pointwise, printed, products, relatives
 
 GOOD = {
     "alpha": 0.1, "mu": 0.5, "L": 2.0, "kappa": 0.3, "sigma": 0.7, "gamma": 0.4, "gap": 0.2, "lam": 4.0,
@@ -19,7 +19,7 @@ HOSTILE = [
 
 
 def functions():
-    for module in (pointwise, printed, products, relatives):
+    for module in (lemmas, pointwise, printed, products, relatives):
         for name in module.__all__:
             function = getattr(module, name)
             if not inspect.isfunction(function) or name in ("as_numbers", "all_numbers"):

@@ -37,6 +37,49 @@ def test_a_formula_in_extreme_units_has_certificates(factor):
     assert mo.theory.certify(tasks, 0.01 / float(factor), w0=[0.5])
 
 
+def in_units(unit):
+    return {
+        "matrices": mo.tasks.Quadratic(unit * H, B),
+        "one number": mo.tasks.Quadratic([[[unit]]], [[unit]]),
+        "waves": mo.tasks.Sinusoid([0.5 * unit] * 2, [unit, 1e-4 * unit], [1.0, 2.0]),
+    }
+
+
+@pytest.mark.parametrize("unit", [1e-310, 1e-308, 1e-160, 1e154, 1e300])
+@pytest.mark.parametrize("kind", ["matrices", "one number", "waves"])
+def test_certify_answers_in_every_unit(kind, unit):
+    tasks = in_units(unit)[kind]
+    for alpha in (0.1, min(0.1 / unit, 1e300)):
+        for start, tol in ((1.0, 1e-8), (1e100, 1e-8 * unit)):
+            report = mo.theory.certify(
+                tasks, alpha, w0=np.full(tasks.dim, start), tol=max(tol, 1e-320), switch_tol=1e-3
+            )
+            for name in ("time_bound", "bimaml_time", "iteration_bound", "fallback_stationarity"):
+                assert report[name].holds in (True, None)
+                assert not report[name].holds or np.isfinite(report[name].bound), name
+
+
+def test_a_time_beyond_the_floats_is_not_computed_until_the_losses_are_multiplied():
+    """f = h w^2/2 with h = 1e-308: ||grad F|| = h g from w0 = g/h takes log(g/tol)/h, 1.8e309 for g/tol = 1e8."""
+
+    def report(factor):
+        tasks = mo.tasks.Quadratic([[[1e-308 * factor]]], [[factor]])
+        return mo.theory.certify(
+            tasks, 0.1 / factor, w0=[0.0], tol=1e-8 * factor, switch_tol=0.1 * factor
+        )
+
+    for name in ("time_bound", "bimaml_time"):
+        item = report(1.0)[name]
+        assert item.holds is None
+        assert "beyond the range of floats; multiply the losses and the tolerances" in item.note
+        assert "and divide alpha by it" in item.note
+        item = report(2.0**100)[name]
+        assert item.holds
+        time = 8 * np.log(10.0) / (1e-308 * 2.0**100)
+        assert item.value == pytest.approx(time, rel=1e-9)
+        assert time * (1 - 1e-12) <= item.bound <= time * (1 + 1e-9)
+
+
 @pytest.mark.parametrize("bad", ["0.1", True, 1j, np.datetime64("2020-01-01"), np.ma.masked])
 def test_a_bound_takes_real_numbers_only(bad):
     for name in CONSTANTS:

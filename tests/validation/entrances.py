@@ -132,6 +132,29 @@ def constructors():
         {**settings, "loss": "smooth_hinge", "smoothing": 0.1, "l2": 0.1},
         {**data, "loss": "other", "smoothing": "real", "l2": "real"},
     )
+    rows = {"X": np.ravel(X2).reshape(4, 2), "y": np.ravel(Y2), "groups": [1, 1, 2, 2]}
+    options = {"weights": "uniform", "fit_intercept": True, "standardize": True}
+    for family in (mo.tasks.LinearRegression, mo.tasks.LogisticRegression, mo.tasks.SVM):
+        yield Entrance(
+            f"{family.__name__}.from_table",
+            build(family.from_table),
+            {**rows, **options},
+            {"X": "data", "y": "data", "groups": "other", **dict.fromkeys(options, "other")},
+            {"X": "X|column|group"},
+            extremes=False,
+        )
+    yield Entrance(
+        "LogisticRegression, intercept",
+        build(mo.tasks.LogisticRegression),
+        {"X": X2, "y": Y2, "intercept": True},
+        {"intercept": "other"},
+    )
+    yield Entrance(
+        "subset",
+        build(FAMILIES["LinearRegression"].subset),
+        {"indices": [1, 0]},
+        {"indices": "other"},
+    )
     yield Entrance(
         "Sinusoid",
         build(mo.tasks.Sinusoid),
@@ -332,6 +355,25 @@ def upper_rooms():
         },
     )
 
+    yield Entrance(
+        "Experiment",
+        build(mo.Experiment, experiment_facts),
+        {"tasks": QUADRATIC, **good, "w0": W2, "rule": "one_way", "name": "own", "seed": 3},
+        {
+            "tasks": "other",
+            **constants,
+            "beta": "real?",
+            "switch_tol": "real?",
+            "w0": "points?",
+            "rule": "other",
+            "name": "other",
+            "seed": "count?",
+            "notes": "other",
+            "title": "other",
+            "quoted_saving": "real?",
+        },
+    )
+
 
 def regions():
     yield Entrance(
@@ -423,6 +465,79 @@ def statements():
     )
 
 
+def readings():
+    def update(w):
+        return w - 0.1 * MAML.gradient(w)
+
+    yield Entrance(
+        "identify_update",
+        lambda **given: [distance for _, distance in mo.identify_update(**given).rows],
+        {"update": update, "tasks": LOGISTIC, "alpha": 0.1, "step_size": 0.1, "w": W2},
+        {
+            **dict.fromkeys(("tasks", "query"), "other"),
+            **dict.fromkeys(("alpha", "step_size"), "real"),
+            "w": "points?",
+            "inner_steps": "count",
+        },
+        extremes=False,
+    )
+    yield Entrance(
+        "identify_update, what is returned",
+        lambda result: mo.identify_update(lambda w: result, LOGISTIC, 0.1, 0.1, w=W2).rows[0][1:],
+        {"result": [0.2, 0.1]},
+        {"result": "points"},
+        {"result": r"update\(w\)"},
+        extremes=False,
+    )
+    yield Entrance(
+        "meta_test",
+        lambda **given: mo.meta_test(**given).losses,
+        {"w": W2, "tasks": LOGISTIC, "alpha": 0.1, "steps": 2, "query": None},
+        {"w": "points", "alpha": "real", "steps": "count", "tasks": "other", "query": "other"},
+    )
+    curve = mo.meta_test(W2, LOGISTIC, 0.1, 2)
+    yield Entrance("interval", curve.interval, {"level": 0.9}, {"level": "real"})
+    yield Entrance(
+        "closed_form",
+        lambda **given: mo.closed_form(**given).lambdify()(W2)[1],
+        {"tasks_or_objective": QUADRATIC},
+        {"tasks_or_objective": "other"},
+    )
+    yield Entrance(
+        "closed_form, its function",
+        lambda w: mo.closed_form(QUADRATIC).lambdify()(w)[1],
+        {"w": W2},
+        {"w": "points"},
+    )
+    yield Entrance(
+        "decompose",
+        lambda **given: mo.theory.decompose(**given).field,
+        {"objective": MAML, "w": W2},
+        {"objective": "other", "w": "points"},
+    )
+    yield Entrance(
+        "lyapunov",
+        lambda **given: mo.theory.lyapunov(**given).derivative,
+        {
+            "candidate": lambda w: w @ w,
+            "trajectory": short_run(),
+            "gradient": lambda w: 2.0 * w,
+            "flow": mo.maml_flow(LOGISTIC, 0.1),
+        },
+        dict.fromkeys(("trajectory", "flow"), "other"),
+    )
+    for name, build_one in (
+        ("ExpectedLoss", lambda aggregate: mo.ExpectedLoss(QUADRATIC, aggregate)),
+        ("MAMLLoss", lambda aggregate: mo.MAMLLoss(QUADRATIC, 0.1, aggregate=aggregate)),
+    ):
+        yield Entrance(
+            f"{name}, aggregate",
+            lambda aggregate, build_one=build_one: build_one(aggregate).gradient(W2),
+            {"aggregate": "auto"},
+            {"aggregate": "other"},
+        )
+
+
 def short_run():
     return mo.solve(mo.maml_flow(LOGISTIC, 0.1), W2, t_max=1.0)
 
@@ -457,6 +572,20 @@ def verbs():
             "diagnostics": "other",
             "dense_output": "other",
         },
+    )
+    yield Entrance(
+        "euler, sampled",
+        build(mo.euler, run_facts),
+        {
+            "flow": mo.maml_flow(LOGISTIC, 0.1),
+            "w0": W2,
+            "step_size": 0.1,
+            "max_iter": 3,
+            "diagnostics": False,
+            "tasks_per_step": 1,
+            "rng": 0,
+        },
+        {"tasks_per_step": "count?", "rng": "count?"},
     )
     yield Entrance(
         "euler",
@@ -512,6 +641,7 @@ ENTRANCES = [
     *upper_rooms(),
     *regions(),
     *statements(),
+    *readings(),
     *verbs(),
     *pictures(),
 ]

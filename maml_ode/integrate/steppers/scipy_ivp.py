@@ -64,14 +64,17 @@ class ScipyStepper:
         options = self._settings(segment, plan)
         try:
             # No times are asked for: the record keeps what there is, and solve_ivp nothing.
-            solve_ivp(
-                segment.evaluator,
-                (t, plan.t_max),
-                w,
-                method=_reporting(plan.method, reporter),
-                t_eval=(),
-                **options,
-            )
+            with np.errstate(
+                over="ignore", invalid="ignore"
+            ):  # a diverging run ends with a sentence
+                solve_ivp(
+                    segment.evaluator,
+                    (t, plan.t_max),
+                    w,
+                    method=_reporting(plan.method, reporter),
+                    t_eval=(),
+                    **options,
+                )
         finally:
             if reporter.solver is not None:
                 self._charge(segment, reporter.solver)

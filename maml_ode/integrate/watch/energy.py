@@ -32,7 +32,7 @@ class EnergyWatch:
     def look(self, step: Step) -> Finding | None:
         """Refuse a step that ends higher than it began."""
         value = self._value(step.w)
-        if not rises(self._energy, value):
+        if not rises(self._energy, value, self._objective.precision):
             self._energy = value
             return None
 

@@ -11,6 +11,7 @@ from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Plan, Tolerances
 from maml_ode.integrate.watch.finding import Finding, Step
 from maml_ode.stop import Stop, StopReason
+from maml_ode.tasks.base import DOUBLE_PRECISION
 
 __all__ = ["Hovering", "RestWatch", "StallWatch"]
 
@@ -81,9 +82,12 @@ class StallWatch:
         if tighter is None and self._patient:
             return None
         given = self._plan.tolerances
+        way_out = "lower rtol and atol, or raise it"
+        if given.precision > DOUBLE_PRECISION:
+            way_out = f"the losses are computed with eps = {given.precision:.2g}: raise it, or compute in double"
         detail = (
             f"At rtol = {given.rtol:.3g}, atol = {given.atol:.3g} it hovers near {self._hovering.best:.3g}, "
-            f"above the wanted {self._target:g}; lower rtol and atol, or raise it."
+            f"above the wanted {self._target:g}; {way_out}."
         )
         stop = Stop(StopReason.TOLERANCE_OUT_OF_REACH, detail)
         if tighter is None:

@@ -27,6 +27,8 @@ class StiffnessWatch:
         self._limit = facts_of(plan.method).stiff_from
         self._began = t
         self._steps = 0
+        # The step at which a look is taken is in the span of the next one, so the first span lacks one.
+        self._lacking = 1
 
     def look(self, step: Step) -> Finding | None:
         """Look at the spectrum every so many steps."""
@@ -35,7 +37,7 @@ class StiffnessWatch:
             return None
         rate = largest_rate(self._evaluator.field, step.w, self._evaluator.tally)
         span, self._began = step.t_old - self._began, step.t_old
-        steps, self._steps = self._steps - 1, 0
+        steps, self._steps, self._lacking = self._steps - self._lacking, 0, 0
         if rate is None or span * rate <= self._limit * steps:
             return None
 

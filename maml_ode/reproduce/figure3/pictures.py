@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from maml_ode.plotting.comparison import method_style, plot_comparison
 from maml_ode.plotting.style import CYCLE
 from maml_ode.reproduce.artefact import Settings, Tables
 from maml_ode.reproduce.figure3.work_precision import FLOWS
@@ -39,11 +40,16 @@ def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
     for place, name in enumerate(EXPERIMENTS):
         for row, flow in enumerate(FLOWS):
             axis = grid[row, place]
-            for label in reversed(labels):
-                part = runs.where(experiment=name, flow=flow, method=label)
-                if len(part):
-                    axis.plot(part["work"], part["error"], **_style(labels.index(label)))
-            axis.set(xscale="log", yscale="log", xlabel="gradient passes")
+            part = runs.where(experiment=name, flow=flow)
+            drawn = [
+                {"method": method, "work": work, "error": error}
+                for method, work, error in zip(
+                    part["method"].tolist(), part["work"], part["error"], strict=True
+                )
+                if method in labels
+            ]
+            plot_comparison(drawn, axis, order=labels, labels=False)
+            axis.set_ylabel("")
             letter = "abcdefgh"[4 * row + place]
             axis.set_title(f"({letter}) {TITLES[name]}, {flow} flow")
         _draw_order(grid[2, place], tables, name)
@@ -56,22 +62,12 @@ def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
         grid[row, 0].set_ylabel("error / distance travelled")
     grid[2, 0].set_ylabel("distance / distance travelled")
     handles = [
-        *(Line2D([], [], label=label, **_style(k)) for k, label in enumerate(labels)),
+        *(Line2D([], [], label=label, **method_style(k)) for k, label in enumerate(labels)),
         Line2D([], [], label="(i)-(l) Euler to the flow", **TO_FLOW),
         Line2D([], [], label="(i)-(l) to the modified flow", **TO_MODIFIED),
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=7)
     return {"fig3": figure}
-
-
-def _style(number: int) -> dict[str, Any]:
-    """Return the look of the method in place ``number``; a second round of the cycle is hollow."""
-    style = dict(CYCLE[number % len(CYCLE)]) | {"linewidth": 1.0, "markersize": 3.2}
-    if number >= len(CYCLE):
-        style["markerfacecolor"] = "white"
-    if number == 0:
-        style |= {"linewidth": 2.2, "markersize": 5.0}
-    return style
 
 
 def _draw_order(axis: Axes, tables: Tables, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from scipy.integrate import OdeSolver
 
 import maml_ode as mo
 from maml_ode._validation import Array
+from maml_ode.comparing.reference import make_reference
 from maml_ode.experiments import Experiment
 from maml_ode.flows import Flow
-from maml_ode.trajectory import Trajectory
 
 __all__ = [
     "FLOWS",
@@ -32,6 +33,9 @@ Rows = dict[str, list[dict[str, Any]]]
 FLOWS = ("MAML", "BI-MAML")
 SCIPY = ("RK23", "RK45", "DOP853", "LSODA", "Radau", "BDF")
 REPORTING_TIMES = 5
+COSTS = (
+    "error", "work", "gradients", "hvps", "hessians", "thirds", "third_vectors", "factorizations", "steps"
+)  # fmt: skip
 QUICK_METHODS = ("RK45", "DOP853", "LSODA")
 # On the regressions, which cost nothing; without those of ours that compile for seconds at their first use.
 QUICK_REGRESSION_METHODS = (*SCIPY, "Tsit5")
@@ -104,7 +108,7 @@ def reference_tolerances(quick: bool) -> dict[str, float]:
 
 
 def work_precision_rows(name: str, flow_name: str, seed: int, quick: bool) -> Rows:
-    """Return one row per run: error against the reference, and what the run cost.
+    """Return one row per run of `compare`: error against the reference, and what the run cost.
 
     The error is the largest of ||w(t) - w_ref(t)|| over five equidistant times up to N beta, in
     units of the distance ||w_ref(N beta) - w0|| travelled. ``work`` counts gradient passes, with a
@@ -114,72 +118,73 @@ def work_precision_rows(name: str, flow_name: str, seed: int, quick: bool) -> Ro
     flow = flow_of(experiment, flow_name)
     horizon = experiment.n_steps * experiment.beta
     times = horizon * np.arange(1, REPORTING_TIMES + 1) / REPORTING_TIMES
-    reference, uncertainty = _reference(flow, experiment.w0, times, quick)
-    states = reference.y
-    travelled = float(np.linalg.norm(states[:, -1] - experiment.w0))
-    scale = travelled / math.sqrt(flow.dim)
-    dim = flow.dim
-
-    def row(method: str, kind: str, setting: float, run: Trajectory, path: Array) -> dict[str, Any]:
-        error = np.linalg.norm(path - states, axis=0).max() / travelled
-        counts = run.counts
-        return {
-            "experiment": name,
-            "flow": flow_name,
-            "method": method,
-            "kind": kind,
-            "setting": setting,
-            "error": float(error),
-            "work": counts.gradient_equivalents(hvp=1.0, hessian=float(dim)),
-            "gradients": counts.gradients,
-            "hvps": counts.hvps,
-            "hessians": counts.hessians,
-            "thirds": counts.thirds,
-            "third_vectors": counts.third_vectors,
-            "factorizations": counts.factorizations,
-            "steps": counts.steps,
-            "stop": run.stop.name,
-        }
-
-    rows = []
-    for j in halvings(quick):
-        beta = experiment.beta * 2.0**-j
-        run = mo.euler(flow, experiment.w0, beta, max_iter=round(horizon / beta), diagnostics=False)
-        at = np.rint(times / beta).astype(int)
-        rows.append(row("Euler", "euler", beta, run, run.y[:, at]))
-    for label, method in methods_for(name, quick).items():
-        for rtol in tolerances(name, quick):
-            if dim > LARGE_DIM and forms_jacobians(method):
-                shown = label in FEW_HESSIANS and rtol in FEW_TOLERANCES and flow_name == "MAML"
-                if quick or not shown:
-                    continue
-            run = mo.solve(
-                flow,
-                experiment.w0,
-                tol=0.0,
-                t_max=horizon,
-                t_eval=times,
-                method=method,
-                rtol=rtol,
-                atol=rtol * scale,
-                diagnostics=False,
-            )
-            # A method may give up before the horizon; its error is then unknown, not small.
-            if run.y.shape == states.shape:
-                rows.append(row(label, "solver", rtol, run, run.y))
+    rtols = reference_tolerances(quick)
+    affine = all(phase.field.affine is not None for phase in flow.phases)
+    reference = make_reference(
+        flow,
+        experiment.w0,
+        times,
+        "exact" if affine else methods()["DOP853"],
+        (rtols["reference"], rtols["check"]),
+    )
+    common: dict[str, Any] = {"t_max": horizon, "times": times, "reference": reference}
+    found = mo.compare(
+        flow,
+        experiment.w0,
+        methods={label: methods()[label] for label in tolerances_of(name, flow, flow_name, quick)},
+        rtols=tolerances_of(name, flow, flow_name, quick),
+        step_sizes=[experiment.beta * 2.0**-j for j in halvings(quick)],
+        **common,
+    )
+    uncertainty = found.reference_error
+    if affine:  # the closed form is a method of ours too: an independent code confirms it
+        check = {"LSODA": methods()["LSODA"]}
+        (confirmed,) = mo.compare(
+            flow, experiment.w0, methods=check, rtols=[rtols["check"]], step_sizes=[], **common
+        ).rows
+        uncertainty = confirmed["error"]
     about = {
         "experiment": name,
         "flow": flow_name,
-        "dim": dim,
+        "dim": flow.dim,
         "reference": reference.method,
-        "uncertainty": uncertainty / travelled,
-        "travelled": travelled,
+        "uncertainty": uncertainty,
+        "travelled": found.travelled,
         "horizon": horizon,
         "switch_step": float(reference.switch_times[0] / experiment.beta)
         if reference.switch_times.size
         else math.nan,
     }
+    labels = {"experiment": name, "flow": flow_name}
+    # A method may give up before the horizon; its error is then unknown, not small.
+    rows = [labels | _as_table_row(row) for row in found.rows if not math.isnan(row["error"])]
     return {"work_precision": rows, "reference": [about]}
+
+
+def tolerances_of(name: str, flow: Flow, flow_name: str, quick: bool) -> dict[str, list[float]]:
+    """Return the tolerances of every method that is run on a flow."""
+    found = {label: tolerances(name, quick) for label in methods_for(name, quick)}
+    if flow.dim <= LARGE_DIM:
+        return found
+    for label in list(found):
+        if not forms_jacobians(methods()[label]):
+            continue
+        if quick or label not in FEW_HESSIANS or flow_name != "MAML":
+            del found[label]
+        else:
+            found[label] = [rtol for rtol in found[label] if rtol in FEW_TOLERANCES]
+    return found
+
+
+def _as_table_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    euler = row["method"] == "Euler"
+    return {
+        "method": row["method"],
+        "kind": "euler" if euler else "solver",
+        "setting": row["step_size" if euler else "rtol"],
+        **{name: row[name] for name in COSTS},
+        "stop": row["stop"],
+    }
 
 
 def order_rows(name: str, seed: int, quick: bool) -> Rows:
@@ -232,38 +237,6 @@ def forms_jacobians(method: type[OdeSolver]) -> bool:
 
 def _largest(differences: Array) -> float:
     return float(np.linalg.norm(differences, axis=0).max())
-
-
-def _reference(flow: Flow, w0: Array, times: Array, quick: bool) -> tuple[Trajectory, float]:
-    """Return the flow at ``times``, and by how much an independent code differs from it.
-
-    Exact where every phase is affine, else by DOP853; checked against LSODA.
-    """
-    rtols = reference_tolerances(quick)
-    common: dict[str, Any] = {"tol": 0.0, "t_max": float(times[-1]), "t_eval": times}
-    common["diagnostics"] = False
-    affine = all(phase.field.affine is not None for phase in flow.phases)
-    if affine:
-        reference = mo.solve(flow, w0, method="exact", **common)
-    else:
-        reference = mo.solve(
-            flow,
-            w0,
-            method=methods()["DOP853"],
-            rtol=rtols["reference"],
-            atol=1e-2 * rtols["reference"],
-            **common,
-        )
-    scale = float(np.linalg.norm(reference.y[:, -1] - w0)) / math.sqrt(flow.dim)
-    check = mo.solve(
-        flow,
-        w0,
-        method=methods()["LSODA"],
-        rtol=rtols["check"],
-        atol=scale * rtols["check"],
-        **common,
-    )
-    return reference, _largest(check.y - reference.y)
 
 
 def _fine(flow: Flow, w0: Array, times: Array, rtol: float) -> Array:

@@ -82,7 +82,7 @@ def texts(tables: Tables, settings: Settings) -> dict[str, str]:
         *_markdown(
             ("quantity", "stated", "found", "verdict"),
             (
-                (row["quantity"], f"{row['stated']:g}", f"{row['found']:.10g}", row["verdict"])
+                (row["quantity"], _stated(row["stated"]), f"{row['found']:.10g}", row["verdict"])
                 for row in _rows(tables["report_landscape"])
             ),
         ),
@@ -154,6 +154,10 @@ def _saving_cells(table: Table, k: int) -> tuple[str, ...]:
         low, high = row[f"{key}_lowest"], row[f"{key}_highest"]
         cells.append(f"{row[key]:.1%} [{low:.1%}, {high:.1%}]".replace("-inf%", "-inf"))
     return tuple(cells)
+
+
+def _stated(value: float) -> str:
+    return "finite" if value == np.inf else f"{value:g}"
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,6 @@
-"""Kernels of f_i(w) = s_i sum_j phi(t_ij) + (l2/2) ||w||^2, for every phi, dense or sparse X.
+"""Kernels of f_i(w) = s_i sum_j phi(t_ij) + (l2/2) ||D w||^2, for every phi, dense or sparse X.
+
+D = I, or it takes out the intercept, which is the last coordinate.
 
 Every derivative at a point is one traversal of the task's samples. Slope, curvature and bend of a sample come
 from one look at its prediction, and the latter two stay on the tape, so that the MAML loss of one inner step
@@ -15,7 +17,6 @@ from numba import types
 from maml_ode.compiled.contract import (
     INDEX,
     LOSS,
-    REAL,
     TAPE_SIZE,
     TAPED_ADJOINT,
     TAPED_GRADIENT,
@@ -29,6 +30,7 @@ from maml_ode.tasks.kernels import margin_losses
 from maml_ode.tasks.kernels.dense_products import add_products
 from maml_ode.tasks.kernels.margin_losses import HINGE, LOOK_ROWS, SQUARED, SQUARED_HINGE
 from maml_ode.tasks.kernels.samples import (
+    RIDGE,
     SPARSE,
     accumulate,
     block_size,
@@ -38,17 +40,20 @@ from maml_ode.tasks.kernels.samples import (
 )
 
 
-@inner(types.void(REAL, VECTOR, VECTOR))
-def _set_multiple(factor, v, out):
-    """Set out = factor v; with factor 0 an infinite v still makes NaN."""
-    for k in range(out.size):
-        out[k] = factor * v[k]
+@inner(types.void(RIDGE, VECTOR, VECTOR))
+def _set_ridge(ridge, v, out):
+    """Set out = l2 D v; with factor 0 an infinite v still makes NaN."""
+    l2, penalized = ridge
+    for k in range(min(penalized, out.size)):
+        out[k] = l2 * v[k]
+    for k in range(penalized, out.size):
+        out[k] = 0.0 * v[k]
 
 
 @kernel(LOSS)
 def loss(i, w, data):
-    """Return s sum_j phi(t_j) + (l2/2) ||w||^2."""
-    X, y, scale, l2, smoothing, kind = task(i, data)
+    """Return s sum_j phi(t_j) + (l2/2) ||D w||^2."""
+    X, y, scale, ridge, smoothing, kind = task(i, data)
     n = y.size
     block = block_size(n, w.size)
     scratch = np.empty((LOOK_ROWS + 1) * block)
@@ -64,9 +69,10 @@ def loss(i, w, data):
         # A NaN at a coordinate without entries must show, as it does with dense data.
         for k in range(w.size):
             total += 0.0 * w[k]
+    l2, penalized = ridge
     if l2 != 0.0:
         square = np.zeros(1)
-        add_products(w, w.size, 0, 1, 0, w.size, w, square)
+        add_products(w, w.size, 0, 1, 0, penalized, w, square)
         total += 0.5 * l2 * square[0]
     return total
 
@@ -89,13 +95,13 @@ def tape_size(order, data):
 
 @kernel(TAPED_GRADIENT)
 def gradient(i, w, order, data, tape, out):
-    """Set out = s sum_j phi'(t_j) c_j x_j + l2 w, if it has entries, and keep the next derivatives."""
-    X, y, scale, l2, smoothing, kind = task(i, data)
+    """Set out = s sum_j phi'(t_j) c_j x_j + l2 D w, if it has entries, and keep the next derivatives."""
+    X, y, scale, ridge, smoothing, kind = task(i, data)
     n = y.size
     block = block_size(n, w.size)
     scratch = tape[_kept(order, n) :]
     c, seen = scratch[:block], scratch[block:]
-    _set_multiple(l2, w, out)
+    _set_ridge(ridge, w, out)
     for start in range(0, n, block):
         stop = min(start + block, n)
         labels = y[start:stop]
@@ -112,9 +118,9 @@ def gradient(i, w, order, data, tape, out):
 
 @kernel(TAPED_HVP)
 def hvp(i, v, order, data, tape, out):
-    """Set out = s sum_j phi''(t_j) (x_j'v) x_j + l2 v."""
-    X, y, _, l2, _, kind = task(i, data)
-    _set_multiple(l2, v, out)
+    """Set out = s sum_j phi''(t_j) (x_j'v) x_j + l2 D v."""
+    X, y, _, ridge, _, kind = task(i, data)
+    _set_ridge(ridge, v, out)
     if kind == HINGE:
         return
     n = y.size
@@ -137,9 +143,9 @@ def hvp(i, v, order, data, tape, out):
 @kernel_on_demand(TAPED_ADJOINT)
 def adjoint(i, q, b, data, tape, out, other):
     """Set out = H b + D^3 f_i(w)[v, q, .] and, if it has entries, other = H q."""
-    X, y, _, l2, _, kind = task(i, data)
-    _set_multiple(l2, b, out)
-    _set_multiple(l2, q, other)
+    X, y, _, ridge, _, kind = task(i, data)
+    _set_ridge(ridge, b, out)
+    _set_ridge(ridge, q, other)
     if kind == HINGE:
         return
     n = y.size
@@ -163,12 +169,12 @@ def adjoint(i, q, b, data, tape, out, other):
 @kernel_on_demand(TAPED_MATRIX)
 def matrix(i, order, data, tape, out):
     """Set out = Hess f_i(w), or with order 2 out = D^3 f_i(w)[v, ., .]."""
-    X, y, _, l2, _, kind = task(i, data)
+    X, y, _, ridge, _, kind = task(i, data)
     n = y.size
     c = tape[:n]
-    ridge = l2
+    l2, penalized = ridge
     if order > 1:
-        ridge = 0.0
+        l2 = 0.0
         along = tape[2 * n : 3 * n]
         for j in range(n):
             c[j] = tape[n + j] * along[j]
@@ -176,8 +182,8 @@ def matrix(i, order, data, tape, out):
         out[:, :] = 0.0
     else:
         weighted_gram(X, c, out)
-    for k in range(out.shape[0]):
-        out[k, k] += ridge
+    for k in range(penalized):
+        out[k, k] += l2
 
 
 KERNELS = TapedKernels(loss, tape_size, gradient, hvp, adjoint, matrix)

@@ -22,7 +22,7 @@ from maml_ode.tasks.kernels.margin_losses import (
     softplus_slopes,
     softplus_slopes_and_curvatures,
 )
-from maml_ode.tasks.kernels.samples import COLUMNS, SAMPLES, task
+from maml_ode.tasks.kernels.samples import COLUMNS, RIDGE, SAMPLES, task
 
 
 @inner(types.void(SAMPLES, MATRIX, MATRIX))
@@ -47,11 +47,13 @@ def _accumulate(samples, C, out):
         np.dot(C, X.reshape((n, d)), out)
 
 
-@inner(types.void(types.float64, MATRIX, MATRIX))
-def _add_multiple(factor, V, out):
+@inner(types.void(RIDGE, MATRIX, MATRIX))
+def _add_ridge(ridge, V, out):
+    """Add l2 D v to every row."""
+    l2, penalized = ridge
     for b in range(V.shape[0]):
-        for k in range(V.shape[1]):
-            out[b, k] += factor * V[b, k]
+        for k in range(penalized):
+            out[b, k] += l2 * V[b, k]
 
 
 @kernel_on_demand(BATCH_SIZE)
@@ -66,8 +68,8 @@ def size(order, points, data):
 
 @kernel_on_demand(BATCH_GRADIENT)
 def gradient(i, W, order, data, tape, out):
-    """Set the rows of out to s sum_j phi'(t_j) c_j x_j + l2 w, and keep curvatures with order 1."""
-    X, y, scale, l2, smoothing, kind = task(i, data)
+    """Set the rows of out to s sum_j phi'(t_j) c_j x_j + l2 D w, and keep curvatures with order 1."""
+    X, y, scale, ridge, smoothing, kind = task(i, data)
     points, n = W.shape[0], y.size
     kept = order * points * n
     P = tape[kept : kept + points * n].reshape((points, n))
@@ -87,13 +89,13 @@ def gradient(i, W, order, data, tape, out):
                 curvatures(kind, smoothing, scale, seen, curvature)
             slopes(kind, smoothing, scale, y, seen, P[b])
     _accumulate(X, P, out)
-    _add_multiple(l2, W, out)
+    _add_ridge(ridge, W, out)
 
 
 @kernel_on_demand(BATCH_HVP)
 def hvp(i, V, data, tape, out):
-    """Set the rows of out to s sum_j phi''(t_j) (x_j'v) x_j + l2 v."""
-    X, y, _, l2, _, _ = task(i, data)
+    """Set the rows of out to s sum_j phi''(t_j) (x_j'v) x_j + l2 D v."""
+    X, y, _, ridge, _, _ = task(i, data)
     points, n = V.shape[0], y.size
     curvature, flat = tape[: points * n], tape[points * n : 2 * points * n]
     P = flat.reshape((points, n))
@@ -101,7 +103,7 @@ def hvp(i, V, data, tape, out):
     for j in range(points * n):
         flat[j] *= curvature[j]
     _accumulate(X, P, out)
-    _add_multiple(l2, V, out)
+    _add_ridge(ridge, V, out)
 
 
 KERNELS = BatchedKernels(size, gradient, hvp)

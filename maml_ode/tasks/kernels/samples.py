@@ -1,6 +1,7 @@
 """The samples of one task of a linear model, dense or sparse, and the products with them.
 
 Layout: floats = [y (N), s (M), l2, smoothing, X], integers = [M, d, N, kind, first row of each task (M), N].
+To the kind FREE is added once for every coordinate at the end of w that the ridge term leaves out.
 A loop is long enough to be vectorised if it runs over the longer side of X_i, so that the block of task i in X
 is X_i' where n_i > d, and X_i elsewhere. For sparse data X is the stored entries (nnz), and integers go on with
 [first entry of each task (M), nnz, row pointers of each task (N + M), columns (nnz)]; the row pointers of a
@@ -19,13 +20,15 @@ from numba import types
 from maml_ode.compiled.contract import DATA, INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.decorators import inner
 from maml_ode.tasks.kernels import dense_products, sparse_products
+from maml_ode.tasks.margin_losses import FREE
 
 ROWS, COLUMNS, SPARSE = range(3)
 
 # X_i as stored, its integers if sparse, d, the form.
 SAMPLES = types.Tuple((VECTOR, sparse_products.INTEGERS, INDEX, INDEX))
-# The samples, y, s, l2, smoothing, kind.
-TASK = types.Tuple((SAMPLES, VECTOR, REAL, REAL, REAL, INDEX))
+# The samples, y, s, (l2, penalized), smoothing, kind.
+RIDGE = types.Tuple((REAL, INDEX))
+TASK = types.Tuple((SAMPLES, VECTOR, REAL, RIDGE, REAL, INDEX))
 
 # The numbers in a block of samples: 256 kB, a part of the second-level cache.
 BLOCK_SIZE = 32768
@@ -39,23 +42,26 @@ def block_size(n, d):
 
 @inner(TASK(INDEX, DATA))
 def task(i, data):
-    """Return views of X_i and y_i, with s_i, l2, the smoothing and the kind."""
+    """Return views of X_i and y_i, with s_i, the ridge, the smoothing and the kind."""
     floats, integers = data
-    n_tasks, d, n_rows, kind = integers[0], integers[1], integers[2], integers[3]
+    n_tasks, d, n_rows = integers[0], integers[1], integers[2]
+    kind, free = integers[3] % FREE, integers[3] // FREE
     row, next_row = integers[4 + i], integers[5 + i]
     n = next_row - row
     tail = n_rows + n_tasks
     start, stop = row * d, next_row * d
     first = last = 0
     form = COLUMNS if n > d else ROWS
-    if integers.size > 5 + n_tasks:
+    entries = 5 + n_tasks  # where the integers of sparse samples begin
+    if integers.size > entries:
         form = SPARSE
-        start, stop = integers[5 + n_tasks + i], integers[6 + n_tasks + i]
+        start, stop = integers[entries + i], integers[entries + 1 + i]
         # From its row pointers to its last column: what is between is not read.
-        first = 6 + 2 * n_tasks + row + i
-        last = 6 + 3 * n_tasks + n_rows + stop
+        first = entries + 1 + n_tasks + row + i
+        last = entries + 1 + 2 * n_tasks + n_rows + stop
     samples = floats[tail + 2 + start : tail + 2 + stop], integers[first:last], d, form
-    return samples, floats[row:next_row], floats[n_rows + i], floats[tail], floats[tail + 1], kind
+    ridge = floats[tail], d - free
+    return samples, floats[row:next_row], floats[n_rows + i], ridge, floats[tail + 1], kind
 
 
 @inner(types.void(SAMPLES, INDEX, INDEX, INDEX, VECTOR, VECTOR))

@@ -1,20 +1,21 @@
-"""Kernels of f_i(w) = a_i w^2 - b_i sin(omega_i w), d = 1.
+"""Kernels of f_i(w) = a*w**2 - b*sin(omega*w), with a, b, omega of each task.
 
 Layout: floats = [a (M), b (M), omega (M)], integers = [M].
+
+Generated; ``python -m maml_ode.tasks.symbolic.committed`` writes this file.
 """
 
-from __future__ import annotations
+# ruff: noqa: D103, F401, RET504
+# fmt: off
 
 import math
 
-from numba import njit, types
+from numba import njit
 
 from maml_ode.compiled.contract import (
-    DATA,
     GRADIENT,
     HESSIAN,
     HVP,
-    INDEX,
     LOSS,
     REAL,
     THIRD,
@@ -23,55 +24,97 @@ from maml_ode.compiled.contract import (
 )
 from maml_ode.compiled.decorators import kernel_on_demand
 
+ON_DISK = True
 
-@njit(types.UniTuple(REAL, 3)(INDEX, DATA), cache=True)
-def _task(i, data):
-    """Return a_i, b_i, omega_i."""
+
+@njit(LOSS, cache=ON_DISK, error_model="numpy")
+def loss(i, w, data):
     floats, integers = data
     n_tasks = integers[0]
-    return floats[i], floats[n_tasks + i], floats[2 * n_tasks + i]
+    p0 = floats[0 * n_tasks + i]
+    p1 = floats[1 * n_tasks + i]
+    p2 = floats[2 * n_tasks + i]
+    w0 = w[0]
+    t0 = p2 * w0
+    t1 = math.sin(t0)
+    f = p0 * w0 ** 2 - p1 * t1
+    return f
 
 
-@njit(LOSS, cache=True)
-def loss(i, w, data):
-    """Return a w^2 - b sin(omega w)."""
-    a, b, omega = _task(i, data)
-    return a * w[0] * w[0] - b * math.sin(omega * w[0])
-
-
-@njit(GRADIENT, cache=True)
+@njit(GRADIENT, cache=ON_DISK, error_model="numpy")
 def gradient(i, w, data, out):
-    """Set out = 2 a w - b omega cos(omega w)."""
-    a, b, omega = _task(i, data)
-    out[0] = 2.0 * a * w[0] - b * omega * math.cos(omega * w[0])
+    floats, integers = data
+    n_tasks = integers[0]
+    p0 = floats[0 * n_tasks + i]
+    p1 = floats[1 * n_tasks + i]
+    p2 = floats[2 * n_tasks + i]
+    w0 = w[0]
+    t0 = p2 * w0
+    t1_0 = p2 * math.cos(t0)
+    f_0 = -p1 * t1_0 + 2.0 * p0 * w0
+    out[0] = f_0
 
 
-@njit(HVP, cache=True)
+@njit(HVP, cache=ON_DISK, error_model="numpy")
 def hvp(i, w, v, data, out):
-    """Set out = (2 a + b omega^2 sin(omega w)) v."""
-    a, b, omega = _task(i, data)
-    out[0] = (2.0 * a + b * omega * omega * math.sin(omega * w[0])) * v[0]
+    floats, integers = data
+    n_tasks = integers[0]
+    p0 = floats[0 * n_tasks + i]
+    p1 = floats[1 * n_tasks + i]
+    p2 = floats[2 * n_tasks + i]
+    w0 = w[0]
+    v0 = v[0]
+    t0_1 = p2 * v0
+    t0 = p2 * w0
+    t1_0_1 = -p2 * t0_1 * math.sin(t0)
+    f_0 = -p1 * t1_0_1 + 2.0 * p0 * v0
+    out[0] = f_0
 
 
-@kernel_on_demand(HESSIAN)
+@kernel_on_demand(HESSIAN, error_model="numpy")
 def hessian(i, w, data, out):
-    """Set out = 2 a + b omega^2 sin(omega w)."""
-    a, b, omega = _task(i, data)
-    out[0, 0] = 2.0 * a + b * omega * omega * math.sin(omega * w[0])
+    floats, integers = data
+    n_tasks = integers[0]
+    p0 = floats[0 * n_tasks + i]
+    p1 = floats[1 * n_tasks + i]
+    p2 = floats[2 * n_tasks + i]
+    w0 = w[0]
+    t0 = p2 * w0
+    t1_0_0 = -p2 ** 2 * math.sin(t0)
+    f_0_0 = 2.0 * p0 - p1 * t1_0_0
+    out[0, 0] = f_0_0
 
 
-@kernel_on_demand(THIRD)
+@kernel_on_demand(THIRD, error_model="numpy")
 def third(i, w, v, data, out):
-    """Set out = b omega^3 cos(omega w) v."""
-    _, b, omega = _task(i, data)
-    out[0, 0] = b * omega * omega * omega * math.cos(omega * w[0]) * v[0]
+    floats, integers = data
+    n_tasks = integers[0]
+    p1 = floats[1 * n_tasks + i]
+    p2 = floats[2 * n_tasks + i]
+    w0 = w[0]
+    v0 = v[0]
+    t0 = p2 * w0
+    t0_1 = p2 * v0
+    t1_0_0_1 = -t0_1 * p2 ** 2 * math.cos(t0)
+    f_0_0 = -p1 * t1_0_0_1
+    out[0, 0] = f_0_0
 
 
-@kernel_on_demand(THIRD_VECTOR)
+@kernel_on_demand(THIRD_VECTOR, error_model="numpy")
 def third_vector(i, w, v, q, data, out):
-    """Set out = b omega^3 cos(omega w) v q."""
-    _, b, omega = _task(i, data)
-    out[0] = b * omega * omega * omega * math.cos(omega * w[0]) * v[0] * q[0]
+    floats, integers = data
+    n_tasks = integers[0]
+    p1 = floats[1 * n_tasks + i]
+    p2 = floats[2 * n_tasks + i]
+    w0 = w[0]
+    v0 = v[0]
+    q0 = q[0]
+    t0 = p2 * w0
+    t0_1 = p2 * v0
+    t0_2 = p2 * q0
+    t1_0_1_2 = -p2 * t0_1 * t0_2 * math.cos(t0)
+    f_0 = -p1 * t1_0_1_2
+    out[0] = f_0
 
 
 KERNELS = Kernels(loss, gradient, hvp, hessian, third, third_vector)

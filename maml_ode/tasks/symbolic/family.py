@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, freeze
-from maml_ode.tasks.base import CompiledFamily
+from maml_ode.tasks.compiled_family import CompiledFamily
 from maml_ode.tasks.symbolic.declared_names import check_names, declared_names, split_names
 from maml_ode.tasks.symbolic.grammar import parse
 from maml_ode.tasks.symbolic.tree import CONSTANTS, Node, listed, names
@@ -145,6 +145,13 @@ class Symbolic(CompiledFamily):
             for name, row in zip(self._parameter_names, self._values, strict=True)
         }
 
+    def _restricted(self, chosen: npt.NDArray[np.intp], weights: Array) -> Symbolic:
+        family = Symbolic.__new__(Symbolic)
+        CompiledFamily.__init__(family, chosen.size, self.dim, weights)
+        family.variables, family._parameter_names = self.variables, self._parameter_names
+        family._tree, family._values = self._tree, np.ascontiguousarray(self._values[:, chosen])
+        return family
+
     def _steps(self) -> Steps:
         return _steps(self._tree, self.variables, self._parameter_names)
 
@@ -155,6 +162,27 @@ class Symbolic(CompiledFamily):
 
         symbols = _symbols(self.variables, self._parameter_names).items()
         return self._steps().expanded().xreplace({s: sympy.Symbol(name) for name, s in symbols})
+
+    @cached_property
+    def stable_expression(self) -> Any:
+        """The loss in the functions of ``stable_functions``, which do not overflow; decimals are exact fractions.
+
+        Where the parameters' signs do not allow for that, or the formula is too large, as in ``expression``.
+        """
+        import sympy
+
+        from maml_ode.tasks.symbolic.exponentials import stable
+        from maml_ode.tasks.symbolic.stable_functions import STABLE
+        from maml_ode.tasks.symbolic.steps import Steps
+        from maml_ode.tasks.symbolic.tree import exact
+
+        symbols = _symbols(self.variables, self._parameter_names)
+        try:
+            tree = stable(exact(self._tree), self._known_signs())
+            expression = Steps(tree, symbols, STABLE).expanded()
+        except ValueError:
+            return self.expression
+        return expression.xreplace({s: sympy.Symbol(name) for name, s in symbols.items()})
 
     @cached_property
     def gradient_expression(self) -> Any:
@@ -184,10 +212,14 @@ class Symbolic(CompiledFamily):
     @property
     def source(self) -> str:
         """The generated module that holds the kernels."""
-        signs = tuple(
-            1 if (row > 0.0).all() else -1 if (row < 0.0).all() else 0 for row in self._values
+        return _source(self._tree, self.variables, tuple(self._known_signs().items()))
+
+    def _known_signs(self) -> dict[str, int]:
+        """Return 1 or -1 for the parameters that are positive or negative for every task, else 0."""
+        signs = [1 if (row > 0.0).all() else -1 if (row < 0.0).all() else 0 for row in self._values]
+        return dict.fromkeys(self.variables, 0) | dict(
+            zip(self._parameter_names, signs, strict=True)
         )
-        return _source(self._tree, self.variables, self._parameter_names, signs)
 
     def _kernels(self) -> Kernels:
         from maml_ode.tasks.symbolic.load import load
@@ -217,15 +249,14 @@ def _steps(tree: Node, variables: tuple[str, ...], parameters: tuple[str, ...]) 
 
 
 @lru_cache(maxsize=64)
-def _source(
-    tree: Node, variables: tuple[str, ...], parameters: tuple[str, ...], signs: tuple[int, ...]
-) -> str:
+def _source(tree: Node, variables: tuple[str, ...], signs: tuple[tuple[str, int], ...]) -> str:
     from maml_ode.tasks.symbolic.exponentials import stable
     from maml_ode.tasks.symbolic.source import kernel_source
     from maml_ode.tasks.symbolic.stable_functions import STABLE
     from maml_ode.tasks.symbolic.steps import Steps
 
-    known = {**dict.fromkeys(variables, 0), **dict(zip(parameters, signs, strict=True))}
+    known = dict(signs)
+    parameters = tuple(known)[len(variables) :]
     symbols = _symbols(variables, parameters)
     try:
         steps = Steps(stable(tree, known), symbols, STABLE)

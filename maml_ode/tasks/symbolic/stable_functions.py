@@ -15,7 +15,7 @@ from typing import Any
 
 import sympy
 
-__all__ = ["SOURCES", "STABLE", "Log1p", "LogAddition"]
+__all__ = ["OVERFLOW_FREE", "SOURCES", "STABLE", "Log1p", "LogAddition"]
 
 
 class _Stable(sympy.Function):
@@ -137,6 +137,9 @@ STABLE: dict[str, Any] = {
     "log_cosh": LogCosh,
     "log1p": Log1p,
 }
+
+# A formula without them is as it was written.
+OVERFLOW_FREE = (Logistic, LogisticSlope, LogCosh, LogAddition)
 
 _JIT = '\n\n@njit({}, cache=ON_DISK, error_model="numpy")\n'
 SOURCES = {

@@ -26,6 +26,7 @@ __all__ = [
     "Sum",
     "children",
     "compose",
+    "exact",
     "listed",
     "names",
     "refuse_function",
@@ -163,6 +164,23 @@ def children(node: Node) -> tuple[Node, ...]:
             return first, second, difference
         case _:
             return ()
+
+
+def exact(node: Node) -> Node:
+    """Return the tree with its decimals as the fractions that the doubles are."""
+    match node:
+        case Number(value):
+            return Number(Fraction(value))
+        case Sum(parts):
+            return Sum(tuple(map(exact, parts)))
+        case Product(parts):
+            return Product(tuple(map(exact, parts)))
+        case Power(base, exponent):
+            return Power(exact(base), exact(exponent))
+        case Call(function, argument):
+            return Call(function, exact(argument))
+        case _:
+            return node
 
 
 def names(node: Node) -> list[str]:

@@ -222,10 +222,11 @@ def printed_time_3_6(
         return math.nan
     last = math.log((5.0 + 9.0 / math.sqrt(mu)) * sigma) - math.log(4.0) - math.log(tol)
     second = 16.0 / mu * last
-    if gradient_norm**2 <= sigma**2 / mu:
+    ratio = gradient_norm / sigma  # of squares that may leave the floats
+    if ratio <= 1.0 / math.sqrt(mu):
         return second
-    first = (mu**2 * gradient_norm**2 - 0.5 * mu * sigma**2) / (iota * sigma**2)
-    return 2.0 / mu * math.log(first) + second
+    first = mu * ratio * (mu * ratio) - 0.5 * mu
+    return 2.0 / mu * (math.log(first) - math.log(iota)) + second
 
 
 @of_single_numbers

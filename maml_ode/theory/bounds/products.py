@@ -204,6 +204,6 @@ def zeta_corrected_limit(mu: float, L: float) -> float:
     """
     q = float(np.sqrt((L - mu) / (L + mu)))
     if q >= 1.0 / 3.0:  # 1 - q without the cancellation of a small mu/L
-        return 2.0 * mu / ((L + mu) * (1.0 + q) * (L - q * mu))
+        return 2.0 * (mu / (L + mu)) / (1.0 + q) / (L - q * mu)
     t = 3.0 - 2.0 * float(np.sqrt(2.0 * (1.0 - q * q)))
     return (1.0 - t) / (L - t * mu)

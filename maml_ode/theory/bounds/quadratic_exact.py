@@ -118,8 +118,9 @@ class QuadraticFacts:
     def stationarity_time(self, w: npt.ArrayLike, tol: float) -> Quantity:
         """Return the time at which the flow from ``w`` has ||grad F|| = ``tol``; ``inf`` if never.
 
-        **Tight**. Where rounding may have moved it by more than 1e-10 relative its status is a bound: then the
-        bound is ``time_bound``, and this is the time as computed.
+        **Tight**; ``inf`` as a bound where it is beyond the range of floats. Where rounding may have moved it by
+        more than 1e-10 relative its status is a bound: then the bound is ``time_bound``, and this is the time as
+        computed.
         """
         point = as_point("w", w, self.form.c.size)
         if self.gradient_norm(point) <= tol:
@@ -143,6 +144,8 @@ class QuadraticFacts:
         from scipy.optimize import brentq
 
         end = excess(0.0) / float(values[0])
+        if not math.isfinite(end * float(values[-1])):
+            return Quantity(math.inf, Status.BOUND, "beyond the range of floats")
         while excess(end) > 0:
             end *= 1.0 + 1e-9
         time = float(brentq(excess, 0.0, end, xtol=1e-300, rtol=4.0 * EPS))

@@ -146,13 +146,17 @@ def point_certificates(setting: Setting) -> list[Certificate]:
     low = float(pointwise.descent_lower(start.gradient_norm, start.deviation, alpha, mu, L))
     top = float(pointwise.gradient_of_F_upper(start.gradient_norm, start.deviation, alpha, mu, L))
     status = worst(k.mu, k.L, Status.BOUND)
+
+    def square(x: float) -> float:  # infinite where x**2 would raise
+        return x * x
+
     old = float(printed.printed_gradient_of_F_b3(start.gradient_norm, start.deviation, alpha, L))
     certificates = [
         _inequality(
             "descent", "f descends along the MAML flow at w0 up to bias",
             "<grad f, grad F> >= psi ||grad f||^2 - rho sd ||grad f||",
             # the mean gradient's own rounding is that of the tasks' gradients
-            inner, low, inner - low, start.gradient_norm**2 + 1e-6 * start.mean_norm**2, status,
+            inner, low, inner - low, square(start.gradient_norm) + 1e-6 * square(start.mean_norm), status,
         ),
         _inequality(
             "gradient_transfer", "||grad F|| at w0 is bounded by ||grad f|| (replaces Lemma B.3)",

@@ -144,7 +144,9 @@ class Setting:
     def solution(self) -> Array | None:
         """A local minimiser of F, computed from w0 or argmin f; None if Hess F is not available."""
         start = self.w0 if self.constants.minimizer is None else self.constants.minimizer
-        if start is None or not self.F.has_hessian or self.tasks.dim > MATRIX_IN_A_DESCENT:
+        if start is None or not all_finite(start) or not self.F.has_hessian:
+            return None
+        if self.tasks.dim > MATRIX_IN_A_DESCENT:
             return None
         return objective_minimizer(self.F, start)
 

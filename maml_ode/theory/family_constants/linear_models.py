@@ -1,8 +1,9 @@
 """Proved bounds for f_i(w) = s_i sum_j phi(t_ij) + (l2/2) ||w||^2 with linear t_ij.
 
-From phi'' in [0, C2], |phi'''| <= C3:  l2 <= lambda(Hess f_i) <= s_i C2 lambda_max(X'X) + l2 and
+From phi'' in [0, C2], |phi'''| <= C3:  l2 <= lambda(Hess f_i) <= s_i C2 lambda_max(X'X) + l2, where an
+intercept is not penalised 0 <= lambda(Hess f_i) <= lambda_max(s_i C2 X'X + l2 D), and
 kappa_i <= s_i C3 min{max_j ||x_j|| lambda_max(X'X), sum_j ||x_j||^3}. If phi' in [0, 1],
-grad f_i - l2 w = m_i + e_i with m_i the value at phi' = 1/2 and ||e_i|| <= R_i/2,
+grad f_i - l2 D w = m_i + e_i with m_i the value at phi' = 1/2 and ||e_i|| <= R_i/2,
 R_i = s_i min{sum_j ||x_j||, ||X||_2 sqrt(n_i)}.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from maml_ode._validation import Array
+from maml_ode.sizes import MATRIX_OF_THE_DATA
 from maml_ode.tasks.linear_model import LinearModel
 from maml_ode.tasks.linear_regression import LinearRegression
 from maml_ode.tasks.logistic import LogisticRegression
@@ -44,7 +46,7 @@ def _regression(tasks: LinearRegression, region: Region | None) -> Constants:
     extremes = np.array([_gram_extremes(X) for X in tasks.X])
     factor = 2.0 * tasks.scales
     exact = dict.fromkeys(("mu", "L", "kappa", "mu_f", "L_f"), Status.EXACT)
-    low, high = _mean_extremes(tasks, 2.0)
+    low, high = _gram_extremes(_weighted_rows(tasks, 2.0))
     return assemble(
         tasks,
         region,
@@ -62,12 +64,17 @@ def _regression(tasks: LinearRegression, region: Region | None) -> Constants:
 def _logistic(tasks: LogisticRegression, region: Region | None) -> Constants:
     # sigma' -> 0 along almost every ray and sigma' = 1/4 for all samples at w = 0
     exact = dict.fromkeys(("mu", "mu_f", "L", "L_f"), Status.EXACT)
+    if tasks.intercept and tasks.l2 > 0 and tasks.dim > MATRIX_OF_THE_DATA:
+        exact |= dict.fromkeys(("L", "L_f"), Status.BOUND)
+    low, top = "l2", "lambda_max(X'X) s/4 + l2"
+    if tasks.intercept and tasks.l2 > 0:
+        low, top = "0 along the intercept, which l2 leaves out", "lambda_max(X'X s/4 + l2 D)"
     notes = {
-        "mu": "l2, approached at infinity" if tasks.l2 > 0 else "l2 = 0: not strongly convex",
-        "L": "lambda_max(X'X) s/4 + l2, attained at w = 0",
+        "mu": f"{low}, approached at infinity" if tasks.l2 > 0 else "l2 = 0: not strongly convex",
+        "L": f"{top}, attained at w = 0",
         "kappa": "s max||x|| lambda_max(X'X)/(6 sqrt 3)",
     }
-    return _bounds(tasks, region, tasks.l2, 0.25, LOGISTIC_THIRD, exact, notes, bounded=True)
+    return _bounds(tasks, region, 0.25, LOGISTIC_THIRD, exact, notes, bounded=True)
 
 
 @register(SVM)
@@ -80,28 +87,27 @@ def _hinges(tasks: SVM, region: Region | None) -> Constants:
         )
     s = tasks.smoothing
     mu_note = "l2" if tasks.l2 > 0 else "l2 = 0: not known to be strongly convex"
+    if tasks.intercept and tasks.l2 > 0:
+        mu_note = "l2 leaves out the intercept: not known to be strongly convex"
     if tasks.loss == "squared_hinge":
         notes = {
             "mu": mu_note,
             "kappa": "infinite: the Hessian jumps at the kinks (try smooth_squared_hinge)",
         }
         status = {"kappa": Status.EXACT}
-        return _bounds(tasks, region, tasks.l2, 2.0, math.inf, status, notes, bounded=False)
+        return _bounds(tasks, region, 2.0, math.inf, status, notes, bounded=False)
     if tasks.loss == "smooth_hinge":
         notes = {"mu": mu_note, "L": "s lambda_max(X'X)/(4 smoothing) + l2"}
         third = LOGISTIC_THIRD / s**2
-        return _bounds(tasks, region, tasks.l2, 0.25 / s, third, {}, notes, bounded=True)
+        return _bounds(tasks, region, 0.25 / s, third, {}, notes, bounded=True)
     third = SQUARED_SOFTPLUS_THIRD / s
     notes = {"mu": mu_note}
-    return _bounds(
-        tasks, region, tasks.l2, SQUARED_SOFTPLUS_SECOND, third, {}, notes, bounded=False
-    )
+    return _bounds(tasks, region, SQUARED_SOFTPLUS_SECOND, third, {}, notes, bounded=False)
 
 
 def _bounds(
     tasks: LogisticRegression | SVM,
     region: Region | None,
-    l2: float,
     second: float,
     third: float,
     status: dict[str, Status],
@@ -114,7 +120,7 @@ def _bounds(
     for i, (X, y, scale) in enumerate(zip(tasks.X, tasks.y, tasks.scales, strict=True)):
         top = _gram_extremes(X)[1]
         norms = _row_norms(X)
-        tops[i] = scale * second * top + l2
+        tops[i] = _largest_curvature(tasks, X, scale * second, top)
         cubic = min(float(norms.max()) * top, float((norms**3).sum()))
         kappas[i] = scale * third * cubic if cubic > 0 else 0.0
         middles[i] = -0.5 * scale * (X.T @ y)
@@ -129,16 +135,17 @@ def _bounds(
         notes = {"sigma": "the slopes phi' lie in [0, 1]", **notes}
     else:
         notes = {"sigma": "unbounded: the slopes phi' are", **notes}
+    rows = _weighted_rows(tasks, second)
     return assemble(
         tasks,
         region,
-        mu_i=np.full(tasks.n_tasks, l2),
+        mu_i=np.full(tasks.n_tasks, tasks.ridge.min()),
         L_i=tops,
         kappa_i=kappas,
         status=status,
         notes=notes,
-        mu_f=l2,
-        L_f=_mean_extremes(tasks, second)[1] + l2,
+        mu_f=float(tasks.ridge.min()),
+        L_f=_largest_curvature(tasks, rows, 1.0, _gram_extremes(rows)[1]),
         sigma=sigma,
     )
 
@@ -158,12 +165,24 @@ def _gram_extremes(X: Any) -> tuple[float, float]:
     return max(low, 0.0), max(float(eigenvalues[-1]), 0.0)
 
 
-def _mean_extremes(tasks: LinearModel, second: float) -> tuple[float, float]:
-    """Return the extreme eigenvalues of second * sum p_i s_i X_i'X_i."""
+def _largest_curvature(tasks: LogisticRegression | SVM, X: Any, factor: float, top: float) -> float:
+    """Return lambda_max(factor X'X + diag(ridge)) from lambda_max(X'X)."""
+    ridge = tasks.ridge
+    if ridge.min() == ridge.max():
+        return factor * top + float(ridge[0])
+    if tasks.dim > MATRIX_OF_THE_DATA:  # an upper bound
+        return factor * top + float(ridge.max())
+    gram = X.T @ X
+    curvature = factor * (gram.toarray() if is_sparse(gram) else gram) + np.diag(ridge)
+    return float(np.linalg.eigvalsh(curvature)[-1])
+
+
+def _weighted_rows(tasks: LinearModel, second: float) -> Any:
+    """Return A with A'A = second * sum p_i s_i X_i'X_i."""
     factors = np.sqrt(second * tasks.weights * tasks.scales)
     rows = [f * X for f, X in zip(factors, tasks.X, strict=True)]
     if tasks.is_sparse:
         from scipy.sparse import vstack
 
-        return _gram_extremes(vstack(rows))
-    return _gram_extremes(np.concatenate(rows))
+        return vstack(rows)
+    return np.concatenate(rows)

@@ -168,6 +168,7 @@ def assemble(
     constant; missing ones are bounds.
     """
     p = tasks.weights
+    notes = {**notes, **_whose(tasks, notes, mu=-mu_i, L=L_i, kappa=kappa_i)}
     low, high = float(mu_i.min()), float(L_i.max())
     if region is not None and float(kappa_i.max()) > 0:
         # Extremes over all of R^d, which a region need not contain.
@@ -219,6 +220,18 @@ def assemble(
         minimizer=minimizer,
     )
     return _restrict_sigma(tasks, result)
+
+
+def _whose(tasks: TaskFamily, notes: dict[str, str], **values: Array) -> dict[str, str]:
+    """Return the notes with the name of the task that the largest value belongs to, if tasks have names."""
+    if tasks.names is None or tasks.n_tasks == 1:
+        return {}
+    largest = {name: (int(one.argmax()), float(np.ptp(one))) for name, one in values.items()}
+    return {
+        name: "; ".join(filter(None, [notes.get(name), f"of task {tasks.name_of(i)}"]))
+        for name, (i, spread) in largest.items()
+        if spread > 0  # else it belongs to all
+    }
 
 
 def deviation(gradients: Array, weights: Array) -> float:

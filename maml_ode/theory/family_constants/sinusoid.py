@@ -114,7 +114,7 @@ def supremum(
     ceiling : float
         A known upper bound, returned where there is no period.
     """
-    if period is None or ceiling == 0.0:
+    if period is None or ceiling == 0.0 or not math.isfinite(ceiling):
         return ceiling, ceiling == 0.0
     count = 4096
     half = 0.5 * period / count

@@ -49,20 +49,18 @@ class _Tasks:
     """Derivatives one to four of every task on an interval."""
 
     def __init__(self, tasks: Symbolic) -> None:
-        import sympy
+        from maml_ode.theory.intervals.expressions import IntervalFunction, interval
+        from maml_ode.theory.intervals.formulas import stable_derivatives, symbols
 
-        from maml_ode.theory.intervals.expressions import IntervalFunction, exact, interval
-
-        variable = sympy.Symbol(tasks.variables[0])
-        formula = exact(tasks.expression)
-        derivatives = [sympy.diff(formula, variable, order) for order in range(1, 5)]
+        self._variable, *parameters = symbols(tasks)
+        derivatives = stable_derivatives(tasks, (1, 2, 3, 4))
         # a derivative with its own, by the order of the first
         self._pairs = {k: IntervalFunction(derivatives[k - 1 : k + 1]) for k in (1, 2, 3)}
-        self._variable = variable
+        self._alone = {k: IntervalFunction(derivatives[k - 1 : k]) for k in (1, 2, 3)}
         self._parameters = [
             {
-                sympy.Symbol(name): interval(float(values[i]))
-                for name, values in tasks.parameters.items()
+                symbol: interval(float(values[i]))
+                for symbol, values in zip(parameters, tasks.parameters.values(), strict=True)
             }
             for i in range(tasks.n_tasks)
         ]
@@ -74,10 +72,15 @@ class _Tasks:
         return self._pairs[order]({self._variable: x, **self._parameters[i]})
 
     def task(self, i: int, order: int, sign: int) -> Callable[[Enclosure], tuple[Any, Any]]:
-        """Return sign times derivative ``order`` of f_i with its own derivative."""
+        """Return sign times derivative ``order`` of f_i with its own derivative, None where that has no bounds."""
+        from maml_ode.theory.intervals.enclosure import Unenclosable
 
         def evaluate(x: Enclosure) -> tuple[Any, Any]:
-            value, slope = self.at(i, order, x)
+            try:
+                value, slope = self.at(i, order, x)
+            except Unenclosable:
+                [value] = self._alone[order]({self._variable: x, **self._parameters[i]})
+                return sign * value, None
             return sign * value, sign * slope
 
         return evaluate

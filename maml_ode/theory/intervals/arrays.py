@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array
 
-__all__ = ["IntervalArray", "cos", "sin", "sqrt"]
+__all__ = ["IntervalArray", "cos", "sin"]
 
 _TRIGONOMETRIC_ERROR = 2.0**-50
 # x/(2 pi) is off by less than 1e-9 for |x| below this; beyond it a wave is only known to be in [-1,
@@ -90,6 +90,11 @@ class IntervalArray:
         most = np.maximum(np.abs(self.lower), np.abs(self.upper))
         return _outwards(least * least, most * most).clip_lower(0.0)
 
+    def sqrt(self) -> IntervalArray:
+        """Return the square roots of intervals whose members are known not to be negative."""
+        ends = np.sqrt(np.maximum(self.lower, 0.0)), np.sqrt(np.maximum(self.upper, 0.0))
+        return _outwards(*ends).clip_lower(0.0)
+
     def clip_lower(self, bound: float) -> IntervalArray:
         """Return the part that is at least ``bound``, for values known to be."""
         return IntervalArray(np.maximum(self.lower, bound), np.maximum(self.upper, bound))
@@ -119,12 +124,6 @@ class IntervalArray:
     def sign(self) -> npt.NDArray[np.int64]:
         """1 or -1 where all members are positive or negative, and 0 elsewhere."""
         return (self.lower > 0).astype(np.int64) - (self.upper < 0).astype(np.int64)
-
-
-def sqrt(x: IntervalArray) -> IntervalArray:
-    """Return the square roots of intervals whose members are known not to be negative."""
-    ends = np.sqrt(np.maximum(x.lower, 0.0)), np.sqrt(np.maximum(x.upper, 0.0))
-    return _outwards(*ends).clip_lower(0.0)
 
 
 def sin(x: IntervalArray) -> IntervalArray:

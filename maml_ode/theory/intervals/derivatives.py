@@ -127,20 +127,16 @@ def _parabola(h: float, b: float) -> TaskDerivatives:
 
 def _formulas(tasks: Symbolic) -> list[TaskDerivatives]:
     """Return the derivatives of a Symbolic family, one interval at a time."""
-    import sympy
-
     from maml_ode.theory.intervals.enclosure import Unenclosable
-    from maml_ode.theory.intervals.expressions import IntervalFunction, exact, interval
+    from maml_ode.theory.intervals.expressions import IntervalFunction, interval
+    from maml_ode.theory.intervals.formulas import stable_derivatives, symbols
 
-    variable = sympy.Symbol(tasks.variables[0])
-    formula = exact(tasks.expression)
-    function = IntervalFunction([sympy.diff(formula, variable, order) for order in (1, 2, 3)])
+    variable, *parameters = symbols(tasks)
+    function = IntervalFunction(stable_derivatives(tasks, (1, 2, 3)))
 
     def of_task(i: int) -> TaskDerivatives:
-        values = {
-            sympy.Symbol(name): interval(float(column[i]))
-            for name, column in tasks.parameters.items()
-        }
+        columns = zip(parameters, tasks.parameters.values(), strict=True)
+        values = {symbol: interval(float(column[i])) for symbol, column in columns}
 
         def derivatives(w: IntervalArray) -> Three:
             rows = np.full((3, 2, np.size(w.lower)), np.inf) * np.array([[-1.0], [1.0]])

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from maml_ode.theory.intervals.balls import arb, fmpq
 
-__all__ = ["FUNCTIONS", "Enclosure", "Unenclosable", "power", "rational_power"]
+__all__ = ["FUNCTIONS", "Enclosure", "Unenclosable", "power", "rational_power", "signed_power"]
 
 _LARGEST = arb(sys.float_info.max)
 _ONE = arb(1)
@@ -104,6 +104,28 @@ class Enclosure:
     def __pow__(self, exponent: int) -> Enclosure:
         return rational_power(self, exponent, 1)
 
+    def square(self) -> Enclosure:
+        """Return the squares, which are never negative."""
+        return rational_power(self, 2, 1)
+
+    def sqrt(self) -> Enclosure:
+        """Return the square roots of the members; Unenclosable where one is negative."""
+        return rational_power(self, 1, 2)
+
+    def clip_lower(self, bound: float) -> Enclosure:
+        """Return the part that is at least ``bound``, for values known to be."""
+        return self.maximum(bound)
+
+    def minimum(self, other: Enclosure | float) -> Enclosure:
+        """Return the smaller value, member by member."""
+        y = _enclosure(other)
+        return Enclosure(min(self.low, y.low), min(self.high, y.high))
+
+    def maximum(self, other: Enclosure | float) -> Enclosure:
+        """Return the larger value, member by member."""
+        y = _enclosure(other)
+        return Enclosure(max(self.low, y.low), max(self.high, y.high))
+
 
 def rational_power(base: Enclosure, p: int, q: int) -> Enclosure:
     """Return base^(p/q) for integers p and q >= 1 without common factor."""
@@ -122,6 +144,27 @@ def rational_power(base: Enclosure, p: int, q: int) -> Enclosure:
 
 def _root(x: arb, exponent: fmpq) -> arb:
     return (x**exponent).upper() if x > 0 else arb(0)
+
+
+def signed_power(base: Enclosure, p: int, q: int, s: int) -> Enclosure:
+    """Return |base|^(p/q) sign(base)^s, at a jump with all values between."""
+    if base.low > 0 or base.high < 0:
+        size = rational_power(abs(base), p, q)
+        return -size if s and base.high < 0 else size
+    if p < 0:
+        raise Unenclosable("a negative power of an interval that contains 0.")
+    if p == 0:
+        return Enclosure(-_ONE, _ONE)
+    if not s:
+        return rational_power(abs(base), p, q)
+    exponent = fmpq(p, q)
+    return Enclosure(-_root(-base.low, exponent), _root(base.high, exponent))
+
+
+def _jump(x: Enclosure) -> Enclosure:
+    if x.low <= 0 and x.high >= 0:
+        raise Unenclosable("the derivative of a jump.")
+    return Enclosure(arb(0), arb(0))
 
 
 def power(base: Enclosure, exponent: Enclosure) -> Enclosure:
@@ -187,7 +230,26 @@ def _meets_integer(x: Enclosure, period: arb, shift: float) -> bool:
     return not first > last
 
 
-FUNCTIONS: dict[str, _Function] = {
+def _logistic(x: arb) -> arb:
+    return 1 / (1 + (-x).exp())
+
+
+def _logistic_slope(x: Enclosure) -> Enclosure:
+    y = abs(x)
+    return Enclosure(_slope_at(y.high).lower(), _slope_at(y.low).upper())
+
+
+def _slope_at(x: arb) -> arb:
+    return 1 / (2 + x.exp() + (-x).exp())
+
+
+def _log_addition(a: Enclosure, b: Enclosure, difference: Enclosure) -> Enclosure:
+    """Enclose log(exp(a) + exp(b)), which rises with both; Arb's exponents do not overflow."""
+    low, high = ((x.exp() + y.exp()).log() for x, y in ((a.low, b.low), (a.high, b.high)))
+    return Enclosure(low.lower(), high.upper())
+
+
+FUNCTIONS: dict[str, Callable[..., Enclosure]] = {
     "sin": _wave(arb.sin, 0.25),
     "cos": _wave(arb.cos, 0.0),
     "tan": _tan,
@@ -204,4 +266,12 @@ FUNCTIONS: dict[str, _Function] = {
     "acosh": _increasing(arb.acosh, lower=1.0),
     "atanh": _increasing(arb.atanh, -1.0, 1.0),
     "erf": _increasing(arb.erf),
+    "Jump": _jump,
+    # those of the stable form of a formula
+    "Logistic": _increasing(_logistic),
+    "LogisticSlope": _logistic_slope,
+    "Tanh": _increasing(arb.tanh),
+    "LogCosh": lambda x: _increasing(lambda y: (2 * (y / 2).sinh() ** 2).log1p())(abs(x)),
+    "Log1p": _increasing(arb.log1p, lower=-1.0),
+    "LogAddition": _log_addition,
 }

@@ -19,6 +19,7 @@ from maml_ode.theory.intervals.enclosure import (
     Unenclosable,
     power,
     rational_power,
+    signed_power,
 )
 from maml_ode.theory.intervals.work import Work
 
@@ -26,7 +27,6 @@ __all__ = [
     "Arithmetic",
     "ExpressionReader",
     "IntervalFunction",
-    "exact",
     "interval",
     "supremum",
 ]
@@ -51,13 +51,16 @@ class Arithmetic(Generic[T]):
         Turns a ball into a number of this kind.
     rational_power : callable
         base^(p/q) from base, p and q >= 1.
+    signed_power : callable
+        |base|^(p/q) sign(base)^s from base, p, q >= 1 and s, 0 or 1.
     power : callable
         A power whose exponent is no rational number.
     """
 
-    functions: Mapping[str, Callable[[T], T]]
+    functions: Mapping[str, Callable[..., T]]
     number: Callable[[arb], T]
     rational_power: Callable[[T, int, int], T]
+    signed_power: Callable[[T, int, int, int], T]
     power: Callable[[T, T], T]
 
 
@@ -91,16 +94,23 @@ class ExpressionReader(Generic[T]):
             return lambda values: value
         if expression.is_Pow:
             return self._power(*expression.args)
+        name = type(expression).__name__
+        if name == "SignedPower":
+            return self._signed_power(*expression.args)
         operands = [self.read(item) for item in expression.args]
         if expression.is_Add:
             return _folded(operands, lambda a, b: a + b)
         if expression.is_Mul:
             return _folded(operands, lambda a, b: a * b)
-        name = type(expression).__name__
-        if name not in self._arithmetic.functions or len(operands) != 1:
+        if name not in self._arithmetic.functions:
             raise Unenclosable(f"{name} has no interval version.")
-        function, operand = self._arithmetic.functions[name], operands[0]
-        return lambda values: function(operand(values))
+        function = self._arithmetic.functions[name]
+        return lambda values: function(*(operand(values) for operand in operands))
+
+    def _signed_power(self, base: Any, exponent: Any, s: Any) -> _Node[T]:
+        function, inner = self._arithmetic.signed_power, self.read(base)
+        p, q = int(exponent.p), int(exponent.q)
+        return lambda values: function(inner(values), p, q, int(s))
 
     def _power(self, base: Any, exponent: Any) -> _Node[T]:
         arithmetic, inner = self._arithmetic, self.read(base)
@@ -130,20 +140,21 @@ def _ball(number: Any) -> arb:
             return arb(int(number.p)) / arb(int(number.q))
         name = type(number).__name__
         if number.is_Float:
-            return _ball(exact(number))
+            return _ball(_exact(number))
         if name in ("Pi", "Exp1"):
             return arb.pi() if name == "Pi" else arb.const_e()
     raise Unenclosable(f"{name} has no interval version.")
 
 
-def exact(expression: Any) -> Any:
-    """Return a SymPy expression with its floats as fractions, so that derivatives are not rounded."""
-    import sympy
+def _exact(expression: Any) -> Any:
+    from maml_ode.theory.intervals.formulas import exact  # needs SymPy
 
-    return expression.xreplace({x: sympy.Rational(x) for x in expression.atoms(sympy.Float)})
+    return exact(expression)
 
 
-_ENDS: Arithmetic[Enclosure] = Arithmetic(FUNCTIONS, Enclosure.around, rational_power, power)
+_ENDS: Arithmetic[Enclosure] = Arithmetic(
+    FUNCTIONS, Enclosure.around, rational_power, signed_power, power
+)
 
 
 class IntervalFunction:
@@ -162,7 +173,7 @@ class IntervalFunction:
     def __init__(self, expressions: Sequence[Any]) -> None:
         import sympy
 
-        steps, results = sympy.cse([exact(item) for item in expressions], optimizations=None)
+        steps, results = sympy.cse([_exact(item) for item in expressions], optimizations=None)
         names = [name for name, _ in steps]
         free = set().union(*(item.free_symbols for item in expressions))
         self._symbols = sorted(free, key=str)
@@ -188,7 +199,7 @@ class IntervalFunction:
 
 
 def supremum(
-    function: Callable[[Enclosure], tuple[Enclosure, Enclosure]],
+    function: Callable[[Enclosure], tuple[Enclosure, Enclosure | None]],
     lower: float,
     upper: float,
     *,
@@ -204,7 +215,7 @@ def supremum(
     Parameters
     ----------
     function : callable
-        Maps an interval to enclosures of the value and of the derivative.
+        Maps an interval to enclosures of the value and of the derivative, or None where that has none.
     lower, upper : float
     tolerance : float
         Relative width of bound - attained at which the search ends.
@@ -223,6 +234,8 @@ def supremum(
         value, derivative = function(box)
         middle = function(centre)[0]
         attained = max(attained, middle.lower)
+        if derivative is None:
+            return value.upper
         form = middle + derivative * (box - centre)
         return min(value.upper, form.upper)
 

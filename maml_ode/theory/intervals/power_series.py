@@ -1,7 +1,7 @@
 """F' and F'' on balls, from the definition of the MAML loss as a composition of power series.
 
-Nothing is differentiated by hand or by SymPy here, and nothing is shared with the enclosures that
-guide the search: what one of them gets wrong the other does not confirm.
+Nothing is differentiated by SymPy here, and nothing but the formula of the loss is shared with the enclosures
+that guide the search: what one of them gets wrong the other does not confirm.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from maml_ode.theory.intervals.expressions import Arithmetic, ExpressionReader
 
 __all__ = ["BallMAMLLoss"]
 
+_ORDERS = 4  # values and derivatives up to the third
 _Loss = Callable[[arb_series], arb_series]
 
 
@@ -109,17 +110,16 @@ def _parabola(h: arb, b: arb) -> _Loss:
 
 
 def _formulas(tasks: Any) -> list[_Loss]:
-    import sympy
+    from maml_ode.theory.intervals.formulas import stable_derivatives, symbols
 
-    slots = {
-        sympy.Symbol(name): k for k, name in enumerate((tasks.variables[0], *tasks.parameters))
-    }
+    slots = {symbol: k for k, symbol in enumerate(symbols(tasks))}
     reader: ExpressionReader[arb_series] = ExpressionReader(_SERIES, slots)
-    formula = reader.read(tasks.expression)
+    [formula] = stable_derivatives(tasks, [0])
+    loss = reader.read(formula)
 
     def of_task(i: int) -> _Loss:
         values = [arb_series([arb(float(column[i]))]) for column in tasks.parameters.values()]
-        return lambda x: formula([x, *values])
+        return lambda x: loss([x, *values])
 
     return [of_task(i) for i in range(tasks.n_tasks)]
 
@@ -142,7 +142,57 @@ def _tanh(x: arb_series) -> arb_series:
     return (1 - small) / (1 + small)
 
 
-_FUNCTIONS: dict[str, Callable[[arb_series], arb_series]] = {
+def _at_argument(x: arb_series, outer: list[arb]) -> arb_series:
+    """Return the function with Taylor coefficients ``outer`` at x[0], a ball, of the series ``x``."""
+    h1, h2, h3 = x[1], x[2], x[3]
+    # not by products of series: nothing times what is not known is not known
+    return arb_series(
+        [
+            outer[0],
+            outer[1] * h1,
+            outer[1] * h2 + outer[2] * h1 * h1,
+            outer[1] * h3 + 2 * outer[2] * h1 * h2 + outer[3] * h1 * h1 * h1,
+        ],
+        x.prec,
+    )
+
+
+def _logistic_at(x: arb) -> tuple[arb, arb, arb, arb]:
+    """Return balls of the logistic function and its derivatives up to the third, narrow on wide balls."""
+    low, high = arb(x.lower()), arb(x.upper())
+    value = (1 / (1 + (-low).exp())).union(1 / (1 + (-high).exp()))
+    slope = _logistic_slope_at(low).union(_logistic_slope_at(high))
+    if not (low > 0 or high < 0):
+        slope = slope.union(arb(1) / 4)
+    t = (low / 2).tanh().union((high / 2).tanh())
+    return value, slope, -slope * t, slope * (t * t - 2 * slope)
+
+
+def _logistic_slope_at(x: arb) -> arb:
+    return 1 / (2 + x.exp() + (-x).exp())
+
+
+def _logistic(x: arb_series) -> arb_series:
+    value, first, second, third = _logistic_at(x[0])
+    return _at_argument(x, [value, first, second / 2, third / 6])
+
+
+def _logistic_slope(x: arb_series) -> arb_series:
+    _, value, first, second = _logistic_at(x[0])
+    t = (x[0] / 2).tanh()
+    return _at_argument(x, [value, first, second / 2, value * t * (8 * value - t * t) / 6])
+
+
+def _softplus(x: arb_series) -> arb_series:
+    first, second, third, _ = _logistic_at(x[0])
+    return _at_argument(x, [(1 + x[0].exp()).log(), first, second / 2, third / 6])
+
+
+def _log_addition(a: arb_series, b: arb_series, difference: arb_series) -> arb_series:
+    return b + _softplus(difference)
+
+
+_FUNCTIONS: dict[str, Callable[..., arb_series]] = {
     "sin": arb_series.sin,
     "cos": arb_series.cos,
     "tan": arb_series.tan,
@@ -158,6 +208,13 @@ _FUNCTIONS: dict[str, Callable[[arb_series], arb_series]] = {
     "acosh": lambda x: (x + (x * x - 1).sqrt()).log(),
     "atanh": lambda x: ((1 + x).log() - (1 - x).log()) / 2,
     "erf": arb_series.erf,
+    # those of the stable form of a formula
+    "Logistic": _logistic,
+    "LogisticSlope": _logistic_slope,
+    "Tanh": lambda x: 2 * _logistic(2 * x) - 1,
+    "LogCosh": lambda x: _softplus(2 * x) - x - arb(2).log(),
+    "Log1p": lambda x: (1 + x).log(),
+    "LogAddition": _log_addition,
 }
 
 
@@ -180,10 +237,31 @@ def _rational_power(base: arb_series, p: int, q: int) -> arb_series:
     return _repeated(base.sqrt(), p) if q == 2 else (base.log() * fmpq(p, q)).exp()
 
 
+def _signed_power(base: arb_series, p: int, q: int, s: int) -> arb_series:
+    """Return |base|^(p/q) sign(base)^s; across 0 as far as its derivatives are bounded there."""
+    at = base[0]
+    if at > 0 or at < 0:
+        size = _rational_power(base if at > 0 else -base, p, q)
+        return -size if s and at < 0 else size
+    return _at_argument(base, [_signed_coefficient(at, p, q, s, order) for order in range(_ORDERS)])
+
+
+def _signed_coefficient(x: arb, p: int, q: int, s: int, order: int) -> arb:
+    """Return the Taylor coefficient of |x|^(p/q) sign(x)^s at a ball that contains 0."""
+    factor = fmpq(1)
+    for k in range(order):
+        factor *= fmpq(p - k * q, q * (k + 1))
+    exponent, odd = fmpq(p - order * q, q), (s + order) % 2
+    if exponent < 0:
+        return arb.nan()
+    largest = arb(1) if exponent == 0 else arb(abs(x).upper()) ** exponent
+    return (arb(0).union(largest) if not odd else largest.union(-largest)) * factor
+
+
 def _power(base: arb_series, exponent: arb_series) -> arb_series:
     return (base.log() * exponent).exp()
 
 
 _SERIES: Arithmetic[arb_series] = Arithmetic(
-    _FUNCTIONS, lambda ball: arb_series([ball]), _rational_power, _power
+    _FUNCTIONS, lambda ball: arb_series([ball]), _rational_power, _signed_power, _power
 )

@@ -81,6 +81,8 @@ def first_step(field, t, direction, length, max_step, order, rtol, atol, y, f, y
     h_0 = 1e-6
     if not (d_0 < 1e-5 or d_1 < 1e-5) and math.isfinite(d_0 / d_1):
         h_0 = 0.01 * d_0 / d_1
+    if h_0 == 0.0:  # d_1 has overflowed
+        h_0 = TINY
     h_0 = min(h_0, length)
     evaluations = 0
     while True:

@@ -24,7 +24,7 @@ def run(jobs, tasks):
     heard = []
     with Workers(jobs, lambda task: heard.append(task.note)) as workers:
         for task in tasks:
-            workers.submit(task)
+            workers.add(task)
         done = list(workers.completed())
     return heard, done
 
@@ -33,11 +33,11 @@ def test_one_job_runs_here_and_in_order_and_only_when_asked():
     begun = []
     with Workers(1, lambda task: begun.append(task.note)) as workers:
         for note in "abc":
-            workers.submit(process_after(0, note))
+            workers.add(process_after(0, note))
         assert begun == []
         tasks = workers.completed()
         assert next(tasks).note == "a"
-        workers.submit(process_after(0, "urgent"), first=True)
+        workers.add(process_after(0, "urgent"), first=True)
         assert [task.note for task in tasks] == ["urgent", "b", "c"]
     assert begun == ["a", "urgent", "b", "c"]
 
@@ -61,12 +61,12 @@ def test_several_jobs_share_processes_that_stay():
 def test_tasks_submitted_on_the_way_are_done_too(jobs):
     with Workers(jobs) as workers:
         for note in "ab":
-            workers.submit(process_after(0, note))
+            workers.add(process_after(0, note))
         seen = []
         for task in workers.completed():
             seen.append(task.note)
             if len(task.note) == 1:
-                workers.submit(process_after(0, 2 * task.note))
+                workers.add(process_after(0, 2 * task.note))
     assert sorted(seen) == ["a", "aa", "b", "bb"]
 
 
@@ -115,10 +115,10 @@ from maml_ode.runs.executor import Task, Workers
 if __name__ == "__main__":
     with Workers(2) as workers:
         for _ in range(2):
-            workers.submit(Task(int))
+            workers.add(Task(int))
         list(workers.completed())
         for _ in range(5):
-            workers.submit(Task(eval, ("__import__('time').sleep(600)",)))
+            workers.add(Task(eval, ("__import__('time').sleep(600)",)))
         print("busy", flush=True)
         list(workers.completed())
 """

@@ -1,0 +1,258 @@
+"""Losses, the MAML loss and their derivatives as formulas, by SymPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from maml_ode._validation import Array, as_point, shown
+from maml_ode.objectives import ExpectedLoss, Objective
+from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.sinusoid import Sinusoid
+from maml_ode.tasks.symbolic import Symbolic
+
+__all__ = ["ClosedForm", "closed_form"]
+
+LARGEST_DIM = 12
+"""Of a quadratic family: its form has d (d + 1)/2 terms a task."""
+
+MOST_OPERATIONS = 20_000
+"""Of the value: each inner step multiplies its length."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClosedForm:
+    """A function of w as a formula with its derivatives, numbers in the place of parameters.
+
+    Attributes
+    ----------
+    symbols : tuple of d sympy.Symbol
+        The coordinates of w: the variables of a `Symbolic` family, else w, or w1, ..., wd.
+    value : sympy.Expr
+        For a family or an objective the sum over the tasks weighted by p_i; for one of ``tasks`` its own loss.
+    tasks : tuple of M ClosedForm
+        The same for each task: f_i of a family and of `ExpectedLoss`, F_i of `MAMLLoss`.
+    name : str
+        What ``latex`` calls it: "f", "F", "f_1", ...
+    """
+
+    symbols: tuple[Any, ...]
+    value: Any
+    tasks: tuple[ClosedForm, ...] = ()
+    name: str = "f"
+
+    @cached_property
+    def gradient(self) -> Any:
+        """The gradient, sympy.ImmutableDenseMatrix of shape (d, 1)."""
+        import sympy
+
+        return sympy.ImmutableDenseMatrix([[self.value.diff(w)] for w in self.symbols])
+
+    @cached_property
+    def hessian(self) -> Any:
+        """The Hessian, sympy.ImmutableDenseMatrix of shape (d, d)."""
+        import sympy
+
+        d = len(self.symbols)
+        upper = {
+            (j, k): self.gradient[j].diff(self.symbols[k]) for j in range(d) for k in range(j, d)
+        }
+        return sympy.ImmutableDenseMatrix(d, d, lambda j, k: upper[min(j, k), max(j, k)])
+
+    def latex(self, digits: int = 6) -> str:
+        """Return value, gradient and Hessian as one LaTeX ``aligned`` environment, for ``$$...$$``.
+
+        Parameters
+        ----------
+        digits : int
+            Significant digits of the numbers shown.
+        """
+        import sympy
+
+        def shortened(expression: Any) -> Any:
+            numbers = expression.atoms(sympy.Float)
+            return expression.xreplace(
+                {x: _number(float(f"{float(x):.{digits}g}")) for x in numbers}
+            )
+
+        one = len(self.symbols) == 1
+        w = "w" if len(self.symbols) > 1 else sympy.latex(self.symbols[0])
+        lines = [
+            (f"{self.name}({w})", self.value),
+            (f"{self.name}'({w})" if one else rf"\nabla {self.name}({w})", self.gradient),
+            (f"{self.name}''({w})" if one else rf"\nabla^2 {self.name}({w})", self.hessian),
+        ]
+        rows = [
+            rf"{left} &= {sympy.latex(shortened(right[0] if one and right.is_Matrix else right))}"
+            for left, right in lines
+        ]
+        return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+
+    def lambdify(self) -> Callable[[npt.ArrayLike], tuple[float, Array, Array]]:
+        """Return function(w) -> (value, gradient, hessian): a float and arrays of shape (d,) and (d, d)."""
+        import sympy
+
+        d = len(self.symbols)
+        entries = [self.value, *self.gradient, *self.hessian]
+        compiled = sympy.lambdify(self.symbols, entries, modules=["scipy", "numpy"], cse=True)
+
+        def function(w: npt.ArrayLike) -> tuple[float, Array, Array]:
+            with np.errstate(all="ignore"):
+                numbers = np.array(compiled(*as_point("w", w, d)), dtype=np.float64)
+            return float(numbers[0]), numbers[1 : d + 1], numbers[d + 1 :].reshape(d, d)
+
+        return function
+
+    def __repr__(self) -> str:
+        text = str(self.value)
+        text = text if len(text) <= 70 else text[:67] + "..."
+        return f"ClosedForm({self.name}({', '.join(map(str, self.symbols))}) = {text})"
+
+    def _repr_latex_(self) -> str:
+        return f"$$\n{self.latex()}\n$$"
+
+
+def closed_form(tasks_or_objective: TaskFamily | Objective) -> ClosedForm:
+    """Return a loss and its derivatives as SymPy expressions.
+
+    Parameters
+    ----------
+    tasks_or_objective : TaskFamily or Objective
+        A `Sinusoid`, `Symbolic` or quadratic family (d at most 12; `LinearRegression` of small d too), which
+        stands for f = sum_i p_i f_i, or an `ExpectedLoss` or `MAMLLoss` on such, with any number of inner steps
+        and a query family.
+
+    Returns
+    -------
+    ClosedForm
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    ValueError
+        For a family without a formula or of too large d, and for more inner steps than can be written out.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Sinusoid([0.5], [1.0], [2.0])
+    >>> mo.closed_form(tasks).gradient
+    Matrix([[1.0*w - 2*cos(2*w)]])
+    >>> F = mo.closed_form(mo.MAMLLoss(tasks, alpha=0.5))
+    >>> round(F.value.subs("w", 0), 6)
+    -0.409297
+    """
+    if isinstance(tasks_or_objective, TaskFamily):
+        objective: Objective = ExpectedLoss(tasks_or_objective)
+    elif isinstance(tasks_or_objective, Objective):
+        objective = tasks_or_objective
+    else:
+        raise TypeError(
+            "tasks_or_objective must be a task family, an ExpectedLoss or a MAMLLoss, not "
+            f"{shown(tasks_or_objective)}."
+        )
+    inner = objective._inner
+    tasks, judge = inner.tasks, inner.query
+    symbols = _symbols(tasks)
+    support = _losses(tasks, symbols)
+    query = support if judge is tasks else _losses(judge, symbols)
+    steps = np.broadcast_to(inner.alpha, (inner.count, tasks.n_tasks, tasks.dim))
+    name = "F" if inner.count else "f"
+    parts = []
+    for i in range(tasks.n_tasks):
+        value = _after_steps(support[i], query[i], symbols, steps[:, i])
+        if judge.quadratic is not None and tasks.quadratic is not None:
+            value = value.expand()
+        parts.append(ClosedForm(symbols, value, (), f"{name}_{{{i + 1}}}"))
+    total = sum(
+        (_number(p) * part.value for p, part in zip(tasks.weights, parts, strict=True) if p),
+        start=_number(0.0),
+    )
+    if judge.quadratic is not None and tasks.quadratic is not None:
+        total = total.expand()
+    return ClosedForm(symbols, total, tuple(parts), name)
+
+
+def _after_steps(support: Any, query: Any, symbols: Sequence[Any], steps: Array) -> Any:
+    """Return g(u), u after gradient steps on f from w."""
+    gradient = [support.diff(w) for w in symbols]
+    u = list(symbols)
+    for alpha in steps:
+        at_u = dict(zip(symbols, u, strict=True))
+        u = [x - _number(a) * g.xreplace(at_u) for x, a, g in zip(u, alpha, gradient, strict=True)]
+        if _length(u) > MOST_OPERATIONS:
+            raise ValueError(
+                f"after {len(steps)} inner steps the formula has more than {MOST_OPERATIONS} operations; "
+                "take fewer inner steps, or a family with a shorter formula."
+            )
+    return query.xreplace(dict(zip(symbols, u, strict=True)))
+
+
+def _length(expressions: Sequence[Any]) -> int:
+    return sum(int(expression.count_ops()) for expression in expressions)
+
+
+def _symbols(tasks: TaskFamily) -> tuple[Any, ...]:
+    import sympy
+
+    if isinstance(tasks, Symbolic):
+        return tuple(sympy.Symbol(name) for name in tasks.variables)
+    if tasks.dim == 1:
+        return (sympy.Symbol("w"),)
+    return tuple(sympy.Symbol(f"w{k + 1}") for k in range(tasks.dim))
+
+
+def _losses(tasks: TaskFamily, symbols: Sequence[Any]) -> list[Any]:
+    """Return f_i in the given symbols, one a task."""
+    import sympy
+
+    if isinstance(tasks, Sinusoid):
+        (w,) = symbols
+        rows = zip(tasks.a, tasks.b, tasks.omega, strict=True)
+        return [_number(a) * w**2 - _number(b) * sympy.sin(_number(o) * w) for a, b, o in rows]
+    if isinstance(tasks, Symbolic):
+        named = [sympy.Symbol(name) for name in tasks.variables]
+        expression = tasks.expression
+        return [
+            expression.xreplace(
+                dict(zip(named, symbols, strict=True))
+                | {sympy.Symbol(name): _number(v[i]) for name, v in tasks.parameters.items()}
+            )
+            for i in range(tasks.n_tasks)
+        ]
+    if tasks.dim > LARGEST_DIM:
+        raise ValueError(
+            f"closed_form writes out quadratics of d <= {LARGEST_DIM}, but this family has d = {tasks.dim}; "
+            "mo.MAMLLoss(tasks, alpha).quadratic_form holds its matrix G."
+        )
+    terms = tasks.quadratic
+    if terms is None:
+        raise ValueError(
+            f"closed_form knows the formulas of Sinusoid, Symbolic and quadratic families, not that of "
+            f"{tasks!r}; write its loss as mo.tasks.Symbolic(formula, variables, parameters)."
+        )
+    w = sympy.Matrix(symbols)
+    losses = []
+    for H, b, c in zip(terms.H, terms.b, terms.c, strict=True):
+        curved = (w.T * sympy.Matrix(*H.shape, [_number(x) for x in H.ravel()]) * w)[0] / 2
+        linear = sum((_number(x) * s for x, s in zip(b, symbols, strict=True)), start=_number(0.0))
+        losses.append(sympy.expand(curved - linear + _number(c)))
+    return losses
+
+
+def _number(x: float) -> Any:
+    """Return a double as SymPy holds it, to the last bit; whole numbers as such."""
+    import sympy
+
+    value = float(x)
+    return (
+        sympy.Integer(int(value))
+        if value.is_integer() and abs(value) < 2**53
+        else sympy.Float(value)
+    )

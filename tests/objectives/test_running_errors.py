@@ -1,0 +1,209 @@
+"""Bounds on rounding by hand: errors that were there are passed on as the worst case has them, and no more."""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import maml_ode as mo
+from maml_ode.objectives.dense_eigen import DenseEigen
+from maml_ode.objectives.inner_maps import InnerMaps
+from maml_ode.objectives.least_squares import Residual, _power, maml_residual, reptile_residual
+from maml_ode.objectives.rounded import Rounded
+from maml_ode.objectives.row_form import by_rows
+from maml_ode.tasks.base import QuadraticTerms
+from maml_ode.tasks.least_squares import LeastSquares
+
+EPS = np.finfo(float).eps
+
+
+def scalar(value, error=0.0):
+    return Rounded(np.array([[value]]), error)
+
+
+def test_operations_by_hand():
+    a, b = scalar(3.0, 0.5), scalar(-2.0, 0.25)
+    # (3 + 0.5)(2 + 0.25) - 3 2, and so on: the worst that the errors can do
+    assert (a @ b).error == pytest.approx(3.5 * 2.25 - 6.0, rel=1e-14)
+    assert (a + b).error == pytest.approx(0.75, rel=1e-14)
+    assert (a - b).error == pytest.approx(0.75, rel=1e-14)
+    assert (-4.0 * a).error == pytest.approx(2.0, rel=1e-14)
+    assert ((a @ b).value, (a - b).value, (-4.0 * a).value) == (-6.0, 5.0, -12.0)
+    # A product of n terms: n eps |A| |B|; one rounding: eps/2.
+    wide, tall = Rounded(np.array([[3.0, 4.0, 0.0]])), Rounded(np.array([[0.0], [2.0], [0.0]]))
+    assert (wide @ tall).error == pytest.approx(3 * EPS * 5.0 * 2.0, rel=1e-14)
+    assert (tall @ wide).error == pytest.approx(1 * EPS * 5.0 * 2.0, rel=1e-14)
+    assert (wide + wide).error == pytest.approx(0.5 * EPS * 10.0, rel=1e-14)
+    assert wide.T.value.shape == (3, 1)
+    assert scalar(3.0, 0.5).T.error == 0.5
+    assert not scalar(np.inf).is_finite
+    assert not scalar(1.0, np.inf).is_finite
+    assert scalar(1.0, 1.0).is_finite
+
+
+@pytest.mark.parametrize("inner_steps", [1, 2, 3])
+@pytest.mark.parametrize("h", [0.5, 3.0, -0.5, 9.0])
+def test_what_an_unsure_curvature_does_to_inner_steps_is_attained(h, inner_steps):
+    """P = (1 - alpha h)^k: with h off by e, |P| grows to (|1 - alpha h| + alpha e)^k for one sign of e."""
+    alpha, e, beta = 0.25, 0.01, 0.02
+    terms = QuadraticTerms(
+        np.array([[[h]]]), np.array([[2.0]]), np.zeros(1), np.array([e]), np.array([beta])
+    )
+    maps = InnerMaps.of_task(terms, 0, alpha, inner_steps)
+    kept = abs(1 - alpha * h)
+    assert maps.P.error == pytest.approx((kept + alpha * e) ** inner_steps - kept**inner_steps)
+
+    def follow(h, b):
+        P, r, slopes, offsets = 1.0, 0.0, 0.0, 0.0
+        for _ in range(inner_steps):
+            slopes, offsets = slopes + h * P, offsets - (h * r - b)
+            P, r = P - alpha * h * P, r - alpha * (h * r - b)
+        return np.array([P, r, slopes, offsets])
+
+    found = [float(np.squeeze(x.value)) for x in (maps.P, maps.r, maps.slopes, maps.offsets)]
+    np.testing.assert_allclose(found, follow(h, 2.0), rtol=1e-14, atol=1e-14)
+    corners = [follow(h + s * e, 2.0 + t * beta) for s, t in itertools.product((-1, 1), repeat=2)]
+    worst = np.abs(np.array(corners) - follow(h, 2.0)).max(axis=0)
+    bounds = np.array([maps.P.error, maps.r.error, maps.slopes.error, maps.offsets.error])
+    assert (worst <= bounds * (1 + 1e-12)).all()
+    if 0 < alpha * h < 1:  # the worst of b and of h go together; of sums, within a factor
+        assert bounds[1] == pytest.approx(worst[1], rel=1e-9)
+        assert (bounds <= 3.0**inner_steps * worst).all()
+
+
+def by_one_row(x, y, scale, alpha, inner_steps):
+    data = LeastSquares([np.array([[x, 0.0]])], [np.array([y])], np.array([scale]))
+    return by_rows(data, np.array([1.0]), alpha, inner_steps)
+
+
+def test_an_inner_step_that_cancels_by_rows_is_bounded_from_above_and_below():
+    """G = 2 s x^2 (1 - 2 alpha s x^2)^2 where the bracket is all rounding, in fractions."""
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        x = float(rng.uniform(0.5, 2.0))
+        alpha = 0.5 / (x * x)
+        if rng.random() < 0.5:
+            alpha = float(np.nextafter(alpha, rng.choice([0.0, 9.0])))
+        G, c, _ = by_one_row(x, 1.0, 1.0, alpha, 1)
+        left = 1 - 2 * Fraction(alpha) * Fraction(x) ** 2
+        exact = 2 * Fraction(x) ** 2 * left**2
+        assert abs(Fraction(float(G.value[0, 0])) - exact) <= Fraction(G.error)
+        assert G.error <= 2000 * EPS**2
+        assert abs(Fraction(float(c.value[0])) - exact / Fraction(x)) <= Fraction(c.error)
+
+
+def test_the_root_of_a_weight_is_rounded_too():
+    """The worst of 40,000 draws: the square root and the product are off by more than half a unit, twice."""
+    p, s, x = 0.9122392583251321, 0.5690581427747151, 1.0220470384977476
+    G, _, _ = by_one_row(x, 1.0, p * s, 0.0, 0)
+    exact = 2 * Fraction(p * s) * Fraction(x) ** 2
+    assert abs(Fraction(float(G.value[0, 0])) - exact) <= Fraction(G.error)
+    # n eps for the product, twice the 1.5 eps of a row: half for its rounding, 1 for the root's.
+    assert G.error == pytest.approx(4 * EPS * float(exact), rel=1e-6)
+
+
+def test_errors_of_stacked_rows_and_of_inner_steps_by_rows():
+    """Rows of X that are orthogonal: X X' = diag(4, 1), I - 0.125 X X' = diag(0.5, 0.875)."""
+    from maml_ode.objectives.row_form import _after_steps, _stacked
+
+    X = Rounded(np.array([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
+    for steps in (1, 2):
+        _, targets = _after_steps(X, Rounded(np.array([0.0, 0.0]), 1.0), 0.125, steps)
+        assert targets.error == pytest.approx(0.875**steps, rel=1e-12)  # attained by (0, 1)
+    both = _stacked([Rounded(np.zeros((1, 2)), 3.0), Rounded(np.ones((2, 2)), 4.0)])
+    assert (both.value.shape, both.error) == ((3, 2), 5.0)
+
+
+def test_the_norm_of_a_dense_field_and_its_bar_by_hand():
+    field = DenseEigen(np.diag([3.0, 0.0]), np.array([4.0, 0.0]), 0.0, 0.0)
+    norm, bar = field.norm(np.array([2.0, 7.0]), np.array([2.0, 0.0]))
+    assert norm == 2.0  # |4 - 3 2|
+    assert bar == pytest.approx(2 * EPS * (4.0 + 3.0 * 2.0), rel=1e-14)  # d eps (|k| + |K| size)
+    unsure = DenseEigen(np.diag([3.0, 0.0]), np.array([4.0, 0.0]), 1e-3, 1e-2)
+    assert unsure.norm(np.array([2.0, 7.0]), np.array([3.0, 4.0]))[1] == pytest.approx(
+        1e-3 * 5.0 + 1e-2, rel=1e-9
+    )
+
+
+def test_what_a_tilted_null_vector_sees_is_no_motion_and_more_is():
+    """K = diag(4, 0) to 1e-6, k to 1e-5, w = (-3, 0): |w| = 3, and the rest point is 4 away."""
+    leak = 1e-6 * 3.0 + 1e-5 + 1e-6 * 4.0
+    for share, moves in ((0.999, False), (1.001, True)):
+        field = DenseEigen(np.diag([4.0, 0.0]), np.array([4.0, share * leak]), 1e-6, 1e-5)
+        amplitudes = field.amplitudes(np.array([-3.0, 0.0]))
+        assert amplitudes[1] == 16.0
+        assert (amplitudes[0] != 0.0) == moves
+    rising = DenseEigen(np.diag([1.0, -1.0]), np.array([0.0, 8.0]), 0.0, 0.0)
+    w = np.array([0.0, np.nextafter(-8.0, 0.0)])  # what is left of 8 - 8 is one rounding
+    assert rising.amplitudes(w)[0] == 0.0
+    falling = DenseEigen(np.diag([1.0, 0.5]), np.array([0.0, 4.0]), 0.0, 0.0)
+    w = np.array([0.0, np.nextafter(8.0, 0.0)])  # where it decays, rounding does no harm
+    assert falling.amplitudes(w)[0] == 0.5 * (8.0 - w[1]) > 0.0
+
+
+def test_whose_expected_loss_it_is(make_quadratic):
+    tasks = make_quadratic()
+    f = mo.ExpectedLoss(tasks)
+    assert f.is_expected_loss_of(tasks)
+    assert not f.is_expected_loss_of(make_quadratic())
+
+
+def test_powers_are_off_by_no_more_than_they_say():
+    for x in np.random.default_rng(0).uniform(-2.0, 2.0, 200):
+        for n in (1, 2, 3, 7):
+            value, error = _power(np.array([x]), 0.0, n)
+            assert abs(Fraction(float(value[0])) - Fraction(float(x)) ** n) <= Fraction(
+                float(error[0])
+            )
+            assert error[0] <= 2 * n * EPS * abs(value[0])
+    # An x that is off by 1/2: (2 + 1/2)^3 - 2^3
+    assert _power(np.array([-2.0]), 0.5, 3)[1][0] == pytest.approx(2.5**3 - 8.0, rel=1e-14)
+
+
+def test_what_unsure_weights_of_rows_do_by_hand():
+    """v = (1, 1), weights unsure to (1, 3): 1 + 3, and twice the larger for every pair that may be mixed."""
+    one = np.ones(2)
+    residual = Residual(np.eye(2), one, 10 * one, np.array([1.0, 3.0]), one, 1.0, np.array([0]))
+    assert residual.quadratic_error(one[:, None])[0] == 4.0 + 2 * 3.0 * 2
+    apart = Residual(np.eye(2), one, 10 * one, np.array([1.0, 3.0]), one, 1.0, np.array([0, 1]))
+    assert apart.quadratic_error(one[:, None])[0] == 4.0  # rows of two tasks are not mixed
+    lost = Residual(
+        np.eye(2), one, np.array([0.5, 10.0]), np.array([1.0, 3.0]), one, 1.0, np.array([0, 1])
+    )
+    assert (
+        lost.quadratic_error(one[:, None])[0] == 4.5
+    )  # a weight that is rounding may as well be 0
+
+
+def test_sizes_of_two_families_by_hand():
+    """One row each, a = 2 alpha = 0.2: 3 + 0.2 (3 2) (1 + (1 + 0.2 2^2)) 2 without cancellation."""
+    support = LeastSquares([np.array([[2.0, 0.0]])], [np.array([1.0])], np.array([1.0]))
+    query = LeastSquares([np.array([[3.0, 0.0]])], [np.array([1.0])], np.array([1.0]))
+    for steps, total in ((1, 1.0), (2, 1.0 + 1.8)):
+        residual = maml_residual(support, query, np.array([1.0]), 0.1, steps)
+        mixing = 0.2 * 6.0 * total
+        np.testing.assert_allclose(residual.sizes, [np.sqrt(2.0) * (3.0 + mixing * 2.0), 0.0])
+        assert residual.q_size == pytest.approx(np.sqrt(2.0) * (1.0 + mixing))
+        adapted = 1.0 - (1.0 - 0.2 * 4.0) ** steps  # of 2 w to 1, so that 3 u is off by
+        assert residual.Z[0, 0] ** 2 == pytest.approx(2.0 * (3.0 * (1.0 - adapted)) ** 2)
+
+
+def test_reptile_without_a_step_size_is_a_multiple_of_the_gradient_flow():
+    data = LeastSquares([np.array([[2.0, 1.0]])], [np.array([1.0])], np.array([1.0]))
+    residual = reptile_residual(data, np.array([1.0]), 0.0, 3)
+    np.testing.assert_array_equal(residual.phi, [3.0])
+    assert residual.phi_error[0] < 20 * EPS
+
+
+def test_an_error_passes_through_a_step_that_cancels_as_far_as_rounding_lets_it():
+    """Targets of 0 +- 1 by I - a x^2 with a x^2 = 1 to a bit: what is left of them is that bit, in fractions."""
+    from maml_ode.objectives.row_form import _after_steps
+
+    rng = np.random.default_rng(4)
+    for _ in range(300):
+        x = float(rng.uniform(0.5, 2.0))
+        step = float(np.nextafter(1.0 / (x * x), rng.choice([0.0, 9.0])))
+        _, targets = _after_steps(scalar(x), Rounded(np.zeros(1), 1.0), step, 1)
+        left = abs(1 - Fraction(step) * Fraction(x) ** 2)
+        assert left <= Fraction(targets.error) <= 16 * Fraction(EPS)
