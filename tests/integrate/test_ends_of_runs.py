@@ -218,3 +218,21 @@ def test_what_else_has_every_step_shown():
     attention = Attention(segment, plan, False, 0.0, W0)
     assert attention.room(0) == 1
     assert attention.entries()["threshold"] == 0.0
+
+
+def test_an_interrupt_while_the_result_is_made_leaves_the_diagnostics_out(monkeypatch):
+    from maml_ode.integrate import finish
+
+    presses, assemble = [KeyboardInterrupt], finish.assemble
+
+    def pressed(*arguments, **options):
+        if presses:
+            raise presses.pop()
+        return assemble(*arguments, **options)
+
+    monkeypatch.setattr(finish, "assemble", pressed)
+    run = mo.solve(mo.maml_flow(TASKS, 0.1), W0, method="RK45", t_max=1.0, tol=0)
+    assert (run.stop, run.success, run.final_time) == (mo.StopReason.HORIZON, True, 1.0)
+    assert run.message.endswith("left out: they were interrupted from the keyboard.")
+    assert np.isnan(run.loss).all()
+    assert run.energy is None
