@@ -236,3 +236,23 @@ def test_an_interrupt_while_the_result_is_made_leaves_the_diagnostics_out(monkey
     assert run.message.endswith("left out: they were interrupted from the keyboard.")
     assert np.isnan(run.loss).all()
     assert run.energy is None
+
+
+@pytest.mark.parametrize("name", ["first_step", "max_step"])
+@pytest.mark.parametrize("method", ["Tsit5", "DOP853", "Rodas5P", "RKC2"])
+def test_a_step_of_no_length_is_refused(method, name):
+    with pytest.raises(ValueError, match=f"{name} must be positive, not 0"):
+        mo.solve(mo.maml_flow(TASKS, 0.1), W0, method=method, **{name: 0})
+
+
+def test_chosen_times_before_the_end_keep_their_own_norms():
+    """The norm that ended the run belongs to its end, and to no time before it."""
+    for flow, objective, name in (
+        (mo.gradient_flow(f), f, "task_grad_norm"),
+        (mo.maml_flow(TASKS, 0.1), F, "grad_norm"),
+    ):
+        for method in ("exact", "DOP853"):
+            run = mo.solve(flow, W0, tol=1e-6, t_max=100.0, t_eval=[0.0, 1.0], method=method)
+            assert run.stop is mo.StopReason.STATIONARY
+            norms = np.linalg.norm([objective.gradient(w) for w in run.y.T], axis=1)
+            np.testing.assert_allclose(getattr(run, name), norms, rtol=1e-12)
