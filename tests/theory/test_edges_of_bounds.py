@@ -1,4 +1,4 @@
-"""The edges of the bounds: where a formula changes its branch, where nothing is promised, and matrices that turn."""
+"""The edges of the bounds: where a branch changes, where nothing is promised, and matrices that turn."""
 
 import math
 import types
