@@ -10,9 +10,10 @@ from scipy.linalg import eigh
 
 import maml_ode as mo
 from maml_ode.theory import derived
-from maml_ode.theory.bounds import products
+from maml_ode.theory.bounds import descent_steps, products
 from maml_ode.theory.bounds.logarithms import whole_steps
 from maml_ode.theory.bounds.near_a_point import local_certificate
+from maml_ode.theory.bounds.sublevel_sets import Landscape
 from maml_ode.theory.bounds.switch_advice import switch_advice, switched_once
 from maml_ode.theory.certificates.bar import certificate_bar
 
@@ -166,3 +167,24 @@ def test_the_bar_counts_what_is_done(monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "certify" in err
+
+
+def test_a_descent_that_vanishes_promises_nothing():
+    """With alpha L = 1/2 and L_f beta = 1/2 both terms of P are exactly 1/4."""
+    still = Landscape(alpha=0.25, mu=0.0, L=2.0, kappa=0.0, mu_f=0.5, L_f=2.0, sigma=0.1)
+    assert descent_steps.descent_coefficients(still, 0.25)[0] == 0.0
+    assert descent_steps.gap_after_step(still, 1.0, 0.25) == math.inf
+    assert descent_steps.discrete_level_floor(still, 0.25) == math.inf
+
+
+def test_steps_are_counted_from_far_outside_of_where_F_is_convex():
+    """Without noise V(c) shrinks to argmin f; m(c) > 0 only for c some 1e18 times smaller than at the start."""
+    bent = Landscape(alpha=0.1, mu=1.0, L=2.0, kappa=1.0, mu_f=1.0, L_f=2.0, sigma=0.0)
+    assert bent.strong_convexity(1e4) < 0 < bent.strong_convexity(1.0)
+    found = descent_steps.iteration_bound(bent, 1e10, 0.25, 1e-3)
+
+    gap, steps = bent.level(1e10), 0
+    while gap > found.level:
+        gap, steps = descent_steps.gap_after_step(bent, gap, 0.25), steps + 1
+    assert steps <= found.approach <= 2 * steps + 2
+    assert found.approach < found.total < math.inf

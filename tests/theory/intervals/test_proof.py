@@ -323,3 +323,19 @@ def test_without_python_flint_a_sentence_says_what_is_missing():
     assert (
         done.stdout == "enclosures and proved counts need python-flint: pip install python-flint.\n"
     )
+
+
+def test_an_end_moves_by_doubled_steps_until_its_sign_is_known():
+    class Slope:
+        """F' is known to be positive only up to -4.5 and from 4.5 on."""
+
+        def derivatives(self, alpha, w):
+            return (arb(1) if abs(float(w)) >= 4.5 else arb(0)), arb(0)
+
+    alpha = arb(0.1)
+    for side in (-1.0, 1.0):
+        ends = [cells._confirmed_end(Slope(), alpha, 0.0, 1.0, side * x, 1) for x in (100.0, 6.0)]
+        assert ends == [side * 7.0, side * 6.0]  # 0, 1, 3, 7; and not beyond the bracket
+        assert cells._confirmed_end(Slope(), alpha, 0.0, 1.0, side * 100.0, -1) == side * 100.0
+        assert cells._confirmed_end(Slope(), alpha, side * 5.0, 1.0, side * 9.0, 1) == side * 5.0
+    assert cells._confirmed_end(Slope(), alpha, 0.0, 0.0, 4.0, 1) == 4.0  # from a width of 0
