@@ -10,7 +10,7 @@ from scipy.linalg import eigh
 
 import maml_ode as mo
 from maml_ode.theory import derived
-from maml_ode.theory.bounds import descent_steps, products
+from maml_ode.theory.bounds import descent_steps, flow_times, products
 from maml_ode.theory.bounds.logarithms import whole_steps
 from maml_ode.theory.bounds.near_a_point import local_certificate
 from maml_ode.theory.bounds.sublevel_sets import Landscape
@@ -188,3 +188,25 @@ def test_steps_are_counted_from_far_outside_of_where_F_is_convex():
         gap, steps = descent_steps.gap_after_step(bent, gap, 0.25), steps + 1
     assert steps <= found.approach <= 2 * steps + 2
     assert found.approach < found.total < math.inf
+
+
+@pytest.mark.parametrize("change", [{"alpha": 0.6}, {"alpha": 0.5}, {"mu": 0.0}, {"mu": -1.0}])
+def test_no_unique_minimum_is_claimed_outside_of_the_hypotheses(change):
+    numbers = {
+        "alpha": 0.1,
+        "mu": 1.0,
+        "L": 2.0,
+        "kappa": 0.0,
+        "mu_f": 1.0,
+        "L_f": 2.0,
+        "sigma": 0.0,
+    }
+    assert flow_times.unique_minimum_level(Landscape(**numbers)) == 0.0
+    assert flow_times.unique_minimum_level(Landscape(**{**numbers, **change})) is None
+
+
+def test_a_curvature_of_exactly_zero_makes_no_minimum_unique():
+    """One curvature 2: no bias, Gamma = sigma = 1, and 2 (1/2)^2 = (1/4) 4 (1/2)."""
+    level = Landscape(alpha=0.25, mu=2.0, L=2.0, kappa=4.0, mu_f=2.0, L_f=2.0, sigma=1.0)
+    assert (level.level_floor, level.strong_convexity(0.0)) == (0.0, 0.0)
+    assert flow_times.unique_minimum_level(level) is None
