@@ -13,9 +13,10 @@ from maml_ode.theory import derived
 from maml_ode.theory.bounds import descent_steps, flow_times, products
 from maml_ode.theory.bounds.logarithms import whole_steps
 from maml_ode.theory.bounds.near_a_point import local_certificate
-from maml_ode.theory.bounds.sublevel_sets import Landscape
+from maml_ode.theory.bounds.sublevel_sets import Landscape, landscapes
 from maml_ode.theory.bounds.switch_advice import switch_advice, switched_once
 from maml_ode.theory.certificates.bar import certificate_bar
+from maml_ode.theory.certificates.bounding_curves import _gap_and_gradient
 
 
 @pytest.mark.parametrize(
@@ -210,3 +211,30 @@ def test_a_curvature_of_exactly_zero_makes_no_minimum_unique():
     level = Landscape(alpha=0.25, mu=2.0, L=2.0, kappa=4.0, mu_f=2.0, L_f=2.0, sigma=1.0)
     assert (level.level_floor, level.strong_convexity(0.0)) == (0.0, 0.0)
     assert flow_times.unique_minimum_level(level) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "step"),
+    [({"mu_f": 0.45, "L_f": 0.5}, 1.9), ({"mu_f": 0.45, "L_f": 2.0, "kappa": 30.0}, 0.01)],
+    ids=["a step beyond 2/(m + M)", "m < 0"],
+)
+def test_iterates_are_held_to_their_own_decay_only_where_a_step_contracts(change, step):
+    numbers = {"alpha": 0.1, "mu": 0.4, "L": 2.0, "kappa": 0.0, "sigma": 0.1}
+    model = Landscape(**{**numbers, **change})
+    t = step * np.arange(4.0)
+    gaps, found = _gap_and_gradient(model, t, 1.0, 1e-6, step)
+    m = model.strong_convexity(gaps[0])
+    assert (m > 0) != (step <= descent_steps.stable_step_size(model, gaps[0]))
+    assert found[0] == 1e-6
+    wanted = [model.gradient_bound(model.gradient_radius(gap)) for gap in gaps[1:]]
+    assert found[1:] == pytest.approx(wanted, rel=1e-14)
+
+
+def test_a_flat_task_leaves_the_others_their_curvature():
+    """Curvatures 0 and 2: mu = 0, and yet lambda_min(Hess F) >= (0 + 2 (1 - 0.2)^2)/2."""
+    k = mo.theory.constants(mo.tasks.Quadratic([[[0.0]], [[2.0]]], [[0.5], [1.0]]))
+    assert k.mu == 0.0
+    (own,) = landscapes(k, 0.1)
+    assert own.strong_convexity(0.0) == pytest.approx(0.64, rel=1e-14)
+    (common,) = landscapes(k, 0.1, per_task=False)
+    assert common.strong_convexity(0.0) == 0.0
