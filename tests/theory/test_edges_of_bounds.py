@@ -18,6 +18,8 @@ from maml_ode.theory.bounds.switch_advice import switch_advice, switched_once
 from maml_ode.theory.certificates.bar import certificate_bar
 from maml_ode.theory.certificates.bounding_curves import _gap_and_gradient
 
+from .by_hand import ALPHA, L_I, MU_I, known
+
 
 @pytest.mark.parametrize(
     ("phases", "switches", "once"),
@@ -238,3 +240,13 @@ def test_a_flat_task_leaves_the_others_their_curvature():
     assert own.strong_convexity(0.0) == pytest.approx(0.64, rel=1e-14)
     (common,) = landscapes(k, 0.1, per_task=False)
     assert common.strong_convexity(0.0) == 0.0
+
+
+def test_a_task_that_does_not_count_may_have_an_infinite_constant():
+    k = known()
+    object.__setattr__(k, "weights", np.array([1.0, 0.0]))
+    object.__setattr__(k, "kappa_i", np.array([0.4, math.inf]))
+    own = landscapes(k, ALPHA)[0]
+    low, high = 1 - ALPHA * MU_I[0], 1 - ALPHA * L_I[0]
+    assert own.kappa_rms == pytest.approx(0.4 * low, rel=1e-14)
+    assert own.mu_mean == pytest.approx(MU_I[0] * high**2, rel=1e-14)
