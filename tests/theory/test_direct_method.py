@@ -212,3 +212,10 @@ def test_the_error_of_each_way(run):
         assert found.derivative_error[k] == pytest.approx(
             64.0 * eps * max(near) / abs(step), rel=0.01
         )
+
+
+def test_a_path_at_rest_does_not_rise():
+    rest = mo.euler(FLOW, MINIMISER, 0.1, max_iter=3)
+    found = mo.theory.lyapunov(distance, rest, slope, FLOW)
+    assert found.rises.size == 0
+    assert (found.derivative == 0.0).all()
