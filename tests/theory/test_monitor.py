@@ -85,6 +85,7 @@ def test_the_bound_is_drawn_over_the_run():
     run = mo.euler(mo.maml_flow(TASKS, ALPHA), [6.0], 0.05, tol=1e-6, max_iter=500)
     ax = monitor(run, TASKS, ALPHA).plot()
     assert "bound" in ax.get_legend_handles_labels()[1]
+    assert "bound" in [text.get_text() for text in ax.get_legend().get_texts()]
     lines = {line.get_label(): line for line in ax.get_lines()}
     assert len(lines["bound"].get_xdata()) == len(run)
     pyplot.close(ax.figure)
@@ -135,8 +136,8 @@ def test_another_identity_is_refused():
 def test_what_rounding_may_take_and_no_more(offset, share, monkeypatch):
     """1e-6 of the size, and 1e-9 L (1 + ||w||) for a w whose digits the gradients have lost."""
     tasks = mo.tasks.Quadratic([[[2.0]], [[2.0]]], [[2 * offset + 1.0], [2 * offset - 1.0]])
-    run = mo.euler(mo.maml_flow(tasks, 0.1), [offset + 1.0], 0.1, max_iter=3)
-    size = np.abs(tasks.gradients([offset + 1.0])).mean()
+    run = mo.euler(mo.maml_flow(tasks, 0.1), [offset + 3.0], 0.1, max_iter=3)
+    size = np.abs(tasks.gradients([offset + 3.0])).mean()
     floor = 2e-9 * (2.0 + offset)
 
     def slacks(F, k, point):
@@ -180,3 +181,12 @@ def test_the_slack_of_the_hessian_in_the_plane():
     assert found == pytest.approx(min(ends[0] - low, high - ends[1]), abs=1e-13)
     jumps = dataclasses.replace(k, kappa=Quantity(np.inf))
     assert np.isnan(along_a_run._slacks(F, jumps, point)[2])
+
+
+@pytest.mark.parametrize(("radius", "inside"), [(0.9, False), (1.2, False), (2.0, True)])
+def test_images_of_one_step_must_be_inside_too(radius, inside):
+    """From 6 a step of 0.05 leads down by some 0.6, away from the centre 7."""
+    k = mo.theory.constants(TASKS, Ball([7.0], radius))
+    point = Point.at(mo.MAMLLoss(TASKS, ALPHA), np.array([6.0]))
+    assert 0.5 < ALPHA * point.gradients.min() < ALPHA * point.gradients.max() < 0.7
+    assert along_a_run._inside(k, ALPHA, [point], np.zeros(1)).tolist() == [inside]
