@@ -1,13 +1,14 @@
 """The monitor: no slack is negative on true constants, and wrong constants are found out."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
 
 import maml_ode as mo
 from maml_ode.theory import Ball, Quantity, monitor
-from maml_ode.theory.certificates import along_a_run
+from maml_ode.theory.certificates import along_a_run, followed
 from maml_ode.theory.certificates.setting import Point
 
 TASKS = mo.tasks.Sinusoid([1.0, 1.0], [0.5, 0.3], [1.0, 2.0])
@@ -190,3 +191,26 @@ def test_images_of_one_step_must_be_inside_too(radius, inside):
     point = Point.at(mo.MAMLLoss(TASKS, ALPHA), np.array([6.0]))
     assert 0.5 < ALPHA * point.gradients.min() < ALPHA * point.gradients.max() < 0.7
     assert along_a_run._inside(k, ALPHA, [point], np.zeros(1)).tolist() == [inside]
+
+
+@pytest.mark.parametrize(
+    ("miss_f", "miss_F", "which"),
+    [(0.003, 0.015, "f"), (0.01, 0.015, "F"), (0.019, 0.5, "f"), (0.021, 0.5, None),
+     (0.5, 0.019, "F"), (0.5, 0.021, None), (0.0, 0.0, "F")],
+)  # fmt: skip
+def test_a_path_is_that_of_the_gradient_which_ends_within_a_fiftieth(
+    miss_f, miss_F, which, monkeypatch
+):
+    """Judged on the longest stretch; f's only where it ends four times as near as F's."""
+    run = types.SimpleNamespace(
+        t=np.array([0.0, 1.0, 1.5, 1.5, 9.0]), y=np.array([[0.0, 1.0, 1.2, 9.0, 99.0]]),
+        phase=np.array([0, 0, 0, 0, 1]), step_size=None,
+    )  # fmt: skip
+    misses = {"f": miss_f, "F": miss_F}
+
+    def moved(objective, begin, time, step_size):
+        assert (begin.tolist(), time) == ([0.0], 1.0)
+        return np.array([1.0 + misses[objective]])
+
+    monkeypatch.setattr(followed, "_moved", moved)
+    assert followed.followed_gradients(run, "f", "F") == {0: which, 1: None}
