@@ -28,6 +28,7 @@ from maml_ode._schema import (
 from maml_ode._validation import Array
 from maml_ode.counts import KINDS, Counts
 from maml_ode.energy import EnergyLedger
+from maml_ode.sensitivity import Sensitivity
 from maml_ode.stop import StopReason
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Trajectory:
         ``resume=`` goes on with the same flow; None where that cannot be told of a function in it.
     sol : callable or None
         ``sol(t)`` with ``dense_output=True``; not saved by `save`.
+    sensitivities : dict of str to Sensitivity, or None
+        What the run was differentiated by, with ``solve(..., sensitivities=names)``.
     final_state : ndarray of shape (d,)
         The state in which the run ended, also when ``t_eval`` ends before it.
     final_time : float
@@ -120,6 +123,7 @@ class Trajectory:
     t_events: list[Array] = field(default_factory=list)
     y_events: list[Array] = field(default_factory=list)
     sol: Callable[[npt.ArrayLike], Array] | None = None
+    sensitivities: dict[str, Sensitivity] | None = None
 
     @property
     def w(self) -> Array:

@@ -67,7 +67,7 @@ def by_hand(tasks, query, alpha, w, v):
     return value, gradient, hv, np.array(u_all)
 
 
-@pytest.mark.parametrize("family, shape", list(product(FAMILIES, SHAPES)))
+@pytest.mark.parametrize(("family", "shape"), list(product(FAMILIES, SHAPES)))
 def test_all_derivatives_agree_with_a_loop_over_tasks(family, shape):
     tasks, query = FAMILIES[family](0), FAMILIES[family](5)
     rng = np.random.default_rng(2)
@@ -232,7 +232,7 @@ def test_flows_are_integrated_by_every_kind_of_method(build, shape):
 
 
 @pytest.mark.parametrize(
-    "shape, hint",
+    ("shape", "hint"),
     [
         ((K,), "step pass"),
         ((M,), "task pass"),
@@ -326,7 +326,8 @@ def test_adaptation_and_the_check_of_updates_take_arrays():
     report = mo.identify_update(
         lambda w: w - 0.1 * F.gradient(w), tasks, alpha, 0.1, w=w, inner_steps=K
     )
-    assert report.best == "MAML" and report.factor == pytest.approx(1.0)
+    assert report.best == "MAML"
+    assert report.factor == pytest.approx(1.0)
 
 
 def test_an_ensemble_follows_arrays_and_refuses_numbers_beside_them():
@@ -360,10 +361,13 @@ def test_theory_says_none_and_why(alpha):
     found = mo.theory.certify(tasks, alpha, w0=np.ones(D), switch_tol=0.1)
     assert len(found) > 15
     for item in found:
-        assert item.holds is None and why in item.note
+        assert item.holds is None
+        assert why in item.note
     assert why in found.summary()
     advice = mo.theory.switch_advice(tasks, alpha)
-    assert advice.switch_tol is None and advice.rule is None and why in advice.note
+    assert advice.switch_tol is None
+    assert advice.rule is None
+    assert why in advice.note
     F = mo.MAMLLoss(tasks, alpha)
     w = np.ones(D)
     limit = mo.theory.step_size_limit(F, w)
@@ -375,7 +379,8 @@ def test_theory_says_none_and_why(alpha):
     with pytest.raises(ValueError, match=why):
         mo.theory.monitor(run, tasks, alpha)
     problem = mo.Experiment(tasks, alpha, w0=w)
-    assert problem.beta > 0 and problem.switch_tol > 0
+    assert problem.beta > 0
+    assert problem.switch_tol > 0
     assert any(why in note for note in problem.notes)
     with pytest.raises(ValueError, match="alpha"):
         mo.theory.certify(tasks, [0.1, 0.2])
@@ -387,13 +392,16 @@ def test_counts_of_critical_points_hold_for_negative_steps_and_say_none_for_arra
     F = mo.MAMLLoss(tasks, -0.4)
     grid = np.linspace(-3.0, 3.0, 200_001)
     slopes = F.gradients(grid[:, np.newaxis])[:, 0]
-    assert found.certified and found.everywhere
+    assert found.certified
+    assert found.everywhere
     assert found.count == np.count_nonzero(slopes[:-1] * slopes[1:] < 0)
     # |alpha| L >= 1: nothing confines the critical points any more
     with pytest.raises(ValueError, match="interval must be given"):
         mo.theory.count_critical_points(tasks, -0.7)
     asked = mo.theory.count_critical_points(tasks, [[0.1], [0.2]], (-3.0, 3.0))
-    assert asked.count is None and not asked.certified and "array" in asked.note
+    assert asked.count is None
+    assert not asked.certified
+    assert "array" in asked.note
 
 
 def test_finite_differences_of_the_value():
