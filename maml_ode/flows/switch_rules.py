@@ -151,7 +151,8 @@ class OnlineSwitch(EndingRule):
 
     def __post_init__(self) -> None:
         checked_family(self.tasks)
-        if np.ndim(self.alpha) or (np.isreal(self.alpha) and self.alpha < 0):
+        is_array = isinstance(self.alpha, np.ndarray) and self.alpha.ndim > 0
+        if is_array or check_real("alpha", self.alpha) < 0:
             raise ValueError(
                 "alpha must be one number of at least 0 for a switch that finds itself, since its threshold is "
                 "derived for such; pass bimaml_flow(tasks, alpha, switch_tol) instead."

@@ -17,6 +17,9 @@ __all__ = ["NumpyLoop"]
 
 Integers = npt.NDArray[np.int64]
 
+# As in compiled code: what overflows is infinite, and those who integrate see it.
+_overflows_quietly = np.errstate(over="ignore", invalid="ignore")
+
 
 @dataclass(frozen=True, eq=False)
 class NumpyLoop:
@@ -30,14 +33,17 @@ class NumpyLoop:
     alpha: Alpha
     count: int
 
+    @_overflows_quietly
     def adapt(self, w: Array) -> Array:
         """Return the adapted points u_i, shape (M, d)."""
         return self._path(w)[-1]
 
+    @_overflows_quietly
     def value(self, w: Array) -> float:
         """Return sum_i p_i g_i(u_i)."""
         return float(self.tasks.weights @ self.query._losses(self._path(w)[-1]))
 
+    @_overflows_quietly
     def gradient(self, w: Array) -> Array:
         """Return the gradient of `value`."""
         path = self._path(w)
@@ -54,6 +60,7 @@ class NumpyLoop:
         """Return `gradient` at the rows of ``points``, shape (n, d)."""
         return np.array([self.gradient(w) for w in points]).reshape(points.shape)
 
+    @_overflows_quietly
     def hvp(self, w: Array, v: Array) -> Array:
         """Return the Hessian of `value` times ``v``."""
         path = self._path(w)
@@ -74,6 +81,7 @@ class NumpyLoop:
                 adjoint = adjoint - self._hessian_of_step(u, alpha, adjoint)
         return np.asarray(self.tasks.weights @ adjoint_tangent)
 
+    @_overflows_quietly
     def hessian(self, w: Array) -> Array:
         """Return the Hessian of `value`, exactly symmetric."""
         path = self._path(w)
@@ -93,10 +101,12 @@ class NumpyLoop:
         total = np.tensordot(self.tasks.weights, curvature, 1)
         return np.asarray(0.5 * (total + total.T))
 
+    @_overflows_quietly
     def first_order_gradient(self, w: Array) -> Array:
         """Return sum_i p_i grad g_i(u_i)."""
         return np.asarray(self.tasks.weights @ self.query._gradients(self._path(w)[-1]))
 
+    @_overflows_quietly
     def reptile_gradient(self, w: Array) -> Array:
         """Return the weighted sum of the inner gradients, sum_i p_i (w - u_i)/alpha for a number alpha."""
         u = np.tile(w, (self.tasks.n_tasks, 1))
@@ -125,6 +135,7 @@ class NumpyLoop:
         query = support if self.query is self.tasks else self.query._restricted(tasks, p)
         return NumpyLoop(support, query, of_tasks(self.alpha, tasks), self.count)
 
+    @_overflows_quietly
     def first_order_jacobians(self, w: Array) -> tuple[Array, Array]:
         """Return the Jacobians of `first_order_gradient` and of `reptile_gradient`."""
         path = self._path(w)

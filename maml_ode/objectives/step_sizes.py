@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode._validation import Array, as_array, check_real, freeze
+from maml_ode._validation import Array, as_array, check_real, freeze, real_array
 
 __all__ = ["Alpha", "checked_alpha", "key_of", "largest_size", "of_steps", "of_tasks", "written"]
 
@@ -28,11 +28,13 @@ def checked_alpha(value: Any, inner_steps: int, n_tasks: int, dim: int) -> Alpha
         If an entry is not finite, or the shape is not one of (d,), (M, 1), (k, 1, 1) and what broadcasts with
         them.
     """
-    if not (isinstance(value, (list, tuple)) or getattr(value, "ndim", False)):
+    is_text = isinstance(value, (str, bytes, bytearray))
+    if is_text or not (hasattr(value, "__len__") or hasattr(value, "__array__")):
         return check_real("alpha", value)
-    alpha = as_array("alpha", value)
-    if alpha.ndim == 0:
-        return float(alpha)
+    given = real_array("alpha", value)
+    if given.ndim == 0:
+        return check_real("alpha", value)
+    alpha = as_array("alpha", given)
     full = (inner_steps, n_tasks, dim)
     fits = alpha.ndim <= 3 and all(
         have in (1, want) for have, want in zip(reversed(alpha.shape), reversed(full), strict=False)
