@@ -28,7 +28,8 @@ from maml_ode._schema import (
 from maml_ode._validation import Array
 from maml_ode.counts import KINDS, Counts
 from maml_ode.energy import EnergyLedger
-from maml_ode.sensitivity import Sensitivity
+from maml_ode.sensitivity import COLUMNS as DERIVATIVES
+from maml_ode.sensitivity import SINGLE, Sensitivity, flattened, gathered, names_of_parameters
 from maml_ode.stop import StopReason
 
 if TYPE_CHECKING:
@@ -171,6 +172,10 @@ class Trajectory:
         plain["stop"] = self.stop.name
         plain["counts"] = self.counts.to_dict()
         plain["energy"] = None if self.energy is None else self.energy.to_dict()
+        if self.sensitivities is not None:
+            plain["sensitivities"] = {
+                name: dict(vars(found)) for name, found in self.sensitivities.items()
+            }
         return plain
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -210,7 +215,9 @@ class Trajectory:
         OSError
             If the file cannot be written.
         """
-        SAVED.write(path, {name: getattr(self, name) for name in (*HEADER, *COLUMNS)})
+        derivatives = flattened(self.sensitivities)
+        own = {name: getattr(self, name) for name in (*HEADER, *COLUMNS) if name not in derivatives}
+        SAVED.write(path, own | derivatives)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | IO[bytes]) -> Trajectory:
@@ -229,7 +236,9 @@ class Trajectory:
         OSError
             If there is no such file, or it cannot be read.
         """
-        return cls(**SAVED.read(path))
+        values = SAVED.read(path)
+        sensitivities = gathered(values)
+        return cls(**values, sensitivities=sensitivities)
 
 
 SERIES = ("loss", "task_loss", "grad_norm", "task_grad_norm")
@@ -307,6 +316,7 @@ HEADER = {
     ),
     "step_size": Value(or_none(_is_a_number)),
     "identity": Value(or_none(text), default=None),
+    SINGLE: Value(names_of_parameters, default=[]),
 }
 # Lengths: n points, d parameters, s switches. An optional field of a later version has a default here.
 COLUMNS = {
@@ -319,6 +329,7 @@ COLUMNS = {
     "switch_states": Column(("s", "d")),
     "t_events": Column((EACH,), listed=True),
     "y_events": Column((EACH, "d"), listed=True),
+    **DERIVATIVES,
 }
 SAVED = Archive(
     "Trajectory",

@@ -55,12 +55,15 @@ class AugmentedStepper(ScipyStepper):
         record.append(t, np.concatenate([w, rows.ravel()]), segment.number)
 
     def _following(self, segment: Segment, t: float, z: Array) -> AugmentedField | None:
-        """Return the field that comes into force, past phases whose rule is met already; None at the end."""
-        number = segment.leg.then
+        """Return the field that comes into force, past phases whose rule is met already; None at the end.
+
+        Where all are met the run ends here, in the last of them: its field is what the moving end is read with.
+        """
+        number, found = segment.leg.then, None
         while number < len(self._legs.legs):
             leg = self._legs.legs[number]
-            value = 1.0 if leg.rule is None else leg.rule(t, z)
-            if value > 0 or (value == 0 and leg.rule is not None and leg.rule.strict):
-                return leg.field if isinstance(leg.field, AugmentedField) else None
+            found = leg.field
+            if leg.rule is None or leg.rule(t, z) > 0:
+                break
             number = leg.then
-        return None
+        return found if isinstance(found, AugmentedField) else None
