@@ -100,7 +100,7 @@ class Experiment:
     """
 
     tasks: TaskFamily
-    alpha: float
+    alpha: Any
     name: str
     title: str
     w0: Array
@@ -117,7 +117,7 @@ class Experiment:
     def __init__(
         self,
         tasks: TaskFamily,
-        alpha: float,
+        alpha: npt.ArrayLike,
         *,
         name: str = "own",
         title: str | None = None,
