@@ -10,7 +10,7 @@ import numpy.typing as npt
 from maml_ode._validation import Array
 from maml_ode.tasks.base import TaskFamily
 
-__all__ = ["NumpyLoop"]
+__all__ = ["Integers", "NumpyLoop"]
 
 Integers = npt.NDArray[np.int64]
 
