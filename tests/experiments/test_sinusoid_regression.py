@@ -8,7 +8,7 @@ import pytest
 
 import maml_ode as mo
 
-SMALL = {"n_tasks": 3, "shots": 4, "query_shots": 5, "hidden": 3}
+SMALL = {"n_tasks": 3, "shots": 4, "query_shots": 4, "hidden": 3}
 
 
 def by_hand(seed, n_tasks, shots, query_shots, hidden):
@@ -22,9 +22,8 @@ def by_hand(seed, n_tasks, shots, query_shots, hidden):
 
 
 @pytest.mark.parametrize(
-    ("activation", "function"),
-    [("tanh", np.tanh), ("softplus", lambda z: np.logaddexp(0.0, z)), ("relu", lambda z: z * (z > 0))],
-)  # fmt: skip
+    ("activation", "function"), [("tanh", np.tanh), ("relu", lambda z: z * (z > 0))]
+)
 def test_losses_are_those_of_the_network_on_the_documented_draws(activation, function):
     pytest.importorskip("jax", reason="needs the extra 'jax'")
     p = mo.experiments.load("sinusoid_regression", 7, activation=activation, **SMALL)
