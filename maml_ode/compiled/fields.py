@@ -224,6 +224,9 @@ def with_alpha(field, alpha):
     other.query = field.query
     other.alpha = alpha
     other.inner_steps = field.inner_steps
+    if field.kind == MODIFIED:
+        other.product = field.product
+        other.share = field.share
     return other
 
 

@@ -1,4 +1,4 @@
-"""Pictures: trajectories, ensembles, comparisons, landscapes, spectra; axes in, axes out, none is shown."""
+"""Pictures: trajectories, ensembles, comparisons, landscapes, spectra, critical points; axes in, axes out."""
 
 from typing import TYPE_CHECKING
 
