@@ -49,6 +49,12 @@ INTERRUPTED, DIFFERS = 130, 3
     default=None,
     help="Processes.  [all processors]",
 )
+@click.option(
+    "--mnist",
+    type=click.Path(),
+    metavar="FOLDER",
+    help="Also panels 2d and 2h on MNIST, from its training files (IDX, plain or .gz) there.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON only; progress goes to stderr.")
 @click.pass_context
 def reproduce_paper(
@@ -62,6 +68,7 @@ def reproduce_paper(
     seed: int,
     seeds: int,
     jobs: int | None,
+    mnist: str | None,
     as_json: bool,
 ) -> None:
     """Regenerate the paper's figures with their data, and the report on its statements.
@@ -70,7 +77,7 @@ def reproduce_paper(
     so an interrupted run goes on where it stopped.
     """
     if check:
-        if redraw or fresh or only:
+        if redraw or fresh or only or mnist:
             raise click.UsageError("--check compares what is there; leave out the other options.")
         _check(ctx, output, as_json)
         return
@@ -78,20 +85,26 @@ def reproduce_paper(
         raise click.UsageError("--redraw computes nothing and --fresh computes all; choose one.")
     with usage_errors():
         from maml_ode._validation import check_choice
-        from maml_ode.reproduce import ARTEFACTS
+        from maml_ode.reproduce import ARTEFACTS, ON_FILES
 
-        names = [
-            check_choice("artefact", one, ARTEFACTS) for each in only for one in each.split(",")
-        ]
+        known = ARTEFACTS | ON_FILES
+        names = [check_choice("artefact", one, known) for each in only for one in each.split(",")]
     from concurrent.futures.process import BrokenProcessPool
 
     from maml_ode.reproduce.artefact import Settings
     from maml_ode.reproduce.pipeline import NothingToRedrawError, reproduce
 
     with usage_errors():
-        settings = Settings(seed=seed, seeds=seeds, quick=quick, jobs=jobs or _processors())
+        settings = Settings(seed, seeds, quick, jobs or _processors(), mnist)
+        if mnist is not None or ("mnist" in names and not redraw):
+            from maml_ode.reproduce.mnist import check_images
+
+            check_images(settings)
+    if mnist is not None and names and "mnist" not in names:
+        names.append("mnist")
+    shown = names or list(ARTEFACTS)
     try:
-        with _bars(names or list(ARTEFACTS)) as progress:
+        with _bars(shown) as progress:
             outcomes = reproduce(
                 output, names or None, settings, redraw=redraw, resume=not fresh, progress=progress
             )
