@@ -19,7 +19,7 @@ from maml_ode.reproduce.making import (
 from maml_ode.reproduce.page import write_page
 from maml_ode.runs.executor import Workers
 
-__all__ = ["DAMAGED", "NothingToRedrawError", "Outcome", "reproduce"]
+__all__ = ["DAMAGED", "NothingToRedrawError", "Outcome", "planned", "reproduce"]
 
 DAMAGED = "what an earlier run left is damaged; made again"
 
@@ -71,7 +71,7 @@ def reproduce(
     """
     settings = Settings() if settings is None else settings
     folder = Path(output)
-    names = _in_order(_standard(settings) if only is None else only, with_requirements=not redraw)
+    names = planned(only, settings, redraw)
     if not redraw:
         if "mnist" in names:
             from maml_ode.reproduce.mnist import check_images
@@ -98,9 +98,13 @@ def _silent(name: str, fraction: float, note: str) -> None:
     return
 
 
-def _standard(settings: Settings) -> list[str]:
-    """Return what is made when nothing particular is asked for."""
-    return [*ARTEFACTS, *([] if settings.mnist is None else ON_FILES)]
+def planned(
+    only: str | Iterable[str] | None, settings: Settings, redraw: bool = False
+) -> list[str]:
+    """Return the artefacts that `reproduce` makes, in order."""
+    if only is None:
+        only = [*ARTEFACTS, *([] if settings.mnist is None else ON_FILES)]
+    return _in_order(only, with_requirements=not redraw)
 
 
 def _in_order(only: str | Iterable[str], with_requirements: bool) -> list[str]:

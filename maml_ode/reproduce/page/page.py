@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["PAGE", "write_page"]
 
 PAGE = "index.html"
-STATEMENTS = {"report": "report_statements", "mnist": "mnist_statements"}
+STATEMENTS = {"report": ("report_statements", "report_seconds"), "mnist": ("mnist_statements",)}
 _REFERENCE = re.compile(r'(\bid="|(?:xlink:)?href="#|url\(#)')
 
 
@@ -106,10 +106,10 @@ def _statements(folder: Path, found: list[dict[str, Any]]) -> list[dict[str, Any
     rows: dict[str, dict[str, Any]] = {}
     for entry in found:
         tables = read_tables(folder, entry["record"]) or {}
-        table = tables.get(STATEMENTS.get(entry["name"], ""))
-        # Both have the verdicts on the stand-in, which are shown once.
-        for row in [] if table is None else _rows(table, entry["name"]):
-            rows.setdefault(row["statement"], row)
+        for name in STATEMENTS.get(entry["name"], ()):
+            # Both artefacts have the verdicts on the stand-in, which are shown once.
+            for row in _rows(tables[name], entry["name"]) if name in tables else ():
+                rows.setdefault(row["statement"], row)
     return list(rows.values())
 
 
@@ -129,7 +129,7 @@ def _rows(table: Table, artefact: str) -> list[dict[str, Any]]:
                 "median": float(row["median"]),
                 "measured": _range(row),
                 "picture": _picture(str(row["place"]), artefact),
-                "data": f"{table.name}.csv",
+                "data": f"{artefact}.json" if table.timing else f"{table.name}.csv",
                 "function": str(row["measure"]),
             }
         )
