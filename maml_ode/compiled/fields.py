@@ -17,6 +17,7 @@ from maml_ode._validation import Array
 from maml_ode.compiled import maml
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import compiled, inner, kernel_on_demand, on_demand, shared
+from maml_ode.compiled.scratch import borrowed, matrix_in, stack
 from maml_ode.compiled.vectors import copy
 
 AFFINE, MAML, FIRST_ORDER, REPTILE, MODIFIED = range(5)
@@ -55,9 +56,11 @@ FIELD = _FieldType(
         ("query", PROBLEM),
         ("alpha", REAL),
         ("inner_steps", INDEX),
-        ("matrix", MATRIX),
+        ("matrix", MATRIX),  # these two without owners, which are held beside them
         ("vector", VECTOR),
         ("value", types.FunctionType(AFFINE_VALUE)),
+        ("owned_matrix", MATRIX),
+        ("owned_vector", VECTOR),
         # Of a modified field alone, which is -(g + share Hess F g).
         ("product", types.FunctionType(PRODUCT)),
         ("share", REAL),
@@ -69,8 +72,10 @@ FIELD = _FieldType(
 def _affine(matrix, vector, value):
     field = structref.new(FIELD)
     field.kind = AFFINE
-    field.matrix = matrix
-    field.vector = vector
+    field.owned_matrix = matrix
+    field.owned_vector = vector
+    field.matrix = borrowed(matrix)
+    field.vector = borrowed(vector)
     field.value = value
     return field
 
@@ -228,6 +233,9 @@ def with_alpha(field, alpha):
     other.query = field.query
     other.alpha = alpha
     other.inner_steps = field.inner_steps
+    if field.kind == MODIFIED:
+        other.product = field.product
+        other.share = field.share
     return other
 
 
@@ -239,7 +247,7 @@ def evaluate(field, w, out):
         return
     field.descent(field.problem, field.query, w, field.alpha, field.inner_steps, out)
     if field.kind == MODIFIED:
-        product = np.empty(w.size)
+        product = matrix_in(stack(), 1, w.size)[0]
         field.product(field.problem, field.query, w, out, field.alpha, field.inner_steps, product)
         for k in range(w.size):
             out[k] += field.share * product[k]

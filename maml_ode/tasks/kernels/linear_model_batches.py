@@ -50,6 +50,7 @@ def _accumulate(samples, C, out):
 
 @inner(types.void(RIDGE, MATRIX, MATRIX))
 def _add_ridge(ridge, V, out):
+    """Add l2 D v to every row."""
     l2, penalized = ridge
     for b in range(V.shape[0]):
         for k in range(penalized):
@@ -74,7 +75,7 @@ def _gradient(kind: int) -> Any:
 
     @kernel_on_demand(BATCH_GRADIENT)
     def gradient(i, W, order, data, tape, out):
-        """Set the rows of out to s sum_j phi'(t_j) c_j x_j + l2 w, and keep curvatures with order 1."""
+        """Set the rows of out to s sum_j phi'(t_j) c_j x_j + l2 D w, and keep curvatures with order 1."""
         X, y, scale, ridge, smoothing = task(i, data)
         points, n = W.shape[0], y.size
         kept = order * points * n
@@ -104,7 +105,7 @@ _task = sample_functions(False).task
 
 @kernel_on_demand(BATCH_HVP)
 def hvp(i, V, data, tape, out):
-    """Set the rows of out to s sum_j phi''(t_j) (x_j'v) x_j + l2 v."""
+    """Set the rows of out to s sum_j phi''(t_j) (x_j'v) x_j + l2 D v."""
     X, y, _, ridge, _ = _task(i, data)
     points, n = V.shape[0], y.size
     curvature, flat = tape[: points * n], tape[points * n : 2 * points * n]
