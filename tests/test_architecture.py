@@ -24,6 +24,7 @@ FLOORS = [
     # What runs long computations knows nothing of the paper: no floor below is a family or a flow.
     {"runs"},
     {"compiled.decorators"},
+    {"compiled.scratch"},
     {"compiled.contract"},
     {"compiled"},
     {"tasks"},
