@@ -66,6 +66,7 @@ def assemble(
         t_events=[np.array([switch.t for switch in left]) for left in events],
         y_events=[_rows([switch.w for switch in left], flow.dim) for left in events],
         sol=sol,
+        sensitivities=None,
     )
 
 
