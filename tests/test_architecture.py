@@ -48,7 +48,7 @@ FLOORS = [
     {"experiments"},
     {"errata"},
     {"plotting"},
-    {"comparing", "sweeping"},
+    {"comparing", "learning", "sweeping"},
     {"reproduce"},
     {"cli"},
 ]
