@@ -51,7 +51,7 @@ FLOORS = [
     {"experiments"},
     {"errata"},
     {"plotting"},
-    {"comparing", "sweeping"},
+    {"comparing", "learning", "sweeping"},
     {"reproduce"},
     {"cli"},
 ]
