@@ -43,8 +43,11 @@ if TYPE_CHECKING:
     from maml_ode.integrate import ensemble as ensemble
     from maml_ode.integrate import euler as euler
     from maml_ode.integrate import solve as solve
+    from maml_ode.learning_curve import LearningCurve as LearningCurve
+    from maml_ode.learning_curve import learning_curve as learning_curve
     from maml_ode.objectives import ExpectedLoss as ExpectedLoss
     from maml_ode.objectives import MAMLLoss as MAMLLoss
+    from maml_ode.sensitivity import Sensitivity as Sensitivity
     from maml_ode.sweeping import sweep as sweep
     from maml_ode.trajectory import Counts as Counts
     from maml_ode.trajectory import StopReason as StopReason
@@ -61,8 +64,10 @@ __getattr__, __dir__ = attach(
         "ExpectedLoss": "maml_ode.objectives",
         "Experiment": "maml_ode.experiments",
         "Flow": "maml_ode.flows",
+        "LearningCurve": "maml_ode.learning_curve",
         "MAMLLoss": "maml_ode.objectives",
         "Phase": "maml_ode.flows",
+        "Sensitivity": "maml_ode.sensitivity",
         "StopReason": "maml_ode.trajectory",
         "Trajectory": "maml_ode.trajectory",
         "bimaml_flow": "maml_ode.flows",
@@ -74,6 +79,7 @@ __getattr__, __dir__ = attach(
         "fomaml_flow": "maml_ode.flows",
         "gradient_flow": "maml_ode.flows",
         "identify_update": "maml_ode.update_check",
+        "learning_curve": "maml_ode.learning_curve",
         "maml_flow": "maml_ode.flows",
         "meta_test": "maml_ode.adaptation",
         "modified_flow": "maml_ode.flows",

@@ -33,12 +33,12 @@ COLUMNS = {
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
 def list_experiments(seed: int | None, as_json: bool) -> None:
-    """List the paper's experiments with their sizes and constants, and those of other packages by name."""
+    """List the experiments with their sizes and constants, and those of other packages by name."""
     from maml_ode.experiments.own import installed
     from maml_ode.experiments.registry import outlines
 
-    papers = [one.name for one in outlines()]
-    others = {name: point for name, point in installed().items() if name not in papers}
+    ours = [one.name for one in outlines()]
+    others = {name: point for name, point in installed().items() if name not in ours}
     if as_json:
         found = {one.name: one.needs or _constants(one.name, seed or 0) for one in outlines()}
         content = {k: {"needs": v} if isinstance(v, str) else v for k, v in found.items()}

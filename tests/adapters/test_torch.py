@@ -81,6 +81,29 @@ def test_F_and_its_derivatives_are_those_of_autograd(case, count, queries, weigh
     np.testing.assert_allclose(steps.gradient(w, sizes), gradient, rtol=1e-12, atol=1e-14)
 
 
+def test_the_gradient_over_some_tasks_is_their_mean_in_one_call():
+    tasks, _, _ = built("five tasks", weights=True)
+    query, _, _ = built("five tasks", weights=True, seed=7)
+    F = mo.MAMLLoss(tasks, 0.1, inner_steps=3, query=query)
+    w, chosen = tasks.w0 + 0.1, np.array([4, 1, 1])
+
+    def mean_of(sizes):
+        own = (
+            mo.MAMLLoss(tasks.subset([i]), size, 3, query.subset([i]))
+            for i, size in zip(chosen, sizes, strict=True)
+        )
+        return np.mean([one.gradient(w) for one in own], axis=0)
+
+    expected = mean_of([0.1, 0.1, 0.1])
+    for _ in range(2):  # confirmed at first, then taken as it is
+        np.testing.assert_allclose(F.gradient_over(w, chosen), expected, rtol=1e-11, atol=1e-13)
+    assert F._inner.loop._trusted == {"gradient_over": True}
+    sizes = np.arange(1.0, 6.0).reshape(1, 5, 1) * 0.01 * np.ones((3, 5, tasks.dim))
+    steps = tasks.fused_steps(query, 3).over(chosen)
+    result = steps.gradient(w, sizes[:, chosen])
+    np.testing.assert_allclose(result, mean_of([0.05, 0.02, 0.02]), rtol=1e-11, atol=1e-13)
+
+
 def logistic_loss(params, data):
     w = params["w"]
     margins = data["y"] * (data["x"] @ w)
