@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.experimental import structref
 
 from maml_ode._validation import Array
-from maml_ode.compiled.decorators import inner
+from maml_ode.compiled.decorators import inner, on_demand
 from maml_ode.compiled.scratch import borrowed
 
 INDEX = types.int64
@@ -72,12 +72,15 @@ class Kernels:
 class TapedKernels:
     """The kernels of a family whose derivatives at one point share work, each with its signature ``TAPED_...``.
 
+    ``gradient`` is asked for orders 0 and 1, ``bent_gradient`` for order 2.
+
     ``maml_ode.compiled.derivatives`` offers the same derivatives for families of either kind.
     """
 
     loss: Any
     tape_size: Any
     gradient: Any
+    bent_gradient: Any
     hvp: Any
     adjoint: Any
     matrix: Any
@@ -108,6 +111,7 @@ _PLAIN = {
 _TAPED = {
     "tape_size": types.FunctionType(TAPE_SIZE),
     "taped_gradient": types.FunctionType(TAPED_GRADIENT),
+    "taped_bent_gradient": types.FunctionType(TAPED_GRADIENT),
     "taped_hvp": types.FunctionType(TAPED_HVP),
     "taped_adjoint": types.FunctionType(TAPED_ADJOINT),
     "taped_matrix": types.FunctionType(TAPED_MATRIX),
@@ -135,7 +139,7 @@ def _hold(problem, weights, data):
     problem.data = borrowed(data[0]), borrowed(data[1])
 
 
-@njit(PROBLEM(types.FunctionType(LOSS), *_PLAIN.values(), VECTOR, DATA), cache=True)
+@on_demand(PROBLEM(types.FunctionType(LOSS), *_PLAIN.values(), VECTOR, DATA))
 def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss
@@ -149,14 +153,15 @@ def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):
     return problem
 
 
-@njit(PROBLEM(types.FunctionType(LOSS), *_TAPED.values(), VECTOR, DATA), cache=True)
-def _pack_taped(loss, size, gradient, hvp, adjoint, matrix, weights, data):
+@on_demand(PROBLEM(types.FunctionType(LOSS), *_TAPED.values(), VECTOR, DATA))
+def _pack_taped(loss, size, gradient, bent_gradient, hvp, adjoint, matrix, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss
     _hold(problem, weights, data)
     problem.taped = True
     problem.tape_size = size
     problem.taped_gradient = gradient
+    problem.taped_bent_gradient = bent_gradient
     problem.taped_hvp = hvp
     problem.taped_adjoint = adjoint
     problem.taped_matrix = matrix
@@ -186,6 +191,7 @@ def pack(kernels: Kernels | TapedKernels, weights: Array, floats: Array, integer
             kernels.loss,
             kernels.tape_size,
             kernels.gradient,
+            kernels.bent_gradient,
             kernels.hvp,
             kernels.adjoint,
             kernels.matrix,

@@ -12,11 +12,11 @@ For k = 1 and g = f this is equation (3.1) of Xu, Chen and Karbasi (2021). Secon
 
 from __future__ import annotations
 
-from numba import njit, types
+from numba import types
 
 from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
-from maml_ode.compiled.decorators import entry, inner, on_demand
+from maml_ode.compiled.decorators import inner, on_demand, shared, shared_kernel
 from maml_ode.compiled.scratch import POINTER, matrix_in, stack
 from maml_ode.compiled.vectors import copy
 
@@ -57,7 +57,7 @@ def adapt(problem, w, alpha, inner_steps, out):
         copy(path[inner_steps], out[i])
 
 
-@entry(REAL(PROBLEM, PROBLEM, VECTOR, REAL, INDEX))
+@shared(REAL(PROBLEM, PROBLEM, VECTOR, REAL, INDEX))
 def value(problem, query, w, alpha, inner_steps):
     """Return F(w)."""
     path = matrix_in(stack(), inner_steps + 1, w.size)
@@ -71,7 +71,7 @@ def value(problem, query, w, alpha, inner_steps):
     return total
 
 
-@njit(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR), cache=True)
+@shared_kernel(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR))
 def gradient(problem, query, w, alpha, inner_steps, out):
     """Out = grad F(w), by inner_steps Hessian-vector products per task and no Hessian."""
     d = w.size
@@ -92,7 +92,7 @@ def gradient(problem, query, w, alpha, inner_steps, out):
             out[k] += p * adjoint[k]
 
 
-@njit(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR), cache=True)
+@shared_kernel(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR))
 def first_order_gradient(problem, query, w, alpha, inner_steps, out):
     """Out = sum_i p_i grad g_i(u_k): FO-MAML, the gradient with every A_j replaced by I."""
     d = w.size
@@ -109,7 +109,7 @@ def first_order_gradient(problem, query, w, alpha, inner_steps, out):
             out[k] += p * scratch[k]
 
 
-@entry(types.void(PROBLEM, VECTOR, REAL, INDEX, VECTOR))
+@shared(types.void(PROBLEM, VECTOR, REAL, INDEX, VECTOR))
 def reptile_gradient(problem, w, alpha, inner_steps, out):
     """Out = sum_i p_i (w - u_k) / alpha, the sum of the inner gradients (Nichol et al. 2018)."""
     d = w.size

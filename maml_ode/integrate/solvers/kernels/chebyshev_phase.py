@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
-from maml_ode.compiled.decorators import entry, inner
+from maml_ode.compiled.decorators import inner, on_demand
 from maml_ode.compiled.fields import FIELD
 from maml_ode.compiled.scratch import borrowed, matrix_in, stack
 from maml_ode.integrate.solvers.control import LARGEST_STEP
@@ -121,7 +121,7 @@ def _step(
     return _ACCEPTED
 
 
-@entry(
+@on_demand(
     INDEX(
         FIELD, PHASE, REAL, INDEX, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, MATRIX, VECTOR
     )

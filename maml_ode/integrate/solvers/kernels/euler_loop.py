@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
-from maml_ode.compiled.decorators import entry
+from maml_ode.compiled.decorators import on_demand
 from maml_ode.compiled.fields import FIELD, evaluate
 from maml_ode.compiled.scratch import borrowed
 from maml_ode.compiled.vectors import copy
@@ -23,7 +23,7 @@ from maml_ode.integrate.solvers.kernels.norms import euclidean
 MARGIN = 1e-9
 
 
-@entry(
+@on_demand(
     types.void(
         FIELD, REAL, INDEX, INDEX, INDEX, REAL, REAL, REAL, MATRIX, MATRIX, VECTOR, types.int64[::1]
     )

@@ -13,7 +13,7 @@ from numba import types
 
 from maml_ode.compiled import matrices
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
-from maml_ode.compiled.decorators import entry, inner
+from maml_ode.compiled.decorators import inner, on_demand
 from maml_ode.compiled.fields import AFFINE, FIELD, evaluate
 from maml_ode.compiled.scratch import borrowed
 from maml_ode.compiled.vectors import copy
@@ -142,7 +142,7 @@ def _step(field, phase, tableau, rtol, atol, ends, y, y_new, f, f_new, memory, c
     return _ACCEPTED
 
 
-@entry(
+@on_demand(
     INDEX(
         FIELD, PHASE, TABLEAU, VECTOR, VECTOR, VECTOR, MATRIX, MATRIX, VECTOR, MEMORY, PIVOTS
     )

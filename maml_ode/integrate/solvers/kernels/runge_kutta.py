@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 
-from numba import njit, types
+from numba import types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
-from maml_ode.compiled.decorators import inner
-from maml_ode.compiled.fields import AFFINE, FEW, FIELD, affine_value, evaluate
+from maml_ode.compiled.decorators import inner, shared
+from maml_ode.compiled.fields import AFFINE, FEW, FIELD, evaluate
 from maml_ode.compiled.scratch import matrix_in, stack
 from maml_ode.integrate.solvers.kernels.norms import weighted_rms
 
@@ -46,7 +46,7 @@ def weighted_sum(coefficients, K, out):
                 out[k] += a * K[j, k]
 
 
-@njit(types.void(INDEX, MATRIX, VECTOR, REAL, MATRIX, VECTOR), cache=True)
+@shared(types.void(INDEX, MATRIX, VECTOR, REAL, MATRIX, VECTOR))
 def stage_state(stage, A, y, h, K, out):
     """Fill out = y + h sum_{j < stage} A[stage, j] K[j]."""
     weighted_sum(A[stage, :stage], K, out)
@@ -54,22 +54,22 @@ def stage_state(stage, A, y, h, K, out):
         out[k] = y[k] + h * out[k]
 
 
-@njit(types.void(FIELD, INDEX, INDEX, MATRIX, VECTOR, REAL, MATRIX, VECTOR), cache=True)
+@shared(types.void(FIELD, INDEX, INDEX, MATRIX, VECTOR, REAL, MATRIX, VECTOR))
 def native_stages(field, first, last, A, y, h, K, out):
     """Evaluate the stages first, ..., last - 1; ``out`` ends as the state of the last one."""
     if field.kind == AFFINE:
         # Taken out of the handle once: a small product takes no longer than that.
-        matrix, vector = field.matrix, field.vector
+        matrix, vector, value = field.matrix, field.vector, field.value
         for stage in range(first, last):
             stage_state(stage, A, y, h, K, out)
-            affine_value(matrix, vector, out, K[stage])
+            value(matrix, vector, out, K[stage])
         return
     for stage in range(first, last):
         stage_state(stage, A, y, h, K, out)
         evaluate(field, out, K[stage])
 
 
-@njit(types.void(VECTOR, REAL, MATRIX, VECTOR), cache=True)
+@inner(types.void(VECTOR, REAL, MATRIX, VECTOR))
 def combine(coefficients, h, K, out):
     """Fill out = h sum_j coefficients[j] K[j]."""
     weighted_sum(coefficients, K, out)
@@ -77,7 +77,7 @@ def combine(coefficients, h, K, out):
         out[k] *= h
 
 
-@njit(REAL(VECTOR, REAL, MATRIX, INDEX, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
+@inner(REAL(VECTOR, REAL, MATRIX, INDEX, VECTOR, VECTOR, VECTOR, VECTOR))
 def error_norm(coefficients, h, K, last, y, y_new, rtol, atol):
     """Return the norm of h sum_j coefficients[j] K[j], infinite if K[last] or the new state is not finite."""
     for k in range(y.size):
@@ -88,7 +88,7 @@ def error_norm(coefficients, h, K, last, y, y_new, rtol, atol):
     return weighted_rms(error, y, y_new, rtol, atol)
 
 
-@njit(REAL(VECTOR, VECTOR, REAL, MATRIX, INDEX, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
+@shared(REAL(VECTOR, VECTOR, REAL, MATRIX, INDEX, VECTOR, VECTOR, VECTOR, VECTOR))
 def step_error(coefficients, second, h, K, last, y, y_new, rtol, atol):
     """Return a step's error relative to its tolerance.
 
@@ -102,7 +102,7 @@ def step_error(coefficients, second, h, K, last, y, y_new, rtol, atol):
     return size * (size / math.hypot(size, 0.1 * other))
 
 
-@njit(types.void(MATRIX, MATRIX, REAL, VECTOR, VECTOR, MATRIX), cache=True)
+@shared(types.void(MATRIX, MATRIX, REAL, VECTOR, VECTOR, MATRIX))
 def interpolant_rows(dense, K, h, y_old, y, rows):
     """Fill the rows of a step's interpolant: y - y_old, and h sum_j dense[r, j] K[j]."""
     for k in range(y.size):

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from maml_ode.compiled.contract import INDEX, REAL, VECTOR
+from maml_ode.compiled.decorators import inner, shared
 from maml_ode.compiled.fields import FIELD, evaluate
 from maml_ode.compiled.scratch import borrowed, matrix_in, stack
 from maml_ode.integrate.solvers.kernels.norms import euclidean
@@ -19,7 +20,7 @@ from maml_ode.integrate.solvers.kernels.phase_record import PHASE
 TINY = float(np.finfo(float).tiny)
 
 
-@njit(REAL(PHASE, REAL, REAL), cache=True)
+@inner(REAL(PHASE, REAL, REAL))
 def after_acceptance(phase, error, h):
     """Return the factor after an accepted step of size ``h``, and remember the step."""
     factor = phase.largest
@@ -37,7 +38,7 @@ def after_acceptance(phase, error, h):
     return min(1.0, factor) if phase.rejected > 0 else factor
 
 
-@njit(REAL(PHASE, REAL), cache=True)
+@inner(REAL(PHASE, REAL))
 def after_rejection(phase, error):
     """Return the factor after a rejected trial, whose error is infinite if it was not finite."""
     if not math.isfinite(error):
@@ -45,7 +46,7 @@ def after_rejection(phase, error):
     return max(phase.smallest, phase.safety * error ** (-1.0 / phase.order))
 
 
-@njit(REAL(VECTOR, VECTOR), cache=True)
+@inner(REAL(VECTOR, VECTOR))
 def _scaled_rms(x, scale):
     scaled = matrix_in(stack(), 1, x.size)[0]
     for k in range(x.size):
@@ -53,7 +54,7 @@ def _scaled_rms(x, scale):
     return euclidean(scaled) / math.sqrt(x.size)
 
 
-@njit(types.boolean(VECTOR), cache=True)
+@inner(types.boolean(VECTOR))
 def is_finite(x):
     """Whether all entries are finite."""
     known = True
@@ -62,11 +63,10 @@ def is_finite(x):
     return known
 
 
-@njit(
+@shared(
     types.Tuple((REAL, INDEX))(
         FIELD, REAL, REAL, REAL, REAL, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR
     ),
-    cache=True,
 )
 def first_step(field, t, direction, length, max_step, order, rtol, atol, y, f, y_1, f_1):
     """Return a first step size from one Euler step, and how many evaluations it took.
