@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["Counts", "StopReason", "Trajectory"]
+
+
+def _of_a_plain_flow() -> Any:
+    """Return None, for the states that are w itself."""
+    return None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,12 +88,17 @@ class Trajectory:
         A digest of the flow's fields, rules, alpha, weights and data, by which `solve` knows whether
         ``resume=`` goes on with the same flow; None where that cannot be told of a function in it.
     sol : callable or None
-        ``sol(t)`` with ``dense_output=True``; not saved by `save`.
+        ``sol(t)``, shape (m,), with ``dense_output=True``; not saved by `save`.
     final_state : ndarray of shape (d,)
         The state in which the run ended, also when ``t_eval`` ends before it.
     final_time : float
     final_phase : int or None
         The phase in force at the end, with which ``solve(flow, resume=run)`` goes on.
+    z : ndarray of shape (m, n)
+        The whole states of a lifted flow, such as (w, v) of momentum, padded with zeros in phases with a shorter
+        one; ``y`` itself for all other flows.
+    final_z : ndarray
+        The whole state in which the run ended, in its own length.
     """
 
     t: Array
@@ -120,6 +130,20 @@ class Trajectory:
     t_events: list[Array] = field(default_factory=list)
     y_events: list[Array] = field(default_factory=list)
     sol: Callable[[npt.ArrayLike], Array] | None = None
+    z: Array = field(default_factory=_of_a_plain_flow)
+    final_z: Array = field(default_factory=_of_a_plain_flow)
+
+    def __post_init__(self) -> None:
+        # A file and a join say None of them.
+        if cast("Array | None", self.z) is None:
+            object.__setattr__(self, "z", self.y)
+        if cast("Array | None", self.final_z) is None:
+            object.__setattr__(self, "final_z", self.final_state)
+
+    @property
+    def is_lifted(self) -> bool:
+        """Whether the state is more than w."""
+        return self.z is not self.y
 
     @property
     def w(self) -> Array:
@@ -206,7 +230,10 @@ class Trajectory:
         OSError
             If the file cannot be written.
         """
-        SAVED.write(path, {name: getattr(self, name) for name in (*HEADER, *COLUMNS)})
+        values = {name: getattr(self, name) for name in (*HEADER, *COLUMNS)}
+        if not self.is_lifted:  # they are y and final_state
+            values |= {"z": None, "final_z": None}
+        SAVED.write(path, values)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | IO[bytes]) -> Trajectory:
@@ -315,6 +342,8 @@ COLUMNS = {
     "switch_states": Column(("s", "d")),
     "t_events": Column((EACH,), listed=True),
     "y_events": Column((EACH, "d"), listed=True),
+    "z": Column(("m", "n"), default=None),
+    "final_z": Column(("e",), default=None),
 }
 SAVED = Archive(
     "Trajectory",

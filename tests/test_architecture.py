@@ -176,7 +176,7 @@ def test_a_driver_knows_no_method_and_watchers_no_driver():
         {"norms", "norm_bounds", "roots", "tally", "callback", "warnings", "times", "progress"},
         {"evaluation", "stiffness", "exact"},
         {"solvers"},
-        {"plan", "record", "segment", "methods"},
+        {"plan", "record", "segment", "methods", "lifting"},
         {"watch", "rest", "diagnose", "assemble", "resume", "checks"},
         {"locate", "finish"},
         {"steppers", "driver"},

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from maml_ode._validation import Array
 from maml_ode.flows import Flow
 from maml_ode.integrate.diagnose import Diagnosis
+from maml_ode.integrate.lifting import final_parameters
 from maml_ode.integrate.record import Points, Record
 from maml_ode.stop import Stop
 from maml_ode.trajectory import SERIES, Trajectory
@@ -52,7 +53,7 @@ def assemble(
         elapsed=tally.elapsed,
         method=method,
         flow_name=flow.name,
-        final_state=np.array(record.w),
+        final_state=np.array(final_parameters(flow, record.w, record.phase)),
         final_time=record.t,
         final_phase=record.phase,
         identity=flow.identity,
@@ -61,7 +62,15 @@ def assemble(
         t_events=[np.array([switch.t for switch in left]) for left in events],
         y_events=[_rows([switch.w for switch in left], flow.dim) for left in events],
         sol=sol,
+        **_whole(record, points),
     )
+
+
+def _whole(record: Record, points: Points) -> dict[str, Array]:
+    """Return the whole states of a lifted flow; a trajectory takes others for w."""
+    if points.whole is None:
+        return {}
+    return {"z": np.ascontiguousarray(points.whole.T), "final_z": np.array(record.w)}
 
 
 def _rows(states: list[Array], dim: int) -> Array:
@@ -77,6 +86,9 @@ def join(first: Trajectory, second: Trajectory) -> Trajectory:
         name: np.concatenate([getattr(first, name)[..., kept], getattr(second, name)], axis=-1)
         for name in ("t", "y", *SERIES, "phase")
     }
+    joined["z"] = None
+    if first.is_lifted:
+        joined["z"] = np.concatenate([first.z[:, kept], second.z], axis=-1)
     for name in ("switch_times", "switch_states"):
         joined[name] = np.concatenate([getattr(first, name), getattr(second, name)])
     for name in ("t_events", "y_events"):

@@ -184,7 +184,9 @@ def choose(
 
 def stiff_method(flow: Flow) -> str:
     """Return the method for stiff flows: implicit where d x d matrices are cheap, else RKC2."""
-    small = flow.dim <= MATRIX_ON_A_PATH and all(phase.field.has_jacobian for phase in flow.phases)
+    small = flow.state_dim <= MATRIX_ON_A_PATH and all(
+        phase.field.has_jacobian for phase in flow.phases
+    )
     return "Rodas5P" if small else "RKC2"
 
 
