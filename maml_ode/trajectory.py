@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["Counts", "StopReason", "Trajectory"]
-
-
-def _of_a_plain_flow() -> Any:
-    """Return None, for the states that are w itself."""
-    return None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,11 +89,11 @@ class Trajectory:
     final_time : float
     final_phase : int or None
         The phase in force at the end, with which ``solve(flow, resume=run)`` goes on.
-    z : ndarray of shape (m, n)
+    lifted_y : ndarray of shape (m, n) or None
         The whole states of a lifted flow, such as (w, v) of momentum, padded with zeros in phases with a shorter
-        one; ``y`` itself for all other flows.
-    final_z : ndarray
-        The whole state in which the run ended, in its own length.
+        one: ``z``, which is ``y`` for all other flows.
+    lifted_final_state : ndarray or None
+        The whole state in which a run of a lifted flow ended, in its own length: ``final_z``.
     """
 
     t: Array
@@ -130,20 +125,18 @@ class Trajectory:
     t_events: list[Array] = field(default_factory=list)
     y_events: list[Array] = field(default_factory=list)
     sol: Callable[[npt.ArrayLike], Array] | None = None
-    z: Array = field(default_factory=_of_a_plain_flow)
-    final_z: Array = field(default_factory=_of_a_plain_flow)
-
-    def __post_init__(self) -> None:
-        # A file and a join say None of them.
-        if cast("Array | None", self.z) is None:
-            object.__setattr__(self, "z", self.y)
-        if cast("Array | None", self.final_z) is None:
-            object.__setattr__(self, "final_z", self.final_state)
+    lifted_y: Array | None = None
+    lifted_final_state: Array | None = None
 
     @property
-    def is_lifted(self) -> bool:
-        """Whether the state is more than w."""
-        return self.z is not self.y
+    def z(self) -> Array:
+        """The whole states, shape (m, n): those of a lifted flow, else ``y``."""
+        return self.y if self.lifted_y is None else self.lifted_y
+
+    @property
+    def final_z(self) -> Array:
+        """The whole state in which the run ended."""
+        return self.final_state if self.lifted_final_state is None else self.lifted_final_state
 
     @property
     def w(self) -> Array:
@@ -230,10 +223,7 @@ class Trajectory:
         OSError
             If the file cannot be written.
         """
-        values = {name: getattr(self, name) for name in (*HEADER, *COLUMNS)}
-        if not self.is_lifted:  # they are y and final_state
-            values |= {"z": None, "final_z": None}
-        SAVED.write(path, values)
+        SAVED.write(path, {name: getattr(self, name) for name in (*HEADER, *COLUMNS)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | IO[bytes]) -> Trajectory:
@@ -342,8 +332,8 @@ COLUMNS = {
     "switch_states": Column(("s", "d")),
     "t_events": Column((EACH,), listed=True),
     "y_events": Column((EACH, "d"), listed=True),
-    "z": Column(("m", "n"), default=None),
-    "final_z": Column(("e",), default=None),
+    "lifted_y": Column(("m", "n"), default=None),
+    "lifted_final_state": Column(("e",), default=None),
 }
 SAVED = Archive(
     "Trajectory",

@@ -70,7 +70,10 @@ def _whole(record: Record, points: Points) -> dict[str, Array]:
     """Return the whole states of a lifted flow; a trajectory takes others for w."""
     if points.whole is None:
         return {}
-    return {"z": np.ascontiguousarray(points.whole.T), "final_z": np.array(record.w)}
+    return {
+        "lifted_y": np.ascontiguousarray(points.whole.T),
+        "lifted_final_state": np.array(record.w),
+    }
 
 
 def _rows(states: list[Array], dim: int) -> Array:
@@ -86,9 +89,8 @@ def join(first: Trajectory, second: Trajectory) -> Trajectory:
         name: np.concatenate([getattr(first, name)[..., kept], getattr(second, name)], axis=-1)
         for name in ("t", "y", *SERIES, "phase")
     }
-    joined["z"] = None
-    if first.is_lifted:
-        joined["z"] = np.concatenate([first.z[:, kept], second.z], axis=-1)
+    if second.lifted_y is not None:
+        joined["lifted_y"] = np.concatenate([first.z[:, kept], second.z], axis=-1)
     for name in ("switch_times", "switch_states"):
         joined[name] = np.concatenate([getattr(first, name), getattr(second, name)])
     for name in ("t_events", "y_events"):

@@ -209,7 +209,8 @@ def _energy(
             stop = min(run.stop + 1, record.size)
             if known is None:
                 states = _states(record, number, run, dim)
-                values = np.array([energy.value(z) for z in states])
+                with np.errstate(all="ignore"):
+                    values = np.array([energy.value(z) for z in states])
                 cost = cost + energy.value_cost * values.size
             else:
                 values = known[run.start : stop]
