@@ -167,7 +167,8 @@ def choose(
     reason = "tolerances, options or a callback ask for steps" if stepping else None
     reason = reason or why_not_exact(flow)
     if reason is None:
-        return Choice("exact", "every phase is affine with a symmetric matrix")
+        kind = "of second order or affine" if flow.is_lifted else "affine"
+        return Choice("exact", f"every phase is {kind} with a symmetric matrix")
     if any(phase.field.smoothness < 0 for phase in flow.phases):
         return Choice("RK45", "the field is discontinuous")
     if horizon < float("inf"):
