@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from maml_ode.flows import reptile_flow as reptile_flow
     from maml_ode.formulas import ClosedForm as ClosedForm
     from maml_ode.formulas import closed_form as closed_form
+    from maml_ode.integrate import Ensemble as Ensemble
+    from maml_ode.integrate import ensemble as ensemble
     from maml_ode.integrate import euler as euler
     from maml_ode.integrate import solve as solve
     from maml_ode.objectives import ExpectedLoss as ExpectedLoss
@@ -57,6 +59,7 @@ __getattr__, __dir__ = attach(
         "Adaptation": "maml_ode.adaptation",
         "ClosedForm": "maml_ode.formulas",
         "Counts": "maml_ode.trajectory",
+        "Ensemble": "maml_ode.integrate",
         "ExpectedLoss": "maml_ode.objectives",
         "Experiment": "maml_ode.experiments",
         "Flow": "maml_ode.flows",
@@ -68,6 +71,7 @@ __getattr__, __dir__ = attach(
         "compare": "maml_ode.comparing",
         "check_derivatives": "maml_ode.derivative_check",
         "closed_form": "maml_ode.formulas",
+        "ensemble": "maml_ode.integrate",
         "euler": "maml_ode.integrate",
         "fomaml_flow": "maml_ode.flows",
         "gradient_flow": "maml_ode.flows",

@@ -32,6 +32,7 @@ FLOORS = [
     {"fields", "update_candidates", "update_check"},
     {"trajectory"},
     {"integrate"},
+    {"integrate.ensembles"},
     {
         "theory.quantities",
         "theory.regions",
@@ -52,7 +53,11 @@ FLOORS = [
     {"cli"},
 ]
 # What draws itself imports the drawing room when the method is called.
-ALLOWED_UPWARD = {("trajectory", "plotting"), ("adaptation", "plotting")}
+ALLOWED_UPWARD = {
+    ("trajectory", "plotting"),
+    ("adaptation", "plotting"),
+    ("integrate.ensembles", "plotting"),
+}
 ENTRANCES = {
     "",
     "comparing",
@@ -61,6 +66,7 @@ ENTRANCES = {
     "tasks",
     "objectives",
     "integrate",
+    "integrate.ensembles",
     "experiments",
     "theory",
     "errata",
@@ -181,6 +187,7 @@ def test_a_driver_knows_no_method_and_watchers_no_driver():
         {"locate", "finish"},
         {"steppers", "driver"},
         {"solve_verb", "euler_verb"},
+        {"ensembles"},
     ]
     level = {name: k for k, floor in enumerate(floors) for name in floor}
     for name, path in modules():

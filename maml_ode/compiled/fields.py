@@ -16,7 +16,7 @@ from numba.experimental import structref
 from maml_ode._validation import Array
 from maml_ode.compiled import maml
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
-from maml_ode.compiled.decorators import compiled, entry, kernel_on_demand, on_demand
+from maml_ode.compiled.decorators import compiled, entry, inner, kernel_on_demand, on_demand
 from maml_ode.compiled.vectors import copy
 
 AFFINE, MAML, FIRST_ORDER, REPTILE, MODIFIED = range(5)
@@ -212,6 +212,22 @@ def affine_value(K, k, w, out):
         np.dot(K, w, out)
         for j in range(w.size):
             out[j] = k[j] - out[j]
+
+
+@inner(FIELD(FIELD, REAL))
+def with_alpha(field, alpha):
+    """Return the handle of the same field of families with another inner step size."""
+    other = structref.new(FIELD)
+    other.kind = field.kind
+    other.descent = field.descent
+    other.problem = field.problem
+    other.query = field.query
+    other.alpha = alpha
+    other.inner_steps = field.inner_steps
+    if field.kind == MODIFIED:
+        other.product = field.product
+        other.share = field.share
+    return other
 
 
 @entry(types.void(FIELD, VECTOR, VECTOR))

@@ -20,6 +20,14 @@ def values(problem, query, points, alpha, inner_steps, out):
         out[r] = maml.value(problem, query, points[r], alpha, inner_steps)
 
 
+@on_demand(types.void(PROBLEM, PROBLEM, MATRIX, VECTOR, INDEX, VECTOR, MATRIX))
+def looks_with(problem, query, points, alphas, inner_steps, losses, gradients):
+    """losses[r] = F(w_r) and gradients[r] = grad F(w_r), with an inner step size alphas[r] for each point."""
+    for r in range(losses.size):
+        losses[r] = maml.value(problem, query, points[r], alphas[r], inner_steps)
+        maml.gradient(problem, query, points[r], alphas[r], inner_steps, gradients[r])
+
+
 @on_demand(types.void(PROBLEM, PROBLEM, MATRIX, REAL, INDEX, MATRIX))
 def gradients(problem, query, points, alpha, inner_steps, out):
     """out[r] = grad F(w_r)."""

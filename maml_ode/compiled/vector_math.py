@@ -58,6 +58,13 @@ def _reduced(x):
     return tail * r * r + r, first, second
 
 
+@inner(REAL(REAL), fastmath=CONTRACT)
+def exp_of(x):
+    """Return what `exp` makes of one entry, for loops that go on with it."""
+    excess, first, second = _reduced(x)
+    return (first + first * excess) * second
+
+
 @inner(types.void(VECTOR), fastmath=CONTRACT)
 def exp(x):
     """Replace every entry by exp(x): 0 at -inf, subnormal below -708, inf from 709.79 on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +34,10 @@ class _InnerStepField(VectorField):
         self.tasks, self.query = self._inner.tasks, self._inner.query
         self.alpha, self.inner_steps = self._inner.alpha, self._inner.count
         self.dim = tasks.dim
+
+    @abstractmethod
+    def with_alpha(self, alpha: float) -> VectorField:
+        """Return the same field with another inner step size."""
 
     @property
     def precision(self) -> float:
@@ -75,6 +80,11 @@ class FirstOrderField(_InnerStepField):
         self.cost = Counts(gradients=self.inner_steps + 1)
         self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
 
+    def with_alpha(self, alpha: float) -> FirstOrderField:
+        """Return the same field with another inner step size."""
+        query = None if self.query is self.tasks else self.query
+        return FirstOrderField(self.tasks, alpha, self.inner_steps, query, self.aggregate)
+
     @cached_property
     def affine(self) -> AffineField | None:
         """K, k for quadratic families."""
@@ -113,6 +123,10 @@ class ReptileField(_InnerStepField):
         self.label = "Reptile"
         self.cost = Counts(gradients=self.inner_steps)
         self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
+
+    def with_alpha(self, alpha: float) -> ReptileField:
+        """Return the same field with another inner step size."""
+        return ReptileField(self.tasks, alpha, self.inner_steps, self.aggregate)
 
     @cached_property
     def affine(self) -> AffineField | None:

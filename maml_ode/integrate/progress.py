@@ -56,11 +56,12 @@ class Progress:
             return
         if math.isnan(self._first):
             self._first = norm
-        self._bar.update(
-            self._task,
-            completed=self.fraction(t, norm),
-            state=f"t = {t:.4g}, |field| = {norm:.3g}",
-        )
+        self.display(self.fraction(t, norm), f"t = {t:.4g}, |field| = {norm:.3g}")
+
+    def display(self, fraction: float, state: str) -> None:
+        """Show a fraction done, and what is to be said of it."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=fraction, state=state)
 
     def fraction(self, t: float, norm: float) -> float:
         """Return the fraction done, between 0 and 1."""

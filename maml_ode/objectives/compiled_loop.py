@@ -68,6 +68,14 @@ class CompiledLoop:
         at_points.gradients(*self._problems, points, self.alpha, self.count, out)
         return out
 
+    def looks_with(self, points: Array, alphas: Array) -> tuple[Array, Array]:
+        """Return `value` and `gradient` at the rows of ``points``, each with its own alpha, in one call."""
+        from maml_ode.compiled import points as at_points
+
+        losses, gradients = np.empty(len(points)), np.empty_like(points)
+        at_points.looks_with(*self._problems, points, alphas, self.count, losses, gradients)
+        return losses, gradients
+
     def hvp(self, w: Array, v: Array) -> Array:
         """Return the Hessian of `value` times ``v``."""
         from maml_ode.compiled import hvp

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import cached_property
 
+import numpy as np
 import numpy.typing as npt
 
+from maml_ode._norms import row_norms
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.objectives.aggregation import Aggregate, aggregated_form, checked_aggregate
@@ -110,6 +112,34 @@ class MAMLLoss(Objective):
     def quadratic_form(self) -> QuadraticForm | None:
         """F aggregated to one quadratic (it is one when every f_i and g_i is), or None."""
         return aggregated_form(self._inner) if self.aggregate else None
+
+    def with_alpha(self, alpha: float) -> MAMLLoss:
+        """Return the same loss with another inner step size."""
+        query = None if self.query is self.tasks else self.query
+        return MAMLLoss(self.tasks, alpha, self.inner_steps, query, self.aggregate)
+
+    def looks_with(self, points: npt.ArrayLike, alphas: Array) -> tuple[Array, Array]:
+        """Return the values and gradient norms at the rows of ``points``, each with its own inner step size.
+
+        Parameters
+        ----------
+        points : array_like of shape (n, d)
+        alphas : ndarray of shape (n,)
+
+        Returns
+        -------
+        ndarray of shape (n,), ndarray of shape (n,)
+        """
+        rows, loop = self._points(points), self._inner.loop
+        if hasattr(loop, "looks_with"):
+            values, gradients = loop.looks_with(rows, alphas)
+            return values, row_norms(gradients)
+        values, norms = np.empty((2, len(rows)))
+        for k, alpha in enumerate(alphas):
+            own = self.with_alpha(float(alpha))
+            at_k = slice(k, k + 1)
+            values[at_k], norms[at_k] = own.values_and_gradient_norms(rows[at_k])
+        return values, norms
 
     def adapt(self, w: npt.ArrayLike) -> Array:
         """Return the adapted points u_i, shape (M, d)."""

@@ -1,4 +1,4 @@
-"""Pictures: trajectories, comparisons, landscapes, spectra, critical points; axes in, axes out, none shown."""
+"""Pictures: trajectories, ensembles, comparisons, landscapes, spectra, critical points; axes in, axes out."""
 
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from maml_ode.plotting.adaptations import plot_adaptation as plot_adaptation
     from maml_ode.plotting.bifurcation import plot_bifurcation as plot_bifurcation
     from maml_ode.plotting.comparison import plot_comparison as plot_comparison
+    from maml_ode.plotting.ensembles import plot_ensemble as plot_ensemble
     from maml_ode.plotting.landscape import plot_landscape as plot_landscape
     from maml_ode.plotting.spectrum import plot_spectrum as plot_spectrum
     from maml_ode.plotting.splits import plot_split as plot_split
@@ -26,6 +27,7 @@ __getattr__, __dir__ = attach(
         "plot_adaptation": "maml_ode.plotting.adaptations",
         "plot_band": "maml_ode.plotting.states",
         "plot_bifurcation": "maml_ode.plotting.bifurcation",
+        "plot_ensemble": "maml_ode.plotting.ensembles",
         "plot_landscape": "maml_ode.plotting.landscape",
         "plot_path": "maml_ode.plotting.states",
         "plot_spectrum": "maml_ode.plotting.spectrum",

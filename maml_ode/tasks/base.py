@@ -14,6 +14,7 @@ from maml_ode._validation import Array, as_points, as_weights, check_count, free
 from maml_ode.tasks.subset import PartialEvaluation, chosen_tasks, shares
 
 if TYPE_CHECKING:
+    from maml_ode.compiled.batches import BatchedKernels
     from maml_ode.tasks.least_squares import LeastSquares
 
 __all__ = [
@@ -140,6 +141,16 @@ class TaskFamily(ABC):
     def curved_problem(self) -> Any | None:
         """`problem` with whatever Hessians of the losses and third derivatives need."""
         return self.problem
+
+    @property
+    def batched_kernels(self) -> BatchedKernels | None:
+        """Kernels that evaluate many points at once, or None where these would gain nothing."""
+        return None
+
+    @property
+    def points_at_once(self) -> int:
+        """At how many points the batched kernels are to be asked at once."""
+        return 1
 
     @property
     def quadratic(self) -> QuadraticTerms | None:

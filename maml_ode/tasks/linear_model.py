@@ -29,6 +29,7 @@ from maml_ode.tasks.sparse_samples import SparseSamples, is_sparse
 from maml_ode.tasks.tables.assembling import family_of_table
 
 if TYPE_CHECKING:
+    from maml_ode.compiled.batches import BatchedKernels
     from maml_ode.compiled.contract import TapedKernels
 
 __all__ = ["REDUCTIONS", "LinearModel"]
@@ -277,6 +278,22 @@ class LinearModel(CompiledFamily):
         from maml_ode.tasks.kernels import linear_model
 
         return linear_model.KERNELS
+
+    @property
+    def batched_kernels(self) -> BatchedKernels | None:
+        """Kernels that evaluate many points at once; for dense samples."""
+        if self.is_sparse:
+            return None
+        from maml_ode.tasks.kernels import linear_model_batches
+
+        return linear_model_batches.KERNELS
+
+    @property
+    def points_at_once(self) -> int:
+        """So many that no product with a task's samples starts the threads of a BLAS."""
+        from maml_ode.compiled.batches import MOST_PRODUCTS
+
+        return MOST_PRODUCTS // (max(self.n_samples) * self.dim)
 
     def _content(self) -> Iterator[npt.NDArray[Any]]:
         """Yield the packed data with dense samples row by row, as they are given, whatever is stored."""

@@ -379,3 +379,15 @@ def test_large_matrices_are_made_column_by_column(monkeypatch):
     monkeypatch.setattr(autodiff, "ENTRIES_AT_ONCE", 1)
     for whole, columns in zip(at_once, (tasks.hessians(w), tasks.third(w, v)), strict=True):
         np.testing.assert_allclose(columns, whole, rtol=1e-12, atol=1e-13)
+
+
+def test_some_of_the_tasks_are_a_family_of_the_same_kind():
+    tasks, _, _ = built("three tasks", weights=True)
+    some = tasks.subset([2, 0])
+    assert type(some) is type(tasks)
+    assert some.identity != tasks.identity
+    np.testing.assert_allclose(some.weights, [0.375, 0.625])
+    w = tasks.w0 + 0.1
+    np.testing.assert_allclose(some.hvps(w, w), tasks.hvps(w, w)[[2, 0]], rtol=1e-12)
+    assert some.fused_steps(some, 1) is not None
+    assert tasks.n_tasks == len(tasks.losses(w)) == 3

@@ -347,3 +347,15 @@ def test_a_family_is_what_any_other_is(tmp_path):
     assert mo.solve(flow, resume=part, t_max=0.4).t[-1] == 0.4
     with pytest.raises(ValueError, match="run of another flow"):
         mo.solve(mo.maml_flow(others[2], 0.1), resume=part, t_max=0.4)
+
+
+def test_some_of_the_tasks_are_a_family_of_the_same_kind():
+    tasks, _, _ = built("three tasks", weights=True)
+    some = tasks.subset([2, 0])
+    assert type(some) is type(tasks)
+    assert some.identity != tasks.identity
+    np.testing.assert_allclose(some.weights, [0.375, 0.625])
+    w = tasks.w0 + 0.1
+    np.testing.assert_allclose(some.hvps(w, w), tasks.hvps(w, w)[[2, 0]], rtol=1e-12)
+    assert some.fused_steps(some, 1) is not None
+    assert tasks.n_tasks == len(tasks.losses(w)) == 3

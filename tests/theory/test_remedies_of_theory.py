@@ -289,11 +289,12 @@ ADVICE = re.compile(
     rf"(?:^|[;:,] )(?:or |and |so )?(?:{VERBS}) \S|\bneeds \w+=|allows more|is written \S|is called \S+ here"
     "|local_certificate \\w"
 )
-# Followed by another test: of nothing to redraw by tests/test_cli.py; of a proof that is ended, as of a search.
+# Followed by another test: of nothing to redraw and of --check by those of the command line and of reproduce; of a proof that is ended, as of a search.
 ELSEWHERE = (
     "run without (--)?redraw",
     "the proof was ended after",
     "its derivatives hold the constant",
+    "--check compares what is there",
 )
 
 

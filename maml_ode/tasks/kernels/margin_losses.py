@@ -177,3 +177,27 @@ def bends(kind, smoothing, scale, y, seen, out):
             skew = (-out[j] if u[j] > 0.0 else out[j]) * inverse
             bend = e[j] * inverse * inverse * skew / smoothing / smoothing
             out[j] = scale * y[j] * bend
+
+
+@inner(types.void(REAL, REAL, REAL, VECTOR, VECTOR), error_model="numpy")
+def softplus_slopes(offset, smoothing, scale, y, c):
+    """Replace predictions by scale phi'(t_j) dt/d(x'w), in one pass; t = offset - y x'w, phi' = softplus'(t/s)."""
+    for j in range(y.size):
+        u = (offset - y[j] * c[j]) / smoothing
+        u = SATURATION if u > SATURATION else u
+        u = -SATURATION if u < -SATURATION else u
+        e = vector_math.exp_of(-abs(u))
+        c[j] = -scale * y[j] * ((1.0 if u > 0.0 else e) / (1.0 + e))
+
+
+@inner(types.void(REAL, REAL, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
+def softplus_slopes_and_curvatures(offset, smoothing, scale, y, c, curvatures):
+    """Do what `softplus_slopes` does, and fill the curvatures scale phi''(t_j)."""
+    for j in range(y.size):
+        u = (offset - y[j] * c[j]) / smoothing
+        u = SATURATION if u > SATURATION else u
+        u = -SATURATION if u < -SATURATION else u
+        e = vector_math.exp_of(-abs(u))
+        inverse = 1.0 / (1.0 + e)
+        curvatures[j] = scale * (e * inverse * inverse / smoothing)
+        c[j] = -scale * y[j] * ((1.0 if u > 0.0 else e) * inverse)

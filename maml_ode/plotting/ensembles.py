@@ -1,0 +1,57 @@
+"""Where the members of an ensemble end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from maml_ode.plotting.style import house_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from maml_ode.integrate.ensembles.result import Ensemble
+
+__all__ = ["plot_ensemble"]
+
+
+def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
+    """Draw the ends of an ensemble's members.
+
+    For d = 1 the last state over the start, so that basins show as steps; else the last losses in rising order.
+    Members that did not reach what was asked for are crosses.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    ax : matplotlib Axes, optional
+        By default a new figure's.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    with house_style():
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots()
+        if ensemble.w.shape[1] == 1:
+            x, y = ensemble.W0[:, 0], ensemble.w[:, 0]
+            ax.set(xlabel="$w(0)$", ylabel="last $w$")
+        else:
+            order = np.argsort(ensemble.loss)
+            rank = np.empty(len(order))
+            rank[order] = np.arange(1, len(order) + 1)
+            x, y = rank, ensemble.loss
+            ax.set(xlabel="members by their loss", ylabel="last $F(w)$")
+        for mask, marker, label in (
+            (ensemble.success, "o", "arrived"),
+            (~ensemble.success, "x", "did not arrive"),
+        ):
+            if mask.any():
+                ax.plot(x[mask], y[mask], marker, markersize=3, label=label)
+        ax.set_title(f"{ensemble.flow_name}, {len(ensemble)} members")
+        ax.legend()
+    return ax
