@@ -404,3 +404,27 @@ def test_plain_flows_keep_one_array():
     assert run.z is run.y
     assert run.final_z is run.final_state
     assert run.lifted_y is None
+
+
+def test_theory_of_gradient_flows_does_not_cover_larger_states():
+    run = mo.solve(two_phases(f, MOMENTA[1]), W0, tol=0, t_max=12.0)
+    seen = mo.theory.monitor(run, TASKS, 0.1)
+    assert seen.not_covered == (
+        "phase 1 is not covered by the curves: it follows neither -grad f nor -grad F.",
+    )
+    later = run.phase == 1
+    assert np.isnan(seen.grad_bound[later]).all()
+    assert np.isfinite(seen.gap_bound[~later]).any()
+    assert not mo.theory.monitor(mo.solve(mo.maml_flow(TASKS, 0.1), W0), TASKS, 0.1).not_covered
+
+
+def test_lyapunovs_method_reads_whole_states():
+    least = F.value(mo.solve(mo.maml_flow(TASKS, 0.1), W0, tol=1e-10).w)
+    flow = mo.momentum_flow(F, 0.7)
+    run = mo.solve(flow, W0, tol=0, t_max=6.0, rtol=1e-10, atol=1e-12)
+    energy = lambda z: F.value(z[:4]) - least + 0.5 * float(z[4:] @ z[4:])  # noqa: E731
+    found = mo.theory.lyapunov(energy, run, flow=flow)
+    assert found.rises.size == 0
+    np.testing.assert_allclose(
+        found.derivative, -0.7 * np.sum(run.z[4:] ** 2, axis=0), rtol=0, atol=1e-6
+    )
