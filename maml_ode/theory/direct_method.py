@@ -82,8 +82,8 @@ def lyapunov(
     Parameters
     ----------
     candidate : callable
-        ``candidate(w)`` -> E, at least 0 and 0 at the equilibrium: subtract its value there. Of a lifted flow
-        it is given the whole state z, of which F + |v|^2/2 is a function, and so is ``gradient``.
+        ``candidate(w)`` -> E, at least 0 and 0 at the equilibrium: subtract its value there. Of a lifted flow it
+        is given the whole state z, of which F + |v|^2/2 is a function, and so is ``gradient``.
     trajectory : Trajectory
     gradient : callable, optional
         ``gradient(w)`` -> grad E, shape (d,).
@@ -182,11 +182,14 @@ def _check_flow(flow: Flow, trajectory: Trajectory) -> None:
 
 def _times(trajectory: Trajectory, k: int) -> tuple[Array, float]:
     """Return five times from the k-th on towards a neighbour in the same phase, and their spacing."""
-    t = trajectory.t
+    t, phase = trajectory.t, trajectory.phase
     if t.size < 2:
         raise ValueError("a trajectory of a single point has no derivative; give flow=.")
-    # At the end it is the path that led there, also where the run ended as a phase began.
-    other = k + 1 if k + 1 < t.size else k - 1
+    ahead = k + 1 < t.size
+    other = k + 1 if ahead else k - 1
+    if not ahead and phase[k] != phase[other]:
+        # The run ended as a phase began: what is left is the path that led there.
+        other = k - 1
     step = 0.02 * float(t[other] - t[k])
     return t[k] + step * np.arange(5.0), step
 
