@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from maml_ode.integrate import ensemble as ensemble
     from maml_ode.integrate import euler as euler
     from maml_ode.integrate import solve as solve
+    from maml_ode.learning import LearningCurve as LearningCurve
+    from maml_ode.learning import learning_curve as learning_curve
     from maml_ode.objectives import ExpectedLoss as ExpectedLoss
     from maml_ode.objectives import MAMLLoss as MAMLLoss
     from maml_ode.sensitivity import Sensitivity as Sensitivity
@@ -62,6 +64,7 @@ __getattr__, __dir__ = attach(
         "ExpectedLoss": "maml_ode.objectives",
         "Experiment": "maml_ode.experiments",
         "Flow": "maml_ode.flows",
+        "LearningCurve": "maml_ode.learning",
         "MAMLLoss": "maml_ode.objectives",
         "Phase": "maml_ode.flows",
         "Sensitivity": "maml_ode.sensitivity",
@@ -76,6 +79,7 @@ __getattr__, __dir__ = attach(
         "fomaml_flow": "maml_ode.flows",
         "gradient_flow": "maml_ode.flows",
         "identify_update": "maml_ode.update_check",
+        "learning_curve": "maml_ode.learning",
         "maml_flow": "maml_ode.flows",
         "meta_test": "maml_ode.adaptation",
         "modified_flow": "maml_ode.flows",

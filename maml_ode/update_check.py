@@ -48,7 +48,7 @@ class UpdateReport:
         The least-squares c of the best name in update(w) - w = c (-step_size direction); where there is none,
         that of the nearest.
     rows : tuple of (str, float)
-        Every name with the relative distance |D - c E|/|D|, the nearest first; D = update(w) - w and
+        Every name with the relative distance ``|D - c E|/|D|``, the nearest first; D = update(w) - w and
         E = -step_size direction.
     factors : dict of str to float
         c of every name.
@@ -57,7 +57,7 @@ class UpdateReport:
     deterministic : bool
         Whether two calls at the same w gave the same.
     resolution : float
-        The part of D that may be rounding: eps |w|/|D|, eps of the type that the update returned.
+        The part of D that may be rounding: ``eps |w|/|D|``, eps of the type that the update returned.
     """
 
     best: str | None

@@ -50,6 +50,11 @@ def certify_experiment(
 
         overrides = overrides_of(settings, alpha=alpha, switch_tol=switch_tol)
         problem = load_experiment(name, seed, overrides)
+        if problem.query is not None or problem.inner_steps != 1:
+            raise ValueError(
+                f"the theorems are of one inner step judged by the tasks' own losses, and {name} has other ones; "
+                "pass --set inner_steps=1 and query losses that are the tasks' own."
+            )
         certificates = theory.certify(
             problem.tasks,
             problem.alpha,

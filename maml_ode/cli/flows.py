@@ -24,17 +24,16 @@ def flow_of(problem: Experiment, name: str, step_size: float | None) -> Flow:
     """Return the flow of an experiment; the modified one is that of a step size."""
     from maml_ode import flows
     from maml_ode._validation import check_choice
-    from maml_ode.objectives import ExpectedLoss, MAMLLoss
+    from maml_ode.objectives import ExpectedLoss
 
-    tasks, alpha = problem.tasks, problem.alpha
     makers: dict[str, Callable[[], Flow]] = {
         "maml": problem.maml_flow,
         "bimaml": problem.bimaml_flow,
-        "fomaml": lambda: flows.fomaml_flow(tasks, alpha),
-        "reptile": lambda: flows.reptile_flow(tasks, alpha),
-        "gradient": lambda: flows.gradient_flow(ExpectedLoss(tasks)),
+        "fomaml": problem.fomaml_flow,
+        "reptile": problem.reptile_flow,
+        "gradient": lambda: flows.gradient_flow(ExpectedLoss(problem.tasks)),
         "modified": lambda: flows.modified_flow(
-            MAMLLoss(tasks, alpha), beta_of(problem, step_size)
+            problem.maml_flow().objective, beta_of(problem, step_size)
         ),
     }
     return makers[check_choice("flow", name, FLOWS)]()

@@ -46,7 +46,7 @@ def usage_errors() -> Iterator[None]:
     """Turn the package's refusals, which say what to do, into usage errors (exit code 2)."""
     try:
         yield
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         raise click.UsageError(str(error)) from error
 
 

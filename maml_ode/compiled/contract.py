@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.experimental import structref
 
 from maml_ode._validation import Array
+from maml_ode.compiled.decorators import inner, on_demand
+from maml_ode.compiled.scratch import borrowed
 
 INDEX = types.int64
 REAL = types.float64
@@ -70,12 +72,15 @@ class Kernels:
 class TapedKernels:
     """The kernels of a family whose derivatives at one point share work, each with its signature ``TAPED_...``.
 
+    ``gradient`` is asked for orders 0 and 1, ``bent_gradient`` for order 2.
+
     ``maml_ode.compiled.derivatives`` offers the same derivatives for families of either kind.
     """
 
     loss: Any
     tape_size: Any
     gradient: Any
+    bent_gradient: Any
     hvp: Any
     adjoint: Any
     matrix: Any
@@ -106,6 +111,7 @@ _PLAIN = {
 _TAPED = {
     "tape_size": types.FunctionType(TAPE_SIZE),
     "taped_gradient": types.FunctionType(TAPED_GRADIENT),
+    "taped_bent_gradient": types.FunctionType(TAPED_GRADIENT),
     "taped_hvp": types.FunctionType(TAPED_HVP),
     "taped_adjoint": types.FunctionType(TAPED_ADJOINT),
     "taped_matrix": types.FunctionType(TAPED_MATRIX),
@@ -114,8 +120,10 @@ _TAPED = {
 PROBLEM = _ProblemType(
     [
         ("loss", types.FunctionType(LOSS)),
-        ("weights", VECTOR),
+        ("weights", VECTOR),  # these two without owners, which are held beside them
         ("data", DATA),
+        ("owned_weights", VECTOR),
+        ("owned_data", DATA),
         ("taped", types.boolean),  # which of the two groups is set
         *_PLAIN.items(),
         *_TAPED.items(),
@@ -123,12 +131,19 @@ PROBLEM = _ProblemType(
 )
 
 
-@njit(PROBLEM(types.FunctionType(LOSS), *_PLAIN.values(), VECTOR, DATA), cache=True)
+@inner(types.void(PROBLEM, VECTOR, DATA))
+def _hold(problem, weights, data):
+    problem.owned_weights = weights
+    problem.owned_data = data
+    problem.weights = borrowed(weights)
+    problem.data = borrowed(data[0]), borrowed(data[1])
+
+
+@on_demand(PROBLEM(types.FunctionType(LOSS), *_PLAIN.values(), VECTOR, DATA))
 def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss
-    problem.weights = weights
-    problem.data = data
+    _hold(problem, weights, data)
     problem.taped = False
     problem.gradient = gradient
     problem.hvp = hvp
@@ -138,15 +153,15 @@ def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):
     return problem
 
 
-@njit(PROBLEM(types.FunctionType(LOSS), *_TAPED.values(), VECTOR, DATA), cache=True)
-def _pack_taped(loss, size, gradient, hvp, adjoint, matrix, weights, data):
+@on_demand(PROBLEM(types.FunctionType(LOSS), *_TAPED.values(), VECTOR, DATA))
+def _pack_taped(loss, size, gradient, bent_gradient, hvp, adjoint, matrix, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss
-    problem.weights = weights
-    problem.data = data
+    _hold(problem, weights, data)
     problem.taped = True
     problem.tape_size = size
     problem.taped_gradient = gradient
+    problem.taped_bent_gradient = bent_gradient
     problem.taped_hvp = hvp
     problem.taped_adjoint = adjoint
     problem.taped_matrix = matrix
@@ -176,6 +191,7 @@ def pack(kernels: Kernels | TapedKernels, weights: Array, floats: Array, integer
             kernels.loss,
             kernels.tape_size,
             kernels.gradient,
+            kernels.bent_gradient,
             kernels.hvp,
             kernels.adjoint,
             kernels.matrix,

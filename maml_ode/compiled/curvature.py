@@ -16,6 +16,7 @@ from maml_ode.compiled.contract import (
     HESSIAN,
     PROBLEM,
     TAPED_ADJOINT,
+    TAPED_GRADIENT,
     TAPED_MATRIX,
     THIRD,
     THIRD_VECTOR,
@@ -42,6 +43,12 @@ def _no_third_vector(i, w, v, q, data, out):
     out[:] = np.nan
 
 
+@kernel_on_demand(TAPED_GRADIENT)
+def _no_bent_gradient(i, w, order, data, tape, out):
+    tape[:] = np.nan
+    out[:] = np.nan
+
+
 @kernel_on_demand(TAPED_ADJOINT)
 def _no_adjoint(i, q, b, data, tape, out, other):
     out[:] = np.nan
@@ -60,8 +67,13 @@ def _complete(problem, hessian, third, third_vector):
     problem.third_vector = third_vector
 
 
-@on_demand(types.void(PROBLEM, *(types.FunctionType(s) for s in (TAPED_ADJOINT, TAPED_MATRIX))))
-def _complete_taped(problem, adjoint, matrix):
+@on_demand(
+    types.void(
+        PROBLEM, *(types.FunctionType(s) for s in (TAPED_GRADIENT, TAPED_ADJOINT, TAPED_MATRIX))
+    )
+)
+def _complete_taped(problem, bent_gradient, adjoint, matrix):
+    problem.taped_bent_gradient = bent_gradient
     problem.taped_adjoint = adjoint
     problem.taped_matrix = matrix
 
@@ -72,7 +84,10 @@ _WAITING = {
         {"hessian": _no_hessian, "third": _no_third, "third_vector": _no_third_vector},
         _complete,
     ),
-    TapedKernels: ({"adjoint": _no_adjoint, "matrix": _no_matrix}, _complete_taped),
+    TapedKernels: (
+        {"bent_gradient": _no_bent_gradient, "adjoint": _no_adjoint, "matrix": _no_matrix},
+        _complete_taped,
+    ),
 }
 
 AnyKernels = TypeVar("AnyKernels", bound=Kernels | TapedKernels)

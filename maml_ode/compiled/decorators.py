@@ -8,7 +8,10 @@ take longer than the code. So each function says who calls it:
 - `kernel`: compiled functions that hold it as a value (``maml_ode.compiled.contract``);
 - `entry`: Python, and other compiled functions;
 - `on_demand`: Python only. It is compiled, or read from the cache, at its first call: most runs follow -grad F and
-  need nothing of what a Hessian needs. `kernel_on_demand` likewise waits until a family is packed with it.
+  need nothing of what a Hessian needs. `kernel_on_demand` likewise waits until a family is packed with it;
+- `shared`: other compiled functions, with which it is compiled, and Python, for which it is compiled again at
+  its first call;
+- `shared_kernel`: all of them, once, when the first asks for it.
 
 All take Numba's further options and keep machine code on disk.
 """
@@ -18,12 +21,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from functools import cached_property, partial
+from types import FunctionType
 from typing import Any
 
 from numba import njit
 from numba.core.registry import CPUDispatcher
 
-__all__ = ["OnDemand", "compiled", "entry", "inner", "kernel", "kernel_on_demand", "on_demand"]
+__all__ = [
+    "OnDemand",
+    "compiled",
+    "entry",
+    "inner",
+    "kernel",
+    "kernel_on_demand",
+    "on_demand",
+    "shared",
+    "shared_kernel",
+]
 
 _BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
@@ -39,6 +53,39 @@ def inner(signature: Any, **options: Any) -> Callable[..., Any]:
         dispatcher = njit(**{"cache": True, **_BARE, **options})(function)
         dispatcher.__class__ = _Inner
         dispatcher.declared = signature
+        return dispatcher
+
+    return decorate
+
+
+def shared(signature: Any, **options: Any) -> Callable[..., Any]:
+    """Return the decorator of an `inner` that Python calls too, in some runs."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        dispatcher = inner(signature, **options)(function)
+        dispatcher.__class__ = _Shared
+        # The copy has a name, and so a place on disk, of its own: it is the same code with another wrapper.
+        copy = FunctionType(
+            function.__code__,
+            function.__globals__,
+            function.__name__,
+            function.__defaults__,
+            function.__closure__,
+        )
+        copy.__qualname__ = f"{function.__qualname__}_from_python"
+        dispatcher.from_python = on_demand(signature, **options)(copy)
+        return dispatcher
+
+    return decorate
+
+
+def shared_kernel(signature: Any, **options: Any) -> Callable[..., Any]:
+    """Return the decorator of a function that compiled code calls or holds, and Python calls: all in most runs."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        wrapped = {"no_cpython_wrapper": False, "no_cfunc_wrapper": False}
+        dispatcher = inner(signature, **{**wrapped, **options})(function)
+        dispatcher.__class__ = _ForAll
         return dispatcher
 
     return decorate
@@ -78,10 +125,23 @@ def kernel_on_demand(signature: Any, **options: Any) -> Callable[[Callable[..., 
 class _ForCompiledCode(CPUDispatcher):
     """A function without the wrapper that Python would call, which Numba calls all the same."""
 
+    def __reduce__(self) -> Any:
+        """Return what tells it from others, the same in every process.
+
+        Numba keeps the code of a function under what its closure holds, such as this.
+        """
+        closure = self.py_func.__closure__ or ()
+        name = f"{self.py_func.__module__}.{self.py_func.__qualname__}"
+        return _refuse_to_read, (name, *(cell.cell_contents for cell in closure))
+
     def __call__(self, *arguments: Any) -> Any:
         """Refuse."""
         name = self.py_func.__qualname__
         raise TypeError(f"{name} is for compiled functions only; decorate it as an entry.")
+
+
+def _refuse_to_read(name: str, *closure: Any) -> Any:
+    raise TypeError(f"{name} is compiled where it stands; import it there.")
 
 
 class _Inner(_ForCompiledCode):
@@ -94,6 +154,30 @@ class _Inner(_ForCompiledCode):
         result = super().compile(self.declared)
         self.disable_compile()
         return result
+
+
+class _Shared(_Inner):
+    """A function that is compiled with its first caller, and once more when Python calls it."""
+
+    from_python: OnDemand
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the copy for Python."""
+        return self.from_python(*arguments)
+
+
+class _ForAll(_Inner):
+    """A function that is compiled once, with all its wrappers, when it is first asked for."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the compiled function."""
+        self.make_ready()
+        return CPUDispatcher.__call__(self, *arguments)
+
+    def make_ready(self) -> None:
+        """Compile the function, or read it from the cache, if that has not been done."""
+        if not self.signatures:
+            self.compile(self.declared)
 
 
 class OnDemand:
@@ -127,4 +211,7 @@ class OnDemand:
 
 def compiled(function: Any) -> Any:
     """Return a function as compiled code can hold it, compiled now if it has waited."""
+    if isinstance(function, _ForAll):
+        function.make_ready()
+        return function
     return function.compiled if isinstance(function, OnDemand) else function

@@ -30,7 +30,9 @@ def tape(problem, order):
 def gradient(problem, i, w, order, tape, out):
     """Set out = grad f_i(w)."""
     if problem.taped:
-        problem.taped_gradient(i, w, order, problem.data, tape, out)
+        # One call for both: what surrounds the call of a value takes long to compile.
+        follow = problem.taped_bent_gradient if order > 1 else problem.taped_gradient
+        follow(i, w, order, problem.data, tape, out)
     elif out.size > 0:
         problem.gradient(i, w, problem.data, out)
 

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, VECTOR
-from maml_ode.compiled.decorators import on_demand
+from maml_ode.compiled.decorators import inner, on_demand
 from maml_ode.compiled.matrices import hessian_of, third_of
 
 CUBE = types.float64[:, :, ::1]
@@ -62,12 +62,12 @@ def thirds(problem, points, directions, out):
         third_of(problem, i, points[i * stride], directions[i * step], tape, out[i])
 
 
-@njit(types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
+@inner(types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR))
 def _third_vector(problem, i, w, v, q, tape, out):
     """Set out = D^3 f_i(w)[v, q, .]; a tape of order 2."""
     if problem.taped:
         nothing = w[:0]
-        problem.taped_gradient(i, w, 2, problem.data, tape, nothing)
+        problem.taped_bent_gradient(i, w, 2, problem.data, tape, nothing)
         problem.taped_hvp(i, v, 2, problem.data, tape, nothing)
         problem.taped_adjoint(i, q, np.zeros(w.size), problem.data, tape, out, nothing)
     else:

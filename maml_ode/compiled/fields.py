@@ -16,7 +16,8 @@ from numba.experimental import structref
 from maml_ode._validation import Array
 from maml_ode.compiled import maml
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
-from maml_ode.compiled.decorators import compiled, entry, inner, kernel_on_demand, on_demand
+from maml_ode.compiled.decorators import compiled, inner, kernel_on_demand, on_demand, shared
+from maml_ode.compiled.scratch import borrowed, matrix_in, stack
 from maml_ode.compiled.vectors import copy
 
 AFFINE, MAML, FIRST_ORDER, REPTILE, MODIFIED = range(5)
@@ -26,6 +27,8 @@ FEW, SMALL = 24, 100
 # The gradient, or what stands for it, that a field of packed families follows downwards. Held as a value, it is
 # compiled once and not again into every stepper, and only the kind that a run follows is compiled.
 DESCENT = types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR)
+# k - K w, likewise: what follows packed families does not compile it.
+AFFINE_VALUE = types.void(MATRIX, VECTOR, VECTOR, VECTOR)
 # The product of the gradient's derivative with a vector, which follows the point.
 PRODUCT = types.void(PROBLEM, PROBLEM, VECTOR, VECTOR, REAL, INDEX, VECTOR)
 
@@ -53,8 +56,11 @@ FIELD = _FieldType(
         ("query", PROBLEM),
         ("alpha", REAL),
         ("inner_steps", INDEX),
-        ("matrix", MATRIX),
+        ("matrix", MATRIX),  # these two without owners, which are held beside them
         ("vector", VECTOR),
+        ("value", types.FunctionType(AFFINE_VALUE)),
+        ("owned_matrix", MATRIX),
+        ("owned_vector", VECTOR),
         # Of a modified field alone, which is -(g + share Hess F g).
         ("product", types.FunctionType(PRODUCT)),
         ("share", REAL),
@@ -62,12 +68,15 @@ FIELD = _FieldType(
 )
 
 
-@on_demand(FIELD(MATRIX, VECTOR))
-def _affine(matrix, vector):
+@on_demand(FIELD(MATRIX, VECTOR, types.FunctionType(AFFINE_VALUE)))
+def _affine(matrix, vector, value):
     field = structref.new(FIELD)
     field.kind = AFFINE
-    field.matrix = matrix
-    field.vector = vector
+    field.owned_matrix = matrix
+    field.owned_vector = vector
+    field.matrix = borrowed(matrix)
+    field.vector = borrowed(vector)
+    field.value = value
     return field
 
 
@@ -97,7 +106,7 @@ def _modify(field, product, share):
 
 def affine_field(K: Array, k: Array) -> Any:
     """Return the handle of w' = -(K w - k)."""
-    return _affine(np.array(K, order="C"), np.array(k))
+    return _affine(np.array(K, order="C"), np.array(k), compiled(affine_value))
 
 
 def family_field(
@@ -141,7 +150,7 @@ def modified_field(
     return field
 
 
-@entry(types.void(MATRIX, VECTOR, VECTOR, VECTOR))
+@inner(AFFINE_VALUE)
 def _by_columns(K, k, w, out):
     """Fill out = k - K' w, four columns at a time, whose sums stay in registers."""
     d = w.size
@@ -174,7 +183,7 @@ def _by_columns(K, k, w, out):
         out[j] = k[j] - p
 
 
-@entry(types.void(MATRIX, VECTOR, VECTOR, VECTOR))
+@inner(AFFINE_VALUE)
 def _by_rows(K, k, w, out):
     """Fill out = k - K' w, whole rows of K at a time, up to eight of them."""
     d = w.size
@@ -201,7 +210,7 @@ def _by_rows(K, k, w, out):
         i += 1
 
 
-@entry(types.void(MATRIX, VECTOR, VECTOR, VECTOR))
+@kernel_on_demand(AFFINE_VALUE)
 def affine_value(K, k, w, out):
     """Fill out = k - K w for symmetric K; a small product is over before a BLAS has looked at its arguments."""
     if w.size <= FEW:
@@ -224,18 +233,21 @@ def with_alpha(field, alpha):
     other.query = field.query
     other.alpha = alpha
     other.inner_steps = field.inner_steps
+    if field.kind == MODIFIED:
+        other.product = field.product
+        other.share = field.share
     return other
 
 
-@entry(types.void(FIELD, VECTOR, VECTOR))
+@shared(types.void(FIELD, VECTOR, VECTOR))
 def evaluate(field, w, out):
     """Fill out = v(w), the right-hand side: minus the gradient of gradient flows."""
     if field.kind == AFFINE:
-        affine_value(field.matrix, field.vector, w, out)
+        field.value(field.matrix, field.vector, w, out)
         return
     field.descent(field.problem, field.query, w, field.alpha, field.inner_steps, out)
     if field.kind == MODIFIED:
-        product = np.empty(w.size)
+        product = matrix_in(stack(), 1, w.size)[0]
         field.product(field.problem, field.query, w, out, field.alpha, field.inner_steps, product)
         for k in range(w.size):
             out[k] += field.share * product[k]

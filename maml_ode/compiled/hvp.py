@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, PROBLEM, REAL, VECTOR
+from maml_ode.compiled.decorators import inner, shared_kernel
 from maml_ode.compiled.maml import inner_path, take_step, tapes_for
+from maml_ode.compiled.scratch import stack
 from maml_ode.compiled.vectors import copy
 
 
-@njit(
-    types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR), cache=True
+@inner(
+    types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR),
 )
 def _adjoint_after(problem, i, w, v, q, b, tape, out, other):
     """Set out = H b + D^3 f_i(w)[v, q, .] and other = H q, after `hvp_after` of order 2 with v."""
@@ -28,13 +30,13 @@ def _adjoint_after(problem, i, w, v, q, b, tape, out, other):
         problem.hvp(i, w, q, problem.data, other)
 
 
-@njit(types.void(PROBLEM, PROBLEM, VECTOR, VECTOR, REAL, INDEX, VECTOR), cache=True)
+@shared_kernel(types.void(PROBLEM, PROBLEM, VECTOR, VECTOR, REAL, INDEX, VECTOR))
 def hvp(problem, query, w, v, alpha, inner_steps, out):
     """Out = Hess F(w) v, without forming a d x d matrix."""
     d = w.size
     path = np.empty((inner_steps + 1, d))
     tangent = np.empty((inner_steps + 1, d))
-    tapes = tapes_for(problem, query, inner_steps, 2)
+    tapes = tapes_for(problem, query, inner_steps, 2, stack())
     product = np.empty(d)
     other = np.empty(d)
     adjoint = np.empty(d)

@@ -8,15 +8,17 @@ With the notation of ``maml_ode.compiled.maml``, the Hessian of the MAML loss fo
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
+from maml_ode.compiled.decorators import inner, on_demand, shared
 from maml_ode.compiled.maml import inner_path, tapes_for
+from maml_ode.compiled.scratch import stack
 from maml_ode.compiled.vectors import copy
 
 
-@njit(types.void(PROBLEM, INDEX, VECTOR, VECTOR, MATRIX), cache=True)
+@inner(types.void(PROBLEM, INDEX, VECTOR, VECTOR, MATRIX))
 def hessian_of(problem, i, w, tape, out):
     """Set out = Hess f_i(w); a tape of order 1."""
     if problem.taped:
@@ -26,18 +28,18 @@ def hessian_of(problem, i, w, tape, out):
         problem.hessian(i, w, problem.data, out)
 
 
-@njit(types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, MATRIX), cache=True)
+@inner(types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, MATRIX))
 def third_of(problem, i, w, v, tape, out):
     """Set out = D^3 f_i(w)[v, ., .]; a tape of order 2."""
     if problem.taped:
-        problem.taped_gradient(i, w, 2, problem.data, tape, w[:0])
+        problem.taped_bent_gradient(i, w, 2, problem.data, tape, w[:0])
         problem.taped_hvp(i, v, 2, problem.data, tape, w[:0])
         problem.taped_matrix(i, 2, problem.data, tape, out)
     else:
         problem.third(i, w, v, problem.data, out)
 
 
-@njit(types.void(PROBLEM, INDEX, VECTOR, REAL, VECTOR, MATRIX), cache=True)
+@inner(types.void(PROBLEM, INDEX, VECTOR, REAL, VECTOR, MATRIX))
 def _contraction(problem, i, u, alpha, tape, out):
     """Out = A = I - alpha Hess f_i(u)."""
     hessian_of(problem, i, u, tape, out)
@@ -47,7 +49,7 @@ def _contraction(problem, i, u, alpha, tape, out):
         out[r, r] += 1.0
 
 
-@njit(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, MATRIX), cache=True)
+@shared(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, MATRIX))
 def hessian(problem, query, w, alpha, inner_steps, out):
     """Out = Hess F(w), symmetric to rounding and then symmetrised."""
     d = w.size
@@ -57,7 +59,7 @@ def hessian(problem, query, w, alpha, inner_steps, out):
     contraction = np.empty((d, d))
     third = np.empty((d, d))
     curvature = np.empty((d, d))
-    tapes = tapes_for(problem, query, inner_steps, 2)
+    tapes = tapes_for(problem, query, inner_steps, 2, stack())
     copy(w, path[0])
     out[:, :] = 0.0
     for i in range(problem.weights.size):
@@ -82,7 +84,7 @@ def hessian(problem, query, w, alpha, inner_steps, out):
                 out[r, c] += 0.5 * p * (curvature[r, c] + curvature[c, r])
 
 
-@njit(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, MATRIX, MATRIX), cache=True)
+@on_demand(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, MATRIX, MATRIX))
 def first_order_jacobians(problem, query, w, alpha, inner_steps, fomaml, reptile):
     """Jacobians of the two fields above: sum p_i Hess g_i(u_k) P and sum p_i (I - P) / alpha.
 
@@ -95,7 +97,7 @@ def first_order_jacobians(problem, query, w, alpha, inner_steps, fomaml, reptile
     jacobian = np.empty((d, d))
     curvature = np.empty((d, d))
     product = np.empty((d, d))
-    tapes = tapes_for(problem, query, inner_steps, 2)
+    tapes = tapes_for(problem, query, inner_steps, 2, stack())
     copy(w, path[0])
     fomaml[:, :] = 0.0
     reptile[:, :] = 0.0

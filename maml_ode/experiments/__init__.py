@@ -1,4 +1,4 @@
-"""Problems as data and constants, nothing else: the paper's, and a user's own.
+"""Problems as data and constants, nothing else: the paper's, a network's, and a user's own.
 
 ``load(name)`` returns an `Experiment`, also that of a function of the user's:
 ``load("package.module:function")``. What the paper states and what it leaves out, so that the choice is ours, is

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from maml_ode._validation import Array
-from maml_ode.objectives import ExpectedLoss, MAMLLoss
+from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
 from maml_ode.objectives.step_sizes import Alpha
 from maml_ode.sizes import MATRIX_ONCE
 from maml_ode.tasks.base import Smoothness, TaskFamily
@@ -25,11 +25,23 @@ def gradient_norm(tasks: TaskFamily, w: Array) -> float:
     return float(np.linalg.norm(tasks.weights @ tasks.gradients(w)))
 
 
-def default_step_size(tasks: TaskFamily, alpha: Alpha, w0: Array) -> tuple[float, str]:
+def default_step_size(
+    tasks: TaskFamily,
+    alpha: Alpha,
+    w0: Array,
+    *,
+    query: TaskFamily | None = None,
+    inner_steps: int = 1,
+) -> tuple[float, str]:
     """Return half of what Euler's stability allows at w0, and a sentence that says so."""
     from maml_ode.theory.bounds.step_limits import step_size_limit
 
-    objectives = {"F": MAMLLoss(tasks, alpha), "f": ExpectedLoss(tasks)} if tasks.has_hvps else {}
+    objectives: dict[str, Objective] = {}
+    if tasks.has_hvps:
+        objectives = {
+            "F": MAMLLoss(tasks, alpha, inner_steps, query),
+            "f": ExpectedLoss(tasks),
+        }
     for name, objective in objectives.items():
         if not objective.has_hessian:
             continue
@@ -43,7 +55,14 @@ def default_step_size(tasks: TaskFamily, alpha: Alpha, w0: Array) -> tuple[float
     return beta, f"beta = {beta:.6g}, {what}, since no Hessian bounds the step at w0."
 
 
-def default_switch_tol(tasks: TaskFamily, alpha: Alpha, w0: Array) -> tuple[float, str]:
+def default_switch_tol(
+    tasks: TaskFamily,
+    alpha: Alpha,
+    w0: Array,
+    *,
+    query: TaskFamily | None = None,
+    inner_steps: int = 1,
+) -> tuple[float, str]:
     """Return the advised eps0, else a tenth of ||grad f(w0)||, and a sentence that says which."""
     norm = gradient_norm(tasks, w0)
     if not math.isfinite(norm):
@@ -51,7 +70,9 @@ def default_switch_tol(tasks: TaskFamily, alpha: Alpha, w0: Array) -> tuple[floa
             "the gradients of the losses are not finite at w0, so no switch_tol follows from them; pass a w0= "
             "inside their domain."
         )
-    advised, reason = _advised(tasks, alpha, w0)
+    advised, reason = None, "advice is of one inner step without query losses"
+    if inner_steps == 1 and query is None:
+        advised, reason = _advised(tasks, alpha, w0)
     if advised is not None:
         return advised, f"eps0 = {advised:.6g}, by mo.theory.switch_advice."
     eps0 = SHARE * norm

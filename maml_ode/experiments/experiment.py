@@ -56,6 +56,10 @@ class Experiment:
         The losses f_i.
     alpha : float
         Inner step size.
+    query : TaskFamily, optional
+        The losses g_i that judge the adapted points; f_i by default.
+    inner_steps : int
+        Number of inner steps.
     name, title : str
         The name that ``load`` takes, and a heading for figures and tables; by default the name.
     w0 : array_like of shape (d,), optional
@@ -101,6 +105,8 @@ class Experiment:
 
     tasks: TaskFamily
     alpha: Any
+    query: TaskFamily | None
+    inner_steps: int
     name: str
     title: str
     w0: Array
@@ -119,6 +125,8 @@ class Experiment:
         tasks: TaskFamily,
         alpha: npt.ArrayLike,
         *,
+        query: TaskFamily | None = None,
+        inner_steps: int = 1,
         name: str = "own",
         title: str | None = None,
         w0: npt.ArrayLike | None = None,
@@ -136,9 +144,12 @@ class Experiment:
         start = getattr(tasks, "w0", None) if w0 is None else w0
         point = np.zeros(tasks.dim) if start is None else as_point("w0", start, tasks.dim)
         label = check_text("name", name)
+        inner = InnerSteps.checked(tasks, alpha, inner_steps, query)
         known: dict[str, Any] = {
             "tasks": tasks,
-            "alpha": InnerSteps.checked(tasks, alpha, 1, None).alpha,
+            "alpha": inner.alpha,
+            "query": query,
+            "inner_steps": inner.count,
             "name": label,
             "title": label if title is None else check_text("title", title),
             "w0": freeze(point),
@@ -172,7 +183,9 @@ class Experiment:
                 getattr(self, name)
             value: Any = (*given["notes"], *(_OURS + self._remarks[name] for name in open_ones))
         else:
-            value, self._remarks[key] = _LEFT_OPEN[key](self.tasks, self.alpha, self.w0)
+            value, self._remarks[key] = _LEFT_OPEN[key](
+                self.tasks, self.alpha, self.w0, query=self.query, inner_steps=self.inner_steps
+            )
         object.__setattr__(self, key, value)
         return value
 
@@ -193,16 +206,39 @@ class Experiment:
         """Return w' = -grad F(w), whose Euler iterates with step beta are MAML."""
         from maml_ode.flows import maml_flow
 
-        return maml_flow(self.tasks, self.alpha)
+        return maml_flow(self.tasks, self.alpha, **self._judged)
 
     def bimaml_flow(self) -> Flow:
         """Return the two-phase flow whose Euler iterates with step beta are BI-MAML."""
         from maml_ode.flows import bimaml_flow
 
-        return bimaml_flow(self.tasks, self.alpha, self.switch_tol, rule=self.rule)
+        return bimaml_flow(self.tasks, self.alpha, self.switch_tol, rule=self.rule, **self._judged)
+
+    def fomaml_flow(self) -> Flow:
+        """Return the first-order flow, whose Euler iterates with step beta are FO-MAML."""
+        from maml_ode.flows import fomaml_flow
+
+        return fomaml_flow(self.tasks, self.alpha, **self._judged)
+
+    def reptile_flow(self) -> Flow:
+        """Return Reptile's flow, judged by F; it moves by the inner steps, and sees no query losses."""
+        from maml_ode.flows import Flow, Phase
+        from maml_ode.flows.inner_step_fields import ReptileField
+        from maml_ode.objectives import MAMLLoss
+
+        field = ReptileField(self.tasks, self.alpha, self.inner_steps)
+        objective = MAMLLoss(self.tasks, self.alpha, **self._judged)
+        return Flow([Phase(field)], objective, name="Reptile")
+
+    @property
+    def _judged(self) -> dict[str, Any]:
+        return {"inner_steps": self.inner_steps, "query": self.query}
 
     def constants(self) -> dict[str, Any]:
         """Return every constant of the run in JSON's types."""
+        judged: dict[str, Any] = {} if self.inner_steps == 1 else {"inner_steps": self.inner_steps}
+        if self.query is not None:
+            judged["query"] = repr(self.query)
         return {
             "experiment": self.name,
             "title": self.title,
@@ -223,6 +259,7 @@ class Experiment:
             "quoted_saving": self.quoted_saving,
             "options": dict(self.options),
             "notes": list(self.notes),
+            **judged,
         }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import maml_ode.experiments.diabetes as diabetes
 import maml_ode.experiments.figure1 as figure1
 import maml_ode.experiments.linear_regression as linear_regression
+import maml_ode.experiments.sinusoid_regression as sinusoid_regression
 import maml_ode.experiments.svm as svm
 import maml_ode.experiments.svm_digits as svm_digits
 import maml_ode.experiments.svm_mnist as svm_mnist
@@ -23,12 +24,20 @@ __all__ = ["load", "names", "outlines", "overrides"]
 # What is known of an experiment beforehand, and the function that builds it.
 _BUILDERS: dict[str, tuple[Callable[..., Experiment], Outline]] = {
     module.OUTLINE.name: (module.build, module.OUTLINE)
-    for module in (figure1, linear_regression, diabetes, svm, svm_digits, svm_mnist)
+    for module in (
+        figure1,
+        linear_regression,
+        diabetes,
+        svm,
+        svm_digits,
+        svm_mnist,
+        sinusoid_regression,
+    )
 }
 
 
 def names() -> tuple[str, ...]:
-    """Return the names that `load` knows: the paper's in the order of its figures, then those of other packages.
+    """Return the names that `load` knows: the paper's in the order of its figures, ours, those of other packages.
 
     A package adds names by entry points of the group ``maml_ode.experiments``, each a function as `load` takes it.
     """
@@ -36,7 +45,7 @@ def names() -> tuple[str, ...]:
 
 
 def outlines() -> tuple[Outline, ...]:
-    """Return what is known of the paper's experiments without their data, in the order of `names`."""
+    """Return what is known of this package's experiments without their data, in the order of `names`."""
     return tuple(outline for _, outline in _BUILDERS.values())
 
 
@@ -51,7 +60,7 @@ def overrides(name: str) -> tuple[str, ...]:
 
 
 def _target(name: str) -> str | None:
-    """Return the "package.module:function" that a name stands for; None for one of the paper's."""
+    """Return the "package.module:function" that a name stands for; None for one of this package."""
     if isinstance(name, str) and ":" in name:
         return name
     others = installed()
@@ -61,19 +70,21 @@ def _target(name: str) -> str | None:
 
 
 def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
-    """Return an experiment: one of the paper's, one of another package, or one of the caller's own.
+    """Return an experiment: one of this package, one of another, or one of the caller's own.
 
-    ===================== ======================================================================
-    experiment            overrides beside alpha, beta, switch_tol, n_steps, w0 and rule
-    ===================== ======================================================================
-    ``figure1``           none
-    ``linear_regression`` ``generator`` ("numpy" or "splitmix64"), ``reduction``
-    ``diabetes``          ``reduction``
-    ``svm``               ``loss``, ``smoothing``, ``reduction``
-    ``svm_digits``        ``loss``, ``smoothing``, ``reduction``, ``jitter``
-    ``svm_mnist``         ``loss``, ``smoothing``, ``reduction``; ``path`` or ``source="openml"``
-                          says where the data are
-    ===================== ======================================================================
+    ======================= ====================================================================
+    experiment              overrides beside alpha, beta, switch_tol, n_steps, w0 and rule
+    ======================= ====================================================================
+    ``figure1``             none
+    ``linear_regression``   ``generator`` ("numpy" or "splitmix64"), ``reduction``
+    ``diabetes``            ``reduction``
+    ``svm``                 ``loss``, ``smoothing``, ``reduction``
+    ``svm_digits``          ``loss``, ``smoothing``, ``reduction``, ``jitter``
+    ``svm_mnist``           ``loss``, ``smoothing``, ``reduction``; ``path`` or
+                            ``source="openml"`` says where the data are
+    ``sinusoid_regression`` ``n_tasks``, ``shots``, ``query_shots``, ``hidden``, ``activation``,
+                            ``inner_steps``; needs the extra ``jax``
+    ======================= ====================================================================
 
     A name with a colon, ``"package.module:function"``, is that of a function of the caller's, which is called
     with ``seed=seed``, if it takes a seed, and with the overrides, and returns an `Experiment` or a pair
@@ -97,6 +108,8 @@ def load(name: str, seed: int = 0, **changes: Any) -> Experiment:
     ------
     ValueError
         For an unknown name, module or function (the nearest one is suggested) or an unsuitable value.
+    ImportError
+        If an experiment needs a package that is not installed.
     TypeError
         For an override that this experiment does not have (the nearest one is suggested), or a function that
         returns no experiment. What a function of the caller's raises is passed on.

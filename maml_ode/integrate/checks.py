@@ -87,9 +87,9 @@ def refuse_with_sensitivities(
 
 def check_smoothness(flow: Flow, tol: float, t_max: float) -> None:
     """Warn of a field that jumps, and refuse a stationarity that its kinks keep out of reach."""
-    rough = [phase.field for phase in flow.phases if phase.field.smoothness < 0]
-    if not rough:
+    if not flow.is_rough:
         return
+    rough = [phase.field for phase in flow.phases if phase.field.smoothness < 0]
     loss = getattr(flow.objective.tasks, "loss", None)
     companion = (
         f'the smooth companion SVM(..., loss="smooth_{loss}")'

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from maml_ode._validation import Array
-from maml_ode.objectives.numpy_loop import NumpyLoop
+from maml_ode.objectives.numpy_loop import Integers, NumpyLoop
 from maml_ode.tasks.base import FusedSteps
 
 __all__ = ["FusedLoop"]
@@ -65,7 +65,16 @@ class FusedLoop(NumpyLoop):
             return np.asarray(self._confirmed("hvp", self._steps.hvp(w, v, self._alpha), w, v))
         return super().hvp(w, v)
 
-    def _confirmed(self, name: str, result: Any, *arguments: Array) -> Any:
+    def gradient_over(self, w: Array, tasks: Integers) -> Array:
+        """Return the plain mean of the gradients of g_i(u_i) over some tasks, which may repeat."""
+        if self._trusted.get("gradient_over", True):
+            alpha = self._alpha
+            own = alpha if alpha.ndim == 0 else alpha[:, tasks]
+            result = self._steps.over(tasks).gradient(w, own)
+            return np.asarray(self._confirmed("gradient_over", result, w, tasks))
+        return super().gradient_over(w, tasks)
+
+    def _confirmed(self, name: str, result: Any, *arguments: Any) -> Any:
         """Return the result; the first finite one of its kind is compared with the other engine's."""
         if name in self._trusted or not np.isfinite(result).all():
             return result

@@ -13,7 +13,7 @@ from maml_ode._validation import Array
 from maml_ode.objectives.step_sizes import Alpha, of_steps, of_tasks
 from maml_ode.tasks.base import TaskFamily
 
-__all__ = ["NumpyLoop"]
+__all__ = ["Integers", "NumpyLoop"]
 
 Integers = npt.NDArray[np.int64]
 

@@ -1,4 +1,4 @@
-"""Pictures: trajectories, ensembles, comparisons, landscapes, spectra; axes in, axes out, none is shown."""
+"""Pictures: trajectories, ensembles, comparisons, landscapes, spectra, critical points; axes in, axes out."""
 
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from maml_ode.plotting.states import plot_path as plot_path
     from maml_ode.plotting.states import plot_states as plot_states
     from maml_ode.plotting.style import house_style as house_style
+    from maml_ode.plotting.sweeps import plot_sweep as plot_sweep
     from maml_ode.plotting.trajectories import plot_trajectories as plot_trajectories
     from maml_ode.plotting.trajectories import plot_trajectory as plot_trajectory
 
@@ -33,6 +34,7 @@ __getattr__, __dir__ = attach(
         "plot_spectrum": "maml_ode.plotting.spectrum",
         "plot_split": "maml_ode.plotting.splits",
         "plot_states": "maml_ode.plotting.states",
+        "plot_sweep": "maml_ode.plotting.sweeps",
         "plot_trajectories": "maml_ode.plotting.trajectories",
         "plot_trajectory": "maml_ode.plotting.trajectories",
     },

@@ -90,6 +90,10 @@ class FusedSteps(Protocol):
         """Return Hess F(w) v, shape (d,)."""
         ...
 
+    def over(self, chosen: npt.NDArray[np.int64]) -> FusedSteps:
+        """Return the same for the plain mean over some tasks, which may repeat; ``alpha`` is theirs."""
+        ...
+
 
 class TaskFamily(ABC):
     """M task losses f_i on a shared parameter w in R^d with weights p_i >= 0, sum p_i = 1.

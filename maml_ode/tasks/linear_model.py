@@ -258,6 +258,10 @@ class LinearModel(CompiledFamily):
         return bool(self._integers[3] >= FREE)
 
     @property
+    def _kind(self) -> int:
+        return int(self._integers[3]) % FREE
+
+    @property
     def _n_rows(self) -> int:
         return int(self._integers[2])
 
@@ -277,7 +281,7 @@ class LinearModel(CompiledFamily):
     def _kernels(self) -> TapedKernels:
         from maml_ode.tasks.kernels import linear_model
 
-        return linear_model.KERNELS
+        return linear_model.kernels(self._kind, self.is_sparse)
 
     @property
     def batched_kernels(self) -> BatchedKernels | None:
@@ -286,7 +290,7 @@ class LinearModel(CompiledFamily):
             return None
         from maml_ode.tasks.kernels import linear_model_batches
 
-        return linear_model_batches.KERNELS
+        return linear_model_batches.kernels(self._kind)
 
     @property
     def points_at_once(self) -> int:

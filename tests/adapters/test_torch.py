@@ -81,6 +81,29 @@ def test_F_and_its_derivatives_are_those_of_autograd(case, count, queries, weigh
     np.testing.assert_allclose(steps.gradient(w, sizes), gradient, rtol=1e-12, atol=1e-14)
 
 
+def test_the_gradient_over_some_tasks_is_their_mean_in_one_call():
+    tasks, _, _ = built("five tasks", weights=True)
+    query, _, _ = built("five tasks", weights=True, seed=7)
+    F = mo.MAMLLoss(tasks, 0.1, inner_steps=3, query=query)
+    w, chosen = tasks.w0 + 0.1, np.array([4, 1, 1])
+
+    def mean_of(sizes):
+        own = (
+            mo.MAMLLoss(tasks.subset([i]), size, 3, query.subset([i]))
+            for i, size in zip(chosen, sizes, strict=True)
+        )
+        return np.mean([one.gradient(w) for one in own], axis=0)
+
+    expected = mean_of([0.1, 0.1, 0.1])
+    for _ in range(2):  # confirmed at first, then taken as it is
+        np.testing.assert_allclose(F.gradient_over(w, chosen), expected, rtol=1e-11, atol=1e-13)
+    assert F._inner.loop._trusted == {"gradient_over": True}
+    sizes = np.arange(1.0, 6.0).reshape(1, 5, 1) * 0.01 * np.ones((3, 5, tasks.dim))
+    steps = tasks.fused_steps(query, 3).over(chosen)
+    result = steps.gradient(w, sizes[:, chosen])
+    np.testing.assert_allclose(result, mean_of([0.05, 0.02, 0.02]), rtol=1e-11, atol=1e-13)
+
+
 def logistic_loss(params, data):
     w = params["w"]
     margins = data["y"] * (data["x"] @ w)
@@ -347,3 +370,15 @@ def test_a_family_is_what_any_other_is(tmp_path):
     assert mo.solve(flow, resume=part, t_max=0.4).t[-1] == 0.4
     with pytest.raises(ValueError, match="run of another flow"):
         mo.solve(mo.maml_flow(others[2], 0.1), resume=part, t_max=0.4)
+
+
+def test_some_of_the_tasks_are_a_family_of_the_same_kind():
+    tasks, _, _ = built("three tasks", weights=True)
+    some = tasks.subset([2, 0])
+    assert type(some) is type(tasks)
+    assert some.identity != tasks.identity
+    np.testing.assert_allclose(some.weights, [0.375, 0.625])
+    w = tasks.w0 + 0.1
+    np.testing.assert_allclose(some.hvps(w, w), tasks.hvps(w, w)[[2, 0]], rtol=1e-12)
+    assert some.fused_steps(some, 1) is not None
+    assert tasks.n_tasks == len(tasks.losses(w)) == 3

@@ -200,3 +200,20 @@ def test_blocks_are_for_dense_linear_models_where_they_pay(blocks):
     assert not blocks
     with pytest.raises(TypeError, match="batched"):
         mo.ensemble(mo.maml_flow(small, 0.1), starts(8, 4), batched=2)
+
+
+def test_intercepts_and_sums_that_are_kept(blocks):
+    rng = np.random.default_rng(9)
+    X, who = rng.normal(size=(30, 3)), np.repeat([0, 1, 2], 10)
+    y = np.where(X[:, 0] + rng.normal(size=30) > 0, 1.0, -1.0)
+    tasks = mo.tasks.LogisticRegression.from_table(X, y, who, fit_intercept=True, l2=0.3)
+    squares = mo.tasks.LinearRegression.from_table(X, y, who)
+    how = {"method": "DOP853", "tol": 1e-6}
+    flows = [mo.maml_flow(tasks, 0.1), mo.maml_flow(squares, 0.1, aggregate=False)]
+    for flow in flows:
+        runs = mo.ensemble(flow, starts(9, flow.dim), **how)
+        assert_close_to_solve(runs, [flow] * 9, **how)
+    alpha = np.linspace(0.05, 0.2, 9)
+    runs = mo.ensemble(flows[1], starts(9, 3), alpha=alpha, **how)
+    assert_close_to_solve(runs, [mo.maml_flow(squares, a, aggregate=False) for a in alpha], **how)
+    assert blocks == [9, 9, 9]

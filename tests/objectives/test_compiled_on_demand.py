@@ -1,5 +1,6 @@
 """What of the compiled layer is compiled when, and for whom."""
 
+import pickle
 import subprocess
 import sys
 
@@ -9,7 +10,15 @@ from numba import float64, int64, types
 
 import maml_ode as mo
 from maml_ode.compiled import matrices
-from maml_ode.compiled.decorators import compiled, entry, inner, kernel, on_demand
+from maml_ode.compiled.decorators import (
+    compiled,
+    entry,
+    inner,
+    kernel,
+    on_demand,
+    shared,
+    shared_kernel,
+)
 
 
 def test_an_inner_function_is_compiled_with_its_caller_and_for_what_it_declares():
@@ -97,3 +106,64 @@ def test_a_family_is_packed_with_nan_for_the_curvature_that_waits():
     assert F.hvp(w, [2.0])[0] == pytest.approx(2 * expected, rel=1e-13)
     matrices.hessian(tasks.problem, tasks.problem, w, alpha, 1, out)
     assert out[0, 0] == pytest.approx(expected, rel=1e-13)
+
+
+def test_what_compiled_functions_share_with_python():
+    @shared(float64(float64), cache=False)
+    def square(x):
+        return x * x
+
+    @shared_kernel(float64(float64), cache=False)
+    def cube(x):
+        return x * square(x)
+
+    assert square.signatures == cube.signatures == []
+    assert square(3.0) == 9.0
+    assert square.signatures == []  # what Python calls is a copy
+    assert cube(2.0) == 8.0
+    assert square.signatures == cube.signatures == [(float64,)]
+
+    @on_demand(float64(types.FunctionType(float64(float64)), float64), cache=False)
+    def value(function, x):
+        return function(x)
+
+    assert value(compiled(cube), 3.0) == 27.0
+
+
+def test_a_function_is_kept_under_what_it_closes_over_and_refuses_to_be_read():
+    def multiple(factor):
+        @inner(float64(float64), cache=False)
+        def times(x):
+            return factor * x
+
+        return times
+
+    assert pickle.dumps(multiple(2.0)) == pickle.dumps(multiple(2.0)) != pickle.dumps(multiple(3.0))
+    with pytest.raises(TypeError, match="times is compiled where it stands"):
+        pickle.loads(pickle.dumps(multiple(2.0)))
+
+
+def test_a_run_compiles_its_own_loss_and_form_and_a_second_process_nothing():
+    code = """
+import numpy as np, maml_ode as mo
+from numba.core import event
+rng = np.random.default_rng(0)
+tasks = mo.tasks.LogisticRegression(rng.standard_normal((2, 9, 3)), np.ones((2, 9)), l2=0.1)
+with event.install_recorder("numba:compile") as compiled:
+    assert mo.solve(mo.maml_flow(tasks, 0.1), np.ones(3), method="DOP853").success
+from maml_ode.compiled import fields, maml
+from maml_ode.tasks.kernels import linear_model, margin_losses, sparse_products
+logistic = linear_model.kernels(margin_losses.LOGISTIC, False)
+assert fields.affine_value.__dict__.keys().isdisjoint({"compiled"})
+assert "compiled" not in vars(logistic.bent_gradient)
+others = [maml.first_order_gradient, maml.reptile_gradient, sparse_products.add_products]
+others += [*margin_losses.loss_functions(margin_losses.SQUARED), margin_losses.loss_functions(1).bends]
+assert [other.signatures for other in others] == [[]] * len(others)
+print(len(compiled.buffer))
+"""
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == "0\n"

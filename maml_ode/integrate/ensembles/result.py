@@ -206,9 +206,8 @@ class Ensemble:
 
 
 def _counts(plain: Any) -> Counts:
-    counted: Counts = record(
-        Counts, dict.fromkeys(KINDS, count) | {"diagnostics": or_none(_counts)}
-    )(plain)
+    kinds = dict.fromkeys(KINDS, count)
+    counted: Counts = record(Counts, {"diagnostics": or_none(_counts)}, kinds)(plain)
     return counted
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from maml_ode._validation import Array, as_point, freeze
 from maml_ode.tasks.adapters.agreement import Route
@@ -33,6 +35,7 @@ class AutodiffFamily(TaskFamily):
     """
 
     w0: Array
+    _data: Any
 
     def __init__(self, n_tasks: int, w0: Array, weights: Any, smoothness: Smoothness) -> None:
         super().__init__(n_tasks, w0.size, weights, smoothness)
@@ -102,6 +105,18 @@ class AutodiffFamily(TaskFamily):
             unit[0, k] = 1.0
             out[:, :, k] = self._all(product, *points, unit)
         return out
+
+    @abstractmethod
+    def _rows_of_data(self, chosen: npt.NDArray[np.intp]) -> Any:
+        """Return the data of the chosen tasks."""
+
+    def _restricted(self, chosen: npt.NDArray[np.intp], weights: Array) -> TaskFamily:
+        part = copy.copy(self)
+        part._data = self._rows_of_data(chosen)
+        part.n_tasks, part.weights = len(chosen), freeze(np.array(weights))
+        for name in ("identity", "_checked_at"):
+            part.__dict__.pop(name, None)
+        return part
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

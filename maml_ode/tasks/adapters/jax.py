@@ -180,6 +180,11 @@ class JaxFamily(AutodiffFamily):
                 f"loss(params, task_data) must return a real number, not {leaves[0].dtype}."
             )
 
+    def _rows_of_data(self, chosen: npt.NDArray[np.intp]) -> Any:
+        import jax
+
+        return jax.tree.map(lambda x: x[chosen], self._data)
+
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         for name in ("_programs", "_device_data"):

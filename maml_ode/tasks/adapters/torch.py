@@ -281,6 +281,11 @@ class TorchFamily(AutodiffFamily):
                 f"loss(model, task_data) must return a real number, not {result.dtype}."
             )
 
+    def _rows_of_data(self, chosen: npt.NDArray[np.intp]) -> Any:
+        from maml_ode.tasks.adapters.torch_inputs import mapped
+
+        return mapped(self._data, lambda x: x[np.array(chosen)])
+
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         state.pop("_programs", None)

@@ -7,9 +7,14 @@ from one look at its prediction, and the latter two stay on the tape, so that th
 costs 12 n d flops a gradient and 22 n d a Hessian-vector product.
 
 Tape: [s phi''(t_j) (n), s phi'''(t_j) c_j (n), x_j'v (n), scratch], as far as the order asks for them.
+
+Each phi and each form of X has kernels of its own (`kernels`), so that a run compiles what it follows.
 """
 
 from __future__ import annotations
+
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numba import types
@@ -26,18 +31,15 @@ from maml_ode.compiled.contract import (
     TapedKernels,
 )
 from maml_ode.compiled.decorators import inner, kernel, kernel_on_demand
-from maml_ode.tasks.kernels import margin_losses
 from maml_ode.tasks.kernels.dense_products import add_products
-from maml_ode.tasks.kernels.margin_losses import HINGE, LOOK_ROWS, SQUARED, SQUARED_HINGE
-from maml_ode.tasks.kernels.samples import (
-    RIDGE,
-    SPARSE,
-    accumulate,
-    block_size,
-    predict,
-    task,
-    weighted_gram,
+from maml_ode.tasks.kernels.margin_losses import (
+    HINGE,
+    LOOK_ROWS,
+    SQUARED,
+    SQUARED_HINGE,
+    loss_functions,
 )
+from maml_ode.tasks.kernels.samples import RIDGE, block_size, sample_functions
 
 
 @inner(types.void(RIDGE, VECTOR, VECTOR))
@@ -50,31 +52,37 @@ def _set_ridge(ridge, v, out):
         out[k] = 0.0 * v[k]
 
 
-@kernel(LOSS)
-def loss(i, w, data):
-    """Return s sum_j phi(t_j) + (l2/2) ||D w||^2."""
-    X, y, scale, ridge, smoothing, kind = task(i, data)
-    n = y.size
-    block = block_size(n, w.size)
-    scratch = np.empty((LOOK_ROWS + 1) * block)
-    c, seen = scratch[:block], scratch[block:]
-    total = 0.0
-    for start in range(0, n, block):
-        stop = min(start + block, n)
-        predict(X, n, start, stop, w, c)
-        margin_losses.look(kind, smoothing, c, y[start:stop], seen)
-        total += margin_losses.total(kind, smoothing, stop - start, seen)
-    total *= scale
-    if X[3] == SPARSE:
-        # A NaN at a coordinate without entries must show, as it does with dense data.
-        for k in range(w.size):
-            total += 0.0 * w[k]
-    l2, penalized = ridge
-    if l2 != 0.0:
-        square = np.zeros(1)
-        add_products(w, w.size, 0, 1, 0, penalized, w, square)
-        total += 0.5 * l2 * square[0]
-    return total
+def _loss(kind: int, sparse: bool) -> Any:
+    phi, samples = loss_functions(kind), sample_functions(sparse)
+    look, sum_of, task, predict = phi.look, phi.total, samples.task, samples.predict
+
+    @kernel(LOSS)
+    def loss(i, w, data):
+        """Return s sum_j phi(t_j) + (l2/2) ||D w||^2."""
+        X, y, scale, ridge, smoothing = task(i, data)
+        n = y.size
+        block = block_size(n, w.size)
+        scratch = np.empty((LOOK_ROWS + 1) * block)
+        c, seen = scratch[:block], scratch[block:]
+        total = 0.0
+        for start in range(0, n, block):
+            stop = min(start + block, n)
+            predict(X, n, start, stop, w, c)
+            look(smoothing, c, y[start:stop], seen)
+            total += sum_of(smoothing, stop - start, seen)
+        total *= scale
+        if sparse:
+            # A NaN at a coordinate without entries must show, as it does with dense data.
+            for k in range(w.size):
+                total += 0.0 * w[k]
+        l2, penalized = ridge
+        if l2 != 0.0:
+            square = np.zeros(1)
+            add_products(w, w.size, 0, 1, 0, penalized, w, square)
+            total += 0.5 * l2 * square[0]
+        return total
+
+    return loss
 
 
 @inner(INDEX(INDEX, INDEX))
@@ -93,97 +101,136 @@ def tape_size(order, data):
     return _kept(order, n) + (LOOK_ROWS + 1) * block_size(n, integers[1])
 
 
-@kernel(TAPED_GRADIENT)
-def gradient(i, w, order, data, tape, out):
-    """Set out = s sum_j phi'(t_j) c_j x_j + l2 D w, if it has entries, and keep the next derivatives."""
-    X, y, scale, ridge, smoothing, kind = task(i, data)
-    n = y.size
-    block = block_size(n, w.size)
-    scratch = tape[_kept(order, n) :]
-    c, seen = scratch[:block], scratch[block:]
-    _set_ridge(ridge, w, out)
-    for start in range(0, n, block):
-        stop = min(start + block, n)
-        labels = y[start:stop]
-        predict(X, n, start, stop, w, c)
-        margin_losses.look(kind, smoothing, c, labels, seen)
-        if order > 0:
-            margin_losses.curvatures(kind, smoothing, scale, seen, tape[start:stop])
-        if order > 1:
-            margin_losses.bends(kind, smoothing, scale, labels, seen, tape[n + start : n + stop])
-        if out.size > 0:
-            margin_losses.slopes(kind, smoothing, scale, labels, seen, c)
-            accumulate(X, n, start, stop, c, out)
+def _gradient(kind: int, sparse: bool, bent: bool) -> Any:
+    """Return the function of the gradient, for order 2 if ``bent``, else for 0 and 1."""
+    phi, samples = loss_functions(kind), sample_functions(sparse)
+    look, slopes, curvatures, bends = phi.look, phi.slopes, phi.curvatures, phi.bends
+    task, predict, accumulate = samples.task, samples.predict, samples.accumulate
+
+    def gradient(i, w, order, data, tape, out):
+        """Set out = s sum_j phi'(t_j) c_j x_j + l2 D w, if it has entries, and keep the next derivatives."""
+        X, y, scale, ridge, smoothing = task(i, data)
+        n = y.size
+        block = block_size(n, w.size)
+        scratch = tape[_kept(order, n) :]
+        c, seen = scratch[:block], scratch[block:]
+        _set_ridge(ridge, w, out)
+        for start in range(0, n, block):
+            stop = min(start + block, n)
+            labels = y[start:stop]
+            predict(X, n, start, stop, w, c)
+            look(smoothing, c, labels, seen)
+            if order > 0:
+                curvatures(smoothing, scale, seen, tape[start:stop])
+            if bent:
+                bends(smoothing, scale, labels, seen, tape[n + start : n + stop])
+            if out.size > 0:
+                slopes(smoothing, scale, labels, seen, c)
+                accumulate(X, n, start, stop, c, out)
+
+    return gradient
 
 
-@kernel(TAPED_HVP)
-def hvp(i, v, order, data, tape, out):
-    """Set out = s sum_j phi''(t_j) (x_j'v) x_j + l2 D v."""
-    X, y, _, ridge, _, kind = task(i, data)
-    _set_ridge(ridge, v, out)
-    if kind == HINGE:
-        return
-    n = y.size
-    block = block_size(n, v.size)
-    c = tape[_kept(order, n) :]
-    for start in range(0, n, block):
-        stop = min(start + block, n)
-        predict(X, n, start, stop, v, c)
-        if order > 1:
+def _hvp(flat: bool, sparse: bool) -> Any:
+    """Return the function of the Hessian-vector product; ``flat`` where phi'' is 0."""
+    samples = sample_functions(sparse)
+    task, predict, accumulate = samples.task, samples.predict, samples.accumulate
+
+    @kernel(TAPED_HVP)
+    def hvp(i, v, order, data, tape, out):
+        """Set out = s sum_j phi''(t_j) (x_j'v) x_j + l2 D v."""
+        X, y, _, ridge, _ = task(i, data)
+        _set_ridge(ridge, v, out)
+        if flat:
+            return
+        n = y.size
+        block = block_size(n, v.size)
+        c = tape[_kept(order, n) :]
+        for start in range(0, n, block):
+            stop = min(start + block, n)
+            predict(X, n, start, stop, v, c)
+            if order > 1:
+                along = tape[2 * n + start : 2 * n + stop]
+                for j in range(along.size):
+                    along[j] = c[j]
+            if out.size > 0:
+                curvature = tape[start:stop]
+                for j in range(curvature.size):
+                    c[j] *= curvature[j]
+                accumulate(X, n, start, stop, c, out)
+
+    return hvp
+
+
+def _adjoint(flat: bool, sparse: bool) -> Any:
+    samples = sample_functions(sparse)
+    task, predict, accumulate = samples.task, samples.predict, samples.accumulate
+
+    @kernel_on_demand(TAPED_ADJOINT)
+    def adjoint(i, q, b, data, tape, out, other):
+        """Set out = H b + D^3 f_i(w)[v, q, .] and, if it has entries, other = H q."""
+        X, y, _, ridge, _ = task(i, data)
+        _set_ridge(ridge, b, out)
+        _set_ridge(ridge, q, other)
+        if flat:
+            return
+        n = y.size
+        block = block_size(n, b.size)
+        scratch = tape[_kept(2, n) :]
+        c, along_q = scratch[:block], scratch[block : 2 * block]
+        for start in range(0, n, block):
+            stop = min(start + block, n)
+            curvature, bend = tape[start:stop], tape[n + start : n + stop]
             along = tape[2 * n + start : 2 * n + stop]
-            for j in range(along.size):
-                along[j] = c[j]
-        if out.size > 0:
-            curvature = tape[start:stop]
+            predict(X, n, start, stop, q, along_q)
+            predict(X, n, start, stop, b, c)
             for j in range(curvature.size):
-                c[j] *= curvature[j]
+                c[j] = curvature[j] * c[j] + bend[j] * along[j] * along_q[j]
+                along_q[j] *= curvature[j]
             accumulate(X, n, start, stop, c, out)
+            if other.size > 0:
+                accumulate(X, n, start, stop, along_q, other)
+
+    return adjoint
 
 
-@kernel_on_demand(TAPED_ADJOINT)
-def adjoint(i, q, b, data, tape, out, other):
-    """Set out = H b + D^3 f_i(w)[v, q, .] and, if it has entries, other = H q."""
-    X, y, _, ridge, _, kind = task(i, data)
-    _set_ridge(ridge, b, out)
-    _set_ridge(ridge, q, other)
-    if kind == HINGE:
-        return
-    n = y.size
-    block = block_size(n, b.size)
-    scratch = tape[_kept(2, n) :]
-    c, along_q = scratch[:block], scratch[block : 2 * block]
-    for start in range(0, n, block):
-        stop = min(start + block, n)
-        curvature, bend = tape[start:stop], tape[n + start : n + stop]
-        along = tape[2 * n + start : 2 * n + stop]
-        predict(X, n, start, stop, q, along_q)
-        predict(X, n, start, stop, b, c)
-        for j in range(curvature.size):
-            c[j] = curvature[j] * c[j] + bend[j] * along[j] * along_q[j]
-            along_q[j] *= curvature[j]
-        accumulate(X, n, start, stop, c, out)
-        if other.size > 0:
-            accumulate(X, n, start, stop, along_q, other)
+def _matrix(flat: bool, straight: bool, sparse: bool) -> Any:
+    """Return the function of the matrices; ``straight`` where phi''' is 0."""
+    samples = sample_functions(sparse)
+    task, weighted_gram = samples.task, samples.weighted_gram
+
+    @kernel_on_demand(TAPED_MATRIX)
+    def matrix(i, order, data, tape, out):
+        """Set out = Hess f_i(w), or with order 2 out = D^3 f_i(w)[v, ., .]."""
+        X, y, _, ridge, _ = task(i, data)
+        n = y.size
+        c = tape[:n]
+        l2, penalized = ridge
+        if order > 1:
+            l2 = 0.0
+            along = tape[2 * n : 3 * n]
+            for j in range(n):
+                c[j] = tape[n + j] * along[j]
+        if flat or (order > 1 and straight):
+            out[:, :] = 0.0
+        else:
+            weighted_gram(X, c, out)
+        for k in range(penalized):
+            out[k, k] += l2
+
+    return matrix
 
 
-@kernel_on_demand(TAPED_MATRIX)
-def matrix(i, order, data, tape, out):
-    """Set out = Hess f_i(w), or with order 2 out = D^3 f_i(w)[v, ., .]."""
-    X, y, _, ridge, _, kind = task(i, data)
-    n = y.size
-    c = tape[:n]
-    l2, penalized = ridge
-    if order > 1:
-        l2 = 0.0
-        along = tape[2 * n : 3 * n]
-        for j in range(n):
-            c[j] = tape[n + j] * along[j]
-    if kind == HINGE or (order > 1 and kind in (SQUARED, SQUARED_HINGE)):
-        out[:, :] = 0.0
-    else:
-        weighted_gram(X, c, out)
-    for k in range(penalized):
-        out[k, k] += l2
-
-
-KERNELS = TapedKernels(loss, tape_size, gradient, hvp, adjoint, matrix)
+@cache
+def kernels(kind: int, sparse: bool) -> TapedKernels:
+    """Return the kernels of a loss with dense or sparse samples."""
+    flat, straight = kind == HINGE, kind in (SQUARED, SQUARED_HINGE)
+    return TapedKernels(
+        loss=_loss(kind, sparse),
+        tape_size=tape_size,
+        gradient=kernel(TAPED_GRADIENT)(_gradient(kind, sparse, False)),
+        bent_gradient=kernel_on_demand(TAPED_GRADIENT)(_gradient(kind, sparse, True)),
+        hvp=_hvp(flat, sparse),
+        adjoint=_adjoint(flat, sparse),
+        matrix=_matrix(flat, straight, sparse),
+    )

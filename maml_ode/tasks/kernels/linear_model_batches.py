@@ -6,6 +6,9 @@ every point (points, n) if asked for, predictions (points, n), a look].
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 from numba import types
 
@@ -16,13 +19,11 @@ from maml_ode.tasks.kernels.margin_losses import (
     LOGISTIC,
     LOOK_ROWS,
     SMOOTH_HINGE,
-    curvatures,
-    look,
-    slopes,
+    loss_functions,
     softplus_slopes,
     softplus_slopes_and_curvatures,
 )
-from maml_ode.tasks.kernels.samples import COLUMNS, RIDGE, SAMPLES, task
+from maml_ode.tasks.kernels.samples import COLUMNS, RIDGE, SAMPLES, sample_functions
 
 
 @inner(types.void(SAMPLES, MATRIX, MATRIX))
@@ -49,6 +50,7 @@ def _accumulate(samples, C, out):
 
 @inner(types.void(RIDGE, MATRIX, MATRIX))
 def _add_ridge(ridge, V, out):
+    """Add l2 D v to every row."""
     l2, penalized = ridge
     for b in range(V.shape[0]):
         for k in range(penalized):
@@ -65,36 +67,46 @@ def size(order, points, data):
     return (order + 1) * points * n + LOOK_ROWS * n
 
 
-@kernel_on_demand(BATCH_GRADIENT)
-def gradient(i, W, order, data, tape, out):
-    """Set the rows of out to s sum_j phi'(t_j) c_j x_j + l2 w, and keep curvatures with order 1."""
-    X, y, scale, ridge, smoothing, kind = task(i, data)
-    points, n = W.shape[0], y.size
-    kept = order * points * n
-    P = tape[kept : kept + points * n].reshape((points, n))
-    seen = tape[kept + points * n : kept + points * n + LOOK_ROWS * n]
-    _predict(X, W, P)
+def _gradient(kind: int) -> Any:
+    phi, task = loss_functions(kind), sample_functions(False).task
+    look, slopes, curvatures = phi.look, phi.slopes, phi.curvatures
     softplus = kind in (LOGISTIC, SMOOTH_HINGE)
     offset = 0.0 if kind == LOGISTIC else 1.0
-    for b in range(points):
-        curvature = tape[b * n : (b + 1) * n]
-        if softplus and order > 0:
-            softplus_slopes_and_curvatures(offset, smoothing, scale, y, P[b], curvature)
-        elif softplus:
-            softplus_slopes(offset, smoothing, scale, y, P[b])
-        else:
-            look(kind, smoothing, P[b], y, seen)
-            if order > 0:
-                curvatures(kind, smoothing, scale, seen, curvature)
-            slopes(kind, smoothing, scale, y, seen, P[b])
-    _accumulate(X, P, out)
-    _add_ridge(ridge, W, out)
+
+    @kernel_on_demand(BATCH_GRADIENT)
+    def gradient(i, W, order, data, tape, out):
+        """Set the rows of out to s sum_j phi'(t_j) c_j x_j + l2 D w, and keep curvatures with order 1."""
+        X, y, scale, ridge, smoothing = task(i, data)
+        points, n = W.shape[0], y.size
+        kept = order * points * n
+        P = tape[kept : kept + points * n].reshape((points, n))
+        seen = tape[kept + points * n : kept + points * n + LOOK_ROWS * n]
+        _predict(X, W, P)
+        for b in range(points):
+            curvature = tape[b * n : (b + 1) * n]
+            if softplus:
+                if order > 0:
+                    softplus_slopes_and_curvatures(offset, smoothing, scale, y, P[b], curvature)
+                else:
+                    softplus_slopes(offset, smoothing, scale, y, P[b])
+            else:
+                look(smoothing, P[b], y, seen)
+                if order > 0:
+                    curvatures(smoothing, scale, seen, curvature)
+                slopes(smoothing, scale, y, seen, P[b])
+        _accumulate(X, P, out)
+        _add_ridge(ridge, W, out)
+
+    return gradient
+
+
+_task = sample_functions(False).task
 
 
 @kernel_on_demand(BATCH_HVP)
 def hvp(i, V, data, tape, out):
-    """Set the rows of out to s sum_j phi''(t_j) (x_j'v) x_j + l2 v."""
-    X, y, _, ridge, _, _ = task(i, data)
+    """Set the rows of out to s sum_j phi''(t_j) (x_j'v) x_j + l2 D v."""
+    X, y, _, ridge, _ = _task(i, data)
     points, n = V.shape[0], y.size
     curvature, flat = tape[: points * n], tape[points * n : 2 * points * n]
     P = flat.reshape((points, n))
@@ -105,4 +117,7 @@ def hvp(i, V, data, tape, out):
     _add_ridge(ridge, V, out)
 
 
-KERNELS = BatchedKernels(size, gradient, hvp)
+@cache
+def kernels(kind: int) -> BatchedKernels:
+    """Return the kernels of a loss at many points."""
+    return BatchedKernels(size, _gradient(kind), hvp)

@@ -1,5 +1,7 @@
 """The scalar losses phi of the linear models, for a block of samples at once, with three derivatives each.
 
+Each loss has functions of its own (`loss_functions`), so that a run compiles those of its loss alone.
+
 `look` turns predictions x'w into what value and derivatives share; each of them is then one loop without a
 branch or a call, which LLVM vectorises, and exp is taken once per sample and point. With u = t/s (s = 1 for the
 logistic loss), e = exp(-|u|) and l = log(1 + e),
@@ -12,6 +14,9 @@ like a stationary point.
 """
 
 from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
 
 from numba import types
 
@@ -47,136 +52,179 @@ def _logarithms(n, seen):
     vector_math.log1p(logarithm)
 
 
-@inner(types.void(INDEX, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
-def look(kind, smoothing, predictions, y, seen):
-    """Fill t and, where the loss has them, u and e, and for the squared softplus l."""
-    n = y.size
-    t, u, e = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n]
-    if kind == SQUARED:
-        for j in range(n):
-            t[j] = y[j] - predictions[j]
-        return
+def _look(kind: int) -> Any:
+    """Return the function that fills a look."""
     offset = 0.0 if kind == LOGISTIC else 1.0
-    for j in range(n):
-        t[j] = offset - y[j] * predictions[j]
-    if kind in (HINGE, SQUARED_HINGE):
-        return
-    for j in range(n):
-        scaled = t[j] / smoothing
-        scaled = SATURATION if scaled > SATURATION else scaled
-        scaled = -SATURATION if scaled < -SATURATION else scaled
-        u[j] = scaled
-        e[j] = -abs(scaled)
-    vector_math.exp(e)
-    if kind == SMOOTH_SQUARED_HINGE:
-        _logarithms(n, seen)
+    straight = kind in (HINGE, SQUARED_HINGE)
+
+    @inner(types.void(REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
+    def look(smoothing, predictions, y, seen):
+        """Fill t and, where the loss has them, u and e, and for the squared softplus l."""
+        n = y.size
+        t, u, e = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n]
+        if kind == SQUARED:
+            for j in range(n):
+                t[j] = y[j] - predictions[j]
+            return
+        for j in range(n):
+            t[j] = offset - y[j] * predictions[j]
+        if straight:
+            return
+        for j in range(n):
+            scaled = t[j] / smoothing
+            scaled = SATURATION if scaled > SATURATION else scaled
+            scaled = -SATURATION if scaled < -SATURATION else scaled
+            u[j] = scaled
+            e[j] = -abs(scaled)
+        vector_math.exp(e)
+        if kind == SMOOTH_SQUARED_HINGE:
+            _logarithms(n, seen)
+
+    return look
 
 
-@inner(REAL(INDEX, REAL, INDEX, VECTOR), fastmath={"reassoc", "contract"})
-def total(kind, smoothing, n, seen):
-    """Return sum_j phi(t_j) of the n samples looked at; fills l."""
-    t, logarithm = seen[:n], seen[3 * n : 4 * n]
-    result = 0.0
-    if kind == SQUARED:
-        for j in range(n):
-            result += t[j] * t[j]
-    elif kind == HINGE:
-        for j in range(n):
-            result += 0.0 if t[j] <= 0.0 else t[j]
-    elif kind == SQUARED_HINGE:
-        for j in range(n):
-            positive = 0.0 if t[j] <= 0.0 else t[j]
-            result += positive * positive
-    elif kind == SMOOTH_SQUARED_HINGE:
-        for j in range(n):
-            h = smoothing * logarithm[j] + (t[j] if t[j] > 0.0 else 0.0)
-            result += h * h
-    else:
-        _logarithms(n, seen)
-        for j in range(n):
-            result += smoothing * logarithm[j] + (t[j] if t[j] > 0.0 else 0.0)
-    return result
+def _total(kind: int) -> Any:
+    """Return the function that sums the losses."""
+
+    @inner(REAL(REAL, INDEX, VECTOR), fastmath={"reassoc", "contract"})
+    def total(smoothing, n, seen):
+        """Return sum_j phi(t_j) of the n samples looked at; fills l."""
+        t, logarithm = seen[:n], seen[3 * n : 4 * n]
+        result = 0.0
+        if kind == SQUARED:
+            for j in range(n):
+                result += t[j] * t[j]
+        elif kind == HINGE:
+            for j in range(n):
+                result += 0.0 if t[j] <= 0.0 else t[j]
+        elif kind == SQUARED_HINGE:
+            for j in range(n):
+                positive = 0.0 if t[j] <= 0.0 else t[j]
+                result += positive * positive
+        elif kind == SMOOTH_SQUARED_HINGE:
+            for j in range(n):
+                h = smoothing * logarithm[j] + (t[j] if t[j] > 0.0 else 0.0)
+                result += h * h
+        else:
+            _logarithms(n, seen)
+            for j in range(n):
+                result += smoothing * logarithm[j] + (t[j] if t[j] > 0.0 else 0.0)
+        return result
+
+    return total
 
 
-@inner(types.void(INDEX, REAL, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
-def slopes(kind, smoothing, scale, y, seen, out):
-    """Set out[j] = scale phi'(t_j) dt/d(x'w), with dt/d(x'w) = -1 or -y_j."""
-    n = y.size
-    t, u, e, logarithm = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
-    if kind == SQUARED:
-        for j in range(n):
-            out[j] = -2.0 * scale * t[j]
-    elif kind == HINGE:
-        for j in range(n):
-            step = 1.0 if t[j] > 0.0 else t[j]
-            out[j] = -scale * y[j] * (0.0 if t[j] <= 0.0 else step)
-    elif kind == SQUARED_HINGE:
-        for j in range(n):
-            out[j] = -2.0 * scale * y[j] * (0.0 if t[j] <= 0.0 else t[j])
-    elif kind == SMOOTH_SQUARED_HINGE:
-        for j in range(n):
-            p = (1.0 if u[j] > 0.0 else e[j]) / (1.0 + e[j])
-            h = smoothing * logarithm[j] + (t[j] if t[j] > 0.0 else 0.0)
-            out[j] = -2.0 * scale * y[j] * (h * p)
-    else:
-        for j in range(n):
-            p = (1.0 if u[j] > 0.0 else e[j]) / (1.0 + e[j])
-            out[j] = -scale * y[j] * p
+def _slopes(kind: int) -> Any:
+    """Return the function of first derivatives."""
+
+    @inner(types.void(REAL, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
+    def slopes(smoothing, scale, y, seen, out):
+        """Set out[j] = scale phi'(t_j) dt/d(x'w), with dt/d(x'w) = -1 or -y_j."""
+        n = y.size
+        t, u, e, logarithm = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
+        if kind == SQUARED:
+            for j in range(n):
+                out[j] = -2.0 * scale * t[j]
+        elif kind == HINGE:
+            for j in range(n):
+                step = 1.0 if t[j] > 0.0 else t[j]
+                out[j] = -scale * y[j] * (0.0 if t[j] <= 0.0 else step)
+        elif kind == SQUARED_HINGE:
+            for j in range(n):
+                out[j] = -2.0 * scale * y[j] * (0.0 if t[j] <= 0.0 else t[j])
+        elif kind == SMOOTH_SQUARED_HINGE:
+            for j in range(n):
+                p = (1.0 if u[j] > 0.0 else e[j]) / (1.0 + e[j])
+                h = smoothing * logarithm[j] + (t[j] if t[j] > 0.0 else 0.0)
+                out[j] = -2.0 * scale * y[j] * (h * p)
+        else:
+            for j in range(n):
+                p = (1.0 if u[j] > 0.0 else e[j]) / (1.0 + e[j])
+                out[j] = -scale * y[j] * p
+
+    return slopes
 
 
-@inner(types.void(INDEX, REAL, REAL, VECTOR, VECTOR), error_model="numpy")
-def curvatures(kind, smoothing, scale, seen, out):
-    """Set out[j] = scale phi''(t_j), the second derivative in x'w too, as dt/d(x'w) is -1 or 1."""
-    n = out.size
-    t, u, e, logarithm = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
-    if kind == SQUARED:
-        for j in range(n):
-            out[j] = 2.0 * scale
-    elif kind == HINGE:
-        for j in range(n):
-            out[j] = 0.0
-    elif kind == SQUARED_HINGE:
-        for j in range(n):
-            step = 2.0 if t[j] > 0.0 else t[j]
-            out[j] = scale * (0.0 if t[j] <= 0.0 else step)
-    elif kind == SMOOTH_SQUARED_HINGE:
-        for j in range(n):
-            inverse = 1.0 / (1.0 + e[j])
-            p = (1.0 if u[j] > 0.0 else e[j]) * inverse
-            softplus = logarithm[j] + (u[j] if u[j] > 0.0 else 0.0)
-            out[j] = 2.0 * scale * (p * p + softplus * (e[j] * inverse * inverse))
-    else:
-        for j in range(n):
-            inverse = 1.0 / (1.0 + e[j])
-            out[j] = scale * (e[j] * inverse * inverse / smoothing)
+def _curvatures(kind: int) -> Any:
+    """Return the function of second derivatives."""
+
+    @inner(types.void(REAL, REAL, VECTOR, VECTOR), error_model="numpy")
+    def curvatures(smoothing, scale, seen, out):
+        """Set out[j] = scale phi''(t_j), the second derivative in x'w too, as dt/d(x'w) is -1 or 1."""
+        n = out.size
+        t, u, e, logarithm = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
+        if kind == SQUARED:
+            for j in range(n):
+                out[j] = 2.0 * scale
+        elif kind == HINGE:
+            for j in range(n):
+                out[j] = 0.0
+        elif kind == SQUARED_HINGE:
+            for j in range(n):
+                step = 2.0 if t[j] > 0.0 else t[j]
+                out[j] = scale * (0.0 if t[j] <= 0.0 else step)
+        elif kind == SMOOTH_SQUARED_HINGE:
+            for j in range(n):
+                inverse = 1.0 / (1.0 + e[j])
+                p = (1.0 if u[j] > 0.0 else e[j]) * inverse
+                softplus = logarithm[j] + (u[j] if u[j] > 0.0 else 0.0)
+                out[j] = 2.0 * scale * (p * p + softplus * (e[j] * inverse * inverse))
+        else:
+            for j in range(n):
+                inverse = 1.0 / (1.0 + e[j])
+                out[j] = scale * (e[j] * inverse * inverse / smoothing)
+
+    return curvatures
 
 
-@inner(types.void(INDEX, REAL, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
-def bends(kind, smoothing, scale, y, seen, out):
-    """Set out[j] = scale phi'''(t_j) dt/d(x'w), the third derivative in x'w."""
-    n = y.size
-    u, e, logarithm = seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
-    if kind in (SQUARED, HINGE, SQUARED_HINGE):
+def _bends(kind: int) -> Any:
+    """Return the function of third derivatives."""
+    straight = kind in (SQUARED, HINGE, SQUARED_HINGE)
+
+    @inner(types.void(REAL, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
+    def bends(smoothing, scale, y, seen, out):
+        """Set out[j] = scale phi'''(t_j) dt/d(x'w), the third derivative in x'w."""
+        n = y.size
+        u, e, logarithm = seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
+        if straight:
+            for j in range(n):
+                out[j] = 0.0
+            return
         for j in range(n):
-            out[j] = 0.0
-        return
-    for j in range(n):
-        out[j] = -abs(u[j])
-    vector_math.expm1(out)
-    if kind == SMOOTH_SQUARED_HINGE:
-        for j in range(n):
-            inverse = 1.0 / (1.0 + e[j])
-            p = (1.0 if u[j] > 0.0 else e[j]) * inverse
-            softplus = logarithm[j] + (u[j] if u[j] > 0.0 else 0.0)
-            skew = (-out[j] if u[j] > 0.0 else out[j]) * inverse
-            bend = 2.0 * (e[j] * inverse * inverse) * (3.0 * p - softplus * skew) / smoothing
-            out[j] = -scale * y[j] * bend
-    else:
-        for j in range(n):
-            inverse = 1.0 / (1.0 + e[j])
-            skew = (-out[j] if u[j] > 0.0 else out[j]) * inverse
-            bend = e[j] * inverse * inverse * skew / smoothing / smoothing
-            out[j] = scale * y[j] * bend
+            out[j] = -abs(u[j])
+        vector_math.expm1(out)
+        if kind == SMOOTH_SQUARED_HINGE:
+            for j in range(n):
+                inverse = 1.0 / (1.0 + e[j])
+                p = (1.0 if u[j] > 0.0 else e[j]) * inverse
+                softplus = logarithm[j] + (u[j] if u[j] > 0.0 else 0.0)
+                skew = (-out[j] if u[j] > 0.0 else out[j]) * inverse
+                bend = 2.0 * (e[j] * inverse * inverse) * (3.0 * p - softplus * skew) / smoothing
+                out[j] = -scale * y[j] * bend
+        else:
+            for j in range(n):
+                inverse = 1.0 / (1.0 + e[j])
+                skew = (-out[j] if u[j] > 0.0 else out[j]) * inverse
+                bend = e[j] * inverse * inverse * skew / smoothing / smoothing
+                out[j] = scale * y[j] * bend
+
+    return bends
+
+
+class LossFunctions(NamedTuple):
+    """The functions of one loss."""
+
+    look: Any
+    total: Any
+    slopes: Any
+    curvatures: Any
+    bends: Any
+
+
+@cache
+def loss_functions(kind: int) -> LossFunctions:
+    """Return the functions of a loss, each compiled with its first caller."""
+    return LossFunctions(_look(kind), _total(kind), _slopes(kind), _curvatures(kind), _bends(kind))
 
 
 @inner(types.void(REAL, REAL, REAL, VECTOR, VECTOR), error_model="numpy")

@@ -8,15 +8,16 @@ the table is (mu_j, nu_j, mu~_j, gamma~_j, c_j).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
+from maml_ode.compiled.decorators import shared
 from maml_ode.compiled.fields import FIELD, evaluate
 from maml_ode.compiled.vectors import copy
 from maml_ode.integrate.solvers.kernels.norms import weighted_rms as weighted_rms
 
 
-@njit(MATRIX(INDEX, REAL), cache=True)
+@shared(MATRIX(INDEX, REAL))
 def coefficients(s, damping):
     """Return the (s + 1, 5) table of the s-stage method, s >= 2."""
     w0 = 1.0 + damping / s**2
@@ -48,7 +49,7 @@ def coefficients(s, damping):
     return table
 
 
-@njit(types.void(INDEX, MATRIX, VECTOR, VECTOR, REAL, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
+@shared(types.void(INDEX, MATRIX, VECTOR, VECTOR, REAL, VECTOR, VECTOR, VECTOR, VECTOR))
 def stage_state(j, table, y, f, h, before, last, derivative, out):
     """Fill out = Y_j from Y_{j-2} (before), Y_{j-1} (last) and f(Y_{j-1}) (derivative)."""
     if j == 1:
@@ -65,7 +66,7 @@ def stage_state(j, table, y, f, h, before, last, derivative, out):
         )
 
 
-@njit(types.void(FIELD, MATRIX, VECTOR, VECTOR, REAL, VECTOR, VECTOR), cache=True)
+@shared(types.void(FIELD, MATRIX, VECTOR, VECTOR, REAL, VECTOR, VECTOR))
 def native_step(field, table, y, f, h, out, derivative):
     """Fill out = the new state and derivative = the field there: s evaluations."""
     s = table.shape[0] - 1
@@ -80,7 +81,7 @@ def native_step(field, table, y, f, h, out, derivative):
     copy(last, out)
 
 
-@njit(types.void(VECTOR, VECTOR, VECTOR, VECTOR, REAL, VECTOR), cache=True)
+@shared(types.void(VECTOR, VECTOR, VECTOR, VECTOR, REAL, VECTOR))
 def error_estimate(y, y_new, f, f_new, h, out):
     """Fill out = 0.8 (y - y_new) + 0.4 h (f + f_new), of size h^3."""
     for k in range(y.size):

@@ -7,7 +7,7 @@ import math
 from numba import types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL
-from maml_ode.compiled.decorators import entry, inner
+from maml_ode.compiled.decorators import inner, shared
 
 PIVOTS = types.int64[::1]
 NONE, CHOLESKY, LU = range(3)
@@ -62,7 +62,7 @@ def _lu(J, scale, factor, pivots):
     return True
 
 
-@entry(types.UniTuple(INDEX, 2)(MATRIX, REAL, types.boolean, MATRIX, PIVOTS))
+@shared(types.UniTuple(INDEX, 2)(MATRIX, REAL, types.boolean, MATRIX, PIVOTS))
 def factorize(J, scale, symmetric, factor, pivots):
     """Factorise I - scale J; return ``CHOLESKY``, ``LU`` or ``NONE``, and how many factorisations it took."""
     tried = 0

@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
-from maml_ode.compiled.decorators import entry, inner
+from maml_ode.compiled.decorators import inner, shared
 from maml_ode.compiled.fields import FIELD, evaluate
 from maml_ode.compiled.vectors import copy
 from maml_ode.integrate.roots import MOST_STEPS
@@ -251,7 +251,7 @@ def _search(
     return t if abs(left) <= JUMP * max(threshold, at_low) else math.nan
 
 
-@entry(
+@shared(
     INDEX(
         FIELD, PHASE, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX,
         REAL, REAL, PIECE, REAL, REAL, VECTOR, VECTOR, VECTOR, VECTOR,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from maml_ode.compiled.contract import REAL, VECTOR
+from maml_ode.compiled.decorators import inner, shared
 
 # A threaded BLAS waits for its threads on long vectors (as in ``maml_ode.integrate.norms``).
 LONG = 4096
 
 
-@njit(REAL(VECTOR, VECTOR, VECTOR, VECTOR, VECTOR), cache=True)
+@shared(REAL(VECTOR, VECTOR, VECTOR, VECTOR, VECTOR))
 def weighted_rms(error, y, y_new, rtol, atol):
     """Return sqrt(mean((error_k / (atol_k + rtol_k max(|y_k|, |y_new_k|)))^2)), infinite if y_new is not finite.
 
@@ -31,7 +31,7 @@ def weighted_rms(error, y, y_new, rtol, atol):
     return math.sqrt(total / error.size)
 
 
-@njit(REAL(VECTOR), cache=True)
+@inner(REAL(VECTOR))
 def euclidean(v):
     """Return the Euclidean norm as ``maml_ode.integrate.norms.vector_norm`` does, to rounding."""
     square = 0.0

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from maml_ode.compiled.contract import INDEX, MATRIX, VECTOR
+from maml_ode.compiled.decorators import inner, shared
 from maml_ode.compiled.fields import FIELD
+from maml_ode.compiled.scratch import borrowed
 from maml_ode.compiled.vectors import copy
 from maml_ode.integrate.solvers.control import LARGEST_STEP
 from maml_ode.integrate.solvers.kernels.norms import euclidean
@@ -26,12 +27,11 @@ from maml_ode.integrate.solvers.pauses import BEYOND, LIMIT, LOOK, NOT_FINITE, P
 _ACCEPTED = -1
 
 
-@njit(
+@inner(
     INDEX(
         FIELD, PHASE, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR,
         VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX,
     ),
-    cache=True,
 )  # fmt: skip
 def _step(field, phase, A, error, error_3, rtol, atol, ends, y, y_new, f, f_new, K):
     """Try steps from ends[0] until one is accepted; ends[1] receives where it ends."""
@@ -74,11 +74,10 @@ def _step(field, phase, A, error, error_3, rtol, atol, ends, y, y_new, f, f_new,
     return _ACCEPTED
 
 
-@njit(
+@shared(
     INDEX(
         FIELD, PHASE, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, MATRIX, VECTOR, MATRIX
     ),
-    cache=True,
 )
 def explicit_phase(field, phase, A, error, error_3, rtol, atol, times, states, values, norms, K):
     """Take steps from row 0 of ``times``, ``states`` and ``values``; return why it came back.
@@ -96,6 +95,9 @@ def explicit_phase(field, phase, A, error, error_3, rtol, atol, times, states, v
     K : ndarray
         The stages of the last step.
     """
+    A, error, error_3, K = borrowed(A), borrowed(error), borrowed(error_3), borrowed(K)
+    rtol, atol, times, norms = borrowed(rtol), borrowed(atol), borrowed(times), borrowed(norms)
+    states, values = borrowed(states), borrowed(values)
     phase.steps = phase.evaluations = phase.rejections = 0
     while phase.steps < phase.room:
         n = phase.steps

@@ -6,9 +6,10 @@ positive definite, or LU with LAPACK's row interchanges.
 
 from __future__ import annotations
 
-from numba import njit, types
+from numba import types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
+from maml_ode.compiled.decorators import shared
 from maml_ode.compiled.fields import FIELD, evaluate
 from maml_ode.compiled.vectors import copy
 from maml_ode.integrate.solvers.kernels.norms import weighted_rms as weighted_rms
@@ -16,7 +17,7 @@ from maml_ode.integrate.solvers.kernels.norms import weighted_rms as weighted_rm
 PIVOTS = types.int64[::1]
 
 
-@njit(types.void(MATRIX, PIVOTS, VECTOR), cache=True)
+@shared(types.void(MATRIX, PIVOTS, VECTOR))
 def solve(factor, pivots, x):
     """Overwrite x by the solution of the factorised system with right-hand side x."""
     n = x.size
@@ -46,7 +47,7 @@ def solve(factor, pivots, x):
         x[i] = total / factor[i, i]
 
 
-@njit(types.void(INDEX, MATRIX, VECTOR, MATRIX, VECTOR), cache=True)
+@shared(types.void(INDEX, MATRIX, VECTOR, MATRIX, VECTOR))
 def stage_state(stage, A, y, U, out):
     """Fill out = y + sum_{j < stage} A[stage, j] U[j]."""
     copy(y, out)
@@ -57,7 +58,7 @@ def stage_state(stage, A, y, U, out):
                 out[k] += a * U[j, k]
 
 
-@njit(types.void(VECTOR, VECTOR, MATRIX, VECTOR), cache=True)
+@shared(types.void(VECTOR, VECTOR, MATRIX, VECTOR))
 def new_state(m, y, U, out):
     """Fill out = y + sum_j m[j] U[j]."""
     copy(y, out)
@@ -66,8 +67,8 @@ def new_state(m, y, U, out):
             out[k] += m[j] * U[j, k]
 
 
-@njit(
-    types.void(INDEX, MATRIX, REAL, REAL, MATRIX, PIVOTS, VECTOR, VECTOR, REAL, MATRIX), cache=True
+@shared(
+    types.void(INDEX, MATRIX, REAL, REAL, MATRIX, PIVOTS, VECTOR, VECTOR, REAL, MATRIX),
 )
 def solve_stage(stage, C, gamma, h, factor, pivots, f, f_t, d, U):
     """Fill U[stage] from f at the stage, and the time derivative ``f_t`` (empty if there is none)."""
@@ -87,11 +88,10 @@ def solve_stage(stage, C, gamma, h, factor, pivots, f, f_t, d, U):
     solve(factor, pivots, u)
 
 
-@njit(
+@shared(
     types.void(
         FIELD, MATRIX, MATRIX, REAL, REAL, MATRIX, PIVOTS, VECTOR, VECTOR, MATRIX, VECTOR, VECTOR
     ),
-    cache=True,
 )
 def native_stages(field, A, C, gamma, h, factor, pivots, y, f, U, state, derivative):
     """Fill all rows of U, with f = v(y) given: one evaluation fewer than there are stages."""

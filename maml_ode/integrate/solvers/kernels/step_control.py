@@ -8,17 +8,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from maml_ode.compiled.contract import INDEX, REAL, VECTOR
+from maml_ode.compiled.decorators import inner, shared
 from maml_ode.compiled.fields import FIELD, evaluate
+from maml_ode.compiled.scratch import borrowed, matrix_in, stack
 from maml_ode.integrate.solvers.kernels.norms import euclidean
 from maml_ode.integrate.solvers.kernels.phase_record import PHASE
 
 TINY = float(np.finfo(float).tiny)
 
 
-@njit(REAL(PHASE, REAL, REAL), cache=True)
+@inner(REAL(PHASE, REAL, REAL))
 def after_acceptance(phase, error, h):
     """Return the factor after an accepted step of size ``h``, and remember the step."""
     factor = phase.largest
@@ -36,7 +38,7 @@ def after_acceptance(phase, error, h):
     return min(1.0, factor) if phase.rejected > 0 else factor
 
 
-@njit(REAL(PHASE, REAL), cache=True)
+@inner(REAL(PHASE, REAL))
 def after_rejection(phase, error):
     """Return the factor after a rejected trial, whose error is infinite if it was not finite."""
     if not math.isfinite(error):
@@ -44,15 +46,15 @@ def after_rejection(phase, error):
     return max(phase.smallest, phase.safety * error ** (-1.0 / phase.order))
 
 
-@njit(REAL(VECTOR, VECTOR), cache=True)
+@inner(REAL(VECTOR, VECTOR))
 def _scaled_rms(x, scale):
-    scaled = np.empty(x.size)
+    scaled = matrix_in(stack(), 1, x.size)[0]
     for k in range(x.size):
         scaled[k] = x[k] / scale[k]
     return euclidean(scaled) / math.sqrt(x.size)
 
 
-@njit(types.boolean(VECTOR), cache=True)
+@inner(types.boolean(VECTOR))
 def is_finite(x):
     """Whether all entries are finite."""
     known = True
@@ -61,18 +63,19 @@ def is_finite(x):
     return known
 
 
-@njit(
+@shared(
     types.Tuple((REAL, INDEX))(
         FIELD, REAL, REAL, REAL, REAL, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR
     ),
-    cache=True,
 )
 def first_step(field, t, direction, length, max_step, order, rtol, atol, y, f, y_1, f_1):
     """Return a first step size from one Euler step, and how many evaluations it took.
 
     ``y_1`` and ``f_1`` receive the last Euler step and the field there.
     """
-    scale = np.empty(y.size)
+    y, f, y_1, f_1 = borrowed(y), borrowed(f), borrowed(y_1), borrowed(f_1)
+    rtol, atol = borrowed(rtol), borrowed(atol)
+    scale = matrix_in(stack(), 1, y.size)[0]
     for k in range(y.size):
         scale[k] = atol[k] + abs(y[k]) * rtol[k]
         if scale[k] == 0.0:
@@ -93,7 +96,7 @@ def first_step(field, t, direction, length, max_step, order, rtol, atol, y, f, y
         if is_finite(f_1) or t + 0.1 * h_0 * direction == t:
             break
         h_0 *= 0.1
-    change = np.empty(y.size)
+    change = matrix_in(stack(), 1, y.size)[0]
     for k in range(y.size):
         change[k] = f_1[k] - f[k]
     d_2 = _scaled_rms(change, scale) / h_0

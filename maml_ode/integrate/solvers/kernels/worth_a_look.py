@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
-from numba import njit, types
+from numba import types
 
 from maml_ode.compiled.contract import REAL, VECTOR
+from maml_ode.compiled.decorators import inner
 from maml_ode.integrate.norm_bounds import GROWN, NEAR, STALL_FLOOR, STALL_STEPS
 from maml_ode.integrate.solvers.kernels.norms import euclidean
 from maml_ode.integrate.solvers.kernels.phase_record import PHASE
@@ -19,14 +20,14 @@ from maml_ode.integrate.solvers.kernels.phase_record import PHASE
 MARGIN = 1e-9
 
 
-@njit(REAL(REAL, REAL, REAL, REAL, REAL, REAL), cache=True)
+@inner(REAL(REAL, REAL, REAL, REAL, REAL, REAL))
 def _slope(s, h, w_old, w, value_old, value):
     """Return the derivative of the cubic through both ends, at the share ``s`` of the step."""
     inner = 6.0 * s * (1.0 - s) * (w - w_old) / h
     return inner + (1.0 - s) * (1.0 - 3.0 * s) * value_old + s * (3.0 * s - 2.0) * value
 
 
-@njit(types.boolean(PHASE, REAL, VECTOR, VECTOR, VECTOR, VECTOR, REAL), cache=True)
+@inner(types.boolean(PHASE, REAL, VECTOR, VECTOR, VECTOR, VECTOR, REAL))
 def _may_dip(phase, h, w_old, w, value_old, value, norm):
     """Whether the norm may have been at its threshold inside the step (``watch.crossing``)."""
     turn = size = 0.0
@@ -48,7 +49,7 @@ def _may_dip(phase, h, w_old, w, value_old, value, norm):
     return False
 
 
-@njit(types.boolean(PHASE, VECTOR, VECTOR, VECTOR, VECTOR, REAL), cache=True)
+@inner(types.boolean(PHASE, VECTOR, VECTOR, VECTOR, VECTOR, REAL))
 def _hovers(phase, w_old, w, value_old, value, norm):
     """Whether the norm has stopped falling (``watch.stall.Hovering``)."""
     if norm > GROWN * phase.best:
@@ -71,7 +72,7 @@ def _hovers(phase, w_old, w, value_old, value, norm):
     return phase.best <= (1.0 + MARGIN) * STALL_FLOOR * floor
 
 
-@njit(types.boolean(PHASE, REAL, VECTOR, VECTOR, VECTOR, VECTOR, REAL), cache=True)
+@inner(types.boolean(PHASE, REAL, VECTOR, VECTOR, VECTOR, VECTOR, REAL))
 def worth_a_look(phase, h, w_old, w, value_old, value, norm):
     """Whether something may have happened in the step, or at its end; counts how long the norm hovers."""
     hovers = phase.watches_stall and _hovers(phase, w_old, w, value_old, value, norm)
