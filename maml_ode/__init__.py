@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from maml_ode.learning import learning_curve as learning_curve
     from maml_ode.objectives import ExpectedLoss as ExpectedLoss
     from maml_ode.objectives import MAMLLoss as MAMLLoss
+    from maml_ode.sensitivity import Sensitivity as Sensitivity
     from maml_ode.sweeping import sweep as sweep
     from maml_ode.trajectory import Counts as Counts
     from maml_ode.trajectory import StopReason as StopReason
@@ -66,6 +67,7 @@ __getattr__, __dir__ = attach(
         "LearningCurve": "maml_ode.learning",
         "MAMLLoss": "maml_ode.objectives",
         "Phase": "maml_ode.flows",
+        "Sensitivity": "maml_ode.sensitivity",
         "StopReason": "maml_ode.trajectory",
         "Trajectory": "maml_ode.trajectory",
         "bimaml_flow": "maml_ode.flows",

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from maml_ode._aligned import aligned
 from maml_ode._validation import Array, as_point, check_count, check_real, shown
 from maml_ode.objectives.inner_loop import InnerSteps
+from maml_ode.objectives.step_sizes import Alpha, of_steps, written
 from maml_ode.tasks.base import TaskFamily
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Adaptation:
         g_i(u_i) after 0, 1, ..., steps inner steps.
     weights : ndarray of shape (M,)
         p_i.
-    alpha : float
+    alpha : float or ndarray
         The inner step size.
     adapted : ndarray of shape (M, d)
         u_i after the last step.
@@ -38,7 +39,7 @@ class Adaptation:
 
     losses: Array
     weights: Array
-    alpha: float
+    alpha: Alpha
     adapted: Array
 
     @property
@@ -102,7 +103,7 @@ class Adaptation:
     def __repr__(self) -> str:
         mean = self.mean
         return (
-            f"Adaptation({self.losses.shape[0]} tasks, {self.steps} steps of {self.alpha:g}: mean loss "
+            f"Adaptation({self.losses.shape[0]} tasks, {self.steps} steps of {written(self.alpha)}: mean loss "
             f"{mean[0]:.6g} -> {mean[-1]:.6g})"
         )
 
@@ -110,7 +111,7 @@ class Adaptation:
 def meta_test(
     w: npt.ArrayLike,
     tasks: TaskFamily,
-    alpha: float,
+    alpha: npt.ArrayLike,
     steps: int = 10,
     *,
     query: TaskFamily | None = None,
@@ -126,8 +127,8 @@ def meta_test(
         The starting point, as training left it.
     tasks : TaskFamily
         The losses f_i that are descended.
-    alpha : float
-        Inner step size.
+    alpha : float or array_like
+        Inner step size; an array broadcasts against (steps, M, d), as in `MAMLLoss`.
     steps : int
         Number of steps, at least 0.
     query : TaskFamily, optional
@@ -156,8 +157,8 @@ def meta_test(
     losses = np.empty((tasks.n_tasks, count + 1))
     with np.errstate(over="ignore", invalid="ignore"):
         losses[:, 0] = inner.query._losses(u)
-        for k in range(count):
-            u = u - inner.alpha * inner.tasks._gradients(u)
+        for k, size in enumerate(of_steps(inner.alpha, count)):
+            u = u - size * inner.tasks._gradients(u)
             losses[:, k + 1] = inner.query._losses(u)
     return Adaptation(losses, tasks.weights, inner.alpha, u)
 

@@ -28,6 +28,8 @@ from maml_ode._schema import (
 from maml_ode._validation import Array
 from maml_ode.counts import KINDS, Counts
 from maml_ode.energy import EnergyLedger
+from maml_ode.sensitivity import COLUMNS as DERIVATIVES
+from maml_ode.sensitivity import SINGLE, Sensitivity, flattened, gathered, names_of_parameters
 from maml_ode.stop import StopReason
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ class Trajectory:
         ``resume=`` goes on with the same flow; None where that cannot be told of a function in it.
     sol : callable or None
         ``sol(t)`` with ``dense_output=True``; not saved by `save`.
+    sensitivities : dict of str to Sensitivity, or None
+        What the run was differentiated by, with ``solve(..., sensitivities=names)``.
     final_state : ndarray of shape (d,)
         The state in which the run ended, also when ``t_eval`` ends before it.
     final_time : float
@@ -120,6 +124,7 @@ class Trajectory:
     t_events: list[Array] = field(default_factory=list)
     y_events: list[Array] = field(default_factory=list)
     sol: Callable[[npt.ArrayLike], Array] | None = None
+    sensitivities: dict[str, Sensitivity] | None = None
 
     @property
     def w(self) -> Array:
@@ -167,6 +172,10 @@ class Trajectory:
         plain["stop"] = self.stop.name
         plain["counts"] = self.counts.to_dict()
         plain["energy"] = None if self.energy is None else self.energy.to_dict()
+        if self.sensitivities is not None:
+            plain["sensitivities"] = {
+                name: dict(vars(found)) for name, found in self.sensitivities.items()
+            }
         return plain
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -206,7 +215,9 @@ class Trajectory:
         OSError
             If the file cannot be written.
         """
-        SAVED.write(path, {name: getattr(self, name) for name in (*HEADER, *COLUMNS)})
+        derivatives = flattened(self.sensitivities)
+        own = {name: getattr(self, name) for name in (*HEADER, *COLUMNS) if name not in derivatives}
+        SAVED.write(path, own | derivatives)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | IO[bytes]) -> Trajectory:
@@ -225,7 +236,9 @@ class Trajectory:
         OSError
             If there is no such file, or it cannot be read.
         """
-        return cls(**SAVED.read(path))
+        values = SAVED.read(path)
+        sensitivities = gathered(values)
+        return cls(**values, sensitivities=sensitivities)
 
 
 SERIES = ("loss", "task_loss", "grad_norm", "task_grad_norm")
@@ -303,6 +316,7 @@ HEADER = {
     ),
     "step_size": Value(or_none(_is_a_number)),
     "identity": Value(or_none(text), default=None),
+    SINGLE: Value(names_of_parameters, default=[]),
 }
 # Lengths: n points, d parameters, s switches. An optional field of a later version has a default here.
 COLUMNS = {
@@ -315,6 +329,7 @@ COLUMNS = {
     "switch_states": Column(("s", "d")),
     "t_events": Column((EACH,), listed=True),
     "y_events": Column((EACH, "d"), listed=True),
+    **DERIVATIVES,
 }
 SAVED = Archive(
     "Trajectory",

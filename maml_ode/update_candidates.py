@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from maml_ode._validation import Array
 from maml_ode.flows.fields import VectorField
 from maml_ode.flows.inner_step_fields import FirstOrderField, ReptileField
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
+from maml_ode.objectives.inner_loop import InnerSteps
+from maml_ode.objectives.step_sizes import of_steps
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = ["Direction", "candidates", "variants"]
@@ -18,7 +21,7 @@ Direction = Callable[[Array], Array]
 
 
 def candidates(
-    tasks: TaskFamily, alpha: float, inner_steps: int, query: TaskFamily | None
+    tasks: TaskFamily, alpha: npt.ArrayLike, inner_steps: int, query: TaskFamily | None
 ) -> dict[str, Direction]:
     """Return the directions that have a name; MAML only for a family with Hessian-vector products."""
     named: dict[str, Direction] = {
@@ -32,7 +35,7 @@ def candidates(
 
 
 def variants(
-    tasks: TaskFamily, alpha: float, inner_steps: int, query: TaskFamily | None
+    tasks: TaskFamily, alpha: npt.ArrayLike, inner_steps: int, query: TaskFamily | None
 ) -> Iterator[tuple[str, Direction]]:
     """Yield what loops follow by mistake, the likeliest first, in words that go after "It is"."""
     judge = tasks if query is None else query
@@ -52,8 +55,9 @@ def variants(
             inner_steps, query, query, "whose inner steps are taken on the query losses"
         )
         yield "joint training on the query losses", ExpectedLoss(query).gradient
+    by_step = np.ndim(alpha) == 3 and np.shape(alpha)[0] > 1  # which fits no other number of steps
     for steps in (inner_steps + 1, inner_steps - 1):
-        if steps >= 1:
+        if steps >= 1 and not by_step:
             words = f"with {steps} inner step{'s' * (steps > 1)} instead of {inner_steps}"
             yield from both(steps, query, tasks, words)
             yield f"Reptile {words}", _against(ReptileField(tasks, alpha, steps))
@@ -70,12 +74,14 @@ def _against(field: VectorField) -> Direction:
 
 
 def _equally_weighted(
-    tasks: TaskFamily, judge: TaskFamily, alpha: float, inner_steps: int
+    tasks: TaskFamily, judge: TaskFamily, alpha: npt.ArrayLike, inner_steps: int
 ) -> dict[str, Direction]:
+    sizes = of_steps(InnerSteps.checked(tasks, alpha, inner_steps, None).alpha, inner_steps)
+
     def path(w: Array) -> list[Array]:
         points = [np.tile(w, (tasks.n_tasks, 1))]
-        for _ in range(inner_steps):
-            points.append(points[-1] - alpha * tasks.gradients(points[-1]))
+        for size in sizes:
+            points.append(points[-1] - size * tasks.gradients(points[-1]))
         return points
 
     def first_order(w: Array) -> Array:
@@ -84,8 +90,8 @@ def _equally_weighted(
     def maml(w: Array) -> Array:
         points = path(w)
         adjoint = judge.gradients(points[-1])
-        for u in reversed(points[:-1]):
-            adjoint = adjoint - alpha * tasks.hvps(u, adjoint)
+        for u, size in zip(reversed(points[:-1]), reversed(sizes), strict=True):
+            adjoint = adjoint - tasks.hvps(u, size * adjoint)
         return np.asarray(adjoint.mean(axis=0))
 
     def joint(w: Array) -> Array:

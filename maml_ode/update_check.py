@@ -82,7 +82,7 @@ class UpdateReport:
 def identify_update(
     update: Callable[[Array], npt.ArrayLike],
     tasks: TaskFamily,
-    alpha: float,
+    alpha: npt.ArrayLike,
     step_size: float,
     *,
     w: npt.ArrayLike | None = None,
@@ -108,8 +108,10 @@ def identify_update(
         called on copies, twice at w at least.
     tasks : TaskFamily
         The losses f_i of the inner steps, with the weights p_i.
-    alpha, step_size : float
-        Inner and outer step size that the loop is meant to have.
+    alpha : float or array_like
+        Inner step size that the loop is meant to have; an array as in `MAMLLoss`.
+    step_size : float
+        The outer one.
     w : array_like of shape (d,), optional
         Where to look; by default ``tasks.w0`` where the family has one, else a draw from N(0, I).
     query : TaskFamily, optional
@@ -280,7 +282,7 @@ def _unsteady(jitter: float) -> str:
 
 
 def _about_the_factor(
-    name: str, c: float, tasks: TaskFamily, step_size: float, alpha: float
+    name: str, c: float, tasks: TaskFamily, step_size: float, alpha: npt.ArrayLike
 ) -> Iterator[str]:
     M = tasks.n_tasks
     if c < 0.0:
@@ -294,7 +296,11 @@ def _about_the_factor(
         yield f"The factor is 1/M = 1/{M}: the mean over the tasks is taken twice."
     elif _is_near(c, 1.0 / step_size):
         yield "The factor is 1/step_size: the step size is left out."
-    elif name in ("Reptile", "joint") and np.ndim(alpha) == 0 and _is_near(c, float(alpha)):
+    elif (
+        name in ("Reptile", "joint")
+        and np.ndim(alpha) == 0
+        and _is_near(c, float(np.asarray(alpha)))
+    ):
         yield "The factor is alpha: it moves by step_size (u - w), which is not divided by alpha."
     else:
         yield f"The factor {c:.6g} is that of the step size {c * step_size:.6g}."

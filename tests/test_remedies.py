@@ -20,7 +20,7 @@ ROOT = Path(mo.__file__).parent
 # Rooms whose sentences have tests of their own.
 ELSEWHERE = re.compile(
     r"^(integrate|theory|errata|compiled|cli|reproduce|runs|trajectory|plotting/style|tasks/symbolic"
-    r"|tasks/tables|experiments/(own|defaults)|tasks/(compile_symbolic|expression_\w+|generated_kernels|read_sympy|symbolic\w*))\b"
+    r"|tasks/tables|tasks/adapters|experiments/(own|defaults)|tasks/(compile_symbolic|expression_\w+|generated_kernels|read_sympy|symbolic\w*))\b"
 )
 VERBS = (
     "pass|use|write|convert|recode|wrap|give|leave|remove|replace|build|divide|put|fetch|name|run"
@@ -70,6 +70,33 @@ def draw(*arguments, **options):
         plt.close("all")
 
 
+def compare(flow=None, w0=W, **options):
+    chosen = {"methods": ["RK45"], "rtols": [1e-3], "step_sizes": [], "t_max": 1.0, **options}
+    return mo.compare(mo.maml_flow(TASKS, 0.1) if flow is None else flow, w0, **chosen)
+
+
+def over(function):
+    """One point of a sweep, as it comes out or is refused."""
+    found = mo.sweep(function, {"a": [1.0]}, progress=False)
+    for row in found.failed:
+        raise ValueError(row["exception"])
+    return found
+
+
+def landscape(objective, **options):
+    try:
+        return mo.plotting.plot_landscape(objective, n_points=5, **options)
+    finally:
+        plt.close("all")
+
+
+def bifurcation(table):
+    try:
+        return mo.plotting.plot_bifurcation(table)
+    finally:
+        plt.close("all")
+
+
 def idx(folder, n_bytes):
     file = folder / "labels"
     file.write_bytes(struct.pack(">BBBBI", 0, 0, 8, 1, 4)[:n_bytes] + bytes(max(0, n_bytes - 8)))
@@ -92,6 +119,12 @@ rows = [1.0, 2.0, 3.0]
 INFINITE = np.where(X > 0, np.inf, X)
 COMPLEX = np.array([0.3 + 0j, -0.2])
 TEXTS = ["0.3", "-0.2"]
+
+# w' = w^3 leaves every bound at t = 1/(2 w0^2).
+ESCAPE = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Symbolic("-w**4/4", "w")))
+DOUBLE_WELL = mo.tasks.Symbolic("w**4/4 - a*w**2", "w", {"a": [1.0, 0.5]})
+ON_A_LINE = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.5]]))
+IN_SPACE = mo.ExpectedLoss(mo.tasks.Quadratic([np.diag([1.0, 2.0, 3.0])], [[1.0, 0.0, 0.0]]))
 
 TABLE = [
     Remedy(
@@ -469,6 +502,80 @@ TABLE = [
     Remedy(
         r"has a use only with x=\"iteration\"; leave it out",
         (lambda: draw([run()], step_size=0.1), lambda: draw([run()])),
+    ),
+    Remedy(
+        r"pass a mapping of labels to methods",
+        (
+            lambda: compare(methods=["RK45", "RK45"]),
+            lambda: compare(methods={"one": "RK45", "two": "RK45"}, rtols=[1e-2]),
+        ),
+    ),
+    Remedy(
+        r"makes round\(t_max/h\) = 0 steps .* use a smaller one",
+        (lambda: compare(step_sizes=[2.5]), lambda: compare(step_sizes=[0.25])),
+    ),
+    Remedy(
+        r"lower t_max, or pass the states that you know as reference=",
+        (
+            lambda: compare(ESCAPE, [3.0], t_max=2.0),
+            lambda: (
+                compare(ESCAPE, [3.0], t_max=0.01),
+                compare(ESCAPE, [3.0], t_max=0.01, reference=[(1 / 9 - 0.02) ** -0.5]),
+            ),
+        ),
+    ),
+    Remedy(
+        r"pass what bifurcation_table returned",
+        (
+            lambda: bifurcation([]),
+            lambda: bifurcation(mo.theory.bifurcation_table(DOUBLE_WELL, [0.1], (-3, 3))),
+        ),
+    ),
+    Remedy(
+        r"bounds is needed .* pass \(low, high\)",
+        (lambda: landscape(ON_A_LINE), lambda: landscape(ON_A_LINE, bounds=(-1, 1))),
+    ),
+    Remedy(
+        r"bounds is needed .* pass \(\(low, high\), \(low, high\)\)",
+        (lambda: landscape(MAML), lambda: landscape(MAML, bounds=((-1, 1), (-2, 2)))),
+    ),
+    Remedy(
+        r"pass plane=, three points of shape \(\d*,\), or trajectories=",
+        (
+            lambda: landscape(IN_SPACE, bounds=((-1, 1), (-1, 1))),
+            lambda: (
+                landscape(IN_SPACE, bounds=((-1, 1), (-1, 1)), plane=np.eye(3)),
+                landscape(
+                    IN_SPACE, trajectories=[mo.solve(mo.gradient_flow(IN_SPACE), np.ones(3))]
+                ),
+            ),
+        ),
+    ),
+    Remedy(
+        r"is neither an option of the plot nor a property .* leave it out",
+        (lambda: draw([run()], styles=[{"colour": "red"}]), lambda: draw([run()])),
+    ),
+    Remedy(
+        r"name the lines with labels=",
+        (
+            lambda: draw([run()], styles=[{"label": "one"}]),
+            lambda: draw([run()], labels=["one"]),
+        ),
+    ),
+    Remedy(
+        r"must return a Trajectory or a mapping of names to numbers",
+        (
+            lambda: over(lambda a: a),
+            lambda: (over(lambda a: {"b": a}), over(lambda a: run())),
+        ),
+    ),
+    Remedy(
+        r"a result cannot be called .* give it another name",
+        (lambda: over(lambda a: {1: a}), lambda: over(lambda a: {"one": a})),
+    ),
+    Remedy(
+        r"has the name of one of the point's own values.* give it another name",
+        (lambda: over(lambda a: {"a": a + 1}), lambda: over(lambda a: {"b": a + 1})),
     ),
     Remedy(
         r"write its loss as mo\.tasks\.Symbolic\(formula, variables, parameters\)",

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,9 @@ import click
 from maml_ode.cli.output import echo_json, make_table, open_console, say, seed_option, usage_errors
 
 if TYPE_CHECKING:
+    from maml_ode.reproduce.artefact import Settings
     from maml_ode.reproduce.making import Outcome, Reporter
+    from maml_ode.reproduce.remaining import Remaining
 
 __all__ = ["reproduce_paper"]
 
@@ -49,6 +52,12 @@ INTERRUPTED, DIFFERS = 130, 3
     default=None,
     help="Processes.  [all processors]",
 )
+@click.option(
+    "--mnist",
+    type=click.Path(),
+    metavar="FOLDER",
+    help="Also panels 2d and 2h on MNIST, from its training files (IDX, plain or .gz) there.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON only; progress goes to stderr.")
 @click.pass_context
 def reproduce_paper(
@@ -62,6 +71,7 @@ def reproduce_paper(
     seed: int,
     seeds: int,
     jobs: int | None,
+    mnist: str | None,
     as_json: bool,
 ) -> None:
     """Regenerate the paper's figures with their data, and the report on its statements.
@@ -70,7 +80,7 @@ def reproduce_paper(
     so an interrupted run goes on where it stopped.
     """
     if check:
-        if redraw or fresh or only:
+        if redraw or fresh or only or mnist:
             raise click.UsageError("--check compares what is there; leave out the other options.")
         _check(ctx, output, as_json)
         return
@@ -78,20 +88,26 @@ def reproduce_paper(
         raise click.UsageError("--redraw computes nothing and --fresh computes all; choose one.")
     with usage_errors():
         from maml_ode._validation import check_choice
-        from maml_ode.reproduce import ARTEFACTS
+        from maml_ode.reproduce import ARTEFACTS, ON_FILES
 
-        names = [
-            check_choice("artefact", one, ARTEFACTS) for each in only for one in each.split(",")
-        ]
+        known = ARTEFACTS | ON_FILES
+        names = [check_choice("artefact", one, known) for each in only for one in each.split(",")]
     from concurrent.futures.process import BrokenProcessPool
 
     from maml_ode.reproduce.artefact import Settings
     from maml_ode.reproduce.pipeline import NothingToRedrawError, reproduce
 
     with usage_errors():
-        settings = Settings(seed=seed, seeds=seeds, quick=quick, jobs=jobs or _processors())
+        settings = Settings(seed, seeds, quick, jobs or _processors(), mnist)
+        if mnist is not None or ("mnist" in names and not redraw):
+            from maml_ode.reproduce.mnist import check_images
+
+            check_images(settings)
+    if mnist is not None and names and "mnist" not in names:
+        names.append("mnist")
+    remaining = None if redraw else _remaining(output, names, settings)
     try:
-        with _bars(names or list(ARTEFACTS)) as progress:
+        with _bars(names or list(ARTEFACTS), remaining) as progress:
             outcomes = reproduce(
                 output, names or None, settings, redraw=redraw, resume=not fresh, progress=progress
             )
@@ -144,11 +160,20 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
+def _remaining(output: str, names: list[str], settings: Settings) -> Remaining:
+    from pathlib import Path
+
+    from maml_ode.reproduce.pipeline import planned
+    from maml_ode.reproduce.remaining import Remaining
+
+    return Remaining(Path(output), planned(names or None, settings), settings)
+
+
 @contextmanager
-def _bars(names: list[str]) -> Iterator[Reporter]:
-    """Show a progress bar per artefact on stderr; plain lines if that is not a terminal."""
+def _bars(names: list[str], remaining: Remaining | None) -> Iterator[Reporter]:
+    """Show a progress bar per artefact and the time left on stderr; plain lines if that is not a terminal."""
     if not sys.stderr.isatty():
-        yield _lines
+        yield partial(_lines, remaining)
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -160,6 +185,7 @@ def _bars(names: list[str]) -> Iterator[Reporter]:
         TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=open_console(stderr=True)) as bars:
+        whole = bars.add_task("all", total=1.0, start=False, note=_left(remaining))
         tasks = {name: bars.add_task(name, total=1.0, start=False, note="") for name in names}
 
         def show(name: str, fraction: float, note: str) -> None:
@@ -168,15 +194,30 @@ def _bars(names: list[str]) -> Iterator[Reporter]:
             if not bars.tasks[tasks[name]].started:
                 bars.start_task(tasks[name])
             bars.update(tasks[name], completed=fraction, note=note)
+            if remaining is not None:
+                if not bars.tasks[whole].started:
+                    bars.start_task(whole)
+                remaining.update(name, fraction, note)
+                bars.update(whole, completed=remaining.fraction, note=_left(remaining))
 
         yield show
 
 
-def _lines(name: str, fraction: float, note: str) -> None:
+def _lines(remaining: Remaining | None, name: str, fraction: float, note: str) -> None:
     from maml_ode.reproduce.pipeline import DAMAGED
 
+    if remaining is not None:
+        remaining.update(name, fraction, note)
     if fraction == 1.0 or not note or note == DAMAGED:
-        click.echo(f"{name}: {note or 'started'}", err=True)
+        left = _left(remaining)
+        click.echo(f"{name}: {note or 'started'}{left and ', ' + left}", err=True)
+
+
+def _left(remaining: Remaining | None) -> str:
+    """Return the time left in words; nothing where there is none, or nothing is left."""
+    from maml_ode.reproduce.remaining import in_words
+
+    return "" if remaining is None or remaining.fraction == 1.0 else in_words(remaining.seconds())
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:

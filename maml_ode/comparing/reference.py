@@ -99,7 +99,7 @@ def make_reference(
         size = math.sqrt(flow.dim) * float(np.finfo(np.float64).eps)
         error = size * (float(np.abs(w0).max()) + float(np.abs(states).max()))
         return Reference(states, error, "exact", "in closed form", run.switch_times)
-    rough = any(phase.field.smoothness < 0 for phase in flow.phases)
+    rough = flow.is_rough
     rtols = rtols or (ROUGH if rough else TIGHT)
     solver = _tight_method(flow, w0, float(times[-1])) if method == "auto" else resolve(method)
     run = _finished(solve(flow, w0, method=solver, rtol=rtols[0], atol=1e-2 * rtols[0], **common))
@@ -156,7 +156,7 @@ def _finished(run: Trajectory) -> Trajectory:
 
 
 def _tight_method(flow: Flow, w0: Array, horizon: float) -> type[OdeSolver]:
-    if any(phase.field.smoothness < 0 for phase in flow.phases):
+    if flow.is_rough:
         return _scipys("RK45")
     rates = (largest_rate(phase.field, w0, Tally()) for phase in flow.phases)
     stiff = max((rate for rate in rates if rate is not None), default=0.0) * horizon > STIFF_PRODUCT

@@ -18,6 +18,8 @@ from numba import njit, types
 from numba.experimental import structref
 
 from maml_ode._validation import Array
+from maml_ode.compiled.decorators import inner
+from maml_ode.compiled.scratch import borrowed
 
 INDEX = types.int64
 REAL = types.float64
@@ -114,8 +116,10 @@ _TAPED = {
 PROBLEM = _ProblemType(
     [
         ("loss", types.FunctionType(LOSS)),
-        ("weights", VECTOR),
+        ("weights", VECTOR),  # these two without owners, which are held beside them
         ("data", DATA),
+        ("owned_weights", VECTOR),
+        ("owned_data", DATA),
         ("taped", types.boolean),  # which of the two groups is set
         *_PLAIN.items(),
         *_TAPED.items(),
@@ -123,12 +127,19 @@ PROBLEM = _ProblemType(
 )
 
 
+@inner(types.void(PROBLEM, VECTOR, DATA))
+def _hold(problem, weights, data):
+    problem.owned_weights = weights
+    problem.owned_data = data
+    problem.weights = borrowed(weights)
+    problem.data = borrowed(data[0]), borrowed(data[1])
+
+
 @njit(PROBLEM(types.FunctionType(LOSS), *_PLAIN.values(), VECTOR, DATA), cache=True)
 def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss
-    problem.weights = weights
-    problem.data = data
+    _hold(problem, weights, data)
     problem.taped = False
     problem.gradient = gradient
     problem.hvp = hvp
@@ -142,8 +153,7 @@ def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):
 def _pack_taped(loss, size, gradient, hvp, adjoint, matrix, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss
-    problem.weights = weights
-    problem.data = data
+    _hold(problem, weights, data)
     problem.taped = True
     problem.tape_size = size
     problem.taped_gradient = gradient

@@ -17,6 +17,7 @@ from maml_ode._validation import Array
 from maml_ode.compiled import maml
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import compiled, entry, inner, kernel_on_demand, on_demand
+from maml_ode.compiled.scratch import borrowed, matrix_in, stack
 from maml_ode.compiled.vectors import copy
 
 AFFINE, MAML, FIRST_ORDER, REPTILE, MODIFIED = range(5)
@@ -53,8 +54,10 @@ FIELD = _FieldType(
         ("query", PROBLEM),
         ("alpha", REAL),
         ("inner_steps", INDEX),
-        ("matrix", MATRIX),
+        ("matrix", MATRIX),  # these two without owners, which are held beside them
         ("vector", VECTOR),
+        ("owned_matrix", MATRIX),
+        ("owned_vector", VECTOR),
         # Of a modified field alone, which is -(g + share Hess F g).
         ("product", types.FunctionType(PRODUCT)),
         ("share", REAL),
@@ -66,8 +69,10 @@ FIELD = _FieldType(
 def _affine(matrix, vector):
     field = structref.new(FIELD)
     field.kind = AFFINE
-    field.matrix = matrix
-    field.vector = vector
+    field.owned_matrix = matrix
+    field.owned_vector = vector
+    field.matrix = borrowed(matrix)
+    field.vector = borrowed(vector)
     return field
 
 
@@ -238,7 +243,7 @@ def evaluate(field, w, out):
         return
     field.descent(field.problem, field.query, w, field.alpha, field.inner_steps, out)
     if field.kind == MODIFIED:
-        product = np.empty(w.size)
+        product = matrix_in(stack(), 1, w.size)[0]
         field.product(field.problem, field.query, w, out, field.alpha, field.inner_steps, product)
         for k in range(w.size):
             out[k] += field.share * product[k]

@@ -8,6 +8,7 @@ from numba import njit, types
 from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.maml import inner_path, take_step, tapes_for
+from maml_ode.compiled.scratch import stack
 from maml_ode.compiled.vectors import copy
 
 
@@ -34,7 +35,7 @@ def hvp(problem, query, w, v, alpha, inner_steps, out):
     d = w.size
     path = np.empty((inner_steps + 1, d))
     tangent = np.empty((inner_steps + 1, d))
-    tapes = tapes_for(problem, query, inner_steps, 2)
+    tapes = tapes_for(problem, query, inner_steps, 2, stack())
     product = np.empty(d)
     other = np.empty(d)
     adjoint = np.empty(d)

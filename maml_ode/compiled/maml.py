@@ -12,22 +12,22 @@ For k = 1 and g = f this is equation (3.1) of Xu, Chen and Karbasi (2021). Secon
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit, types
 
 from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import entry, inner, on_demand
+from maml_ode.compiled.scratch import POINTER, matrix_in, stack
 from maml_ode.compiled.vectors import copy
 
 
-@inner(MATRIX(PROBLEM, PROBLEM, INDEX, INDEX))
-def tapes_for(problem, query, inner_steps, order):
-    """Return a tape per inner iterate and one for the query, which needs an order less."""
+@inner(MATRIX(PROBLEM, PROBLEM, INDEX, INDEX, POINTER))
+def tapes_for(problem, query, inner_steps, order, room):
+    """Return a tape per inner iterate and one for the query, which needs an order less, in a stack's ``room``."""
     size = derivatives.tape_size(query, max(order - 1, 0))
     if inner_steps > 0:
         size = max(size, derivatives.tape_size(problem, order))
-    return np.empty((inner_steps + 1, size))
+    return matrix_in(room, inner_steps + 1, size)
 
 
 @inner(types.void(VECTOR, REAL, VECTOR, VECTOR))
@@ -48,9 +48,9 @@ def inner_path(problem, i, alpha, path, order, tapes, scratch):
 @on_demand(types.void(PROBLEM, VECTOR, REAL, INDEX, MATRIX))
 def adapt(problem, w, alpha, inner_steps, out):
     """out[i] = u_k of task i."""
-    path = np.empty((inner_steps + 1, w.size))
-    tapes = tapes_for(problem, problem, inner_steps, 0)
-    scratch = np.empty(w.size)
+    path = matrix_in(stack(), inner_steps + 1, w.size)
+    tapes = tapes_for(problem, problem, inner_steps, 0, stack())
+    scratch = matrix_in(stack(), 1, w.size)[0]
     copy(w, path[0])
     for i in range(problem.weights.size):
         inner_path(problem, i, alpha, path, 0, tapes, scratch)
@@ -60,9 +60,9 @@ def adapt(problem, w, alpha, inner_steps, out):
 @entry(REAL(PROBLEM, PROBLEM, VECTOR, REAL, INDEX))
 def value(problem, query, w, alpha, inner_steps):
     """Return F(w)."""
-    path = np.empty((inner_steps + 1, w.size))
-    tapes = tapes_for(problem, problem, inner_steps, 0)
-    scratch = np.empty(w.size)
+    path = matrix_in(stack(), inner_steps + 1, w.size)
+    tapes = tapes_for(problem, problem, inner_steps, 0, stack())
+    scratch = matrix_in(stack(), 1, w.size)[0]
     copy(w, path[0])
     total = 0.0
     for i in range(problem.weights.size):
@@ -75,10 +75,10 @@ def value(problem, query, w, alpha, inner_steps):
 def gradient(problem, query, w, alpha, inner_steps, out):
     """Out = grad F(w), by inner_steps Hessian-vector products per task and no Hessian."""
     d = w.size
-    path = np.empty((inner_steps + 1, d))
-    tapes = tapes_for(problem, query, inner_steps, 1)
-    product = np.empty(d)
-    adjoint = np.empty(d)
+    path = matrix_in(stack(), inner_steps + 1, d)
+    tapes = tapes_for(problem, query, inner_steps, 1, stack())
+    vectors = matrix_in(stack(), 2, d)
+    product, adjoint = vectors[0], vectors[1]
     copy(w, path[0])
     out[:] = 0.0
     for i in range(problem.weights.size):
@@ -96,9 +96,9 @@ def gradient(problem, query, w, alpha, inner_steps, out):
 def first_order_gradient(problem, query, w, alpha, inner_steps, out):
     """Out = sum_i p_i grad g_i(u_k): FO-MAML, the gradient with every A_j replaced by I."""
     d = w.size
-    path = np.empty((inner_steps + 1, d))
-    tapes = tapes_for(problem, query, inner_steps, 0)
-    scratch = np.empty(d)
+    path = matrix_in(stack(), inner_steps + 1, d)
+    tapes = tapes_for(problem, query, inner_steps, 0, stack())
+    scratch = matrix_in(stack(), 1, d)[0]
     copy(w, path[0])
     out[:] = 0.0
     for i in range(problem.weights.size):
@@ -113,9 +113,9 @@ def first_order_gradient(problem, query, w, alpha, inner_steps, out):
 def reptile_gradient(problem, w, alpha, inner_steps, out):
     """Out = sum_i p_i (w - u_k) / alpha, the sum of the inner gradients (Nichol et al. 2018)."""
     d = w.size
-    point = np.empty(d)
-    gradient = np.empty(d)
-    tape = derivatives.tape(problem, 0)
+    vectors = matrix_in(stack(), 2, d)
+    point, gradient = vectors[0], vectors[1]
+    tape = matrix_in(stack(), 1, derivatives.tape_size(problem, 0))[0]
     out[:] = 0.0
     for i in range(problem.weights.size):
         copy(w, point)

@@ -13,6 +13,7 @@ from numba import njit, types
 from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.maml import inner_path, tapes_for
+from maml_ode.compiled.scratch import stack
 from maml_ode.compiled.vectors import copy
 
 
@@ -57,7 +58,7 @@ def hessian(problem, query, w, alpha, inner_steps, out):
     contraction = np.empty((d, d))
     third = np.empty((d, d))
     curvature = np.empty((d, d))
-    tapes = tapes_for(problem, query, inner_steps, 2)
+    tapes = tapes_for(problem, query, inner_steps, 2, stack())
     copy(w, path[0])
     out[:, :] = 0.0
     for i in range(problem.weights.size):
@@ -95,7 +96,7 @@ def first_order_jacobians(problem, query, w, alpha, inner_steps, fomaml, reptile
     jacobian = np.empty((d, d))
     curvature = np.empty((d, d))
     product = np.empty((d, d))
-    tapes = tapes_for(problem, query, inner_steps, 2)
+    tapes = tapes_for(problem, query, inner_steps, 2, stack())
     copy(w, path[0])
     fomaml[:, :] = 0.0
     reptile[:, :] = 0.0

@@ -12,6 +12,7 @@ from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import inner, on_demand
 from maml_ode.compiled.maml import inner_path, take_step, tapes_for
+from maml_ode.compiled.scratch import stack
 from maml_ode.compiled.vectors import copy
 
 TASKS = types.int64[::1]
@@ -27,7 +28,7 @@ def _add_multiple(factor, v, out):
 def gradient(problem, query, w, alpha, inner_steps, tasks, out):
     """Out = the mean of the gradients of g_i(u_i) in w over the tasks."""
     path = np.empty((inner_steps + 1, w.size))
-    tapes = tapes_for(problem, query, inner_steps, 1)
+    tapes = tapes_for(problem, query, inner_steps, 1, stack())
     product = np.empty(w.size)
     adjoint = np.empty(w.size)
     copy(w, path[0])
@@ -45,7 +46,7 @@ def gradient(problem, query, w, alpha, inner_steps, tasks, out):
 def first_order_gradient(problem, query, w, alpha, inner_steps, tasks, out):
     """Out = the mean of grad g_i(u_i) over the tasks."""
     path = np.empty((inner_steps + 1, w.size))
-    tapes = tapes_for(problem, query, inner_steps, 0)
+    tapes = tapes_for(problem, query, inner_steps, 0, stack())
     scratch = np.empty(w.size)
     copy(w, path[0])
     out[:] = 0.0

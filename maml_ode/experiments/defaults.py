@@ -8,6 +8,7 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
+from maml_ode.objectives.step_sizes import Alpha
 from maml_ode.sizes import MATRIX_ONCE
 from maml_ode.tasks.base import Smoothness, TaskFamily
 
@@ -26,7 +27,7 @@ def gradient_norm(tasks: TaskFamily, w: Array) -> float:
 
 def default_step_size(
     tasks: TaskFamily,
-    alpha: float,
+    alpha: Alpha,
     w0: Array,
     *,
     query: TaskFamily | None = None,
@@ -49,14 +50,14 @@ def default_step_size(
         if math.isfinite(limit) and limit > 0:
             beta = 0.5 * limit
             return beta, f"beta = {beta:.6g}, half of 2/lambda_max(Hess {name}(w0))."
-    beta = float(np.max(alpha)) or LAST_STEP_SIZE
+    beta = float(np.max(np.abs(alpha))) or LAST_STEP_SIZE
     what = "the inner step size" if np.any(alpha) else "for want of anything better"
     return beta, f"beta = {beta:.6g}, {what}, since no Hessian bounds the step at w0."
 
 
 def default_switch_tol(
     tasks: TaskFamily,
-    alpha: float,
+    alpha: Alpha,
     w0: Array,
     *,
     query: TaskFamily | None = None,
@@ -78,7 +79,7 @@ def default_switch_tol(
     return eps0, f"eps0 = {eps0:.6g}, {SHARE:g} ||grad f(w0)||: {reason}."
 
 
-def _advised(tasks: TaskFamily, alpha: float, w0: Array) -> tuple[float | None, str]:
+def _advised(tasks: TaskFamily, alpha: Alpha, w0: Array) -> tuple[float | None, str]:
     """Return eps0 as theory advises it, or None and why it does not."""
     if tasks.smoothness < Smoothness.HESSIAN or not (tasks.has_hvps and tasks.has_thirds):
         return None, "advice needs losses with three derivatives"
@@ -91,6 +92,8 @@ def _advised(tasks: TaskFamily, alpha: float, w0: Array) -> tuple[float | None, 
             advice = switch_advice(tasks, alpha, start=w0)
     except (ValueError, np.linalg.LinAlgError) as error:
         return None, str(error).partition(":")[0].partition(";")[0].rstrip(".")
+    if not math.isfinite(advice.kappa_c):
+        return None, advice.note.partition(":")[2].strip().rstrip(".")
     if not advice.switch_tol:  # None, or 0 where f and F have the same minimiser
         return None, "by mo.theory.switch_advice the first phase does not pay"
     return float(advice.switch_tol), ""

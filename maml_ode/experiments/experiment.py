@@ -104,7 +104,7 @@ class Experiment:
     """
 
     tasks: TaskFamily
-    alpha: float
+    alpha: Any
     query: TaskFamily | None
     inner_steps: int
     name: str
@@ -123,7 +123,7 @@ class Experiment:
     def __init__(
         self,
         tasks: TaskFamily,
-        alpha: float,
+        alpha: npt.ArrayLike,
         *,
         query: TaskFamily | None = None,
         inner_steps: int = 1,

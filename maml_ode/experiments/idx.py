@@ -23,8 +23,8 @@ _PIECE = 2**22
 _KINDS = {"images": "idx3", "labels": "idx1"}
 
 
-def find_training_files(folder: Path) -> tuple[Path, Path]:
-    """Return the images' and the labels' file of MNIST's training set in ``folder``.
+def find_training_files(folder: Path, name: str = "path") -> tuple[Path, Path]:
+    """Return the images' and the labels' file of MNIST's training set in ``folder``, the argument ``name``.
 
     Both spellings in circulation are accepted, ``train-images-idx3-ubyte`` and
     ``train-images.idx3-ubyte``, plain or with ``.gz``.
@@ -36,7 +36,7 @@ def find_training_files(folder: Path) -> tuple[Path, Path]:
     """
     if not folder.is_dir():
         raise ValueError(
-            f"path must be the folder with MNIST's training files, but {str(folder)!r} is not a "
+            f"{name} must be the folder with MNIST's training files, but {str(folder)!r} is not a "
             "folder."
         )
     found = []
@@ -49,7 +49,7 @@ def find_training_files(folder: Path) -> tuple[Path, Path]:
         present = [folder / name for name in spellings if (folder / name).is_file()]
         if not present:
             raise ValueError(
-                f"path {str(folder)!r} holds no training {kind}; one of {', '.join(spellings)} is "
+                f"{name} {str(folder)!r} holds no training {kind}; one of {', '.join(spellings)} is "
                 "needed."
             )
         found.append(present[0])

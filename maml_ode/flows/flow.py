@@ -197,6 +197,11 @@ class Flow:
         """Whether some phase is followed by itself or an earlier one."""
         return any(leg.then <= number for number, leg in enumerate(self.legs))
 
+    @cached_property
+    def is_rough(self) -> bool:
+        """Whether the field of some phase is discontinuous."""
+        return any(phase.field.smoothness < 0 for phase in self.phases)
+
     @property
     def retested(self) -> bool:
         """Whether the phase is chosen by the sign of one rule, again and again."""

@@ -6,6 +6,8 @@ from abc import abstractmethod
 from functools import cached_property
 from typing import Any
 
+import numpy.typing as npt
+
 from maml_ode._validation import Array, evaluation_point
 from maml_ode.counts import Counts
 from maml_ode.flows.fields import VectorField
@@ -24,7 +26,7 @@ class _InnerStepField(VectorField):
     def __init__(
         self,
         tasks: TaskFamily,
-        alpha: float,
+        alpha: npt.ArrayLike,
         inner_steps: int,
         query: TaskFamily | None,
         aggregate: Aggregate,
@@ -36,7 +38,7 @@ class _InnerStepField(VectorField):
         self.dim = tasks.dim
 
     @abstractmethod
-    def with_alpha(self, alpha: float) -> VectorField:
+    def with_alpha(self, alpha: npt.ArrayLike) -> VectorField:
         """Return the same field with another inner step size."""
 
     @property
@@ -63,14 +65,14 @@ class _InnerStepField(VectorField):
 class FirstOrderField(_InnerStepField):
     """The FO-MAML field -sum_i p_i grad g_i(u_i): grad F with every A_i replaced by the identity.
 
-    In general not a gradient. For quadratic families with g = f it is affine with symmetric
-    K = sum p_i H_i (I - alpha H_i)^k.
+    In general not a gradient. For quadratic families with g = f and one number alpha it is affine with
+    symmetric K = sum p_i H_i (I - alpha H_i)^k.
     """
 
     def __init__(
         self,
         tasks: TaskFamily,
-        alpha: float,
+        alpha: npt.ArrayLike,
         inner_steps: int = 1,
         query: TaskFamily | None = None,
         aggregate: Aggregate = "auto",
@@ -80,7 +82,7 @@ class FirstOrderField(_InnerStepField):
         self.cost = Counts(gradients=self.inner_steps + 1)
         self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
 
-    def with_alpha(self, alpha: float) -> FirstOrderField:
+    def with_alpha(self, alpha: npt.ArrayLike) -> FirstOrderField:
         """Return the same field with another inner step size."""
         query = None if self.query is self.tasks else self.query
         return FirstOrderField(self.tasks, alpha, self.inner_steps, query, self.aggregate)
@@ -108,6 +110,8 @@ class FirstOrderField(_InnerStepField):
 class ReptileField(_InnerStepField):
     """The Reptile field sum_i p_i (u_i - w)/alpha, minus the sum of the inner gradients.
 
+    The sum is what it is for an array alpha as well, and for 0.
+
     Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms", arXiv:1803.02999. With one
     inner step it is -grad f.
     """
@@ -115,7 +119,7 @@ class ReptileField(_InnerStepField):
     def __init__(
         self,
         tasks: TaskFamily,
-        alpha: float,
+        alpha: npt.ArrayLike,
         inner_steps: int = 1,
         aggregate: Aggregate = "auto",
     ) -> None:
@@ -124,7 +128,7 @@ class ReptileField(_InnerStepField):
         self.cost = Counts(gradients=self.inner_steps)
         self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
 
-    def with_alpha(self, alpha: float) -> ReptileField:
+    def with_alpha(self, alpha: npt.ArrayLike) -> ReptileField:
         """Return the same field with another inner step size."""
         return ReptileField(self.tasks, alpha, self.inner_steps, self.aggregate)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy.typing as npt
+
 from maml_ode._validation import check_choice, check_real
 from maml_ode.flows.fields import ModifiedField
 from maml_ode.flows.flow import Flow, Phase, Until
@@ -36,14 +38,14 @@ def gradient_flow(objective: Objective) -> Flow:
     return Flow([Phase(checked_objective(objective))], objective, name="gradient flow")
 
 
-def maml_flow(tasks: TaskFamily, alpha: float, **kw: Any) -> Flow:
+def maml_flow(tasks: TaskFamily, alpha: npt.ArrayLike, **kw: Any) -> Flow:
     """Return the MAML ODE w' = -grad F(w), equation (3.2) of Xu, Chen and Karbasi (AISTATS 2021).
 
     Parameters
     ----------
     tasks : TaskFamily
-    alpha : float
-        Inner step size.
+    alpha : float or array_like
+        Inner step size, as in `MAMLLoss`.
     **kw
         ``inner_steps``, ``query`` and ``aggregate`` of `MAMLLoss`.
     """
@@ -53,7 +55,7 @@ def maml_flow(tasks: TaskFamily, alpha: float, **kw: Any) -> Flow:
 
 def bimaml_flow(
     tasks: TaskFamily,
-    alpha: float,
+    alpha: npt.ArrayLike,
     switch_tol: float | None = None,
     *,
     rule: str = "one_way",
@@ -70,8 +72,8 @@ def bimaml_flow(
     Parameters
     ----------
     tasks : TaskFamily
-    alpha : float
-        Inner step size.
+    alpha : float or array_like
+        Inner step size, as in `MAMLLoss`.
     switch_tol : float
         eps0 >= 0, in the units of the gradient; left out with ``switch="auto"``.
     rule : {"one_way", "as_printed", "retest"}
@@ -100,7 +102,7 @@ def bimaml_flow(
     return Flow([Phase(task_loss, until=until), Phase(objective)], objective, rule, name="BI-MAML")
 
 
-def fomaml_flow(tasks: TaskFamily, alpha: float, **kw: Any) -> Flow:
+def fomaml_flow(tasks: TaskFamily, alpha: npt.ArrayLike, **kw: Any) -> Flow:
     """Return the first-order MAML flow w' = -sum_i p_i grad f_i(u_i).
 
     Its trajectories are judged by F where the family has Hessian-vector products, else by f. In general it
@@ -109,8 +111,8 @@ def fomaml_flow(tasks: TaskFamily, alpha: float, **kw: Any) -> Flow:
     Parameters
     ----------
     tasks : TaskFamily
-    alpha : float
-        Inner step size.
+    alpha : float or array_like
+        Inner step size, as in `MAMLLoss`.
     **kw
         ``inner_steps``, ``query`` and ``aggregate`` of `MAMLLoss`.
     """
@@ -119,7 +121,7 @@ def fomaml_flow(tasks: TaskFamily, alpha: float, **kw: Any) -> Flow:
 
 
 def reptile_flow(
-    tasks: TaskFamily, alpha: float, inner_steps: int = 1, aggregate: Aggregate = "auto"
+    tasks: TaskFamily, alpha: npt.ArrayLike, inner_steps: int = 1, aggregate: Aggregate = "auto"
 ) -> Flow:
     """Return the Reptile flow w' = sum_i p_i (u_i - w)/alpha, u_i after ``inner_steps`` inner steps.
 
@@ -140,7 +142,7 @@ def modified_flow(objective: Objective, step_size: float) -> Flow:
     return Flow([Phase(field)], objective, name="modified flow")
 
 
-def _judge(tasks: TaskFamily, alpha: float, **kw: Any) -> Objective:
+def _judge(tasks: TaskFamily, alpha: npt.ArrayLike, **kw: Any) -> Objective:
     if tasks.has_hvps:
         return MAMLLoss(tasks, alpha, **kw)
     return ExpectedLoss(tasks, kw.get("aggregate", "auto"))

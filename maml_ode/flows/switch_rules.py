@@ -140,16 +140,23 @@ class OnlineSwitch(EndingRule):
     ----------
     tasks : TaskFamily
     alpha : float
+        At least 0, the same for all tasks, coordinates and steps.
     divisor : float
         sqrt(kappa_c - 1), or kappa_c - 1 if the path comes near argmin f along the direction of argmin F.
     """
 
     tasks: TaskFamily
-    alpha: float
+    alpha: Any
     divisor: float
 
     def __post_init__(self) -> None:
         checked_family(self.tasks)
+        is_array = isinstance(self.alpha, np.ndarray) and self.alpha.ndim > 0
+        if is_array or check_real("alpha", self.alpha) < 0:
+            raise ValueError(
+                "alpha must be one number of at least 0 for a switch that finds itself, since its threshold is "
+                "derived for such; pass bimaml_flow(tasks, alpha, switch_tol) instead."
+            )
         object.__setattr__(self, "alpha", check_real("alpha", self.alpha, minimum=0.0))
         divisor = check_real("divisor", self.divisor, minimum=0.0, strict=True)
         object.__setattr__(self, "divisor", divisor)

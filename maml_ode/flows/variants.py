@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from maml_ode.flows.fields import GradientField, ModifiedField, VectorField
 from maml_ode.flows.flow import Flow, Phase, Until
 from maml_ode.flows.inner_step_fields import FirstOrderField, ReptileField
 from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
 from maml_ode.objectives import MAMLLoss, Objective
+from maml_ode.objectives.step_sizes import Alpha
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = [
+    "alpha_of",
     "families_of",
     "has_alpha",
+    "has_alpha_arrays",
     "norm_switches",
     "takes_inner_steps",
     "with_alpha",
@@ -24,6 +31,19 @@ __all__ = [
 def has_alpha(flow: Flow) -> bool:
     """Whether a field of the flow takes inner steps."""
     return any(takes_inner_steps(phase.field) for phase in flow.phases)
+
+
+def has_alpha_arrays(flow: Flow) -> bool:
+    """Whether some field's inner step size is an array."""
+    return any(isinstance(alpha_of(phase.field), np.ndarray) for phase in flow.phases)
+
+
+def alpha_of(field: VectorField) -> Alpha | None:
+    """Return the inner step size of a field; None if it takes no inner steps."""
+    if not takes_inner_steps(field):
+        return None
+    owner: Any = field.objective if isinstance(field, (GradientField, ModifiedField)) else field
+    return owner.alpha  # type: ignore[no-any-return]
 
 
 def takes_inner_steps(field: VectorField) -> bool:
@@ -48,7 +68,7 @@ def norm_switches(flow: Flow) -> int:
     return sum(isinstance(phase.until, GradientNormBelow) for phase in flow.phases)
 
 
-def with_alpha(flow: Flow, alpha: float) -> Flow:
+def with_alpha(flow: Flow, alpha: npt.ArrayLike) -> Flow:
     """Return the flow with another inner step size wherever it has one.
 
     Raises

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._frozen import made
 from maml_ode._validation import Array
 from maml_ode.flows import Flow
 from maml_ode.integrate.diagnose import Diagnosis
@@ -32,9 +33,13 @@ def assemble(
 ) -> Trajectory:
     """Return the trajectory of a finished run; nothing is decided here."""
     tally, switches = record.tally, record.switches
-    ended = [number for number, leg in enumerate(flow.legs) if leg.rule is not None]
-    events = [[switch for switch in switches if switch.left == number] for number in ended]
-    return Trajectory(
+    events = [
+        [switch for switch in switches if switch.left == number]
+        for number, leg in enumerate(flow.legs)
+        if leg.rule is not None
+    ]
+    return made(
+        Trajectory,
         t=np.array(points.t),
         y=np.ascontiguousarray(points.states.T),
         **diagnosis.series,
@@ -61,6 +66,7 @@ def assemble(
         t_events=[np.array([switch.t for switch in left]) for left in events],
         y_events=[_rows([switch.w for switch in left], flow.dim) for left in events],
         sol=sol,
+        sensitivities=None,
     )
 
 

@@ -10,6 +10,7 @@ from maml_ode.flows import Flow, GradientNormBelow
 from maml_ode.integrate.methods import facts_of
 from maml_ode.integrate.plan import Tolerances
 from maml_ode.integrate.warnings import NonSmoothWarning
+from maml_ode.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from scipy.integrate import OdeSolver
@@ -20,6 +21,7 @@ __all__ = [
     "check_smoothness",
     "refuse_sampling",
     "refuse_unused",
+    "refuse_with_sensitivities",
 ]
 
 # Below this the gradient norm of a MAML loss whose gradient jumps need not ever fall: the flow slides along
@@ -62,11 +64,32 @@ def refuse_unused(**given: Any) -> None:
         )
 
 
+def refuse_with_sensitivities(
+    *, method: Any, energy: str, sliding: str, resume: Trajectory | None
+) -> None:
+    """Refuse what a run that is differentiated cannot do."""
+    if method == "exact":
+        raise ValueError(
+            'the closed form has no sensitivities here; leave method= out or pass "DOP853", which integrates them '
+            "with the state."
+        )
+    if energy == "enforce":
+        raise ValueError(
+            "with sensitivities= steps are not undone for the energy; leave energy= out."
+        )
+    if sliding == "follow":
+        raise ValueError("a sliding motion has no sensitivities here; leave sliding= out.")
+    if resume is not None:
+        raise ValueError(
+            "sensitivities begin with a run: pass w0 and the whole horizon instead of resume=."
+        )
+
+
 def check_smoothness(flow: Flow, tol: float, t_max: float) -> None:
     """Warn of a field that jumps, and refuse a stationarity that its kinks keep out of reach."""
-    rough = [phase.field for phase in flow.phases if phase.field.smoothness < 0]
-    if not rough:
+    if not flow.is_rough:
         return
+    rough = [phase.field for phase in flow.phases if phase.field.smoothness < 0]
     loss = getattr(flow.objective.tasks, "loss", None)
     companion = (
         f'the smooth companion SVM(..., loss="smooth_{loss}")'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ def diagnose(
                 break
             cost = cost + looks.evaluate(points.states, series, rows)
             done += rows.stop - rows.start
+        looks.take_over(record, points, series)
         if not why and points.recorded:
             energy, more = _energy(flow, record, series, sol)
             cost = cost + more
@@ -126,6 +128,7 @@ class _Looks:
         self._objectives = {"": flow.objective, "task_": flow.task_objective}
         if flow.objective.is_expected_loss_of(flow.objective.tasks):
             del self._objectives["task_"]  # F is f
+        self._flow = flow
         self._known = {
             prefix: _known_norms(flow, record, objective)
             for prefix, objective in self._objectives.items()
@@ -146,6 +149,19 @@ class _Looks:
         for name, entries in found.items():
             series[name][rows] = entries
         return cost
+
+    def take_over(self, record: Record, points: Points, series: dict[str, Array]) -> None:
+        """Let the series end with the norm that ended the run, which an evaluation in another order may miss."""
+        if record.known is None or points.t[-1] != record.t:
+            return
+        number, norm = record.known
+        legs = self._flow.legs
+        followed = legs[number].field.descends if number < len(legs) else None
+        if followed is None or math.isnan(norm):
+            return
+        for prefix in ("", "task_"):
+            if _is_same(followed, self._objectives.get(prefix, self._objectives[""])):
+                series[f"{prefix}grad_norm"][-1] = norm
 
 
 def _look(

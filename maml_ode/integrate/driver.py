@@ -177,7 +177,10 @@ class Driver:
             if finding.crossing is not None:
                 self.stepper.land(segment, plan, finding.crossing)
                 return None
-            if finding.stop.reason is StopReason.STATIONARY and not segment.leg.final:
+            rests = finding.stop.reason is StopReason.STATIONARY and not segment.leg.final
+            if (
+                rests and not finding.stop.asked_for
+            ):  # asked for: the algorithm looks at F in every phase
                 return self._wait(segment, plan)
             if finding.stop.reason is StopReason.HORIZON and waits_for_ever(
                 segment, *began, record, plan.tolerances, self.tol

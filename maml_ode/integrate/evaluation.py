@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,8 @@ class FieldEvaluator:
     def __init__(self, field: VectorField, tally: Tally, *, compiled: bool = False) -> None:
         self.field = field
         self.tally = tally
-        self._function = _compiled_function(field) if compiled else field
+        # A field of compiled families calls the same code itself.
+        self._compiled = _evaluate() if compiled and field.affine is not None else None
         self.non_finite = 0
         # Bytes are compared and copied faster than arrays.
         self._state = b""
@@ -52,8 +54,12 @@ class FieldEvaluator:
         if self._value is not None and w.tobytes() == self._state:
             return self._value.copy()
         self.tally.check_limits()
-        with np.errstate(all="ignore"):
-            value = self._function(w)
+        if self._compiled is not None:  # which says nothing of numbers that overflow
+            value = np.empty(w.size)
+            self._compiled(self.field.native, w, value)
+        else:
+            with np.errstate(all="ignore"):
+                value = self.field(w)
         self.tally.nfev += 1
         self.tally.add(self.field.cost)
         if all_finite(value):
@@ -124,20 +130,15 @@ class FieldEvaluator:
             return self.field.jacobian_vector(w, v)
 
 
-def _compiled_function(field: VectorField) -> Callable[[Array], Array]:
-    """Return what compiled methods evaluate; a field of compiled families calls the same code itself."""
-    if field.affine is None:
-        return field
+@cache
+def _evaluate() -> Callable[[Any, Array, Array], None]:
+    """Return what compiled methods evaluate; late, because it imports Numba."""
     from maml_ode.compiled.fields import evaluate
 
-    handle = field.native
+    def contiguously(handle: Any, w: Array, out: Array) -> None:
+        evaluate(handle, w if w.flags.c_contiguous else np.ascontiguousarray(w), out)
 
-    def function(w: Array) -> Array:
-        value = np.empty(w.size)
-        evaluate(handle, np.ascontiguousarray(w), value)
-        return value
-
-    return function
+    return contiguously
 
 
 class RuleEvaluator:

@@ -168,7 +168,7 @@ def choose(
     reason = reason or why_not_exact(flow)
     if reason is None:
         return Choice("exact", "every phase is affine with a symmetric matrix")
-    if any(phase.field.smoothness < 0 for phase in flow.phases):
+    if flow.is_rough:
         return Choice("RK45", "the field is discontinuous")
     if horizon < float("inf"):
         rates = [largest_rate(phase.field, w, tally) for phase in flow.phases]

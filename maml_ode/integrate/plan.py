@@ -42,8 +42,7 @@ class Tolerances:
         An explicit method at its stability limit keeps a residual of up to 15 lambda_max atol, so atol is
         kept below what ``tol`` asks for where lambda_max is known beforehand.
         """
-        rough = any(phase.field.smoothness < 0 for phase in flow.phases)
-        default = 1e-4 if rough else min(max(tol if tol > 0 else 1e-8, 1e-12), 1e-6)
+        default = 1e-4 if flow.is_rough else min(max(tol if tol > 0 else 1e-8, 1e-12), 1e-6)
         default_atol = default / 100
         last = flow.phases[-1].field.affine
         if tol > 0 and last is not None and last.largest_eigenvalue > 0:

@@ -66,6 +66,8 @@ class Record:
         self.t = 0.0
         self.w = np.empty(0)
         self.phase = 0
+        # The norm of a phase's field there, where the run has asked for one: the phase, and the norm.
+        self.known: tuple[int, float] | None = None
 
     @property
     def times(self) -> Array:
@@ -106,6 +108,7 @@ class Record:
         self._states[at] = w
         self.size = self.tally.points = at + 1
         self.t, self.w, self.phase = t, self._states[at], phase
+        self.known = (phase, norm)
 
     def extend(
         self, times: Array, states: Array, phase: int, norms: npt.ArrayLike = math.nan
@@ -123,16 +126,20 @@ class Record:
         # A key pressed while the states are copied is seen at the next call of a function: there is none here.
         self.size = self.tally.points = end
         self.t, self.w, self.phase = t, self._states[end - 1], phase
+        self.known = (phase, float(self._norms[end - 1]))
 
-    def know(self, norm: float) -> None:
-        """Take the norm of the present phase's field at the present state, if that is the last point."""
+    def know(self, norm: float, phase: int | None = None) -> None:
+        """Take the norm of a field at the present state: of the present phase's, or that of another phase."""
+        of = self.phase if phase is None else phase
+        self.known = (of, norm)
         last = self.size - 1
-        if last >= 0 and self._times[last] == self.t and self._phases[last] == self.phase:
+        if last >= 0 and self._times[last] == self.t and self._phases[last] == of:
             self._norms[last] = norm
 
     def move(self, t: float, w: Array, phase: int) -> None:
         """Go to a state without recording it as a point."""
         self.t, self.w, self.phase = t, w, phase
+        self.known = None
 
     def interrupt(self) -> None:
         """End the run, if it has not ended, because the user pressed a key."""
@@ -143,7 +150,10 @@ class Record:
     def close(self) -> None:
         """Record the state in which the run is, if it is not the last point."""
         if self.size == 0 or self._times[self.size - 1] != self.t:
+            known = self.known
             self.append(self.t, self.w, self.phase)
+            if known is not None:
+                self.know(known[1], known[0])
         elif self._phases[self.size - 1] != self.phase:
             self._phases[self.size - 1], self._norms[self.size - 1] = self.phase, math.nan
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -29,6 +31,7 @@ from maml_ode.integrate.checks import (
     check_smoothness,
     refuse_sampling,
     refuse_unused,
+    refuse_with_sensitivities,
 )
 from maml_ode.integrate.diagnose import seconds_per_point
 from maml_ode.integrate.driver import Driver
@@ -46,6 +49,7 @@ from maml_ode.integrate.plan import NO_METHOD, Plan, Tolerances
 from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.resume import check_same_flow
+from maml_ode.integrate.sensitivities.parameters import LOOSEST, blocks_of, checked_names, tightened
 from maml_ode.integrate.steppers.exact import ExactStepper
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.times import check_horizon, check_t_eval
@@ -78,6 +82,7 @@ def solve(
     energy: str = "count",
     sliding: str = "stop",
     resume: Trajectory | None = None,
+    sensitivities: str | Iterable[str] = (),
     **options: Any,
 ) -> Trajectory:
     """Advance a flow in continuous time until it is stationary or a limit is met.
@@ -134,6 +139,12 @@ def solve(
         so, or follow the Filippov motion along the switching surface, as phase 2.
     resume : Trajectory, optional
         Go on from where this run of the same flow ended; the result holds both parts.
+    sensitivities : sequence of {"alpha", "switch_tol", "w0", "weights"}
+        What the path and its end are to be differentiated by, forward, through switches and through the stop:
+        ``result.sensitivities[name]``, see `maml_ode.Sensitivity`. The derivatives are integrated with the state,
+        in the same steps, from Hessian-vector products alone. The stop is then located: ||grad F|| = tol in the
+        last state. Weights move one by one, without renormalisation: only directions of sum 0 are differences
+        of families. A rule that is a function of the user's is taken to depend on nothing but (t, w).
     **options
         Handed to the method (``first_step``, ``max_step``, ...).
 
@@ -146,7 +157,8 @@ def solve(
     ------
     ValueError
         For a w0 of wrong shape or not finite, neither a tolerance nor a horizon, a tolerance that cannot be
-        reached, an unknown method, or "exact" for a flow without closed form.
+        reached, an unknown method, "exact" for a flow without closed form, or sensitivities that do not exist: a
+        parameter that the flow lacks, a field that jumps, a switch or a stop whose surface is only touched.
     TypeError
         For an option that the method does not know.
 
@@ -191,20 +203,25 @@ def solve(
         rtol = check_real("rtol", rtol, minimum=0.0)
     if atol is not None:
         atol = check_real("atol", atol, minimum=0.0, strict=True)
+    blocks = blocks_of(flow, checked_names(sensitivities))
+    if blocks:
+        refuse_with_sensitivities(method=method, energy=energy, sliding=sliding, resume=resume)
     asks_for_steps = rtol is not None or atol is not None or callback is not None or bool(options)
-    asks_for_steps = asks_for_steps or energy == "enforce"
+    asks_for_steps = asks_for_steps or energy == "enforce" or bool(blocks)
 
     if resume is not None and resume.stop is StopReason.SWITCHED:
         return resume  # the last phase's own rule has ended it
 
     tally = Tally(max_seconds, max_evaluations)
     record = Record(flow.dim, tally)
+    read = None
     record.begin(t_start, start, number or 0)
     record.keeps_solution = dense_output or times is not None or energy != "count"
     choice = Choice(method)
     try:
         choice = choose(
-            flow, method, start, tol=tol, horizon=t_max - t_start, stepping=asks_for_steps, tally=tally
+            flow, method, start, tol=min(tol, LOOSEST) if blocks else tol, horizon=t_max - t_start,
+            stepping=asks_for_steps, tally=tally,
         )  # fmt: skip
         if max_seconds is not None and diagnostics:
             tally.seconds_per_point, spent = seconds_per_point(flow, start)
@@ -221,8 +238,10 @@ def solve(
             check_options(solver, options, _OWN_KEYWORDS)
             check_smoothness(flow, tol, t_max)
             tolerances = Tolerances.choose(flow, tol, rtol, atol)
+            if blocks:
+                tolerances = tightened(tolerances)
             check_reachable(flow, solver, tol, tolerances)
-            watch = method == "auto" and facts_of(solver).explicit and not options
+            watch = method == "auto" and facts_of(solver).explicit and not options and not blocks
             plan = Plan(
                 solver,
                 tolerances,
@@ -233,18 +252,27 @@ def solve(
                 stiff_method=resolve(stiff_method(flow)) if watch else None,
             )
             with Progress(progress, f"{flow.name} by {solver.__name__}", t_max, tol) as bar:
-                Driver(
-                    flow,
-                    NativeStepper(record, tally, every_step=callback is not None),
-                    plan,
-                    record,
-                    tally,
-                    tol=tol,
-                    follow_sliding=sliding == "follow",
-                    callback=callback,
-                    progress=bar,
-                    compiled=issubclass(solver, AdaptiveSolver),
-                ).run(number)
+                if blocks:
+                    from maml_ode.integrate.sensitivities.follow import follow
+
+                    followed = follow(
+                        flow, blocks, start, plan, tally, tol=tol, keeps_solution=record.keeps_solution,
+                        callback=callback, bar=bar,
+                    )  # fmt: skip
+                    record, read = followed.record, followed.sensitivities
+                else:
+                    Driver(
+                        flow,
+                        NativeStepper(record, tally, every_step=callback is not None),
+                        plan,
+                        record,
+                        tally,
+                        tol=tol,
+                        follow_sliding=sliding == "follow",
+                        callback=callback,
+                        progress=bar,
+                        compiled=issubclass(solver, AdaptiveSolver),
+                    ).run(number)
     except KeyboardInterrupt:
         record.interrupt()
     run = finish(
@@ -257,6 +285,8 @@ def solve(
         integrate_energy=energy != "count",
         looked=looked,
     )
+    if read is not None:
+        run = replace(run, sensitivities=read(run.t, times is None))
     return run if resume is None else join(resume, run)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from operator import attrgetter
 
+from maml_ode._frozen import made
 from maml_ode.counts import KINDS, Counts
 from maml_ode.stop import Stop, StopReason
 
@@ -63,7 +64,7 @@ class Tally:
             for kind, count in zip(KINDS, _all_kinds(cost), strict=True):
                 if count:
                     sums[kind] += times * count
-        return Counts(**sums, diagnostics=diagnostics)
+        return made(Counts, **sums, diagnostics=diagnostics)
 
     @property
     def out_of_time(self) -> bool:

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from maml_ode._validation import shown
 from maml_ode.objectives.inner_loop import InnerSteps
 from maml_ode.objectives.quadratic_form import QuadraticForm, maml_quadratic_form
+from maml_ode.objectives.step_sizes import key_of
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = ["Aggregate", "aggregated_form", "checked_aggregate"]
@@ -18,7 +19,7 @@ Aggregate = Literal["auto", False]
 # Forms kept for each pair of families: a sweep over alpha shall not keep a matrix for every value.
 KEPT = 4
 
-_Forms = dict[tuple[float, int], QuadraticForm]
+_Forms = dict[tuple[Any, int], QuadraticForm]
 _forms: WeakKeyDictionary[TaskFamily, WeakKeyDictionary[TaskFamily, _Forms]] = WeakKeyDictionary()
 
 
@@ -47,7 +48,7 @@ def aggregated_form(steps: InnerSteps) -> QuadraticForm | None:
     """
     of_family = _forms.setdefault(steps.tasks, WeakKeyDictionary())
     known = of_family.setdefault(steps.query, {})
-    key = (steps.alpha, steps.count)
+    key = (key_of(steps.alpha), steps.count)
     form = known.pop(key, None)
     if form is None:
         form = maml_quadratic_form(steps.tasks, steps.query, steps.alpha, steps.count)

@@ -24,10 +24,11 @@ _ByData = Callable[[LeastSquares, Array, float, int], Residual | None]
 def fomaml_field(steps: InnerSteps) -> AffineField | None:
     """Return the field of sum p_i grad g_i(u_i).
 
-    None if some loss is not quadratic, or K is not symmetric (the query differs from the support).
+    None if some loss is not quadratic, or where nothing makes K symmetric: the query differs from the support,
+    or alpha is an array.
     """
     terms, judge = steps.tasks.quadratic, steps.query.quadratic
-    if terms is None or judge is None:
+    if terms is None or judge is None or isinstance(steps.alpha, np.ndarray):
         return None
     d = steps.tasks.dim
     K, k = Rounded(np.zeros((d, d))), Rounded(np.zeros(d))
@@ -38,15 +39,15 @@ def fomaml_field(steps: InnerSteps) -> AffineField | None:
         k = k + p * (s - Q @ maps.r)
     if steps.query is steps.tasks:
         return _field(K, k, steps, fomaml_residual)
-    gap = float(np.abs(K.value - K.value.T).max())
-    if gap > 1e-12 * float(np.abs(K.value).max()):
-        return None
-    return _field(K, k, steps, None)
+    return _field(K, k, steps, None) if _is_symmetric(K) else None
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def reptile_field(steps: InnerSteps) -> AffineField | None:
-    """Return the field of sum p_i (w - u_i)/alpha, or None if some loss is not quadratic."""
+    """Return the field of the sum of the inner gradients.
+
+    None if some loss is not quadratic, or K is not symmetric (alpha differs by coordinate and step).
+    """
     terms = steps.tasks.quadratic
     if terms is None:
         return None
@@ -56,7 +57,14 @@ def reptile_field(steps: InnerSteps) -> AffineField | None:
         maps = InnerMaps.of_task(terms, i, steps.alpha, steps.count)
         K = K + p * maps.slopes
         k = k + p * maps.offsets
+    if isinstance(steps.alpha, np.ndarray):
+        return _field(K, k, steps, None) if _is_symmetric(K) else None
     return _field(K, k, steps, reptile_residual)
+
+
+def _is_symmetric(K: Rounded) -> bool:
+    gap = float(np.abs(K.value - K.value.T).max())
+    return gap <= 1e-12 * float(np.abs(K.value).max())
 
 
 def _field(
@@ -68,6 +76,7 @@ def _field(
     matrix, source = K.value, None
     data = steps.tasks._least_squares
     if data is not None and by_data is not None:
-        build = partial(by_data, data, steps.tasks.weights, steps.alpha, steps.count)
+        alpha = float(steps.alpha)
+        build = partial(by_data, data, steps.tasks.weights, alpha, steps.count)
         source = partial(of_residual, build)
     return AffineField(0.5 * (matrix + matrix.T), k.value, K.error, k.error, source)

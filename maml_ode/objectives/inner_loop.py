@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, check_count, check_real
+from maml_ode._validation import Array, check_count
+from maml_ode.objectives.step_sizes import Alpha, checked_alpha
 from maml_ode.tasks.base import TaskFamily, checked_family
 
 __all__ = ["InnerLoop", "InnerSteps"]
@@ -109,7 +110,7 @@ class InnerSteps:
     ----------
     tasks, query : TaskFamily
         f_i, on which the steps are taken, and g_i, which judge the adapted points.
-    alpha : float
+    alpha : float, or ndarray that broadcasts against (count, M, d)
         Inner step size.
     count : int
         Number k of steps; 0 for the expected loss.
@@ -117,27 +118,24 @@ class InnerSteps:
 
     tasks: TaskFamily
     query: TaskFamily
-    alpha: float
+    alpha: Alpha
     count: int
 
     @classmethod
     def checked(
-        cls, tasks: TaskFamily, alpha: float, inner_steps: int, query: TaskFamily | None
+        cls, tasks: TaskFamily, alpha: Any, inner_steps: int, query: TaskFamily | None
     ) -> InnerSteps:
         """Return the steps that a caller asked for.
 
         Raises
         ------
         ValueError, TypeError
-            For a negative or non-finite ``alpha``, ``inner_steps`` below 1, something that is no family, or
-            a query family whose size or weights differ.
+            For an ``alpha`` that is not finite or does not broadcast against (inner_steps, M, d), ``inner_steps``
+            below 1, something that is no family, or a query family whose size or weights differ.
         """
-        return cls(
-            checked_family(tasks),
-            _checked_query(tasks, query),
-            check_real("alpha", alpha, minimum=0.0),
-            check_count("inner_steps", inner_steps),
-        )
+        family, judge = checked_family(tasks), _checked_query(tasks, query)
+        count = check_count("inner_steps", inner_steps)
+        return cls(family, judge, checked_alpha(alpha, count, family.n_tasks, family.dim), count)
 
     @classmethod
     def none(cls, tasks: TaskFamily) -> InnerSteps:
@@ -146,8 +144,12 @@ class InnerSteps:
 
     @cached_property
     def loop(self) -> InnerLoop:
-        """The engine that runs the steps, chosen when something is first evaluated."""
-        if self.tasks.problem is not None and self.query.problem is not None:
+        """The engine that runs the steps, chosen when something is first evaluated.
+
+        Kernels are typed for one number alpha, so that arrays go through the families' batched evaluations.
+        """
+        packed = self.tasks.problem is not None and self.query.problem is not None
+        if packed and not isinstance(self.alpha, np.ndarray):
             from maml_ode.objectives.compiled_loop import CompiledLoop
 
             return CompiledLoop(self.tasks, self.query, self.alpha, self.count)

@@ -141,13 +141,13 @@ def _of_rows(
         for p, s, (R, t) in zip(weights, family.scales, family.reduced, strict=True):
             root, rows, targets = np.sqrt(2.0 * p * s), R, t
             value, error = np.ones(t.size), np.zeros(t.size)
-            if inner_steps > 0 and alpha > 0:
+            if inner_steps > 0 and alpha != 0:
                 product = R @ R.T
                 if not np.isfinite(product).all():
                     return None
                 curvatures, vectors = np.linalg.eigh(product)
                 rows, targets = vectors.T @ R, vectors.T @ t
-                reach = 2.0 * alpha * s * float(np.abs(curvatures).max())
+                reach = 2.0 * abs(alpha) * s * float(np.abs(curvatures).max())
                 off = 2.0 * sum(R.shape) * EPS * (1.0 + reach)
                 value, error = shape(1.0 - 2.0 * alpha * s * curvatures, off)
             elif inner_steps > 0:
@@ -173,7 +173,7 @@ def _two_families(
             root, a = np.sqrt(2.0 * p * query.scales[i]), 2.0 * alpha * tasks.scales[i]
             rows, targets = np.zeros_like(R), np.zeros_like(t)
             growth, total = 1.0, 0.0
-            reach = 1.0 + a * float(np.linalg.norm(R)) ** 2
+            reach = 1.0 + abs(a) * float(np.linalg.norm(R)) ** 2
             for _ in range(inner_steps):
                 rows = rows + (R - a * (R @ (R.T @ rows)))
                 targets = targets + (t - a * (R @ (R.T @ targets)))

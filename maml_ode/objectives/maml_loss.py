@@ -14,6 +14,7 @@ from maml_ode.objectives.aggregation import Aggregate, aggregated_form, checked_
 from maml_ode.objectives.inner_loop import InnerSteps
 from maml_ode.objectives.objective import Objective
 from maml_ode.objectives.quadratic_form import QuadraticForm
+from maml_ode.objectives.step_sizes import written
 from maml_ode.tasks.base import MissingDerivative, TaskFamily
 
 __all__ = ["MAMLLoss"]
@@ -35,8 +36,11 @@ class MAMLLoss(Objective):
     ----------
     tasks : TaskFamily
         The support losses f_i.
-    alpha : float
-        Inner step size, at least 0; 0 gives the expected loss exactly.
+    alpha : float or array_like
+        Inner step size, of either sign; 0 gives the expected loss exactly. An array broadcasts against
+        (inner_steps, M, d): shape (d,) is a step size for each coordinate, (M, 1) for each task, (k, 1, 1) for
+        each inner step. With D = diag(alpha), u = w - D grad f_i and A_i = I - Hess f_i(w) D; an array is
+        evaluated in NumPy, one number in compiled code where the family is.
     inner_steps : int
         Number k of inner steps, at least 1.
     query : TaskFamily, optional
@@ -50,8 +54,8 @@ class MAMLLoss(Objective):
     Raises
     ------
     ValueError, TypeError
-        For a negative or non-finite ``alpha``, ``inner_steps`` below 1, or a query family whose size or
-        weights differ.
+        For an ``alpha`` that is not finite or of another shape, ``inner_steps`` below 1, or a query family
+        whose size or weights differ.
     MissingDerivative
         If the family has no Hessian-vector products.
 
@@ -63,12 +67,15 @@ class MAMLLoss(Objective):
     >>> F.adapt([10.0])
     array([[9.3],
            [6.7]])
+    >>> mo.MAMLLoss(tasks, alpha=[[0.1], [-0.2]]).adapt([10.0])
+    array([[ 9.3],
+           [16.6]])
     """
 
     def __init__(
         self,
         tasks: TaskFamily,
-        alpha: float,
+        alpha: npt.ArrayLike,
         inner_steps: int = 1,
         query: TaskFamily | None = None,
         aggregate: Aggregate = "auto",
@@ -93,14 +100,12 @@ class MAMLLoss(Objective):
     def __repr__(self) -> str:
         extra = "" if self.query is self.tasks else f", query={self.query!r}"
         extra += "" if self.aggregate else ", aggregate=False"
-        return (
-            f"MAMLLoss({self.tasks!r}, alpha={self.alpha:g}, inner_steps={self.inner_steps}{extra})"
-        )
+        return f"MAMLLoss({self.tasks!r}, alpha={written(self.alpha)}, inner_steps={self.inner_steps}{extra})"
 
     @property
     def smoothness(self) -> int:
         """One continuous derivative fewer than the losses: F evaluates them after a gradient step."""
-        support = int(self.tasks.smoothness) - (1 if self.alpha > 0 else 0)
+        support = int(self.tasks.smoothness) - (1 if np.any(self.alpha) else 0)
         return min(support, int(self.query.smoothness))
 
     @property
@@ -113,7 +118,7 @@ class MAMLLoss(Objective):
         """F aggregated to one quadratic (it is one when every f_i and g_i is), or None."""
         return aggregated_form(self._inner) if self.aggregate else None
 
-    def with_alpha(self, alpha: float) -> MAMLLoss:
+    def with_alpha(self, alpha: npt.ArrayLike) -> MAMLLoss:
         """Return the same loss with another inner step size."""
         query = None if self.query is self.tasks else self.query
         return MAMLLoss(self.tasks, alpha, self.inner_steps, query, self.aggregate)

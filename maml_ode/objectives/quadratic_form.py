@@ -6,7 +6,8 @@ losses (Q_i, s_i, e_i) is then the quadratic with
 
     G = sum p_i P_i Q_i P_i,   c = sum p_i P_i (s_i - Q_i r_i),   k = sum p_i (r_i'Q_i r_i/2 - s_i'r_i + e_i),
 
-so that one evaluation costs one d x d product whatever M is.
+so that one evaluation costs one d x d product whatever M is. For an array alpha a step multiplies by
+I - diag(alpha) H_i, so P_i is not symmetric, and its transpose stands on the left in G and in c.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from maml_ode.objectives.least_squares import maml_residual
 from maml_ode.objectives.rounded import Rounded
 from maml_ode.objectives.row_form import by_rows, has_few_rows
 from maml_ode.objectives.spectrum import Spectrum
+from maml_ode.objectives.step_sizes import Alpha
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = ["QuadraticForm", "maml_quadratic_form"]
@@ -104,7 +106,7 @@ class QuadraticForm:
 
 @np.errstate(over="ignore", invalid="ignore")
 def maml_quadratic_form(
-    tasks: TaskFamily, query: TaskFamily, alpha: float, inner_steps: int
+    tasks: TaskFamily, query: TaskFamily, alpha: Alpha, inner_steps: int
 ) -> QuadraticForm | None:
     """Return F as one quadratic form, or None if some loss is not quadratic or the form's numbers overflow.
 
@@ -112,10 +114,17 @@ def maml_quadratic_form(
     """
     data, judging = tasks._least_squares, query._least_squares
     source = None
-    if data is not None and judging is not None:
+    if isinstance(alpha, np.ndarray):
+        data = None  # what is said in terms of the residuals needs one number for all coordinates
+    elif data is not None and judging is not None:
         build = partial(maml_residual, data, judging, tasks.weights, alpha, inner_steps)
         source = partial(of_residual, build)
-    if data is not None and data is judging and has_few_rows(data):
+    if (
+        not isinstance(alpha, np.ndarray)
+        and data is not None
+        and data is judging
+        and has_few_rows(data)
+    ):
         G, c, constant = by_rows(data, tasks.weights, alpha, inner_steps)
         return _form(G, c, constant, source)
     terms, judge, d = tasks.quadratic, query.quadratic, tasks.dim

@@ -51,7 +51,7 @@ def _after_steps(
     product = rows @ rows.T
     # ``step`` is itself a rounded product.
     product = Rounded(product.value, product.error + EPS * product.norm)
-    reach = step * product.norm
+    reach = abs(step) * product.norm
     identity = np.eye(product.value.shape[0])
     contraction = norm_bound(identity - step * product.value) + EPS * (1.0 + reach)
     for _ in range(inner_steps):

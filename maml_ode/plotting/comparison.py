@@ -6,14 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from maml_ode._validation import as_sequence, check_choice, check_flag, shown
+import numpy as np
+
+from maml_ode._validation import Array, as_sequence, check_choice, check_flag, shown
 from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.style import CYCLE, house_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["method_style", "plot_comparison"]
+__all__ = ["label_ends", "make_room", "method_style", "plot_comparison"]
 
 COSTS = {
     "work": "gradient passes",
@@ -21,10 +23,8 @@ COSTS = {
     "steps": "steps",
     "seconds": "seconds",
 }
-# In pixels: the way from a line's end to its label, by how much a label that covers something moves at a time,
-# and half a marker.
-ASIDE, MOVE, MARKER = 6.0, 1.5, 3.0
-MOST_MOVES = 80
+# From the farthest point to the column of names in points, and from name to name in units of their size.
+ASIDE, LINE_HEIGHT = 9.0, 1.3
 
 
 def plot_comparison(
@@ -38,8 +38,8 @@ def plot_comparison(
 ) -> Axes:
     """Draw error over cost, both logarithmic; `Comparison.plot` calls this.
 
-    Methods differ in colour, dash and marker, so that a greyscale print keeps them apart; their names stand at
-    the accurate ends of their lines.
+    Methods differ in colour, dash and marker, so that a greyscale print keeps them apart; their names stand
+    right of the lines, tied to the accurate ends of these.
 
     Parameters
     ----------
@@ -99,13 +99,8 @@ def plot_comparison(
                 color="0.4",
             )
         if labels:
-            ends = {
-                name: min(
-                    (row for row in drawn if row["method"] == name), key=lambda row: row["error"]
-                )
-                for name in present
-            }
-            _write_labels(ax, {name: (row[x], row["error"]) for name, row in ends.items()}, places)
+            make_room(ax)
+            label_ends(ax, places)
     return ax
 
 
@@ -123,37 +118,81 @@ def _place(name: str, order: Sequence[str]) -> int:
     return order.index(name) if name in order else len(order)
 
 
-def _write_labels(ax: Axes, ends: Mapping[str, tuple[float, float]], order: Sequence[str]) -> None:
-    """Write names to the right of their lines' ends, moved where one would cover a name or a marker."""
-    from matplotlib.patheffects import withStroke
-    from matplotlib.transforms import Bbox
-
+def make_room(ax: Axes, share: float = 0.3) -> None:
+    """Widen a logarithmic axis by ``share`` of its width, for names right of the lines."""
     low, high = ax.get_xlim()
-    ax.set_xlim(low, high * (high / low) ** 0.22)  # room for the longest
-    bottom, top = ax.get_ylim()
-    ax.set_ylim(bottom / (top / bottom) ** 0.08, top)
-    ax.figure.draw_without_rendering()  # type: ignore[union-attr]
-    taken: list[Any] = []
-    for line in ax.get_lines():
-        if str(line.get_label()) in ends:
-            for place in ax.transData.transform(line.get_xydata()):
-                taken.append(
-                    Bbox.from_bounds(place[0] - MARKER, place[1] - MARKER, *(2 * [2 * MARKER]))
-                )
-    for name, end in sorted(ends.items(), key=lambda item: -item[1][1]):
+    ax.set_xlim(low, high * (high / low) ** share)
+
+
+def label_ends(ax: Axes, order: Sequence[str], fontsize: float = 8.0) -> None:
+    """Write methods' names in a column right of the lines, each tied to its line's accurate end by a thin line.
+
+    The names stand in the order of the ends, as near to their heights as none covers another. To be called
+    after `make_room`, when the layout and the limits of the axes are final.
+
+    Parameters
+    ----------
+    ax : Axes
+        With one line a method, called after it.
+    order : sequence of str
+        The methods by whose places looks are given.
+    fontsize : float
+    """
+    figure = ax.figure
+    figure.draw_without_rendering()  # type: ignore[union-attr]
+    ends = {
+        str(line.get_label()): min(np.asarray(line.get_xydata()).tolist(), key=lambda end: end[1])
+        for line in ax.get_lines()
+        if str(line.get_label()) in order
+    }
+    ends = dict(sorted(ends.items(), key=lambda item: -item[1][1]))
+    heights = ax.transData.transform(list(ends.values()))[:, 1]
+    farthest = ax.transData.transform(np.concatenate([x.get_xydata() for x in ax.get_lines()]))[
+        :, 0
+    ].max()
+    pixels = figure.dpi / 72
+    column = farthest + ASIDE * pixels
+    low, high = ax.bbox.y0, ax.bbox.y1
+    line_height = LINE_HEIGHT * fontsize * pixels
+    apart = _spread(heights, line_height, low + line_height / 2, high - line_height / 2)
+    for (name, end), height in zip(ends.items(), apart, strict=True):
+        style = method_style(_place(name, order))
         text = ax.annotate(
             name,
             end,
-            xytext=(ASIDE, 0.0),
-            textcoords="offset pixels",
-            fontsize=8,
+            xytext=tuple(ax.transAxes.inverted().transform((column, height)).tolist()),
+            textcoords="axes fraction",
+            fontsize=fontsize,
             va="center",
-            color=method_style(_place(name, order))["color"],
-            path_effects=[withStroke(linewidth=2.0, foreground="white")],
+            color=style["color"],
+            arrowprops={
+                "arrowstyle": "-",
+                "color": style["color"],
+                "linewidth": 0.5,
+                "alpha": 0.7,
+                "shrinkA": 0.0,
+                "shrinkB": style["markersize"] / 2 + 1.0,
+                "relpos": (0.0, 0.5),
+            },
         )
         text.set_gid(f"label:{name}")
-        for step in range(MOST_MOVES):
-            text.xyann = (ASIDE, MOVE * ((step + 1) // 2) * (-1) ** step)
-            if not any(text.get_window_extent().overlaps(box) for box in taken):
-                break
-        taken.append(text.get_window_extent())
+
+
+def _spread(heights: Array, gap: float, low: float, high: float) -> Array:
+    """Return falling heights moved as little as leaves ``gap`` between neighbours, from ``low`` to ``high``.
+
+    The least squares under x_k - x_(k+1) >= gap is an isotonic regression of h_k + k gap: neighbours out of
+    order are pooled at their mean.
+    """
+    steps = gap * np.arange(heights.size)
+    pools: list[tuple[float, int]] = []
+    for value in heights + steps:
+        pools.append((float(value), 1))
+        while len(pools) > 1 and pools[-1][0] > pools[-2][0]:
+            (a, m), (b, n) = pools.pop(-2), pools.pop()
+            pools.append(((a * m + b * n) / (m + n), m + n))
+    level = np.concatenate([np.full(count, value) for value, count in pools])
+    # The same shift of both ends keeps the gaps; where there is no room for all, the top gives way.
+    level = np.minimum(level, high)
+    spread: Array = np.maximum(level, low + steps[-1]) - steps
+    return spread

@@ -1,7 +1,8 @@
 """The paper's figures and statements, regenerated: pictures, their data, and how they were made.
 
 Each artefact is a module with an `Artefact` named ``ARTEFACT``; `ARTEFACTS` lists them in the order
-in which they are made. Modules are imported when they are needed.
+in which they are made, and `ON_FILES` those that need files of the user's. Modules are imported
+when they are needed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ ARTEFACTS: dict[str, str] = {
     "fig4": "maml_ode.reproduce.figure4",
     "report": "maml_ode.reproduce.report",
 }
+# Made from files of the user's, and only when these are given.
+ON_FILES: dict[str, str] = {"mnist": "maml_ode.reproduce.mnist"}
 
 
 def load_artefact(name: str) -> Artefact:
@@ -37,7 +40,8 @@ def load_artefact(name: str) -> Artefact:
     ValueError
         For an unknown name; the nearest one is suggested.
     """
-    module = importlib.import_module(ARTEFACTS[check_choice("artefact", name, ARTEFACTS)])
+    known = ARTEFACTS | ON_FILES
+    module = importlib.import_module(known[check_choice("artefact", name, known)])
     artefact: Artefact = module.ARTEFACT
     return artefact
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maml_ode._validation import check_count
+from maml_ode._validation import check_count, shown
+from maml_ode.experiments.idx import find_training_files
 from maml_ode.experiments.splitmix64 import LARGEST_SEED, check_seed
 from maml_ode.runs.executor import Task, Workers
 from maml_ode.runs.tables import Table
@@ -31,12 +34,22 @@ class Settings:
         A coarser, faster version of everything.
     jobs : int
         Number of processes; results do not depend on it.
+    mnist : path-like, optional
+        Folder with MNIST's two training files (IDX), from which panels 2d and 2h are made too.
+
+    Raises
+    ------
+    ValueError
+        For a number out of range, or a folder without MNIST's training files.
+    TypeError
+        If ``quick`` is not a bool or ``mnist`` no path.
     """
 
     seed: int = 0
     seeds: int = 20
     quick: bool = False
     jobs: int = 1
+    mnist: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         check_count("seeds", self.seeds)
@@ -48,6 +61,10 @@ class Settings:
         check_count("jobs", self.jobs)
         if not isinstance(self.quick, bool):
             raise TypeError(f"quick must be True or False, not {self.quick!r}.")
+        if self.mnist is not None:
+            if not isinstance(self.mnist, (str, os.PathLike)):
+                raise TypeError(f"mnist must be a folder's path, not {shown(self.mnist)}.")
+            find_training_files(Path(self.mnist), "mnist")
 
     @property
     def seed_range(self) -> range:
@@ -55,7 +72,7 @@ class Settings:
         return range(self.seed, self.seed + self.seeds)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the results depend on: everything but ``jobs``."""
+        """Return what the results depend on: neither ``jobs`` nor where MNIST lies."""
         return {"seed": self.seed, "seeds": self.seeds, "quick": self.quick}
 
 

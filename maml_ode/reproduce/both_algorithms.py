@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array
-from maml_ode.experiments import Experiment
+from maml_ode.experiments import Experiment, load
 from maml_ode.flows import Flow
 from maml_ode.integrate import euler, solve
 from maml_ode.integrate.warnings import NonSmoothWarning
@@ -22,8 +22,10 @@ __all__ = [
     "FLOW_RTOL",
     "follow",
     "iterate",
+    "load_from",
     "phase_norm",
     "rows",
+    "runs_of",
     "stack",
     "switch_iteration",
 ]
@@ -35,6 +37,14 @@ ALGORITHMS = ("MAML", "BI-MAML")
 # For flows without closed form. The gradient of F jumps at the kinks of the squared hinge, so that
 # tighter tolerances cost steps without buying digits that could be seen in a picture.
 FLOW_RTOL = 1e-6
+
+# grad F costs a gradient, a Hessian-vector product and a gradient; grad f costs one gradient.
+GRADIENTS_PER_MAML_STEP = 3
+
+
+def load_from(name: str, seed: int, path: str | None = None, **options: Any) -> Experiment:
+    """Return an experiment, one on files with their folder."""
+    return load(name, seed=seed, **options, **({} if path is None else {"path": path}))
 
 
 def iterate(problem: Experiment, algorithm: str) -> Trajectory:
@@ -94,6 +104,43 @@ def stack(parts: Iterable[Mapping[str, npt.NDArray[Any]]]) -> Columns:
     """Return columns with the rows of all parts, which have the same names."""
     listed = list(parts)
     return {key: np.concatenate([part[key] for part in listed]) for key in listed[0]}
+
+
+def runs_of(
+    name: str, seed: int, flow_points: int, rtol: float = FLOW_RTOL, path: str | None = None
+) -> tuple[Columns, ...]:
+    """Return the rows of one experiment and seed: iterates, flows, switch.
+
+    The flows have ``flow_points`` rows per step of the iterates; with 0 there are none. Experiments on files
+    get the ``path`` of these.
+    """
+    problem = load_from(name, seed, path)
+    runs = {algorithm: iterate(problem, algorithm) for algorithm in ALGORITHMS}
+    iterates = stack(
+        rows(run, problem, experiment=name, seed=seed, algorithm=algorithm)
+        for algorithm, run in runs.items()
+    )
+    k = switch_iteration(runs["BI-MAML"], problem)
+    flow_k, flows = float("nan"), {}
+    if flow_points:
+        paths = {
+            algorithm: follow(problem, algorithm, flow_points, rtol) for algorithm in ALGORITHMS
+        }
+        flow_k = switch_iteration(paths["BI-MAML"], problem)
+        flows = stack(
+            rows(path, problem, experiment=name, seed=seed, algorithm=algorithm)
+            for algorithm, path in paths.items()
+        )
+    saved = (1 - 1 / GRADIENTS_PER_MAML_STEP) * (0.0 if np.isnan(k) else k) / problem.n_steps
+    switch = {
+        "experiment": np.array([name]),
+        "seed": np.array([seed]),
+        "switch_k": np.array([k]),
+        "flow_switch_k": np.array([flow_k]),
+        "saving": np.array([saved]),
+        "quoted_saving": np.array([problem.quoted_saving], dtype=float),
+    }
+    return iterates, flows, switch
 
 
 def _flow(problem: Experiment, algorithm: str) -> Flow:

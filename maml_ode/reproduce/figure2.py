@@ -13,12 +13,9 @@ from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
 from maml_ode.reproduce.both_algorithms import (
     ALGORITHMS,
     FLOW_RTOL,
-    follow,
-    iterate,
     phase_norm,
-    rows,
+    runs_of,
     stack,
-    switch_iteration,
 )
 from maml_ode.reproduce.section4 import EXPERIMENTS
 from maml_ode.runs.executor import Task
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ARTEFACT"]
+__all__ = ["ARTEFACT", "draw_column"]
 
 TITLES = {
     "linear_regression": "linear regression",
@@ -40,8 +37,6 @@ STYLES = {"MAML": MAML, "BI-MAML": BIMAML}
 BAND = (0.1, 0.9)
 FLOW_POINTS_PER_STEP = 4
 QUICK_SEEDS, QUICK_RTOL, QUICK_POINTS_PER_STEP = 3, 1e-5, 1
-# grad F costs a gradient, a Hessian-vector product and a gradient; grad f costs one gradient.
-GRADIENTS_PER_MAML_STEP = 3
 
 
 def _seeds(settings: Settings) -> range:
@@ -61,7 +56,7 @@ def pieces(settings: Settings) -> list[Task]:
     """Return the runs of both algorithms over the seeds, and of both flows for the first seed."""
     return [
         Task(
-            _one,
+            runs_of,
             (
                 name,
                 seed,
@@ -85,42 +80,6 @@ def combine(settings: Settings, values: list[Any], inputs: Inputs) -> dict[str, 
     }
 
 
-def _one(
-    name: str, seed: int, flow_points: int, rtol: float
-) -> tuple[dict[str, npt.NDArray[Any]], ...]:
-    """Return the rows of one experiment and seed: iterates, flows, switch.
-
-    The flows have ``flow_points`` rows per step of the iterates; with 0 there are none.
-    """
-    problem = experiments.load(name, seed=seed)
-    runs = {algorithm: iterate(problem, algorithm) for algorithm in ALGORITHMS}
-    iterates = stack(
-        rows(run, problem, experiment=name, seed=seed, algorithm=algorithm)
-        for algorithm, run in runs.items()
-    )
-    k = switch_iteration(runs["BI-MAML"], problem)
-    flow_k, flows = float("nan"), {}
-    if flow_points:
-        paths = {
-            algorithm: follow(problem, algorithm, flow_points, rtol) for algorithm in ALGORITHMS
-        }
-        flow_k = switch_iteration(paths["BI-MAML"], problem)
-        flows = stack(
-            rows(path, problem, experiment=name, seed=seed, algorithm=algorithm)
-            for algorithm, path in paths.items()
-        )
-    saved = (1 - 1 / GRADIENTS_PER_MAML_STEP) * (0.0 if np.isnan(k) else k) / problem.n_steps
-    switch = {
-        "experiment": np.array([name]),
-        "seed": np.array([seed]),
-        "switch_k": np.array([k]),
-        "flow_switch_k": np.array([flow_k]),
-        "saving": np.array([saved]),
-        "quoted_saving": np.array([problem.quoted_saving], dtype=float),
-    }
-    return iterates, flows, switch
-
-
 def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
     """Draw the paper's eight panels: with bands over the seeds, and with the flows laid over."""
     return {
@@ -135,30 +94,49 @@ def _panels(tables: Tables, settings: Settings, flows: bool) -> Figure:
     figure = Figure(figsize=(11.0, 5.2))
     axes = figure.subplots(2, len(EXPERIMENTS))
     for column, name in enumerate(EXPERIMENTS):
-        table = tables["fig2_iterates"].where(experiment=name)
-        scale = _power_of_ten(table["loss"])
-        for row, values in enumerate((table["loss"] / scale, phase_norm(table))):
-            axis = axes[row, column]
-            for algorithm in ALGORITHMS:
-                mine = table["algorithm"] == algorithm
-                _draw_runs(axis, table, values, mine, algorithm, settings.seed, bands=not flows)
-            if flows:
-                _draw_flows(axis, tables["fig2_flows"].where(experiment=name), row == 0, scale)
-            _mark_switch(axis, tables["fig2_switches"].where(experiment=name), settings.seed)
-            axis.set_title(f"({'abcdefgh'[row * 4 + column]}) {TITLES[name]}")
-        _label(axes[0, column], axes[1, column], column, scale)
+        draw_column(
+            (axes[0, column], axes[1, column]),
+            tables["fig2_iterates"].where(experiment=name),
+            tables["fig2_switches"].where(experiment=name),
+            settings.seed,
+            first=column == 0,
+            flows=tables["fig2_flows"].where(experiment=name) if flows else None,
+        )
+        for row in range(2):
+            axes[row, column].set_title(f"({'abcdefgh'[row * 4 + column]}) {TITLES[name]}")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 
-def _label(loss: Axes, norm: Axes, column: int, scale: float) -> None:
+def draw_column(
+    axes: tuple[Axes, Axes],
+    iterates: Table,
+    switches: Table,
+    seed: int,
+    first: bool,
+    flows: Table | None = None,
+) -> None:
+    """Draw an experiment's loss and, below it, its gradient norm; the first column says it in words.
+
+    With bands over the seeds, or with the flows of ``seed`` instead of them.
+    """
+    scale = _power_of_ten(iterates["loss"])
+    for axis, values in zip(axes, (iterates["loss"] / scale, phase_norm(iterates)), strict=True):
+        for algorithm in ALGORITHMS:
+            mine = iterates["algorithm"] == algorithm
+            _draw_runs(axis, iterates, values, mine, algorithm, seed, bands=flows is None)
+        if flows is not None:
+            _draw_flows(axis, flows, axis is axes[0], scale)
+        _mark_switch(axis, switches, seed)
+    _label(*axes, first, scale)
+
+
+def _label(loss: Axes, norm: Axes, first: bool, scale: float) -> None:
     norm.set_xlabel("iteration $k$")
     power = f" / $10^{{{round(np.log10(scale))}}}$" if scale != 1 else ""
-    loss.set_ylabel((r"MAML loss $F(w_k)$" if column == 0 else "$F(w_k)$") + power)
-    norm.set_ylabel(
-        r"$\|\nabla f(w_k)\|$, then $\|\nabla F(w_k)\|$" if column == 0 else "gradient norm"
-    )
+    loss.set_ylabel((r"MAML loss $F(w_k)$" if first else "$F(w_k)$") + power)
+    norm.set_ylabel(r"$\|\nabla f(w_k)\|$, then $\|\nabla F(w_k)\|$" if first else "gradient norm")
     log_scale(norm)
 
 

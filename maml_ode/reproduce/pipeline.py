@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from maml_ode._validation import check_choice
-from maml_ode.reproduce import ARTEFACTS, load_artefact
+from maml_ode.reproduce import ARTEFACTS, ON_FILES, load_artefact
 from maml_ode.reproduce.artefact import Settings
 from maml_ode.reproduce.making import (
     DamagedError,
@@ -19,7 +19,7 @@ from maml_ode.reproduce.making import (
 from maml_ode.reproduce.page import write_page
 from maml_ode.runs.executor import Workers
 
-__all__ = ["DAMAGED", "NothingToRedrawError", "Outcome", "reproduce"]
+__all__ = ["DAMAGED", "NothingToRedrawError", "Outcome", "planned", "reproduce"]
 
 DAMAGED = "what an earlier run left is damaged; made again"
 
@@ -48,7 +48,8 @@ def reproduce(
     output : path-like
         Folder; made if it is missing.
     only : str or iterable of str, optional
-        Names of artefacts; all by default. What they require is made too.
+        Names of artefacts; all by default, ``mnist`` among them if ``settings.mnist`` is given. What they
+        require is made too.
     settings : Settings, optional
     redraw : bool
         Draw the pictures again from the tables, with the settings of these, and compute nothing.
@@ -64,14 +65,18 @@ def reproduce(
     Raises
     ------
     ValueError
-        For an unknown artefact (the nearest is suggested).
+        For an unknown artefact (the nearest is suggested), or ``mnist`` without MNIST's files.
     NothingToRedrawError
         With ``redraw``, if the tables are missing or were changed.
     """
     settings = Settings() if settings is None else settings
     folder = Path(output)
-    names = _in_order(only, with_requirements=not redraw)
+    names = planned(only, settings, redraw)
     if not redraw:
+        if "mnist" in names:
+            from maml_ode.reproduce.mnist import check_images
+
+            check_images(settings)
         folder.mkdir(parents=True, exist_ok=True)
     artefacts = [load_artefact(name) for name in names]
     report = progress or _silent
@@ -93,16 +98,24 @@ def _silent(name: str, fraction: float, note: str) -> None:
     return
 
 
-def _in_order(only: str | Iterable[str] | None, with_requirements: bool) -> list[str]:
-    """Return the artefacts to make in the registry's order, which puts requirements first."""
+def planned(
+    only: str | Iterable[str] | None, settings: Settings, redraw: bool = False
+) -> list[str]:
+    """Return the artefacts that `reproduce` makes, in order."""
     if only is None:
-        return list(ARTEFACTS)
+        only = [*ARTEFACTS, *([] if settings.mnist is None else ON_FILES)]
+    return _in_order(only, with_requirements=not redraw)
+
+
+def _in_order(only: str | Iterable[str], with_requirements: bool) -> list[str]:
+    """Return the artefacts to make in the registry's order, which puts requirements first."""
+    known = ARTEFACTS | ON_FILES
     asked = [only] if isinstance(only, str) else list(only)
     wanted: set[str] = set()
     while asked:
-        name = check_choice("artefact", asked.pop(), ARTEFACTS)
+        name = check_choice("artefact", asked.pop(), known)
         if name not in wanted:
             wanted.add(name)
             if with_requirements:
                 asked.extend(load_artefact(name).requires)
-    return [name for name in ARTEFACTS if name in wanted]
+    return [name for name in known if name in wanted]

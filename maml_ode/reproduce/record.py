@@ -14,6 +14,7 @@ from typing import Any
 
 from maml_ode import __version__
 from maml_ode._files import write_atomically
+from maml_ode.reproduce import ON_FILES
 from maml_ode.reproduce.artefact import Artefact, Settings, Tables
 from maml_ode.runs.files import read_json, sha256, to_json
 from maml_ode.runs.tables import Table
@@ -63,7 +64,8 @@ def _digest(record: Record) -> dict[str, str]:
 
 
 def _command(name: str, settings: Settings) -> str:
-    command = f"maml-ode reproduce --only {name} --seed {settings.seed} --seeds {settings.seeds}"
+    only = f"{name} --mnist FOLDER" if name in ON_FILES else name
+    command = f"maml-ode reproduce --only {only} --seed {settings.seed} --seeds {settings.seeds}"
     return command + (" --quick" if settings.quick else "")
 
 

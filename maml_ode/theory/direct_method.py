@@ -177,14 +177,11 @@ def _check_flow(flow: Flow, trajectory: Trajectory) -> None:
 
 def _times(trajectory: Trajectory, k: int) -> tuple[Array, float]:
     """Return five times from the k-th on towards a neighbour in the same phase, and their spacing."""
-    t, phase = trajectory.t, trajectory.phase
+    t = trajectory.t
     if t.size < 2:
         raise ValueError("a trajectory of a single point has no derivative; give flow=.")
-    ahead = k + 1 < t.size
-    other = k + 1 if ahead else k - 1
-    if not ahead and phase[k] != phase[other]:
-        # The run ended as a phase began: what is left is the path that led there.
-        other = k - 1
+    # At the end it is the path that led there, also where the run ended as a phase began.
+    other = k + 1 if k + 1 < t.size else k - 1
     step = 0.02 * float(t[other] - t[k])
     return t[k] + step * np.arange(5.0), step
 

@@ -8,12 +8,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import scipy.integrate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.text import Text
 from scipy.linalg import expm
-from scipy.optimize import brentq
+from scipy.optimize import brentq, isotonic_regression
 
 import maml_ode as mo
 from maml_ode.comparing.reference import make_reference
-from maml_ode.plotting.comparison import method_style
+from maml_ode.plotting.comparison import _spread, method_style
 
 NOTHING = {"methods": [], "step_sizes": []}
 
@@ -373,13 +376,27 @@ def test_the_picture_shows_the_rows_and_survives_greyscale(comparison):
     labels = [text for text in axis.texts if str(text.get_gid()).startswith("label:")]
     assert {text.get_text() for text in labels} == set(names)
     axis.figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in labels]
+    boxes = [Text.get_window_extent(text) for text in labels]  # without the line to it
     assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
     assert all(box.x1 <= axis.figure.bbox.x1 and box.y0 >= axis.bbox.y0 - 1 for box in boxes)
     for text in labels:
         part = [row for row in comparison.rows if row["method"] == text.get_text()]
         best = min(part, key=lambda row: row["error"])
-        assert text.xy == (best["work"], best["error"])
+        assert tuple(text.xy) == (best["work"], best["error"])
+
+
+@given(heights=st.lists(st.floats(-5.0, 15.0), min_size=1, max_size=12), gap=st.floats(0.05, 0.8))
+@settings(max_examples=60, deadline=None)
+def test_names_are_spread_by_least_squares(heights, gap):
+    wanted = np.sort(np.clip(heights, 0.0, 10.0))[::-1]
+    found = _spread(wanted, gap, 0.0, 10.0)
+    assert (-np.diff(found) >= gap - 1e-12).all()
+    assert found.max() <= 10.0 + 1e-12
+    assert found.min() >= -1e-12
+    k = np.arange(wanted.size)
+    best = isotonic_regression(wanted + gap * k, increasing=False).x
+    inside = np.clip(best, gap * k[-1], 10.0)
+    np.testing.assert_allclose(found, inside - gap * k, atol=1e-9)
 
 
 def test_other_costs_other_orders_and_no_labels(comparison):

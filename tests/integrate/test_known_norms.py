@@ -162,3 +162,56 @@ def test_an_interrupt_leaves_out_the_points_that_it_says(make_logistic):
             61 - unknown
         )
         assert np.isfinite(run.loss[-1])
+
+
+METHODS = ("exact", "Tsit5", "DOP853", "RK45", "Radau", "LSODA", "Rodas5P", "RKC2", "euler")
+
+
+def to_a_tol(flow, w0, method, tol, **options):
+    if method == "euler":
+        return mo.euler(flow, w0, 0.05, tol=tol, max_iter=10**5, **options)
+    return mo.solve(flow, w0, method=method, tol=tol, **options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_succeeds_ends_with_a_norm_of_at_most_tol(make_logistic, method):
+    """Whatever the order in which the series sum it up: from 1e5, rounding is 1e-11 of a tol of 1e-5 or more."""
+    rng = np.random.default_rng(7)
+    for k in range(4):
+        A = rng.normal(size=(2, 4, 3)) * 0.5
+        H = np.einsum("ijk,ijl->ikl", A, A) + np.eye(3)
+        tasks = mo.tasks.Quadratic(H, rng.normal(size=(2, 3)) * 1e5)
+        tol = 10.0 ** rng.uniform(-9, -7) * 1e5 if method == "exact" else 1e-2
+        w0 = rng.normal(size=3)
+        if k == 3 and method != "exact":
+            tasks, tol, w0 = make_logistic(M=2, l2=0.5), 1e-5, np.array([1.0, -1.0, 0.5])
+        F, f = mo.MAMLLoss(tasks, 0.05), mo.ExpectedLoss(tasks)
+        half = 0.5 * float(np.linalg.norm(f.gradient(w0)))
+        options = {"record_every": 7} if method == "euler" and k % 2 else {}
+        for flow, name in (
+            (mo.Flow([mo.Phase(F)], objective=F), "grad_norm"),
+            (mo.gradient_flow(f), "task_grad_norm"),
+            (mo.bimaml_flow(tasks, 0.05, half), "grad_norm"),
+        ):
+            run = to_a_tol(flow, w0, method, tol, **options)
+            assert (run.stop, run.success) == (mo.StopReason.STATIONARY, True)
+            assert getattr(run, name)[-1] <= tol
+            assert run.grad_norm[-1] <= tol
+            fresh = np.linalg.norm(flow.objective.gradient(run.final_state))
+            assert run.grad_norm[-1] == pytest.approx(fresh, abs=1e-9 * 1e5)
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_the_norm_of_the_last_field_ends_the_algorithm_in_any_phase(every):
+    """At a minimiser of F, to rounding, where grad f is large: tol is what is left of grad F there."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        H = [np.diag(rng.uniform(1, 3, 3)) for _ in range(2)]
+        tasks = mo.tasks.Quadratic(H, rng.normal(size=(2, 3)) * 1e5)
+        flow = mo.bimaml_flow(tasks, 0.3, 1e-3, rule="retest")
+        w0 = mo.solve(mo.maml_flow(tasks, 0.3), np.zeros(3), tol=1e-4, method="exact").w
+        tol = float(np.linalg.norm(flow.legs[-1].field(w0)))
+        run = mo.euler(flow, w0, 0.1, tol=tol, record_every=every)
+        assert (run.stop, run.success, len(run)) == (mo.StopReason.STATIONARY, True, 1)
+        assert (run.final_phase, run.grad_norm[-1]) == (0, tol)
+        assert run.task_grad_norm[-1] > 1e-3

@@ -121,6 +121,25 @@ ENDED = [
      [lambda: mo.solve(mo.gradient_flow(LINE), [1.0], method="RK45", energy="enforce", t_max=5.0)]),
 ]  # fmt: skip
 
+
+def line(**options):
+    return mo.ensemble(mo.maml_flow(QUADRATIC, 0.3), [W0, -W0], **options)
+
+
+REFUSED += [
+    ("takes no inner steps; leave it out",
+     lambda: mo.ensemble(mo.gradient_flow(mo.ExpectedLoss(QUADRATIC)), [W0], alpha=[0.1]),
+     [lambda: mo.ensemble(mo.gradient_flow(mo.ExpectedLoss(QUADRATIC)), [W0])]),
+    ("at which each member switches, but in the flow .* leave it out",
+     lambda: line(switch_tol=[0.1, 0.2]), [line]),
+    ("pass tasks_per_step= too, or no rng", lambda: mo.euler(MAML, W0, 0.1, max_iter=3, rng=0),
+     [lambda: mo.euler(MAML, W0, 0.1, max_iter=3, rng=0, tasks_per_step=1),
+      lambda: mo.euler(MAML, W0, 0.1, max_iter=3)]),
+    ("leave tasks_per_step out",
+     lambda: mo.euler(phases((lambda w: -w, None)), [1.0], 0.1, max_iter=3, rng=0, tasks_per_step=1),
+     [lambda: mo.euler(phases((lambda w: -w, None)), [1.0], 0.1, max_iter=3)]),
+]  # fmt: skip
+
 # Warnings, and advice that another test follows.
 ELSEWHERE = [
     "use a smaller step_size",  # below
@@ -128,6 +147,9 @@ ELSEWHERE = [
     "the default rtol = ",  # what the smooth companion avoids
     "has no use for ; leave it out, or name",  # above, with a name in the gap
     "Stiffness shows; take a stiff method",  # never seen: a watch without a stiff method is not set up
+    "the losses are computed with eps = : raise it, or compute in double",  # adapters/test_single_precision
+    "needs pandas; install it with pip",  # test_remedies of frames, where pandas is missing
+    "takes no inner steps|at which each member switches|which  is not: from some",  # above, as for "has no use"
     "here it is called",  # test_promises
     "rtol is below .* it is raised to that",  # test_solvers_control
 ]

@@ -84,10 +84,11 @@ def test_norms_keep_what_their_squares_lose():
 
 def test_a_run_with_times_of_its_own_is_compared_at_the_last_of_them():
     def flow(curvature):
+        given = [curvature]  # a list may change: what the functions are is then unknown
         tasks = mo.tasks.from_callables(
-            [lambda w: curvature * w[0] ** 2 / 2],
-            [lambda w: curvature * w],
-            [lambda w: curvature * np.eye(1)],
+            [lambda w: given[0] * w[0] ** 2 / 2],
+            [lambda w: given[0] * w],
+            [lambda w: given[0] * np.eye(1)],
             n_tasks=1,
             dim=1,
         )

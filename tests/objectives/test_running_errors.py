@@ -32,9 +32,9 @@ def test_operations_by_hand():
     assert ((a @ b).value, (a - b).value, (-4.0 * a).value) == (-6.0, 5.0, -12.0)
     # A product of n terms: n eps |A| |B|; one rounding: eps/2.
     wide, tall = Rounded(np.array([[3.0, 4.0, 0.0]])), Rounded(np.array([[0.0], [2.0], [0.0]]))
-    assert (wide @ tall).error == pytest.approx(3 * EPS * 5.0 * 2.0, rel=1e-14)
-    assert (tall @ wide).error == pytest.approx(1 * EPS * 5.0 * 2.0, rel=1e-14)
-    assert (wide + wide).error == pytest.approx(0.5 * EPS * 10.0, rel=1e-14)
+    assert (wide @ tall).error == pytest.approx(3 * EPS * 5.0 * 2.0, rel=1e-14, abs=0)
+    assert (tall @ wide).error == pytest.approx(1 * EPS * 5.0 * 2.0, rel=1e-14, abs=0)
+    assert (wide + wide).error == pytest.approx(0.5 * EPS * 10.0, rel=1e-14, abs=0)
     assert wide.T.value.shape == (3, 1)
     assert scalar(3.0, 0.5).T.error == 0.5
     assert not scalar(np.inf).is_finite
@@ -100,7 +100,7 @@ def test_the_root_of_a_weight_is_rounded_too():
     exact = 2 * Fraction(p * s) * Fraction(x) ** 2
     assert abs(Fraction(float(G.value[0, 0])) - exact) <= Fraction(G.error)
     # n eps for the product, twice the 1.5 eps of a row: half for its rounding, 1 for the root's.
-    assert G.error == pytest.approx(4 * EPS * float(exact), rel=1e-6)
+    assert G.error == pytest.approx(4 * EPS * float(exact), rel=1e-6, abs=0)
 
 
 def test_errors_of_stacked_rows_and_of_inner_steps_by_rows():
@@ -119,7 +119,9 @@ def test_the_norm_of_a_dense_field_and_its_bar_by_hand():
     field = DenseEigen(np.diag([3.0, 0.0]), np.array([4.0, 0.0]), 0.0, 0.0)
     norm, bar = field.norm(np.array([2.0, 7.0]), np.array([2.0, 0.0]))
     assert norm == 2.0  # |4 - 3 2|
-    assert bar == pytest.approx(2 * EPS * (4.0 + 3.0 * 2.0), rel=1e-14)  # d eps (|k| + |K| size)
+    assert bar == pytest.approx(
+        2 * EPS * (4.0 + 3.0 * 2.0), rel=1e-14, abs=0
+    )  # d eps (|k| + |K| size)
     unsure = DenseEigen(np.diag([3.0, 0.0]), np.array([4.0, 0.0]), 1e-3, 1e-2)
     assert unsure.norm(np.array([2.0, 7.0]), np.array([3.0, 4.0]))[1] == pytest.approx(
         1e-3 * 5.0 + 1e-2, rel=1e-9
@@ -207,3 +209,72 @@ def test_an_error_passes_through_a_step_that_cancels_as_far_as_rounding_lets_it(
         _, targets = _after_steps(scalar(x), Rounded(np.zeros(1), 1.0), step, 1)
         left = abs(1 - Fraction(step) * Fraction(x) ** 2)
         assert left <= Fraction(targets.error) <= 16 * Fraction(EPS)
+
+
+def test_the_unit_that_is_left_of_a_contraction_by_hand():
+    """I - a h = 0: what passes through it is eps (1 + |a h|) = 2 eps, which is seen beside nothing else."""
+    from maml_ode.objectives.row_form import _after_steps
+
+    # Of an error of 1: 2 eps by the product's own bar, 2 eps by the contraction.
+    _, targets = _after_steps(scalar(1.0), Rounded(np.zeros(1), 1.0), 1.0, 1)
+    assert targets.error == 4 * EPS
+    # b = 0 +- 1: r is off by 1 after a step, and by 1 and what passes of it after two.
+    for h, alpha in ((1.0, 1.0), (2.0, 0.5)):
+        terms = QuadraticTerms(
+            np.array([[[h]]]), np.zeros((1, 1)), np.zeros(1), np.zeros(1), np.array([1.0 / alpha])
+        )
+        maps = InnerMaps.of_task(terms, 0, alpha, 2)
+        assert maps.r.error == 1.0 + 2 * EPS
+
+
+def test_what_a_null_vector_of_exact_data_sees_of_a_distant_rest_point():
+    """K = diag(4, 0): the solver's 2 d eps |K| = 16 eps, times the distance of 8."""
+    for share, moves in ((0.99, False), (1.01, True)):
+        field = DenseEigen(np.diag([4.0, 0.0]), np.array([32.0, share * 128 * EPS]), 0.0, 0.0)
+        amplitudes = field.amplitudes(np.zeros(2))
+        assert amplitudes[1] == 32.0
+        assert (amplitudes[0] != 0.0) == moves
+
+
+def test_what_rounding_leaves_in_a_growing_direction_by_hand():
+    """8 - 8 in d = 2: (d + 2) eps (8 + 8) = 64 eps."""
+    field = DenseEigen(np.diag([1.0, -1.0]), np.array([0.0, 8.0]), 0.0, 0.0)
+    for left, moves in ((56 * EPS, False), (72 * EPS, True)):
+        assert (field.amplitudes(np.array([0.0, left - 8.0]))[0] != 0.0) == moves
+
+
+def test_error_bars_of_a_field_that_grows_by_hand():
+    """Z = diag(2, z), phi = (1, -1), columns of sizes s: bars of 4 and -z^2 from every source that there is."""
+    from maml_ode.objectives.graded import decompose
+
+    one, none = np.ones(2), np.zeros(2)
+    signs, starts = np.array([1.0, -1.0]), np.array([0, 1])
+    solver = 2 * 2 * EPS * 4.0
+    for z, size in ((1.0, 1.0), (5e-8, 1e-5)):
+        residual = Residual(np.diag([2.0, z]), one, signs, none, np.array([2.0, size]), 1.0, starts)
+        u = residual.unit
+        off = u * np.array([size, 2.0])
+        sigma = np.array([z, 2.0])
+        bars = 2 * sigma * off + off**2 + solver + 2 * u * np.sqrt(2.0) * sigma**2
+        values = np.array([-(z**2), 4.0])
+        lost = np.abs(values) <= bars
+        assert lost[0] == (z < 1.0)
+        spectrum = decompose(residual).spectrum
+        np.testing.assert_allclose(spectrum.values, np.where(lost, 0.0, values), rtol=1e-14)
+        expected = np.where(lost, bars + np.abs(values), bars)
+        np.testing.assert_allclose(spectrum.error, expected, rtol=1e-9, atol=0)
+
+
+def test_error_bars_of_a_null_space_by_hand():
+    """Z = (1, 0), the second column of size 2: its off^2, and the threshold's square over the unit's, 8."""
+    from maml_ode.objectives.graded import decompose
+
+    residual = Residual(
+        np.array([[1.0, 0.0]]), np.ones(1), np.ones(1), np.zeros(1), np.array([1.0, 2.0]), 1.0,
+        np.array([0]),
+    )  # fmt: skip
+    u = residual.unit
+    spectrum = decompose(residual).spectrum
+    np.testing.assert_array_equal(spectrum.values, [0.0, 1.0])
+    own = 2 * u + u**2
+    np.testing.assert_allclose(spectrum.error, [4 * u**2 * 9, own + 4 * u**2], rtol=1e-9, atol=0)

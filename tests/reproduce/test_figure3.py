@@ -1,8 +1,11 @@
 """Figure 3: errors, costs and orders against matrix exponentials, loops and SciPy written out here."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import scipy.integrate
+from matplotlib.text import Text
 from scipy.linalg import expm
 
 import maml_ode as mo
@@ -197,6 +200,24 @@ def test_the_picture(tables):
     np.testing.assert_array_equal(drawn.get_ydata(), part["to_flow"])
     for row in range(3):
         assert len({axis.get_ylim() for axis in figure.axes[4 * row : 4 * row + 4]}) == 1
+    assert not figure.legends
+    runs = tables["fig3_work_precision"].where(experiment="linear_regression", flow="MAML")
+    names = [text for text in figure.axes[0].texts if str(text.get_gid()).startswith("label:")]
+    assert {text.get_text() for text in names} == {
+        name for name in runs["method"].tolist() if "(own)" not in name
+    }
+    boxes = [Text.get_window_extent(text) for text in names]  # without the line to it
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    right = figure.axes[0].transData.transform((runs["work"].max(), 1.0))[0]
+    assert all(box.x1 <= figure.axes[1].bbox.x0 for box in boxes)
+    assert all(
+        text.xyann[0] > figure.axes[0].transAxes.inverted().transform((right, 0))[0]
+        for text in names
+    )
+    for text in names:
+        part = runs.where(method=text.get_text())
+        best = part["error"].argmin()
+        assert tuple(text.xy) == (part["work"][best], part["error"][best])
 
 
 def test_constants_and_key_numbers(tables):

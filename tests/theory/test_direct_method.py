@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
+from maml_ode.theory import direct_method
 
 H, B = np.diag([2.0, 0.5]), np.array([1.0, 1.0])
 TASKS = mo.tasks.Quadratic([H], [B])
@@ -144,3 +145,77 @@ def test_what_cannot_be_read_is_refused(run):
     )
     with pytest.raises(ValueError, match="single point"):
         mo.theory.lyapunov(distance, single)
+
+
+# --- the parts by hand -----------------------------------------------------------------------
+
+
+def test_differences_of_a_fifth_power_and_what_they_say_of_themselves():
+    """Five values leave -4 h^4 of s^5; at half the step -h^4/4, so that they differ by 15/4 h^4."""
+    w, slope = np.array([0.0, 0.0]), np.array([0.0, 3.0])  # a speed of 3
+
+    def fifth(point):
+        return float(point[1]) ** 5
+
+    derivative, error = direct_method._along(fifth, w, slope, 1.0, 0.0)
+    assert derivative == pytest.approx(-0.25 * 3.0, rel=1e-13)
+    assert error == pytest.approx(3.75 * 3.0, rel=1e-12)
+    _, noisy = direct_method._along(fifth, w, slope, 0.5, 0.25)
+    assert noisy == pytest.approx((3.75 / 16 + 8.0 * 0.25 / 0.5) * 3.0, rel=1e-12)
+    # a constant: nothing but the rounding of its size is left
+    derivative, error = direct_method._along(lambda point: 7.0, w, slope, 0.5, 0.0)
+    assert abs(derivative) <= error == pytest.approx(8.0 * 7.0 * 2.0**-52 / 0.5 * 3.0, rel=0.5)
+    assert direct_method._along(fifth, w, 0.0 * slope, 1.0, 0.0) == (0.0, 0.0)
+
+
+def test_the_digit_to_which_all_values_are_rounded():
+    assert direct_method._quantum(np.array([0.5, 0.75, 0.0, 1.0])) == 0.25
+    assert direct_method._quantum(np.array([3.0, 5.0, -7.0])) == 1.0
+    assert direct_method._quantum(np.array([3.0, 5.0])) == 0.0  # too few to tell
+    assert direct_method._quantum(np.array([0.1, 0.2, 0.3])) <= 2.0**-54
+    assert direct_method._quantum(np.zeros(3)) == 0.0
+
+
+def test_rates_from_values_and_derivatives():
+    t, values, fall = (
+        np.array([1.0, 2.0, 4.0]),
+        np.array([4.0, 2.0, 1.0]),
+        -np.array([8.0, 3.0, 3.0]),
+    )
+    zero = np.zeros(3)
+    assert direct_method._rates(t, values, fall, 0.0, zero) == (1.5, 3.0)  # 3/2; (4 - 1) 1
+    # a value within 100 times the noise does not count, nor does a derivative of less than two digits
+    assert direct_method._rates(t, values, fall, 0.0199, zero) == (1.5, 3.0)
+    assert direct_method._rates(t, values, fall, 0.02, zero)[0] == 2.0
+    assert direct_method._rates(t, values, fall, 0.0, np.array([0.0, 0.0401, 0.0]))[0] == 2.0
+    assert direct_method._rates(t, values, fall, 0.0, np.array([0.0, 0.0399, 0.0]))[0] == 1.5
+    assert np.isnan(direct_method._rates(t, values - 1.01, fall, 0.0, zero)).all()
+    below = values - np.array([0.0, 0.0, 1.5])
+    assert direct_method._rates(t, below, fall, 0.006, zero)[0] == 1.5
+    assert np.isnan(direct_method._rates(t, below, fall, 0.004, zero)).all()
+    assert direct_method._rates(t, zero, fall, 0.0, zero) == (np.inf, 0.0)
+
+
+def test_the_error_of_each_way(run):
+    eps = 2.0**-52
+    known = mo.theory.lyapunov(distance, run, slope, FLOW)
+    speeds = [np.linalg.norm(slope(w)) * np.linalg.norm(FLOW.phases[0].field(w)) for w in run.y.T]
+    np.testing.assert_allclose(known.derivative_error, 64.0 * eps * np.array(speeds), rtol=1e-12)
+    # by the path alone: E at five points a fiftieth of the way to the next state
+    found = mo.theory.lyapunov(distance, run)
+    for k in (0, 3, run.t.size - 1):
+        other = k + 1 if k + 1 < run.t.size else k - 1
+        step = 0.02 * (run.t[other] - run.t[k])
+        near = [distance(w) for w in run.sol(run.t[k] + step * np.arange(5)).T]
+        wanted = np.array([-25.0, 48.0, -36.0, 16.0, -3.0]) / 12.0 @ near / step
+        assert found.derivative[k] == pytest.approx(wanted, rel=1e-12)
+        assert found.derivative_error[k] == pytest.approx(
+            64.0 * eps * max(near) / abs(step), rel=0.01
+        )
+
+
+def test_a_path_at_rest_does_not_rise():
+    rest = mo.euler(FLOW, MINIMISER, 0.1, max_iter=3)
+    found = mo.theory.lyapunov(distance, rest, slope, FLOW)
+    assert found.rises.size == 0
+    assert (found.derivative == 0.0).all()

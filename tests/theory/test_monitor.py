@@ -1,12 +1,15 @@
 """The monitor: no slack is negative on true constants, and wrong constants are found out."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
 
 import maml_ode as mo
 from maml_ode.theory import Ball, Quantity, monitor
+from maml_ode.theory.certificates import along_a_run, followed
+from maml_ode.theory.certificates.setting import Point
 
 TASKS = mo.tasks.Sinusoid([1.0, 1.0], [0.5, 0.3], [1.0, 2.0])
 ALPHA = 0.05
@@ -83,6 +86,7 @@ def test_the_bound_is_drawn_over_the_run():
     run = mo.euler(mo.maml_flow(TASKS, ALPHA), [6.0], 0.05, tol=1e-6, max_iter=500)
     ax = monitor(run, TASKS, ALPHA).plot()
     assert "bound" in ax.get_legend_handles_labels()[1]
+    assert "bound" in [text.get_text() for text in ax.get_legend().get_texts()]
     lines = {line.get_label(): line for line in ax.get_lines()}
     assert len(lines["bound"].get_xdata()) == len(run)
     pyplot.close(ax.figure)
@@ -126,3 +130,87 @@ def test_another_identity_is_refused():
         with pytest.raises(ValueError, match="made with another flow"):
             monitor(run, TASKS, ALPHA, flow=other)
     assert monitor(run, TASKS, ALPHA, flow=mo.maml_flow(TASKS, ALPHA)).ok
+
+
+@pytest.mark.parametrize("share", [0.9, 1.1])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_what_rounding_may_take_and_no_more(offset, share, monkeypatch):
+    """1e-6 of the size, and 1e-9 L (1 + ||w||) for a w whose digits the gradients have lost."""
+    tasks = mo.tasks.Quadratic([[[2.0]], [[2.0]]], [[2 * offset + 1.0], [2 * offset - 1.0]])
+    run = mo.euler(mo.maml_flow(tasks, 0.1), [offset + 3.0], 0.1, max_iter=3)
+    size = np.abs(tasks.gradients([offset + 3.0])).mean()
+    floor = 2e-9 * (2.0 + offset)
+
+    def slacks(F, k, point):
+        s, r = point.mean_norm, 2e-9 * (1.0 + abs(point.w[0]))
+        room = (1e-6 * s**2 + r * (s + r), 1e-6 * s + r, 2e-6 + 2e-9)
+        return tuple(-share * x for x in room)
+
+    def curves(run, followed, k, alpha, facts, gap, norm_f, norm_F):
+        s = np.array([np.abs(tasks.gradients(w)).mean() for w in run.y.T])
+        r = 2e-9 * (1.0 + np.abs(run.y[0]))
+        return {
+            "gap_bound": gap - share * (1e-6 * np.abs(gap) + r * s + 1e-9),
+            "task_grad_bound": norm_f - share * (1e-6 * s + r),
+            "grad_bound": norm_F - share * (1e-6 * s + r),
+            "printed_bound": np.full(gap.size, np.nan),
+        }
+
+    assert (floor > 1e-6 * size) == (offset > 0)
+    monkeypatch.setattr(along_a_run, "_slacks", slacks)
+    monkeypatch.setattr(along_a_run, "bounding_curves", curves)
+    found = monitor(run, tasks, 0.1)
+    names = [text.split(" violated")[0] for text in found.violations]
+    every = ["descent", "gradient transfer", "Hessian bounds", "gap curve", "gradient curve"]
+    assert names == ([*every, "bound of grad F"] if share > 1 else [])
+    assert all("first at t = 0: wrong constants" in text for text in found.violations)
+
+
+def test_the_slack_of_the_hessian_in_the_plane():
+    """The smaller room at both ends of the spectrum; none where the Hessians may jump."""
+    H = np.array([[[2.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 3.0]]])
+    tasks, alpha = mo.tasks.Quadratic(H, [[1.0, 0.0], [0.0, 1.0]]), 0.1
+    F, k = mo.MAMLLoss(tasks, alpha), mo.theory.constants(tasks)
+    point = Point.at(F, np.array([0.3, -0.2]))
+    A = np.eye(2) - alpha * H
+    ends = np.linalg.eigvalsh(0.5 * sum(a @ h @ a for a, h in zip(A, H, strict=True)))
+    spectra = np.linalg.eigvalsh(H)
+    h = spectra * (1 - alpha * spectra) ** 2  # it rises up to 1/(3 alpha) = 3.33
+    low = 0.5 * np.maximum(spectra[:, 0] * (1 - alpha * spectra[:, 1]) ** 2, h[:, 0]).sum()
+    high = 0.5 * np.minimum(spectra[:, 1] * (1 - alpha * spectra[:, 0]) ** 2, h[:, 1]).sum()
+    found = along_a_run._slacks(F, k, point)[2]
+    assert found == pytest.approx(min(ends[0] - low, high - ends[1]), abs=1e-13)
+    jumps = dataclasses.replace(k, kappa=Quantity(np.inf))
+    assert np.isnan(along_a_run._slacks(F, jumps, point)[2])
+
+
+@pytest.mark.parametrize(("radius", "inside"), [(0.9, False), (1.2, False), (2.0, True)])
+def test_images_of_one_step_must_be_inside_too(radius, inside):
+    """From 6 a step of 0.05 leads down by some 0.6, away from the centre 7."""
+    k = mo.theory.constants(TASKS, Ball([7.0], radius))
+    point = Point.at(mo.MAMLLoss(TASKS, ALPHA), np.array([6.0]))
+    assert 0.5 < ALPHA * point.gradients.min() < ALPHA * point.gradients.max() < 0.7
+    assert along_a_run._inside(k, ALPHA, [point], np.zeros(1)).tolist() == [inside]
+
+
+@pytest.mark.parametrize(
+    ("miss_f", "miss_F", "which"),
+    [(0.003, 0.015, "f"), (0.01, 0.015, "F"), (0.019, 0.5, "f"), (0.021, 0.5, None),
+     (0.5, 0.019, "F"), (0.5, 0.021, None), (0.0, 0.0, "F")],
+)  # fmt: skip
+def test_a_path_is_that_of_the_gradient_which_ends_within_a_fiftieth(
+    miss_f, miss_F, which, monkeypatch
+):
+    """Judged on the longest stretch; f's only where it ends four times as near as F's."""
+    run = types.SimpleNamespace(
+        t=np.array([0.0, 1.0, 1.5, 1.5, 9.0]), y=np.array([[0.0, 1.0, 1.2, 9.0, 99.0]]),
+        phase=np.array([0, 0, 0, 0, 1]), step_size=None,
+    )  # fmt: skip
+    misses = {"f": miss_f, "F": miss_F}
+
+    def moved(objective, begin, time, step_size):
+        assert (begin.tolist(), time) == ([0.0], 1.0)
+        return np.array([1.0 + misses[objective]])
+
+    monkeypatch.setattr(followed, "_moved", moved)
+    assert followed.followed_gradients(run, "f", "F") == {0: which, 1: None}

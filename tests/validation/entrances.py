@@ -86,7 +86,7 @@ def run_facts(run):
 
 
 def experiment_facts(problem):
-    numbers = (problem.alpha, problem.beta, problem.switch_tol, problem.n_steps)
+    numbers = (*np.ravel(problem.alpha), problem.beta, problem.switch_tol, problem.n_steps)
     return np.concatenate([problem.w0, numbers, facts(problem.tasks)])
 
 
@@ -219,7 +219,7 @@ def evaluations():
 
 
 def flows():
-    alpha = {"tasks": "other", "alpha": "real", "inner_steps": "count"}
+    alpha = {"tasks": "other", "alpha": "points", "inner_steps": "count"}
     good = {"tasks": LOGISTIC, "alpha": 0.1, "inner_steps": 2}
     yield Entrance(
         "MAMLLoss",
@@ -327,7 +327,14 @@ def upper_rooms():
         "experiments.load, figure1",
         build(mo.experiments.load, experiment_facts),
         {"name": "figure1", "seed": 0, **good, "w0": 1.0, "rule": "one_way"},
-        {"seed": "count", **constants, "switch_tol": "real?", **choices, "w0": "points?"},
+        {
+            "seed": "count",
+            **constants,
+            "alpha": "points",
+            "switch_tol": "real?",
+            **choices,
+            "w0": "points?",
+        },
         {"name": "experiment"},
     )
     yield Entrance(
@@ -362,6 +369,7 @@ def upper_rooms():
         {
             "tasks": "other",
             **constants,
+            "alpha": "points",
             "beta": "real?",
             "switch_tol": "real?",
             "w0": "points?",
@@ -416,7 +424,7 @@ def statements():
         },
         {
             "tasks": "other",
-            "alpha": "real",
+            "alpha": "points",
             "w0": "points?",
             "switch_tol": "real?",
             "tol": "real",
@@ -428,7 +436,7 @@ def statements():
         "count_critical_points",
         lambda **given: mo.theory.count_critical_points(**given).points,
         {"tasks": FAMILIES["Quadratic d=1"], "alpha": 0.1, "interval": (-9.0, 9.0)},
-        {"tasks": "other", "alpha": "real", **interval},
+        {"tasks": "other", "alpha": "points", **interval},
         {"interval": "interval|lower"},
     )
     yield Entrance(
@@ -442,7 +450,7 @@ def statements():
         "switch_advice",
         lambda **given: [mo.theory.switch_advice(**given).switch_tol or 0.0],
         {"tasks": tug, "alpha": 0.1, "cost_ratio": 3.0, "step_size": 0.1, "start": [1.0]},
-        {"alpha": "real", "cost_ratio": "real", "step_size": "real?", "start": "points?"},
+        {"alpha": "points", "cost_ratio": "real", "step_size": "real?", "start": "points?"},
         {"alpha": "alpha|step_size|Hess F"},
     )
     yield Entrance(
@@ -461,7 +469,7 @@ def statements():
         "monitor",
         lambda **given: mo.theory.monitor(**given).grad_bound,
         {"trajectory": short_run(), "tasks": LOGISTIC, "alpha": 0.1, "constants": k},
-        {"trajectory": "other", "tasks": "other", "alpha": "real", "constants": "other"},
+        {"trajectory": "other", "tasks": "other", "alpha": "points", "constants": "other"},
     )
 
 
@@ -475,7 +483,8 @@ def readings():
         {"update": update, "tasks": LOGISTIC, "alpha": 0.1, "step_size": 0.1, "w": W2},
         {
             **dict.fromkeys(("tasks", "query"), "other"),
-            **dict.fromkeys(("alpha", "step_size"), "real"),
+            "alpha": "points",
+            "step_size": "real",
             "w": "points?",
             "inner_steps": "count",
         },
@@ -493,7 +502,7 @@ def readings():
         "meta_test",
         lambda **given: mo.meta_test(**given).losses,
         {"w": W2, "tasks": LOGISTIC, "alpha": 0.1, "steps": 2, "query": None},
-        {"w": "points", "alpha": "real", "steps": "count", "tasks": "other", "query": "other"},
+        {"w": "points", "alpha": "points", "steps": "count", "tasks": "other", "query": "other"},
     )
     curve = mo.meta_test(W2, LOGISTIC, 0.1, 2)
     yield Entrance("interval", curve.interval, {"level": 0.9}, {"level": "real"})

@@ -18,7 +18,13 @@ from maml_ode._validation import (
     shown,
 )
 from maml_ode.flows import Flow
-from maml_ode.flows.variants import has_alpha, norm_switches, with_alpha, with_switch_tol
+from maml_ode.flows.variants import (
+    has_alpha,
+    has_alpha_arrays,
+    norm_switches,
+    with_alpha,
+    with_switch_tol,
+)
 from maml_ode.integrate.checks import check_has_an_end, check_smoothness, refuse_unused
 from maml_ode.integrate.ensembles.judge import judge
 from maml_ode.integrate.ensembles.members import Members
@@ -126,7 +132,7 @@ def ensemble(
         raise TypeError(f"flow must be a Flow such as mo.maml_flow(...), not {shown(flow)}.")
     starts = _starts(W0, flow.dim)
     alphas = _per_member("alpha", alpha, len(starts))
-    switches = _per_member("switch_tol", switch_tol, len(starts))
+    switches = _per_member("switch_tol", switch_tol, len(starts), minimum=0.0)
     _check_variants(flow, alphas, switches)
     tol = check_real("tol", tol, minimum=0.0)
     t_max = check_horizon(t_max, 0.0)
@@ -198,7 +204,9 @@ def _starts(W0: npt.ArrayLike, dim: int) -> Array:
     return as_array("W0", given)
 
 
-def _per_member(name: str, value: npt.ArrayLike | None, size: int) -> Array | None:
+def _per_member(
+    name: str, value: npt.ArrayLike | None, size: int, minimum: float = -math.inf
+) -> Array | None:
     if value is None:
         return None
     given = real_array(name, value)
@@ -208,8 +216,8 @@ def _per_member(name: str, value: npt.ArrayLike | None, size: int) -> Array | No
             f"{given.shape}; one that is the same for all of them belongs into the flow."
         )
     array = as_array(name, given)
-    for k in np.flatnonzero(array < 0)[:1]:
-        raise ValueError(f"{name} must be at least 0, but {name}[{k}] is {array[k]:g}.")
+    for k in np.flatnonzero(array < minimum)[:1]:
+        raise ValueError(f"{name} must be at least {minimum:g}, but {name}[{k}] is {array[k]:g}.")
     return array
 
 
@@ -220,6 +228,11 @@ def _check_variants(flow: Flow, alphas: Array | None, switches: Array | None) ->
             raise ValueError(
                 f"alpha= is an inner step size for each member, but the flow {flow.name!r} takes no inner steps; "
                 "leave it out."
+            )
+        if has_alpha_arrays(flow):
+            raise ValueError(
+                f"alpha= is one number for each member, but the flow {flow.name!r} has an array alpha; leave "
+                "alpha= out, or build the flow with a number."
             )
         for extreme in (alphas.min(), alphas.max()):
             with_alpha(flow, float(extreme))
@@ -240,7 +253,7 @@ def _check_runs(request: Request) -> Flow:
     if request.switch_tol is not None:
         flow = with_switch_tol(flow, float(request.switch_tol.min()))
     if request.alpha is not None:  # with an inner step a flow is less smooth than without
-        flow = with_alpha(flow, float(request.alpha.max()))
+        flow = with_alpha(flow, float(request.alpha[np.abs(request.alpha).argmax()]))
     check_has_an_end(flow, request.tol, request.t_max)
     if request.method == "exact":
         reason = why_not_exact(flow)

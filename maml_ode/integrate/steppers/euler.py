@@ -165,7 +165,9 @@ class EulerStepper:
             return norm if segment.leg.final else math.inf
         if segment.number == len(self._flow.legs) - 1:
             return norm
-        return vector_norm(self._last_field(t, w))
+        judged = vector_norm(self._last_field(t, w))
+        self._record.know(judged, len(self._flow.legs) - 1)
+        return judged
 
     def _remark(self) -> str:
         """Return a sentence on repeated switching."""

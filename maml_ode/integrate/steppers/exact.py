@@ -20,6 +20,7 @@ from maml_ode.stop import Stop, StopReason
 __all__ = ["ExactStepper"]
 
 ONE_HESSIAN = Counts(hessians=1)
+SHARES_OF_TOL = (1.0, 1 - 1e-14, 1 - 1e-12, 1 - 1e-9, 1 - 1e-6, 1 - 1e-3, 1e-2, 1e-4, 1e-8)
 
 
 class ExactStepper:
@@ -60,14 +61,15 @@ class ExactStepper:
                 "field lies in the null space or in a growing direction of its matrix; pass t_max."
             )
         switches = rule is not None and own >= segment.tol
-        stop = None
+        stop, norm = None, math.nan
         if end <= self._t_max and not switches:
-            end, stop = self._stationarity(segment, exact, threshold, end)
+            end, norm, stop = self._stationarity(segment, exact, threshold, end)
         overflow = self._follow(exact, min(end, self._t_max), segment.number)
         if overflow is not None:
             return Finding(overflow)
         t = self._record.t
         if stop is not None:
+            self._record.know(norm)
             return Finding(stop)
         if end > self._t_max or not switches:
             return Finding(Stop(StopReason.HORIZON, f"t = {t:.6g}.", asked_for=True))
@@ -115,32 +117,32 @@ class ExactStepper:
 
     def _stationarity(
         self, segment: Segment, exact: ExactPhase, tol: float, t: float
-    ) -> tuple[float, Stop | None]:
-        """Return the time from which on the field evaluated at the state, not its formula, is at most ``tol``.
+    ) -> tuple[float, float, Stop | None]:
+        """Return when the field evaluated at the state, not its formula, is at most ``tol``, and its norm then.
 
         Rounding of the state may keep the one above the other. Then later times are tried, at which the formula
-        is far below; if none will do, the run goes on to its horizon or, without one, ends here.
+        is a little and at last far below; if none will do, the run goes on to its horizon or, without one, ends
+        here.
         """
         first = math.nan
-        for share in (1.0, 1e-2, 1e-4, 1e-8):
+        for share in SHARES_OF_TOL:
             later = t if share == 1.0 else exact.start + exact.time_to_norm(share * tol)
             if not math.isfinite(later) or later > self._t_max:
                 break
-            size, rounding = exact.norm(later)
+            size, _ = exact.norm(later)
             first = size if share == 1.0 else first
             self._tally.nfev += 1
             self._tally.add(segment.leg.field.cost)
-            if size <= tol * (1 + 1e-3) or size - tol <= rounding <= tol:
-                excess = "" if size <= tol else "; the excess is rounding"
-                detail = f"{size:.6g} at tol = {tol:g}, t = {later:.6g}{excess}."
-                return later, Stop(StopReason.STATIONARY, detail, asked_for=True)
+            if size <= tol:
+                detail = f"{size:.6g} at tol = {tol:g}, t = {later:.6g}."
+                return later, size, Stop(StopReason.STATIONARY, detail, asked_for=True)
         if math.isfinite(self._t_max):
-            return self._t_max, None
+            return self._t_max, math.nan, None
         detail = (
             f"Rounding leaves {first:.6g} at tol = {tol:g}, t = {t:.6g}, the time at which the exact norm is tol; "
             "raise tol."
         )
-        return t, Stop(StopReason.TOLERANCE_OUT_OF_REACH, detail)
+        return t, first, Stop(StopReason.TOLERANCE_OUT_OF_REACH, detail)
 
 
 class _Piece:

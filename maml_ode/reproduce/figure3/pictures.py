@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maml_ode.plotting.comparison import method_style, plot_comparison
+from maml_ode.plotting.comparison import label_ends, make_room, plot_comparison
 from maml_ode.plotting.style import CYCLE
 from maml_ode.reproduce.artefact import Settings, Tables
 from maml_ode.reproduce.figure3.work_precision import FLOWS
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
+# The part of a panel's width that is left to the names, and their size.
+ROOM, FONTSIZE = 0.3, 7.0
 TO_FLOW: dict[str, Any] = CYCLE[0]
 TO_MODIFIED: dict[str, Any] = {
     "color": "0.2",
@@ -31,10 +33,9 @@ TO_MODIFIED: dict[str, Any] = {
 def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
     """Draw error over passes for both flows, and Euler's distances over beta."""
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
-    figure = Figure(figsize=(10.4, 8.4))
-    grid = figure.subplots(3, 4)
+    figure = Figure(figsize=(10.4, 9.2))
+    grid = figure.subplots(3, 4, height_ratios=(6, 6, 5))
     runs = tables["fig3_work_precision"]
     labels = [label for label in dict.fromkeys(runs["method"].tolist()) if "(own)" not in label]
     for place, name in enumerate(EXPERIMENTS):
@@ -54,6 +55,8 @@ def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
             axis.set_title(f"({letter}) {TITLES[name]}, {flow} flow")
         _draw_order(grid[2, place], tables, name)
         grid[2, place].set_title(f"({'ijkl'[place]}) {TITLES[name]}, MAML flow")
+    for axis in grid[:2].flat:
+        make_room(axis, ROOM)
     for row in range(3):
         _share_limits(grid[row])
     for axis in grid.flat:
@@ -61,12 +64,8 @@ def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
     for row in range(2):
         grid[row, 0].set_ylabel("error / distance travelled")
     grid[2, 0].set_ylabel("distance / distance travelled")
-    handles = [
-        *(Line2D([], [], label=label, **method_style(k)) for k, label in enumerate(labels)),
-        Line2D([], [], label="(i)-(l) Euler to the flow", **TO_FLOW),
-        Line2D([], [], label="(i)-(l) to the modified flow", **TO_MODIFIED),
-    ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=7)
+    for axis in grid[:2].flat:
+        label_ends(axis, labels, FONTSIZE)
     return {"fig3": figure}
 
 
@@ -83,10 +82,10 @@ def _draw_order(axis: Axes, tables: Tables, name: str) -> None:
         axis.plot(part["beta"], part[column], **style)
         middle = len(part) // 2
         axis.annotate(
-            f"slope {slope:.3f}",
+            f"to the {flow}:\nslope {slope:.3f}",
             (part["beta"][middle], part[column][middle]),
             textcoords="offset points",
-            fontsize=8,
+            fontsize=7.5,
             **where,
         )
     axis.set(xscale="log", yscale="log", xlabel=r"Euler's step size $\beta$")

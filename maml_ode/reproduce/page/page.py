@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maml_ode._files import write_atomically
-from maml_ode.reproduce import ARTEFACTS, load_artefact
-from maml_ode.reproduce.record import Record, read_record, read_tables
+from maml_ode.reproduce import ARTEFACTS, ON_FILES, load_artefact
+from maml_ode.reproduce.record import read_record, read_tables
 
 if TYPE_CHECKING:
     from maml_ode.runs.tables import Table
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["PAGE", "write_page"]
 
 PAGE = "index.html"
-STATEMENTS = "report_statements"
+STATEMENTS = {"report": ("report_statements", "report_seconds"), "mnist": ("mnist_statements",)}
 _REFERENCE = re.compile(r'(\bid="|(?:xlink:)?href="#|url\(#)')
 
 
@@ -41,7 +41,9 @@ def write_page(folder: Path) -> Path | None:
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    found = [entry for name in ARTEFACTS if (entry := _entry(folder, name)) is not None]
+    found = [
+        entry for name in (ARTEFACTS | ON_FILES) if (entry := _entry(folder, name)) is not None
+    ]
     if not found:
         return None
     environment = Environment(
@@ -100,17 +102,24 @@ def _inline(path: Path, stem: str) -> str:
 
 
 def _statements(folder: Path, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the verdicts of the report, each with where its picture and its numbers are."""
-    record: Record | None = next((e["record"] for e in found if e["name"] == "report"), None)
-    tables: Mapping[str, Table] | None = None if record is None else read_tables(folder, record)
-    if not tables or STATEMENTS not in tables:
-        return []
-    columns = tables[STATEMENTS].columns
+    """Return the verdicts of the report and on MNIST, each with where its picture and its numbers are."""
+    rows: dict[str, dict[str, Any]] = {}
+    for entry in found:
+        tables = read_tables(folder, entry["record"]) or {}
+        for name in STATEMENTS.get(entry["name"], ()):
+            # Both artefacts have the verdicts on the stand-in, which are shown once.
+            for row in _rows(tables[name], entry["name"]) if name in tables else ():
+                rows.setdefault(row["statement"], row)
+    return list(rows.values())
+
+
+def _rows(table: Table, artefact: str) -> list[dict[str, Any]]:
     rows = []
-    for k in range(len(tables[STATEMENTS])):
-        row = {name: column[k] for name, column in columns.items()}
+    for k in range(len(table)):
+        row = {name: column[k] for name, column in table.columns.items()}
         rows.append(
             {
+                "statement": str(row["statement"]),
                 "place": str(row["place"]),
                 "claim": str(row["claim"]),
                 "verdict": str(row["verdict"]),
@@ -119,8 +128,8 @@ def _statements(folder: Path, found: list[dict[str, Any]]) -> list[dict[str, Any
                 "setting": str(row["setting"]),
                 "median": float(row["median"]),
                 "measured": _range(row),
-                "picture": _picture(str(row["place"])),
-                "data": f"{STATEMENTS}.csv",
+                "picture": _picture(str(row["place"]), artefact),
+                "data": f"{artefact}.json" if table.timing else f"{table.name}.csv",
                 "function": str(row["measure"]),
             }
         )
@@ -135,7 +144,9 @@ def _range(row: Mapping[str, Any]) -> str:
     return middle if low == high else f"{middle} [{low}, {high}]"
 
 
-def _picture(place: str) -> str:
+def _picture(place: str, artefact: str) -> str:
+    if artefact == "mnist":
+        return artefact
     if "panel 2b" in place or "panel 2f" in place:
         return "diabetes"
     return "fig2" if "panel 2" in place else "report"

@@ -13,6 +13,7 @@ import maml_ode as mo
 from maml_ode._validation import Array
 from maml_ode.experiments import Experiment
 from maml_ode.integrate import StepSizeWarning
+from maml_ode.reproduce.both_algorithms import load_from
 from maml_ode.reproduce.figure4.descents import MAML_STEP, SWITCH_TEST
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.trajectory import Trajectory
@@ -37,14 +38,15 @@ PRINTED: dict[str, dict[str, Any]] = {
     "linear_regression": {"reduction": "sum"},
     "svm": {"loss": "hinge"},
     "svm_digits": {"loss": "hinge"},
+    "svm_mnist": {"loss": "hinge"},
 }
 LOSS_STEPS_AFTER = 2
 NEIGHBOURS = 8
 
 
-def measures_rows(name: str, seed: int) -> list[dict[str, Any]]:
-    """Return one row of measures per reading of an experiment."""
-    problem = mo.experiments.load(name, seed=seed)
+def measures_rows(name: str, seed: int, path: str | None = None) -> list[dict[str, Any]]:
+    """Return one row of measures per reading of an experiment; one on files gets their folder."""
+    problem = load_from(name, seed, path)
     maml = _run(problem, "MAML")
     curved = curvatures(problem)
     rows = []
@@ -52,7 +54,7 @@ def measures_rows(name: str, seed: int) -> list[dict[str, Any]]:
         varied = replace(problem, switch_tol=factor * problem.switch_tol)
         rows.append(_row(varied, reading, maml) | curved)
     if name in PRINTED:
-        printed = mo.experiments.load(name, seed=seed, **PRINTED[name])
+        printed = load_from(name, seed, path, **PRINTED[name])
         printed = replace(printed, switch_tol=_fitted_switch_tol(printed))
         row = _row(printed, "as printed", _run(printed, "MAML"))
         rows.append(row | curvatures(printed))
@@ -81,12 +83,12 @@ def measure(problem: Experiment, maml: Trajectory, bimaml: Trajectory) -> dict[s
         "switch_k": float(switch) if switched else math.nan,
         "saving_model": (1.0 - 1.0 / MAML_STEP) * switch / n,
         "saving_counted": 1.0 - spent / (MAML_STEP * n),
-        "gap_ratio": _at(gap_bimaml, n) / _at(gap_maml, n),
-        "norm_ratio": _at(bimaml.grad_norm, n) / _at(maml.grad_norm, n),
-        "gap_ratio_at_25": _at(gap_bimaml, EARLY_STEP) / _at(gap_maml, EARLY_STEP),
-        "gap_at_25_over_end_of_maml": _at(gap_bimaml, EARLY_STEP) / _at(gap_maml, n),
-        "norm_ratio_at_29": _at(bimaml.grad_norm, small) / _at(maml.grad_norm, small),
-        "norm_at_29_over_end_of_maml": _at(bimaml.grad_norm, small) / _at(maml.grad_norm, n),
+        "gap_ratio": _ratio(gap_bimaml, gap_maml, n, n),
+        "norm_ratio": _ratio(bimaml.grad_norm, maml.grad_norm, n, n),
+        "gap_ratio_at_25": _ratio(gap_bimaml, gap_maml, EARLY_STEP, EARLY_STEP),
+        "gap_at_25_over_end_of_maml": _ratio(gap_bimaml, gap_maml, EARLY_STEP, n),
+        "norm_ratio_at_29": _ratio(bimaml.grad_norm, maml.grad_norm, small, small),
+        "norm_at_29_over_end_of_maml": _ratio(bimaml.grad_norm, maml.grad_norm, small, n),
         "jump_loss": jump_loss,
         "sharp_loss": sharp_loss,
         "jump_norm": jump_norm,
@@ -102,9 +104,11 @@ def jump(series: Array, last: int, steps: int) -> tuple[float, float]:
     determines. For the norm that is the iterate before the switch, since another norm is plotted
     from the switch on, and one step suffices to see it. F is continuous, so that its jump is a break
     of its slope, which is seen after two steps. The second number is the first one over the largest
-    such number at the eight points before and after. NaN where there is no switch to look at.
+    such number at the eight points before and after. NaN where there is no switch to look at, or
+    the curve is flat.
     """
-    if not 1 <= last < series.size - steps or not np.isfinite(series).all():
+    flat = series.size == 0 or np.ptp(series) == 0
+    if not 1 <= last < series.size - steps or not np.isfinite(series).all() or flat:
         return math.nan, math.nan
 
     def departure(k: int) -> float:
@@ -177,6 +181,14 @@ def _lowest(problem: Experiment) -> float:
     if form is None:
         return 0.0
     return form.value(np.asarray(np.linalg.solve(form.G, form.c), dtype=np.float64))
+
+
+def _ratio(one: Array, other: Array, k: int, j: int) -> float:
+    """Return one[k] / other[j]; NaN for 0 / 0, as where separable images leave no loss."""
+    numerator, denominator = _at(one, k), _at(other, j)
+    if denominator == 0:
+        return math.nan if numerator == 0 else math.inf
+    return numerator / denominator
 
 
 def _at(series: Array, k: int) -> float:

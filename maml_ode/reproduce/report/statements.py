@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ __all__ = [
     "QUOTED",
     "STATEMENTS",
     "Statement",
+    "on_mnist",
 ]
 
 MUCH_LARGER = 3.0
@@ -155,6 +156,7 @@ SMALL_NORM_CLAIM = (
     f"BI-MAML has a small gradient norm in less than {SMALL_BEFORE} steps, where MAML's is still much "
     "larger."
 )
+NOT_FITTED = "eps0 was fitted to this number on the stand-in, not on MNIST"
 NORM_AT_29 = "shown: BI-MAML's norm over MAML's at step 29"
 
 _GENERAL = (
@@ -270,3 +272,18 @@ _PRINTED = (
     ),
 )
 STATEMENTS = (*_GENERAL, *_COMPARISONS, *_JUMPS, *_PRINTED)
+
+
+def on_mnist() -> tuple[Statement, ...]:
+    """Return the statements about the digits, to be judged on MNIST itself."""
+    return tuple(
+        replace(
+            statement,
+            name=f"{statement.name.removesuffix('_svm_digits')}_svm_mnist",
+            claim=statement.claim.replace("the digits", "MNIST"),
+            experiment="svm_mnist",
+            note=NOT_FITTED if statement.criterion is SAVES else statement.note,
+        )
+        for statement in STATEMENTS
+        if statement.experiment == "svm_digits"
+    )

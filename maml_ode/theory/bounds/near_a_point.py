@@ -72,6 +72,7 @@ def local_certificate(
     tasks : TaskFamily
         With Hessians.
     alpha : float
+        Of either sign: where it stands in front of a bound, its size is meant.
     z : array_like of shape (d,)
     mu_i, L_i, kappa_i : array_like of shape (M,)
         Constants of the tasks, valid on the ball and on the images w - alpha grad f_i(w) of its
@@ -80,7 +81,7 @@ def local_certificate(
         R > 0; by default the one that maximises m_loc R.
     """
     point = as_point("z", z, tasks.dim)
-    step = check_real("alpha", alpha, minimum=0.0)
+    step = check_real("alpha", alpha)
     p = tasks.weights
     low, high, kappa = all_numbers(mu_i=mu_i, L_i=L_i, kappa_i=kappa_i)
     big = np.maximum(np.abs(high), np.abs(low))
@@ -97,10 +98,10 @@ def local_certificate(
     if not all_finite(curvature, size_of_gradient):
         return LocalCertificate(point, 0.0, -math.inf, size_of_gradient, False, math.inf)
 
-    base = float(np.linalg.eigvalsh(0.5 * (curvature + curvature.T))[0]) - step * float(
+    base = float(np.linalg.eigvalsh(0.5 * (curvature + curvature.T))[0]) - abs(step) * float(
         p @ (kappa * np.linalg.norm(image_gradients, axis=1))
     )
-    slope = float(p @ (kappa * (3.0 * step * big * b + b**3)))
+    slope = float(p @ (kappa * (3.0 * abs(step) * big * b + b**3)))
     if radius is None:
         size = 0.5 * base / slope if base > 0 and slope > 0 else (math.inf if base > 0 else 0.0)
     else:

@@ -101,7 +101,8 @@ def curvature_lower(
     """
     a, b = contraction_range(alpha, mu, L)
     noise = _third_derivative_term(gamma, alpha, kappa, b)
-    convex = as_numbers("mu", mu) * np.where(as_numbers("mu", mu) >= 0, a * a, b * b)
+    low = as_numbers("mu", mu)
+    convex = np.minimum(low * (a * a), low * (b * b))  # as 0 <= a <= b
     return np.maximum(convex - noise, h_min(alpha, mu, L) - (1.0 + b) * noise)
 
 

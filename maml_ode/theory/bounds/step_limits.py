@@ -20,6 +20,7 @@ from maml_ode.theory.family_constants.find import constants
 from maml_ode.theory.family_constants.model import Constants, checked_constants
 from maml_ode.theory.quantities import Quantity, Status, worst
 from maml_ode.theory.regions import Ball, Interval, Region, Sublevel, enclosing_ball
+from maml_ode.theory.step_size import outside_theory
 
 __all__ = ["AlphaLimit", "AlphaLimits", "alpha_limits", "step_size_limit"]
 
@@ -281,7 +282,10 @@ def _largest_curvature_on(
         )
     if objective.query is not tasks:
         raise ValueError("with a query family no bound on a region is available; pass a point.")
-    alpha = check_real("alpha", objective.alpha, minimum=0.0)
+    reason = outside_theory(objective.alpha)
+    if reason:
+        raise ValueError(f"on a region there is no bound: {reason}; pass a point instead.")
+    alpha = float(objective.alpha)
     status = worst(k.L, k.mu, k.kappa, Status.BOUND)
     contraction = np.maximum(np.abs(1.0 - alpha * k.mu_i), np.abs(1.0 - alpha * k.L_i))
     magnitude = np.maximum(np.abs(k.mu_i), np.abs(k.L_i))

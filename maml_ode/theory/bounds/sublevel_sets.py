@@ -84,7 +84,7 @@ class Landscape:
         """s_inf = rho sigma/psi, **upper**: f descends while sqrt(2 mu_f (f - f*)) exceeds it; or ``inf``."""
         product = self.rho * self.sigma
         if not math.isfinite(product) or self.psi <= 0:
-            return 0.0 if product == 0 and self.psi > 0 else math.inf
+            return math.inf
         return product / self.psi
 
     @property

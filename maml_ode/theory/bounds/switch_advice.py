@@ -28,6 +28,7 @@ from maml_ode.flows.switch_rules import OnlineSwitch
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.minimizer import expected_loss_minimizer, objective_minimizer
+from maml_ode.theory.step_size import one_step_alpha, outside_theory
 from maml_ode.trajectory import Trajectory
 
 __all__ = ["OnlineSwitch", "SwitchAdvice", "switch_advice", "switched_once"]
@@ -49,7 +50,7 @@ class SwitchAdvice:
     Attributes
     ----------
     switch_tol : float or None
-        The advised eps0; None if phase 1 does not pay.
+        The advised eps0; None if phase 1 does not pay, or if alpha is not one number of at least 0.
     cautious : float or None
         eps0 for the collinear worst case, S/(kappa_c - 1).
     gradient_at_solution : float
@@ -74,7 +75,7 @@ class SwitchAdvice:
 
 def switch_advice(
     tasks: TaskFamily,
-    alpha: float,
+    alpha: npt.ArrayLike,
     cost_ratio: float = 3.0,
     *,
     step_size: float | None = None,
@@ -86,7 +87,8 @@ def switch_advice(
     Parameters
     ----------
     tasks : TaskFamily
-    alpha : float
+    alpha : float or array_like
+        One number of at least 0; for another one, or an array, there is no advice, and the note says so.
     cost_ratio : float
         c = cost(grad F)/cost(grad f); 3 if a Hessian-vector product costs a gradient.
     step_size : float, optional
@@ -103,10 +105,16 @@ def switch_advice(
         If argmin f is not found, or Hess f or Hess F is not positive definite at its minimiser.
     """
     checked_family(tasks)
-    step = check_real("alpha", alpha, minimum=0.0)
+    size = one_step_alpha(tasks, alpha)
     cost = check_real("cost_ratio", cost_ratio, minimum=0.0, strict=True)
     kind = check_choice("approach", approach, ("orthogonal", "collinear"))
     origin = None if start is None else as_point("start", start, tasks.dim)
+    reason = outside_theory(size)
+    if reason:
+        return SwitchAdvice(
+            None, None, math.nan, (math.nan, math.nan), math.nan, None, f"no advice: {reason}."
+        )
+    step = float(size)
     minimizer = expected_loss_minimizer(tasks, origin)
     if minimizer is None:
         raise ValueError("argmin f was not found: switch_advice needs a strongly convex f.")

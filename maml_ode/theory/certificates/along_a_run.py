@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, check_real, shown
+from maml_ode._validation import Array, shown
 from maml_ode.flows import Flow
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.sizes import MATRIX_ON_A_PATH
@@ -24,6 +24,7 @@ from maml_ode.theory.family_constants.find import constants as find_constants
 from maml_ode.theory.family_constants.model import Constants, checked_constants
 from maml_ode.theory.quantities import Status, worst
 from maml_ode.theory.regions import Sublevel, enclosing_ball
+from maml_ode.theory.step_size import one_step_alpha, outside_theory
 from maml_ode.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Monitor:
 def monitor(
     trajectory: Trajectory,
     tasks: TaskFamily,
-    alpha: float,
+    alpha: npt.ArrayLike,
     constants: Constants | None = None,
     flow: Flow | None = None,
 ) -> Monitor:
@@ -126,7 +127,7 @@ def monitor(
         or grad f phase by phase; where it follows neither (FO-MAML, say) only the pointwise
         inequalities apply.
     tasks : TaskFamily
-    alpha : float
+    alpha : float or array_like
         Those of the run.
     constants : Constants, optional
         Found by `maml_ode.theory.constants` if not given.
@@ -137,13 +138,14 @@ def monitor(
     ------
     ValueError
         If the trajectory is not one of these tasks with this alpha and one inner step, or not of
-        ``flow``, or for mu <= 0 or alpha >= 1/L, where none of the curves exists unless F is
-        quadratic.
+        ``flow``, or for mu <= 0, alpha >= 1/L, a negative alpha or an array, where none of the curves
+        exists unless F is quadratic.
     """
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory must be a Trajectory, not {shown(trajectory)}.")
     checked_family(tasks)
-    step = check_real("alpha", alpha, minimum=0.0)
+    size = one_step_alpha(tasks, alpha)
+    reason = outside_theory(size)
     if trajectory.y.shape[0] != tasks.dim:
         raise ValueError(
             f"trajectory has d = {trajectory.y.shape[0]}, but tasks has d = {tasks.dim}; "
@@ -154,9 +156,13 @@ def monitor(
             raise TypeError(f"flow must be a Flow such as mo.maml_flow(...), not {shown(flow)}.")
         check_identity(trajectory, flow)
     k = find_constants(tasks) if constants is None else checked_constants(constants, tasks)
-    f, F = ExpectedLoss(tasks), MAMLLoss(tasks, step)
+    f, F = ExpectedLoss(tasks), MAMLLoss(tasks, size)
     form = F.quadratic_form
     facts = None if form is None or not QuadraticFacts(form).unique else QuadraticFacts(form)
+    if reason and facts is None:
+        raise ValueError(f"there are no curves to compare with: {reason}.")
+    # An alpha beyond the theory has the decay of its quadratic and nothing else.
+    step = math.inf if reason else float(size)
     standing = bool(k.mu > 0 and step * k.L < 1.0)
     if not standing and facts is None:
         raise ValueError(
@@ -243,7 +249,7 @@ def _slacks(F: MAMLLoss, k: Constants, point: Point) -> tuple[float, float, floa
     hessian = math.nan
     if F.has_hessian and F.dim <= MATRIX_ON_A_PATH and math.isfinite(k.kappa):
         norms = np.linalg.norm(point.gradients, axis=1)
-        task = (norms, k.weights, F.alpha, k.mu_i, k.L_i, k.kappa_i)
+        task = (norms, k.weights, float(F.alpha), k.mu_i, k.L_i, k.kappa_i)
         values = extreme_eigenvalues(objective_hessian(F, point.w))
         hessian = min(
             float(values[0]) - float(pointwise.task_curvature_lower(*task)),

@@ -44,6 +44,7 @@ from maml_ode.theory.family_constants.find import constants as find_constants
 from maml_ode.theory.family_constants.model import Constants, checked_constants
 from maml_ode.theory.minimizer import expected_loss_minimizer
 from maml_ode.theory.regions import Ball, RegionNeeded
+from maml_ode.theory.step_size import one_step_alpha, outside_theory
 
 __all__ = ["certify"]
 
@@ -51,7 +52,7 @@ __all__ = ["certify"]
 @np.errstate(all="ignore")  # what is not finite decides nothing
 def certify(
     tasks: TaskFamily,
-    alpha: float,
+    alpha: npt.ArrayLike,
     *,
     w0: npt.ArrayLike | None = None,
     switch_tol: float | None = None,
@@ -65,8 +66,9 @@ def certify(
     Parameters
     ----------
     tasks : TaskFamily
-    alpha : float
-        Inner step size, at least 0.
+    alpha : float or array_like
+        Inner step size. The statements are about one number of at least 0: for a negative one and for an array
+        (of one inner step, as `MAMLLoss` takes it) all of them are undecided, and say so.
     w0 : array_like of shape (d,), optional
         The start; without it there are no times.
     switch_tol : float, optional
@@ -93,7 +95,7 @@ def certify(
         "bimaml_time", "iteration_bound", "step_size_limit", "local_minimum",
         "fallback_stationarity", "which_guarantee". What the time did not suffice for, what Ctrl-C
         stopped, and everything where no theorem of this theory can be asked (losses with kinks, a
-        family without Hessian-vector products) is undecided, with a note "not computed: ...".
+        family without Hessian-vector products, another alpha) is undecided, with a note "not computed: ...".
 
     Raises
     ------
@@ -112,7 +114,7 @@ def certify(
     checked_family(tasks)
     if constants is not None:
         checked_constants(constants, tasks)
-    step = check_real("alpha", alpha, minimum=0.0)
+    step = one_step_alpha(tasks, alpha)
     eps = check_real("tol", tol, minimum=0.0, strict=True)
     eps0 = None if switch_tol is None else check_real("switch_tol", switch_tol, minimum=0.0)
     start = None if w0 is None else as_point("w0", w0, tasks.dim)
@@ -120,7 +122,7 @@ def certify(
 
     found: list[Certificate] = []
     setting: Setting | None = None
-    why_not = _out_of_reach(tasks)
+    why_not = _out_of_reach(tasks) or outside_theory(step)
     with time_limit(limit), certificate_bar(progress, len(_SEARCHES)) as begin:
         for names, find in _SEARCHES:
             begin(next(iter(names)))
@@ -128,7 +130,7 @@ def certify(
                 if not why_not:
                     check_time()
                     if setting is None:
-                        setting = _setting(tasks, step, start, eps0, eps, constants)
+                        setting = _setting(tasks, float(step), start, eps0, eps, constants)
                     found.extend(find(setting))
                     continue
             except OutOfTime:

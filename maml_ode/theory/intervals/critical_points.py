@@ -8,7 +8,7 @@ cannot be separated from 0 on some narrow cell, as at the values of alpha at whi
 points merge. It holds for every alpha of an interval at once where alpha is an interval. Every sign that
 the search finds is confirmed by Arb (python-flint) before a count is called proved.
 
-For strongly convex sinusoidal tasks and alpha < 1/L all critical points lie in a known interval, so
+For strongly convex sinusoidal tasks and |alpha| < 1/L all critical points lie in a known interval, so
 that the count is that of the whole line. It settles uniqueness in either direction, where Theorem
 3.10 of Xu, Chen and Karbasi (AISTATS 2021) and its corrected form are sufficient conditions only.
 """
@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import Array, as_array, check_real
-from maml_ode.tasks.base import TaskFamily
+from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.theory.intervals.result import CriticalPoints
 from maml_ode.theory.regions import Interval
+from maml_ode.theory.step_size import one_step_alpha, outside_theory
 
 __all__ = ["CriticalPoints", "bifurcation_table", "count_by_alpha", "count_critical_points"]
 
@@ -35,7 +36,7 @@ Ends = Interval | tuple[float, float]
 
 def count_critical_points(
     tasks: TaskFamily,
-    alpha: float,
+    alpha: npt.ArrayLike,
     interval: Ends | None = None,
     *,
     max_seconds: float | None = 2.0,
@@ -46,10 +47,11 @@ def count_critical_points(
     ----------
     tasks : Sinusoid, Quadratic or Symbolic
         With d = 1.
-    alpha : float
-        Inner step size, at least 0.
+    alpha : float or array_like
+        Inner step size, of either sign. For an array (of one inner step, as `MAMLLoss` takes it) nothing is
+        proved.
     interval : Interval or (float, float), optional
-        The w to consider. It may be left out for sinusoids with a_i > 0 and alpha < 1/L, whose
+        The w to consider. It may be left out for sinusoids with a_i > 0 and |alpha| < 1/L, whose
         critical points are all within ``|w| <= max |b_i omega_i|/(2 a_i)``, and for quadratic tasks.
     max_seconds : float or None
         After so long the count is given up as not proved; None for no limit. The number of cells is
@@ -76,7 +78,12 @@ def count_critical_points(
     >>> found.points.round(6).tolist()
     [0.288088, 0.311261, 0.344866, 0.381652, 0.402744, 0.449469, 0.460737]
     """
-    step = check_real("alpha", alpha, minimum=0.0)
+    step = one_step_alpha(checked_family(tasks), alpha)
+    if isinstance(step, np.ndarray):
+        ends = _ends(interval) or (-np.inf, np.inf)
+        note = f"not proved: {outside_theory(step)}"
+        bounds = float(step.min()), float(step.max())
+        return CriticalPoints(bounds, ends, None, (), (), False, False, note)
     return bifurcation_table(tasks, [step], interval, max_seconds=max_seconds)[0]
 
 
@@ -122,7 +129,7 @@ def count_by_alpha(
     tasks, interval
         As for ``bifurcation_table``.
     alpha_max, alpha_min : float
-        0 <= alpha_min < alpha_max.
+        alpha_min < alpha_max.
     width, narrowest : float, optional
         Widths of the first and of the narrowest intervals of alpha; by default 1/256 and 1/32768 of
         the range.
@@ -132,7 +139,7 @@ def count_by_alpha(
     from maml_ode.theory.intervals.search import Search
     from maml_ode.theory.intervals.work import Work
 
-    low, high = check_real("alpha_min", alpha_min, minimum=0.0), check_real("alpha_max", alpha_max)
+    low, high = check_real("alpha_min", alpha_min), check_real("alpha_max", alpha_max)
     if not low < high:
         raise ValueError(f"alpha_max must be greater than alpha_min = {low:g}, not {high:g}.")
     first = _width("width", width, (high - low) / 256)

@@ -20,7 +20,7 @@ def confining_interval(
 
     Quadratic tasks: F' = G w - c has one root if G > 0 or G < 0.
 
-    Sinusoids: if f_i' < 0 on the left of an interval, f_i' > 0 on its right and alpha L_i < 1 for all i,
+    Sinusoids: if f_i' < 0 on the left of an interval, f_i' > 0 on its right and |alpha| L_i < 1 for all i,
     then outside it a gradient step keeps the sign, f_i'(u_i) = (1 - alpha average of f_i'') f_i'(w), and
     F' = sum p_i (1 - alpha f_i'') f_i'(u_i) has that sign too. For f_i = a_i w^2 - b_i sin(omega_i w)
     with a_i > 0 the interval |w| <= max |b_i omega_i|/(2 a_i) will do.
@@ -29,7 +29,7 @@ def confining_interval(
         if tasks.quadratic is not None and tasks.dim == 1:
             return _of_quadratics(tasks, hull(alpha_low, alpha_high))
         if isinstance(tasks, Sinusoid):
-            return _of_sinusoids(tasks, arb(alpha_high))
+            return _of_sinusoids(tasks, arb(max(abs(alpha_low), abs(alpha_high))))
     return None
 
 

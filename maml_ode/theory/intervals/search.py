@@ -47,8 +47,6 @@ class Search:
         checked_family(tasks)
         if alpha_low.size == 0:
             raise ValueError("alphas must hold at least one value.")
-        if (alpha_low < 0).any():
-            raise ValueError(f"alpha must be at least 0, not {float(alpha_low.min()):g}.")
         self._tasks = tasks
         self.hopeless = ""
         try:
@@ -63,7 +61,7 @@ class Search:
         if not known:
             raise ValueError(
                 "interval must be given: the critical points of F are confined to a known interval only "
-                "for sinusoids with a_i > 0 and alpha < 1/L, and for quadratic tasks."
+                "for sinusoids with a_i > 0 and |alpha| < 1/L, and for quadratic tasks."
             )
         self._interval = min(low for low, _ in known), max(high for _, high in known)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
+from maml_ode.theory.intervals import arrays
 from maml_ode.theory.intervals.arrays import IntervalArray, cos, sin
 from maml_ode.theory.intervals.derivatives import MAMLEnclosure
 
@@ -111,3 +112,13 @@ def test_meets_signs_and_ordered_values_by_hand():
     assert x.minimum(y).upper.tolist() == [2.5, 2.5, -2.0]
     assert x.clip_lower(0.5).lower.tolist() == [0.5, 2.0, 0.5]
     assert x.centre().lower.tolist() == x.centre().upper.tolist() == [1.0, 3.5, -3.0]
+
+
+def test_a_crest_counts_as_met_a_billionth_of_a_turn_away():
+    turn = 2.0 * np.pi
+    low = np.array([5e-10, 2e-9, -0.2, -0.2, 0.3]) * turn
+    high = np.array([0.3, 0.3, -5e-10, -2e-9, 0.4]) * turn
+    met = arrays._meets_integer(IntervalArray(low, high), 0.0)
+    assert met.tolist() == [True, False, True, False, False]
+    shifted = arrays._meets_integer(IntervalArray(low + 0.25 * turn, high + 0.25 * turn), 0.25)
+    assert shifted.tolist() == met.tolist()

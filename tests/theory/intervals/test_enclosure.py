@@ -153,8 +153,9 @@ def test_arithmetic_of_intervals_keeps_what_the_ends_know():
     assert (product.low, product.high) == (arb(-6), arb(3))
     quotient = interval(1.0, 2.0) / interval(-4.0, -0.5)
     assert (quotient.low, quotient.high) == (arb(-4), arb(-0.25))
-    with pytest.raises(Unenclosable, match="contains 0"):
-        interval(1.0) / interval(0.0, 1.0)
+    for ends in ((0.0, 1.0), (-1.0, 0.0), (0.0, 0.0)):
+        with pytest.raises(Unenclosable, match="contains 0"):
+            interval(1.0) / interval(*ends)
     with pytest.raises(Unenclosable, match="unbounded"):
         interval(1e300) * interval(1e10)
     with pytest.raises(Unenclosable, match="unbounded"):

@@ -9,8 +9,9 @@ import pytest
 import sympy as sp
 
 import maml_ode as mo
+from maml_ode.theory.intervals import power_series
 from maml_ode.theory.intervals.arrays import IntervalArray
-from maml_ode.theory.intervals.balls import arb, hull, precision
+from maml_ode.theory.intervals.balls import arb, arb_series, hull, precision
 from maml_ode.theory.intervals.derivatives import MAMLEnclosure
 from maml_ode.theory.intervals.enclosure import Unenclosable, signed_power
 from maml_ode.theory.intervals.expressions import IntervalFunction, interval
@@ -216,3 +217,43 @@ def test_counts_and_constants_where_there_were_none(formula, interval, count, L,
     w = np.linspace(*interval, 4000)  # not 0, where the fractional power has no derivative
     slopes = np.array([F.gradient([z])[0] for z in w])
     assert np.count_nonzero(np.diff(np.sign(slopes[slopes != 0.0]))) == count
+
+
+EXACTLY = {
+    "Tanh": mpmath.tanh,
+    "Log1p": lambda z: mpmath.log(1 + z),
+    "LogCosh": lambda z: mpmath.log(mpmath.cosh(z)),
+    "Logistic": lambda z: 1 / (1 + mpmath.exp(-z)),
+    "LogisticSlope": lambda z: 1 / (2 + mpmath.exp(z) + mpmath.exp(-z)),
+}
+PLACES = {"log": (0.3, 2.0), "acosh": (1.2, 3.0), "Log1p": (-0.4, 2.0)}
+
+
+@pytest.mark.parametrize("name", sorted(set(power_series._FUNCTIONS) - {"LogAddition"}))
+def test_every_power_series_has_the_coefficients_of_taylor(name):
+    exactly = EXACTLY.get(name) or getattr(mpmath, name)
+    for place in PLACES.get(name, (-0.6, 0.45)):
+        with precision(200):
+            found = power_series._FUNCTIONS[name](arb_series([arb(place), 1], 4))
+            coefficients = [found[k] for k in range(4)]
+        with mpmath.workdps(60):
+            wanted = mpmath.taylor(exactly, mpmath.mpf(place), 3)
+        for ball, value in zip(coefficients, wanted, strict=True):
+            assert abs(float(ball.mid()) - float(value)) <= 1e-14 * (1 + abs(float(value)))
+            assert ball.rad() < 1e-40
+
+
+def test_logarithms_of_sums_and_powers_as_series():
+    with precision(200):
+        a, b = arb_series([arb(0.3), 2, 1], 4), arb_series([arb(-0.5), 1], 4)
+        found = power_series._FUNCTIONS["LogAddition"](a, b, a - b)
+        direct = (a.exp() + b.exp()).log()
+        for k in range(4):
+            assert abs(float((found[k] - direct[k]).mid())) < 1e-30
+        base = arb_series([arb(1.5), 1], 4)
+        for p, q in ((0, 1), (3, 1), (-2, 1), (1, 2), (-3, 2), (2, 3)):
+            power = power_series._SERIES.rational_power(base, p, q)
+            wanted = mpmath.taylor(lambda z, p=p, q=q: z ** (mpmath.mpf(p) / q), 1.5, 3)
+            assert [float(power[k].mid()) for k in range(4)] == pytest.approx(
+                [float(c) for c in wanted], rel=1e-12, abs=1e-12
+            )

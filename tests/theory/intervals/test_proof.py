@@ -323,3 +323,47 @@ def test_without_python_flint_a_sentence_says_what_is_missing():
     assert (
         done.stdout == "enclosures and proved counts need python-flint: pip install python-flint.\n"
     )
+
+
+def test_an_end_moves_by_doubled_steps_until_its_sign_is_known():
+    class Slope:
+        """F' is known to be positive only up to -4.5 and from 4.5 on."""
+
+        def derivatives(self, alpha, w):
+            return (arb(1) if abs(float(w)) >= 4.5 else arb(0)), arb(0)
+
+    alpha = arb(0.1)
+    for side in (-1.0, 1.0):
+        ends = [cells._confirmed_end(Slope(), alpha, 0.0, 1.0, side * x, 1) for x in (100.0, 6.0)]
+        assert ends == [side * 7.0, side * 6.0]  # 0, 1, 3, 7; and not beyond the bracket
+        assert cells._confirmed_end(Slope(), alpha, 0.0, 1.0, side * 100.0, -1) == side * 100.0
+        assert cells._confirmed_end(Slope(), alpha, side * 5.0, 1.0, side * 9.0, 1) == side * 5.0
+    assert cells._confirmed_end(Slope(), alpha, 0.0, 0.0, 4.0, 1) == 4.0  # from a width of 0
+
+
+class Dot:
+    """F' is positive, but on the cells that meet one point nothing is known."""
+
+    batch = 1000
+
+    def __init__(self, at):
+        self.at = at
+
+    def __call__(self, alpha, w):
+        known = (w.lower > self.at) | (w.upper < self.at)
+        return IntervalArray(np.where(known, 1.0, -1.0), np.ones(w.lower.size)), IntervalArray(
+            -np.ones(w.lower.size), np.ones(w.lower.size)
+        )
+
+
+@pytest.mark.parametrize("ends", [(0.5, 0.75), (-4.0, 1e-3), (2.0**20, 2.0**21)])
+@pytest.mark.parametrize("spread", [0.0, 2.0**-20])
+def test_cells_are_halved_down_to_a_share_of_the_interval(ends, spread):
+    lower, upper = ends
+    alpha = np.array([0.125])
+    (found,) = divide(Dot(lower + 0.3 * (upper - lower)), ends, alpha, alpha + spread, Work(np.inf))
+    assert "not separated from 0 near" in found.trouble
+    narrowest = max(2.0**-36 * (upper - lower), 0.02 * spread)
+    widths = (found.high - found.low)[found.high > found.low]
+    assert 0.5 * narrowest <= widths.min() < narrowest
+    assert widths.max() == pytest.approx((upper - lower) / 64)

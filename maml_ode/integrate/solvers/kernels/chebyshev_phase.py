@@ -13,6 +13,7 @@ import numpy as np
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.decorators import entry, inner
 from maml_ode.compiled.fields import FIELD
+from maml_ode.compiled.scratch import borrowed, matrix_in, stack
 from maml_ode.integrate.solvers.control import LARGEST_STEP
 from maml_ode.integrate.solvers.kernels.chebyshev import coefficients, error_estimate, native_step
 from maml_ode.integrate.solvers.kernels.norms import euclidean, weighted_rms
@@ -64,6 +65,7 @@ def _step(
     field, phase, damping, most_stages, between, spectrum, rtol, atol, ends, y, y_new, f, f_new
 ):
     """Try steps from ends[0] until one is accepted; ends[1] receives where it ends."""
+    room = stack()
     t = ends[0]
     longest = LARGEST_STEP if math.isinf(phase.t_bound) else math.inf
     if abs(t) >= longest:
@@ -98,7 +100,7 @@ def _step(
                 return LIMIT
             phase.evaluations += stages
             native_step(field, coefficients(stages, damping), y, f, h, y_new, f_new)
-            error = np.empty(y.size)
+            error = matrix_in(room, 1, y.size)[0]
             error_estimate(y, y_new, f, f_new, h, error)
             size = weighted_rms(error, y, y_new, rtol, atol)
         if size < 1.0:
@@ -142,6 +144,8 @@ def chebyshev_phase(
     times, states, values, norms : ndarray of ``room`` + 1 rows
         Times, states, the field there and its norm.
     """
+    rtol, atol, times, norms = borrowed(rtol), borrowed(atol), borrowed(times), borrowed(norms)
+    states, values, spectrum = borrowed(states), borrowed(values), borrowed(spectrum)
     phase.steps = phase.evaluations = phase.rejections = 0
     while phase.steps < phase.room:
         n = phase.steps

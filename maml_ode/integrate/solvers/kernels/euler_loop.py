@@ -15,6 +15,7 @@ from numba import types
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.decorators import entry
 from maml_ode.compiled.fields import FIELD, evaluate
+from maml_ode.compiled.scratch import borrowed
 from maml_ode.compiled.vectors import copy
 from maml_ode.integrate.solvers.kernels.norms import euclidean
 
@@ -49,6 +50,7 @@ def euler_phase(
     done : ndarray of int, shape (3,)
         Receives how many steps were taken, iterates kept and evaluations made, after every step.
     """
+    ends, states, norms, done = borrowed(ends), borrowed(states), borrowed(norms), borrowed(done)
     w, velocity = ends[0], ends[1]
     norm = euclidean(velocity)
     while done[0] < room:

@@ -14,6 +14,7 @@ from numba import njit
 
 from maml_ode.compiled.contract import INDEX, MATRIX, VECTOR
 from maml_ode.compiled.fields import FIELD
+from maml_ode.compiled.scratch import borrowed
 from maml_ode.compiled.vectors import copy
 from maml_ode.integrate.solvers.control import LARGEST_STEP
 from maml_ode.integrate.solvers.kernels.norms import euclidean
@@ -96,6 +97,9 @@ def explicit_phase(field, phase, A, error, error_3, rtol, atol, times, states, v
     K : ndarray
         The stages of the last step.
     """
+    A, error, error_3, K = borrowed(A), borrowed(error), borrowed(error_3), borrowed(K)
+    rtol, atol, times, norms = borrowed(rtol), borrowed(atol), borrowed(times), borrowed(norms)
+    states, values = borrowed(states), borrowed(values)
     phase.steps = phase.evaluations = phase.rejections = 0
     while phase.steps < phase.room:
         n = phase.steps

@@ -15,6 +15,7 @@ from maml_ode.compiled import matrices
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.decorators import entry, inner
 from maml_ode.compiled.fields import AFFINE, FIELD, evaluate
+from maml_ode.compiled.scratch import borrowed
 from maml_ode.compiled.vectors import copy
 from maml_ode.integrate.solvers.control import LARGEST_STEP
 from maml_ode.integrate.solvers.kernels.factors import CHOLESKY, NONE, PIVOTS, factorize
@@ -165,6 +166,12 @@ def rosenbrock_phase(
     counts : ndarray of int, shape (2,)
         Receives how many Jacobians were evaluated and factorisations made.
     """
+    A, C, m, gamma = tableau
+    tableau = borrowed(A), borrowed(C), borrowed(m), gamma
+    U, J, factor, pivots, work = memory
+    memory = borrowed(U), borrowed(J), borrowed(factor), borrowed(pivots), borrowed(work)
+    rtol, atol, times, norms = borrowed(rtol), borrowed(atol), borrowed(times), borrowed(norms)
+    states, values, counts = borrowed(states), borrowed(values), borrowed(counts)
     phase.steps = phase.evaluations = phase.rejections = 0
     counts[JACOBIANS] = counts[FACTORIZATIONS] = 0
     while phase.steps < phase.room:

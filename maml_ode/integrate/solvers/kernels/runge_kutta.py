@@ -8,23 +8,48 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import njit, types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
-from maml_ode.compiled.fields import AFFINE, FIELD, affine_value, evaluate
+from maml_ode.compiled.decorators import inner
+from maml_ode.compiled.fields import AFFINE, FEW, FIELD, affine_value, evaluate
+from maml_ode.compiled.scratch import matrix_in, stack
 from maml_ode.integrate.solvers.kernels.norms import weighted_rms
+
+
+@inner(types.void(VECTOR, MATRIX, VECTOR))
+def weighted_sum(coefficients, K, out):
+    """Fill out = sum_j coefficients[j] K[j]; of few entries, eight sums at a time stay in registers."""
+    d = out.size
+    whole = d - d % 8 if d <= FEW else 0
+    for k in range(0, whole, 8):
+        p = q = r = s = t = u = v = w = 0.0
+        for j in range(coefficients.size):
+            a = coefficients[j]
+            if a != 0.0:
+                p += a * K[j, k]
+                q += a * K[j, k + 1]
+                r += a * K[j, k + 2]
+                s += a * K[j, k + 3]
+                t += a * K[j, k + 4]
+                u += a * K[j, k + 5]
+                v += a * K[j, k + 6]
+                w += a * K[j, k + 7]
+        out[k], out[k + 1], out[k + 2], out[k + 3] = p, q, r, s
+        out[k + 4], out[k + 5], out[k + 6], out[k + 7] = t, u, v, w
+    for k in range(whole, d):
+        out[k] = 0.0
+    for j in range(coefficients.size):
+        a = coefficients[j]
+        if a != 0.0:
+            for k in range(whole, d):
+                out[k] += a * K[j, k]
 
 
 @njit(types.void(INDEX, MATRIX, VECTOR, REAL, MATRIX, VECTOR), cache=True)
 def stage_state(stage, A, y, h, K, out):
     """Fill out = y + h sum_{j < stage} A[stage, j] K[j]."""
-    out[:] = 0.0
-    for j in range(stage):
-        a = A[stage, j]
-        if a != 0.0:
-            for k in range(y.size):
-                out[k] += a * K[j, k]
+    weighted_sum(A[stage, :stage], K, out)
     for k in range(y.size):
         out[k] = y[k] + h * out[k]
 
@@ -47,12 +72,7 @@ def native_stages(field, first, last, A, y, h, K, out):
 @njit(types.void(VECTOR, REAL, MATRIX, VECTOR), cache=True)
 def combine(coefficients, h, K, out):
     """Fill out = h sum_j coefficients[j] K[j]."""
-    out[:] = 0.0
-    for j in range(coefficients.size):
-        b = coefficients[j]
-        if b != 0.0:
-            for k in range(out.size):
-                out[k] += b * K[j, k]
+    weighted_sum(coefficients, K, out)
     for k in range(out.size):
         out[k] *= h
 
@@ -63,7 +83,7 @@ def error_norm(coefficients, h, K, last, y, y_new, rtol, atol):
     for k in range(y.size):
         if not math.isfinite(K[last, k]):
             return math.inf
-    error = np.empty(y.size)
+    error = matrix_in(stack(), 1, y.size)[0]
     combine(coefficients, h, K, error)
     return weighted_rms(error, y, y_new, rtol, atol)
 

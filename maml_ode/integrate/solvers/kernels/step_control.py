@@ -12,6 +12,7 @@ from numba import njit, types
 
 from maml_ode.compiled.contract import INDEX, REAL, VECTOR
 from maml_ode.compiled.fields import FIELD, evaluate
+from maml_ode.compiled.scratch import borrowed, matrix_in, stack
 from maml_ode.integrate.solvers.kernels.norms import euclidean
 from maml_ode.integrate.solvers.kernels.phase_record import PHASE
 
@@ -46,7 +47,7 @@ def after_rejection(phase, error):
 
 @njit(REAL(VECTOR, VECTOR), cache=True)
 def _scaled_rms(x, scale):
-    scaled = np.empty(x.size)
+    scaled = matrix_in(stack(), 1, x.size)[0]
     for k in range(x.size):
         scaled[k] = x[k] / scale[k]
     return euclidean(scaled) / math.sqrt(x.size)
@@ -72,7 +73,9 @@ def first_step(field, t, direction, length, max_step, order, rtol, atol, y, f, y
 
     ``y_1`` and ``f_1`` receive the last Euler step and the field there.
     """
-    scale = np.empty(y.size)
+    y, f, y_1, f_1 = borrowed(y), borrowed(f), borrowed(y_1), borrowed(f_1)
+    rtol, atol = borrowed(rtol), borrowed(atol)
+    scale = matrix_in(stack(), 1, y.size)[0]
     for k in range(y.size):
         scale[k] = atol[k] + abs(y[k]) * rtol[k]
         if scale[k] == 0.0:
@@ -93,7 +96,7 @@ def first_step(field, t, direction, length, max_step, order, rtol, atol, y, f, y
         if is_finite(f_1) or t + 0.1 * h_0 * direction == t:
             break
         h_0 *= 0.1
-    change = np.empty(y.size)
+    change = matrix_in(stack(), 1, y.size)[0]
     for k in range(y.size):
         change[k] = f_1[k] - f[k]
     d_2 = _scaled_rms(change, scale) / h_0

@@ -1,0 +1,141 @@
+"""Evaluations that may leave the floats, regions with their edges, and minimisers against closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq, minimize
+
+import maml_ode as mo
+from maml_ode.theory import Ball, Interval, Quantity, Status, Sublevel, evaluation, minimizer
+from maml_ode.theory.minimizer import expected_loss_minimizer, objective_minimizer
+from maml_ode.theory.quantities import safe_side, worst
+from maml_ode.theory.regions import enclosing_ball
+
+
+def test_a_norm_beyond_the_squares():
+    assert evaluation.norm(np.array([3e200, -4e200])) == pytest.approx(5e200, rel=1e-14)
+    assert evaluation.norm(np.array([3.0, -4.0])) == 5.0
+    assert evaluation.norm(np.array([math.inf, 1.0])) == math.inf
+    assert math.isnan(evaluation.norm(np.array([math.nan, 1.0])))
+    assert evaluation.norm(np.zeros(2)) == 0.0
+    assert evaluation.all_finite(1.0, np.zeros(2))
+    assert not evaluation.all_finite(np.zeros(2), math.inf)
+    assert not evaluation.all_finite(np.array([0.0, math.nan]))
+
+
+def test_what_is_not_finite_comes_back_as_nan_of_the_right_shape():
+    tasks = mo.tasks.Symbolic("exp(w) + v**2", "w v", {})
+    w, v = np.array([1.0, 2.0]), np.array([1.0, 0.5])
+    for point in (np.array([800.0, 0.0]), np.array([math.nan, 0.0])):
+        for found, shape in (
+            (evaluation.task_losses(tasks, point), (1,)),
+            (evaluation.task_gradients(tasks, point), (1, 2)),
+            (evaluation.task_hessians(tasks, point), (1, 2, 2)),
+            (evaluation.task_products(tasks, point, v), (1, 2)),
+            (evaluation.task_thirds(tasks, point, v), (1, 2)),
+            (evaluation.objective_gradient(mo.ExpectedLoss(tasks), point), (2,)),
+            (evaluation.objective_hessian(mo.ExpectedLoss(tasks), point), (2, 2)),
+        ):
+            assert found.shape == shape
+            assert np.isnan(found).all()
+        assert math.isnan(evaluation.objective_value(mo.ExpectedLoss(tasks), point))
+    e = math.e
+    assert evaluation.task_gradients(tasks, w) == pytest.approx(np.array([[e, 4.0]]), rel=1e-14)
+    assert evaluation.task_hessians(tasks, w)[0] == pytest.approx(np.diag([e, 2.0]), rel=1e-14)
+    assert evaluation.task_products(tasks, w, v)[0] == pytest.approx([e, 1.0], rel=1e-14)
+    assert evaluation.task_thirds(tasks, w, v)[0] == pytest.approx([e, 0.0], rel=1e-14)
+
+
+def test_extreme_eigenvalues_of_many_matrices():
+    A = np.array([[[2.0, 1.0], [1.0, 2.0]], [[math.nan, 0.0], [0.0, 1.0]], np.diag([5.0, -7.0])])
+    found = evaluation.extreme_eigenvalues(A)
+    assert found[[0, 2]] == pytest.approx(np.array([[1.0, 3.0], [-7.0, 5.0]]), rel=1e-14)
+    assert np.isnan(found[1]).all()
+
+
+def test_the_edges_of_regions_belong_to_them():
+    ball = Ball([1.0, 1.0], 5.0)
+    assert ball.contains([4.0, 5.0])
+    assert not ball.contains([4.0, 5.001])
+    assert Ball(2.0, 1.0).center.tolist() == [2.0]
+    line = Interval(-1.0, 3.0)
+    assert [line.contains([w]) for w in (-1.0, 3.0, 0.0, -1.001, 3.001)] == [1, 1, 1, 0, 0]
+    for wrong in ((1.0, 1.0), (2.0, 1.0)):
+        with pytest.raises(ValueError, match="lower must be less than upper"):
+            Interval(*wrong)
+    for refused in (lambda: Ball([0.0], 0.0), lambda: Sublevel(0.0)):
+        with pytest.raises(ValueError, match=r"positive|greater"):
+            refused()
+
+
+def test_the_ball_about_a_region():
+    around = enclosing_ball(Interval(-1.0, 3.0), None, 0.0)
+    assert (around.center.tolist(), around.radius) == ([1.0], 2.0)
+    ball = Ball([1.0], 2.0)
+    assert enclosing_ball(ball, None, 0.0) is ball
+    # mu |w|^2/2 <= c reaches sqrt(2 c/mu)
+    around = enclosing_ball(Sublevel(9.0), np.array([1.0, 2.0]), 2.0)
+    assert (around.center.tolist(), around.radius) == ([1.0, 2.0], 3.0)
+    for point, mu in ((None, 1.0), (np.zeros(1), 0.0)):
+        with pytest.raises(ValueError, match="strongly convex f"):
+            enclosing_ball(Sublevel(1.0), point, mu)
+
+
+def test_the_worst_of_some_statuses():
+    assert worst() is Status.EXACT
+    assert worst(Status.BOUND, Quantity(1.0)) is Status.BOUND
+    assert worst(Quantity(1.0, "estimate"), Status.BOUND) is Status.ESTIMATE
+    assert (safe_side(2.0, 2e-10, above=True), safe_side(2.0, 0.0, above=True)) == (2.0, 2.0)
+    assert safe_side(2.0, 2.1e-10, above=True).status is Status.BOUND
+
+
+def test_the_minimiser_of_a_smooth_f(monkeypatch):
+    """From near and far, with matrices and with products only, against SciPy and closed forms."""
+    rng = np.random.default_rng(2)
+    X, y = rng.normal(size=(3, 12, 4)), np.sign(rng.normal(size=(3, 12)))
+    logistic = mo.tasks.LogisticRegression(X, y, l2=0.1, weights=[0.5, 0.3, 0.2])
+    f = mo.ExpectedLoss(logistic)
+    wanted = minimize(f.value, np.zeros(4), jac=f.gradient, tol=1e-12).x
+    steep = mo.tasks.Symbolic("log(cosh(w - c)) + w**2/1000", "w", {"c": [1.0, 3.0]})
+    low = brentq(lambda w: 0.5 * (math.tanh(w - 1) + math.tanh(w - 3)) + w / 500, -9, 9, xtol=1e-14)
+    for most in (minimizer.MATRIX_ONCE, 0):
+        monkeypatch.setattr(minimizer, "MATRIX_ONCE", most)
+        assert expected_loss_minimizer(logistic) == pytest.approx(wanted, abs=1e-7)
+        for start in (None, [-30.0], [60.0]):
+            origin = None if start is None else np.array(start)
+            assert expected_loss_minimizer(steep, origin) == pytest.approx([low], abs=1e-7)
+    found = expected_loss_minimizer(logistic, np.full(4, 20.0))
+    assert np.linalg.norm(f.gradient(found)) <= 1e-13
+
+
+@pytest.mark.parametrize("formula", ["exp(-w)", "-w**2", "w"])
+def test_an_f_without_a_minimiser_has_none(formula):
+    assert expected_loss_minimizer(mo.tasks.Symbolic(formula, "w"), np.array([0.5])) is None
+
+
+def test_minimisers_of_quadratics():
+    tasks = mo.tasks.Quadratic(
+        [np.diag([1.0, 2.0]), np.diag([3.0, 2.0])], [[1.0, 4.0], [3.0, 8.0]], weights=[0.25, 0.75]
+    )
+    assert expected_loss_minimizer(tasks) == pytest.approx([2.5 / 2.5, 7.0 / 2.0], rel=1e-14)
+    for H in (np.diag([1.0, 0.0]), np.diag([1.0, -1.0])):
+        assert expected_loss_minimizer(mo.tasks.Quadratic([H], [[1.0, 0.0]])) is None
+    flat = mo.tasks.Symbolic("(w - 2)**4", "w")
+    assert expected_loss_minimizer(flat, np.array([2.0])).tolist() == [2.0]
+
+
+def test_a_local_minimiser_of_F_downhill_from_the_start():
+    """f = (w^2 - 1)^2: two wells and a ridge, on which Newton's own step would climb."""
+    wells = mo.ExpectedLoss(mo.tasks.Symbolic("(w**2 - 1)**2", "w"))
+    for start, end in ((0.1, 1.0), (-0.1, -1.0), (0.6, 1.0), (3.0, 1.0)):
+        assert objective_minimizer(wells, np.array([start])) == pytest.approx([end], abs=1e-9)
+    assert objective_minimizer(wells, np.array([0.0])).tolist() == [0.0]  # no slope, no step
+    assert objective_minimizer(wells, np.array([1.0])).tolist() == [1.0]
+    far = np.array([1e300])
+    assert objective_minimizer(wells, far) is far  # F is not finite there
+    two = mo.ExpectedLoss(mo.tasks.Symbolic("(x**2 - 1)**2 + 3*(y - x)**2 + cosh(y)", "x y"))
+    start = np.array([0.2, -0.5])
+    found, wanted = objective_minimizer(two, start), minimize(two.value, start, tol=1e-13).x
+    assert np.linalg.norm(two.gradient(found)) <= 1e-7
+    assert two.value(found) == pytest.approx(two.value(wanted), rel=1e-10)
