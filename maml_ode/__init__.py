@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from maml_ode.flows import gradient_flow as gradient_flow
     from maml_ode.flows import maml_flow as maml_flow
     from maml_ode.flows import modified_flow as modified_flow
+    from maml_ode.flows import momentum_flow as momentum_flow
+    from maml_ode.flows import nesterov_flow as nesterov_flow
     from maml_ode.flows import reptile_flow as reptile_flow
     from maml_ode.formulas import ClosedForm as ClosedForm
     from maml_ode.formulas import closed_form as closed_form
@@ -43,8 +45,8 @@ if TYPE_CHECKING:
     from maml_ode.integrate import ensemble as ensemble
     from maml_ode.integrate import euler as euler
     from maml_ode.integrate import solve as solve
-    from maml_ode.learning_curve import LearningCurve as LearningCurve
-    from maml_ode.learning_curve import learning_curve as learning_curve
+    from maml_ode.learning import LearningCurve as LearningCurve
+    from maml_ode.learning import learning_curve as learning_curve
     from maml_ode.objectives import ExpectedLoss as ExpectedLoss
     from maml_ode.objectives import MAMLLoss as MAMLLoss
     from maml_ode.sensitivity import Sensitivity as Sensitivity
@@ -64,7 +66,7 @@ __getattr__, __dir__ = attach(
         "ExpectedLoss": "maml_ode.objectives",
         "Experiment": "maml_ode.experiments",
         "Flow": "maml_ode.flows",
-        "LearningCurve": "maml_ode.learning_curve",
+        "LearningCurve": "maml_ode.learning",
         "MAMLLoss": "maml_ode.objectives",
         "Phase": "maml_ode.flows",
         "Sensitivity": "maml_ode.sensitivity",
@@ -79,10 +81,12 @@ __getattr__, __dir__ = attach(
         "fomaml_flow": "maml_ode.flows",
         "gradient_flow": "maml_ode.flows",
         "identify_update": "maml_ode.update_check",
-        "learning_curve": "maml_ode.learning_curve",
+        "learning_curve": "maml_ode.learning",
         "maml_flow": "maml_ode.flows",
         "meta_test": "maml_ode.adaptation",
         "modified_flow": "maml_ode.flows",
+        "momentum_flow": "maml_ode.flows",
+        "nesterov_flow": "maml_ode.flows",
         "reptile_flow": "maml_ode.flows",
         "solve": "maml_ode.integrate",
         "sweep": "maml_ode.sweeping",

@@ -43,6 +43,8 @@ def test_notebooks_run_and_end_in_assertions(path, tmp_path):
     nbformat = pytest.importorskip("nbformat", reason="needs the extra 'test'")
     nbclient = pytest.importorskip("nbclient", reason="needs the extra 'test'")
     notebook = nbformat.read(path, as_version=4)
+    for package in notebook.metadata.get("needs", []):
+        pytest.importorskip(package, reason=f"needs the extra {package!r}")
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     assert "assert" in code[-1]
     assert all(not cell.get("outputs") for cell in notebook.cells if cell.cell_type == "code"), (

@@ -45,23 +45,36 @@ def list_experiments(seed: int | None, as_json: bool) -> None:
         echo_json(content | {name: {"function": point.value} for name, point in others.items()})
         return
     table = make_table("Experiments" if seed is None else f"Experiments (seed {seed})")
-    for heading, side in COLUMNS.items():
-        table.add_column(heading, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    lines = []
     for one in outlines():
         tolerance = one.switch_tol
         if seed is not None and not one.needs:
             tolerance = f"{_constants(one.name, seed)['switch_tol']:.4g}"
-        table.add_row(
-            f"{one.name} *" if one.needs else one.name,
-            str(one.n_tasks),
-            "-".join(str(n) for n in dict.fromkeys(one.n_samples)),
-            str(one.dim),
-            rounded(one.run.alpha),
-            rounded(one.run.beta),
-            tolerance,
-            str(one.run.n_steps),
-            one.reading,
+        lines.append(
+            (
+                f"{one.name} *" if one.needs else one.name,
+                str(one.n_tasks),
+                "-".join(str(n) for n in dict.fromkeys(one.n_samples)),
+                str(one.dim),
+                rounded(one.run.alpha),
+                rounded(one.run.beta),
+                tolerance,
+                str(one.run.n_steps),
+                one.reading,
+            )
         )
+    for (heading, side), cells in zip(COLUMNS.items(), zip(*lines, strict=True), strict=True):
+        # Where a terminal is too narrow for all, names of losses give way, and no number does.
+        width = None if heading == "loss" else max(map(len, (heading, *cells)))
+        table.add_column(
+            heading,
+            justify=side,  # type: ignore[arg-type]
+            no_wrap=width is not None,
+            min_width=width,
+            overflow="fold" if width is None else "ellipsis",
+        )
+    for line in lines:
+        table.add_row(*line)
     open_console().print(table)
     for one in outlines():
         if one.needs:

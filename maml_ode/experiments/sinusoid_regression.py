@@ -51,7 +51,7 @@ OUTLINE = Outline(
     dim=HIDDEN**2 + 4 * HIDDEN + 1,
     n_samples=(SHOTS, SHOTS),
     switch_tol=f"{SWITCH_TOL:g}",
-    reading="square, tanh",
+    reading="tanh",
     run=RUN,
     needs="JAX, pip install 'maml_ode[jax]'.",
 )

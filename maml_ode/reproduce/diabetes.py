@@ -22,6 +22,7 @@ from maml_ode.reproduce.both_algorithms import (
     stack,
     switch_iteration,
 )
+from maml_ode.reproduce.section4 import constants_of
 from maml_ode.runs.executor import Task
 from maml_ode.runs.tables import Table
 
@@ -152,7 +153,7 @@ def _tail_rows(run: Trajectory, algorithm: str, minimiser: Array) -> dict[str, A
 
 def constants(settings: Settings) -> dict[str, Any]:
     """Return the experiment's constants and ours."""
-    return experiments.load("diabetes", seed=settings.seed).constants() | {
+    return constants_of(experiments.load("diabetes", seed=settings.seed)) | {
         "ours": {
             "tail_tol": TAIL_TOL,
             "flow_points_per_step": FLOW_POINTS_PER_STEP,

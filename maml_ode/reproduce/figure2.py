@@ -17,7 +17,7 @@ from maml_ode.reproduce.both_algorithms import (
     runs_of,
     stack,
 )
-from maml_ode.reproduce.section4 import EXPERIMENTS
+from maml_ode.reproduce.section4 import EXPERIMENTS, constants_of
 from maml_ode.runs.executor import Task
 from maml_ode.runs.tables import Table
 
@@ -221,7 +221,7 @@ def constants(settings: Settings) -> dict[str, Any]:
     """Return the constants of the four experiments and ours."""
     return {
         "experiments": {
-            name: experiments.load(name, seed=settings.seed).constants() for name in EXPERIMENTS
+            name: constants_of(experiments.load(name, seed=settings.seed)) for name in EXPERIMENTS
         },
         "seeds": list(_seeds(settings)),
         "ours": {

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from maml_ode import experiments
 from maml_ode.experiments.idx import find_training_files
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
-from maml_ode.reproduce.both_algorithms import runs_of, stack
+from maml_ode.reproduce.both_algorithms import load_from, runs_of, stack
 from maml_ode.reproduce.figure2 import draw_column
 from maml_ode.reproduce.report.artefact import judged
 from maml_ode.reproduce.report.measures import PRINTED, measures_rows
 from maml_ode.reproduce.report.statements import QUOTED, STATEMENTS, on_mnist
 from maml_ode.reproduce.report.text import HEADER, criteria, markdown, statement_cells
 from maml_ode.reproduce.report.verdicts import ENOUGH, VERDICT_RULE
+from maml_ode.reproduce.section4 import constants_of
 from maml_ode.runs.executor import Task
 from maml_ode.runs.files import sha256
 from maml_ode.runs.tables import Table, as_table
@@ -139,11 +140,7 @@ def constants(settings: Settings) -> dict[str, Any]:
     images, labels = find_training_files(Path(_folder(settings)))
     return {
         "experiments": {
-            name: experiments.load(
-                name,
-                seed=settings.seed,
-                **({} if name == STAND_IN else {"path": _folder(settings)}),
-            ).constants()
+            name: constants_of(load_from(name, settings.seed, _path(name, settings)))
             for name in TITLES
         },
         "files": {"images": sha256(images), "labels": sha256(labels)},

@@ -10,15 +10,17 @@ from scipy.linalg import eigh
 
 import maml_ode as mo
 from maml_ode.theory import derived
-from maml_ode.theory.bounds import descent_steps, flow_times, products
+from maml_ode.theory.bounds import descent_steps, flow_times, printed, products
 from maml_ode.theory.bounds.logarithms import whole_steps
 from maml_ode.theory.bounds.near_a_point import local_certificate
 from maml_ode.theory.bounds.sublevel_sets import Landscape, landscapes
 from maml_ode.theory.bounds.switch_advice import switch_advice, switched_once
 from maml_ode.theory.certificates.bar import certificate_bar
 from maml_ode.theory.certificates.bounding_curves import _gap_and_gradient
+from maml_ode.theory.certificates.of_a_run import bimaml_certificate
+from maml_ode.theory.certificates.setting import Setting
 
-from .by_hand import ALPHA, L_I, MU_I, known
+from .by_hand import ALPHA, L_I, MU, MU_I, SIGMA, TASKS, X_STAR, known
 
 
 @pytest.mark.parametrize(
@@ -250,3 +252,16 @@ def test_a_task_that_does_not_count_may_have_an_infinite_constant():
     low, high = 1 - ALPHA * MU_I[0], 1 - ALPHA * L_I[0]
     assert own.kappa_rms == pytest.approx(0.4 * low, rel=1e-14)
     assert own.mu_mean == pytest.approx(MU_I[0] * high**2, rel=1e-14)
+
+
+def test_the_printed_time_of_both_phases_from_a_small_gradient():
+    k = known()
+    numbers = (k.mu.value, k.L.value, k.kappa.value, k.sigma.value)
+    alpha = 0.5 * min(printed.printed_alpha_3_7(*numbers, 0.3).values())
+    setting = Setting(TASKS, alpha, k, X_STAR + np.array([0.3]), 0.3, 1e-4)
+    gradient = setting.start.gradient_norm
+    assert 0.3 < gradient < 1.0
+    wanted = printed.printed_time_3_7(gradient, SIGMA, MU, 0.3, 1e-4)
+    assert bimaml_certificate(setting).printed == pytest.approx(wanted, rel=1e-13)
+    above = Setting(TASKS, 2.0 * alpha + 1e-9, k, setting.w0, 0.3, 1e-4)
+    assert bimaml_certificate(above).printed is None

@@ -203,14 +203,14 @@ def test_a_path_is_that_of_the_gradient_which_ends_within_a_fiftieth(
 ):
     """Judged on the longest stretch; f's only where it ends four times as near as F's."""
     run = types.SimpleNamespace(
-        t=np.array([0.0, 1.0, 1.5, 1.5, 9.0]), y=np.array([[0.0, 1.0, 1.2, 9.0, 99.0]]),
+        t=np.array([0.0, 1.0, 1.5, 1.5, 9.0]), y=np.array([[0.0, 2.0, 2.2, 9.0, 99.0]]),
         phase=np.array([0, 0, 0, 0, 1]), step_size=None,
     )  # fmt: skip
     misses = {"f": miss_f, "F": miss_F}
 
     def moved(objective, begin, time, step_size):
         assert (begin.tolist(), time) == ([0.0], 1.0)
-        return np.array([1.0 + misses[objective]])
+        return np.array([2.0 + 2.0 * misses[objective]])
 
     monkeypatch.setattr(followed, "_moved", moved)
     assert followed.followed_gradients(run, "f", "F") == {0: which, 1: None}

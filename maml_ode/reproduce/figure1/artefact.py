@@ -16,6 +16,7 @@ from maml_ode.integrate import solve
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings
 from maml_ode.reproduce.figure1.pictures import draw, key_numbers
+from maml_ode.reproduce.section4 import constants_of
 from maml_ode.runs.executor import Task
 from maml_ode.runs.tables import Table
 from maml_ode.theory.intervals.critical_points import (
@@ -203,7 +204,7 @@ def _counts(width: float) -> dict[str, dict[str, Any]]:
 
 def constants(settings: Settings) -> dict[str, Any]:
     """Return the experiment's constants and ours."""
-    return _problem().constants() | {
+    return constants_of(_problem()) | {
         "ours": {
             "near_range": [-NEAR, NEAR],
             "near_points": NEAR_POINTS,

@@ -9,7 +9,7 @@ import numpy as np
 import maml_ode.reproduce.figure3.work_precision as numbers
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
 from maml_ode.reproduce.figure3.pictures import draw
-from maml_ode.reproduce.section4 import EXPERIMENTS, TITLES
+from maml_ode.reproduce.section4 import EXPERIMENTS, TITLES, constants_of
 from maml_ode.runs.executor import Task
 from maml_ode.runs.tables import Table, as_table
 
@@ -59,7 +59,8 @@ def constants(settings: Settings) -> dict[str, Any]:
     return {
         "seed": settings.seed,
         "experiments": {
-            name: numbers.smooth_experiment(name, settings.seed).constants() for name in EXPERIMENTS
+            name: constants_of(numbers.smooth_experiment(name, settings.seed))
+            for name in EXPERIMENTS
         },
         "methods": {name: list(numbers.methods_for(name, settings.quick)) for name in EXPERIMENTS},
         "tolerances": {name: numbers.tolerances(name, settings.quick) for name in EXPERIMENTS},

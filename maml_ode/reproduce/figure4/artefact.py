@@ -11,7 +11,7 @@ import maml_ode.reproduce.figure4.descents as descents
 import maml_ode.reproduce.figure4.passes as passes
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
 from maml_ode.reproduce.figure4.pictures import draw, quantile
-from maml_ode.reproduce.section4 import EXPERIMENTS, TITLES
+from maml_ode.reproduce.section4 import EXPERIMENTS, TITLES, constants_of
 from maml_ode.runs.executor import Task
 from maml_ode.runs.tables import Table, as_table
 
@@ -108,7 +108,8 @@ def constants(settings: Settings) -> dict[str, Any]:
     """Return the constants of the runs and what is ours."""
     return {
         "experiments": {
-            name: mo.experiments.load(name, seed=settings.seed).constants() for name in EXPERIMENTS
+            name: constants_of(mo.experiments.load(name, seed=settings.seed))
+            for name in EXPERIMENTS
         },
         "targets": {
             name: {

@@ -22,6 +22,7 @@ from maml_ode.reproduce.report.statements import (
 from maml_ode.reproduce.report.text import texts
 from maml_ode.reproduce.report.times import CRITERION, timed
 from maml_ode.reproduce.report.verdicts import ENOUGH, VERDICT_RULE, judge
+from maml_ode.reproduce.section4 import constants_of
 from maml_ode.runs.executor import Task
 from maml_ode.runs.tables import Table, as_table
 
@@ -214,7 +215,7 @@ def constants(settings: Settings) -> dict[str, Any]:
     """Return what the verdicts depend on beside the experiments' constants."""
     return {
         "experiments": {
-            name: mo.experiments.load(name, seed=settings.seed).constants() for name in PROBLEMS
+            name: constants_of(mo.experiments.load(name, seed=settings.seed)) for name in PROBLEMS
         },
         "printed": {name: PRINTED[name] for name in PROBLEMS if name in PRINTED},
         "statements": {statement.name: statement.criterion.words for statement in STATEMENTS},

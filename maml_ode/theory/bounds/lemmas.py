@@ -70,7 +70,8 @@ def gap_of_gradient(
 ) -> Array:
     """Return c with U(K) inside V(c): an **upper** bound of f - min f where ||grad F|| <= K (Lemma D.1).
 
-    c = ((K + rho sigma)/psi)^2/(2 mu); infinite where psi <= 0 or mu <= 0. **Tight** for one task f = mu |w|^2/2.
+    c = ((K + rho sigma)/psi)^2/(2 mu); infinite where psi <= 0 or mu <= 0. **Tight** for one task
+    ``f = mu |w|^2/2``.
 
     Proof: ||grad f|| <= (K + rho sigma)/psi, and f - min f <= ||grad f||^2/(2 mu).
     """
