@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from maml_ode.flows import gradient_flow as gradient_flow
     from maml_ode.flows import maml_flow as maml_flow
     from maml_ode.flows import modified_flow as modified_flow
+    from maml_ode.flows import momentum_flow as momentum_flow
+    from maml_ode.flows import nesterov_flow as nesterov_flow
     from maml_ode.flows import reptile_flow as reptile_flow
     from maml_ode.formulas import ClosedForm as ClosedForm
     from maml_ode.formulas import closed_form as closed_form
@@ -83,6 +85,8 @@ __getattr__, __dir__ = attach(
         "maml_flow": "maml_ode.flows",
         "meta_test": "maml_ode.adaptation",
         "modified_flow": "maml_ode.flows",
+        "momentum_flow": "maml_ode.flows",
+        "nesterov_flow": "maml_ode.flows",
         "reptile_flow": "maml_ode.flows",
         "solve": "maml_ode.integrate",
         "sweep": "maml_ode.sweeping",

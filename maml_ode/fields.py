@@ -2,12 +2,17 @@
 
 from maml_ode.flows.fields import CallableField, GradientField, ModifiedField, VectorField
 from maml_ode.flows.inner_step_fields import FirstOrderField, ReptileField
+from maml_ode.flows.lifted_fields import LiftedField
+from maml_ode.flows.second_order_fields import MomentumField, NesterovField
 
 __all__ = [
     "CallableField",
     "FirstOrderField",
     "GradientField",
+    "LiftedField",
     "ModifiedField",
+    "MomentumField",
+    "NesterovField",
     "ReptileField",
     "VectorField",
 ]

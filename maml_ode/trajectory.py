@@ -85,7 +85,7 @@ class Trajectory:
         A digest of the flow's fields, rules, alpha, weights and data, by which `solve` knows whether
         ``resume=`` goes on with the same flow; None where that cannot be told of a function in it.
     sol : callable or None
-        ``sol(t)`` with ``dense_output=True``; not saved by `save`.
+        ``sol(t)``, shape (m,), with ``dense_output=True``; not saved by `save`.
     sensitivities : dict of str to Sensitivity, or None
         What the run was differentiated by, with ``solve(..., sensitivities=names)``.
     final_state : ndarray of shape (d,)
@@ -93,6 +93,11 @@ class Trajectory:
     final_time : float
     final_phase : int or None
         The phase in force at the end, with which ``solve(flow, resume=run)`` goes on.
+    lifted_y : ndarray of shape (m, n) or None
+        The whole states of a lifted flow, such as (w, v) of momentum, padded with zeros in phases with a shorter
+        one: ``z``, which is ``y`` for all other flows.
+    lifted_final_state : ndarray or None
+        The whole state in which a run of a lifted flow ended, in its own length: ``final_z``.
     """
 
     t: Array
@@ -125,6 +130,18 @@ class Trajectory:
     y_events: list[Array] = field(default_factory=list)
     sol: Callable[[npt.ArrayLike], Array] | None = None
     sensitivities: dict[str, Sensitivity] | None = None
+    lifted_y: Array | None = None
+    lifted_final_state: Array | None = None
+
+    @property
+    def z(self) -> Array:
+        """The whole states, shape (m, n): those of a lifted flow, else ``y``."""
+        return self.y if self.lifted_y is None else self.lifted_y
+
+    @property
+    def final_z(self) -> Array:
+        """The whole state in which the run ended."""
+        return self.final_state if self.lifted_final_state is None else self.lifted_final_state
 
     @property
     def w(self) -> Array:
@@ -330,6 +347,8 @@ COLUMNS = {
     "t_events": Column((EACH,), listed=True),
     "y_events": Column((EACH, "d"), listed=True),
     **DERIVATIVES,
+    "lifted_y": Column(("m", "n"), default=None),
+    "lifted_final_state": Column(("e",), default=None),
 }
 SAVED = Archive(
     "Trajectory",

@@ -183,9 +183,9 @@ def test_a_driver_knows_no_method_and_watchers_no_driver():
     """The inside of integrate/, from the ground up."""
     floors = [
         {"norms", "norm_bounds", "roots", "tally", "callback", "warnings", "times", "progress"},
-        {"evaluation", "stiffness", "exact"},
+        {"evaluation", "stiffness", "exact", "exact_momentum"},
         {"solvers"},
-        {"plan", "record", "segment", "methods"},
+        {"plan", "record", "segment", "methods", "lifting"},
         {"watch", "rest", "diagnose", "assemble", "resume", "checks"},
         {"locate", "finish"},
         {"steppers", "driver"},

@@ -8,6 +8,8 @@ from maml_ode.flows.named import (
     gradient_flow,
     maml_flow,
     modified_flow,
+    momentum_flow,
+    nesterov_flow,
     reptile_flow,
 )
 from maml_ode.flows.switch_rules import EndingRule, GradientNormBelow, OnlineSwitch
@@ -25,5 +27,7 @@ __all__ = [
     "gradient_flow",
     "maml_flow",
     "modified_flow",
+    "momentum_flow",
+    "nesterov_flow",
     "reptile_flow",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,18 +26,41 @@ from maml_ode.tasks.base import DOUBLE_PRECISION
 
 __all__ = [
     "CallableField",
+    "Energy",
     "GradientField",
     "ModifiedField",
     "VectorField",
 ]
 
 
+class Energy(Protocol):
+    """What falls along a field, as a function of the state."""
+
+    @property
+    def precision(self) -> float:
+        """The unit in the last place of 1 of the type in which it is computed."""
+        ...
+
+    @property
+    def value_cost(self) -> Counts:
+        """What one value costs."""
+        ...
+
+    def value(self, z: Array, /) -> float:
+        """Return it at the state ``z``."""
+        ...
+
+
 class VectorField(ABC):
     """A right-hand side w' = v(w), with what an integrator may want to know of it.
+
+    A lifted field acts on a larger state: z' = v(z) with z in R^m, of which w = observe(z) is what is judged. For
+    all others z is w.
 
     Attributes
     ----------
     dim : int
+        The number of parameters d.
     label : str
         How tables and legends name it.
     smoothness : int
@@ -80,6 +103,29 @@ class VectorField(ABC):
     def descends(self) -> Objective | None:
         """The objective whose negative gradient the field is, else None. Its Jacobian is then symmetric."""
         return None
+
+    @property
+    def energy(self) -> Energy | None:
+        """What falls along the field: the objective of a gradient field; None where nothing is known to."""
+        return self.descends
+
+    @property
+    def is_lifted(self) -> bool:
+        """Whether the state is more than w: see ``maml_ode.flows.lifted_fields``."""
+        return False
+
+    @property
+    def state_dim(self) -> int:
+        """The length m of the state z."""
+        return self.dim
+
+    def observe(self, z: Array) -> Array:
+        """Return w, the part of the state ``z`` that is judged."""
+        return z
+
+    def lift(self, w: Array) -> Array:
+        """Return the state in which a path from ``w`` begins."""
+        return w
 
     @property
     def jvp_cost(self) -> Counts:

@@ -17,6 +17,7 @@ from maml_ode._validation import (
     shown,
 )
 from maml_ode.flows.fields import GradientField, VectorField
+from maml_ode.flows.lifted_fields import ObservedField
 from maml_ode.flows.switch_rules import EndingRule, GradientNormBelow, Reversed, as_rule
 from maml_ode.objectives import ExpectedLoss, Objective, checked_objective
 
@@ -66,17 +67,28 @@ class Phase:
     then : int, optional
         The number of the phase that follows; the next one by default. A number at or before the phase's own
         makes the flow re-entrant.
+    observe : callable, optional
+        ``observe(z) -> w``, shape (d,), for a ``field`` on a larger state z in R^m, such as
+        ``CallableField(function, dim=m)``. F, f, norms, ``until``, callbacks and pictures see w; integrators,
+        dense output and resume see z, and tol the norm of the field on z. Momentum and Nesterov carry their own.
+    lift : callable, optional
+        ``lift(w) -> z``, the state in which the phase begins, with observe(lift(w)) = w; w padded with zeros by
+        default.
     """
 
     field: VectorField
     until: Until | None = None
     then: int | None = None
+    observe: Callable[[Array], Array] | None = None
+    lift: Callable[[Array], Array] | None = None
 
     def __init__(
         self,
         field: VectorField | Objective,
         until: Until | None = None,
         then: int | None = None,
+        observe: Callable[[Array], Array] | None = None,
+        lift: Callable[[Array], Array] | None = None,
     ) -> None:
         if isinstance(field, Objective):
             field = GradientField(field)
@@ -85,6 +97,12 @@ class Phase:
                 f"field must be an objective or a VectorField, not {shown(field)}; wrap a "
                 "function with maml_ode.fields.CallableField(function, dim)."
             )
+        if observe is not None:
+            field = ObservedField(field, observe, lift)
+        elif lift is not None:
+            raise ValueError("lift= makes a state of w, so it needs observe=, which makes w of it.")
+        object.__setattr__(self, "observe", observe)
+        object.__setattr__(self, "lift", lift)
         if until is not None:
             check_callable("until", until, "until(t, w) -> float")
         object.__setattr__(self, "field", field)
@@ -182,6 +200,12 @@ class Flow:
             raise ValueError(f"rule={rule!r} chooses the phase by itself; leave then= out.")
         if chosen is not SwitchRule.ONE_WAY and len(phases) != 2:
             raise ValueError(f"rule={rule!r} needs a flow of two phases, not {len(phases)}.")
+        lifted = next((phase.field for phase in phases if phase.field.is_lifted), None)
+        if chosen is not SwitchRule.ONE_WAY and lifted is not None:
+            raise ValueError(
+                f"rule={rule!r} tests again and again on which side of a surface w is, but the state of the phase "
+                f"{lifted.label} is more than w; use rule='one_way'."
+            )
         object.__setattr__(self, "phases", phases)
         object.__setattr__(self, "objective", objective)
         object.__setattr__(self, "rule", chosen)
@@ -191,6 +215,16 @@ class Flow:
     def dim(self) -> int:
         """The number of parameters d."""
         return self.objective.dim
+
+    @cached_property
+    def is_lifted(self) -> bool:
+        """Whether the state of some phase is more than w."""
+        return any(phase.field.is_lifted for phase in self.phases)
+
+    @cached_property
+    def state_dim(self) -> int:
+        """The length m of the longest state of a phase; shorter ones are kept padded with zeros."""
+        return max(phase.field.state_dim for phase in self.phases)
 
     @cached_property
     def re_entrant(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from maml_ode.flows.fields import CallableField, VectorField
+from maml_ode.flows.lifted_fields import ObservedField
 from maml_ode.flows.switch_rules import CallableRule, EndingRule
 from maml_ode.objectives import Objective
 from maml_ode.tasks.base import TaskFamily
@@ -26,6 +27,8 @@ PARTS = (
     "outer",
     "inner",
     "rule",
+    "friction",
+    "r",
 )
 
 
@@ -52,7 +55,7 @@ def digest_of(value: Any) -> str | None:
 
 def _feed(digest: Any, value: Any) -> None:
     digest.update(type(value).__name__.encode())
-    if isinstance(value, (CallableField, CallableRule)):
+    if isinstance(value, (CallableField, CallableRule, ObservedField)):
         raise _Unknown
     if value is None or isinstance(value, (bool, int, float, str, np.generic)):
         digest.update(f" {value!r},".encode())

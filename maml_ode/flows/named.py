@@ -1,4 +1,4 @@
-"""The named flows: gradient flow, MAML, BI-MAML, FO-MAML, Reptile, and what Euler follows to second order."""
+"""The named flows: gradient flow, MAML, BI-MAML, FO-MAML, Reptile, momentum, Nesterov, what Euler follows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from maml_ode._validation import check_choice, check_real
 from maml_ode.flows.fields import ModifiedField
 from maml_ode.flows.flow import Flow, Phase, Until
 from maml_ode.flows.inner_step_fields import FirstOrderField, ReptileField
+from maml_ode.flows.second_order_fields import MomentumField, NesterovField
 from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
 from maml_ode.objectives import Aggregate, ExpectedLoss, MAMLLoss, Objective, checked_objective
 from maml_ode.tasks.base import TaskFamily
@@ -21,6 +22,8 @@ __all__ = [
     "gradient_flow",
     "maml_flow",
     "modified_flow",
+    "momentum_flow",
+    "nesterov_flow",
     "reptile_flow",
 ]
 
@@ -140,6 +143,53 @@ def modified_flow(objective: Objective, step_size: float) -> Flow:
     """
     field = ModifiedField(objective, step_size)
     return Flow([Phase(field)], objective, name="modified flow")
+
+
+def momentum_flow(objective: Objective, friction: float) -> Flow:
+    """Return the momentum flow w'' + friction w' + grad objective(w) = 0 with w'(0) = 0.
+
+    Its state is z = (w, w'). `euler` on it is heavy ball: with v_0 = 0 and h the step size,
+    v_{k+1} = (1 - friction h) v_k - h grad F(w_k), w_{k+1} = w_k + h v_{k+1}, that is the step h^2 with the
+    momentum 1 - friction h (B. T. Polyak, USSR Comp. Math. Math. Phys. 4(5), 1964). F + |w'|^2/2 falls along it.
+    It is at rest where both |grad F| and |w'| are at most ``tol``, each as a number.
+
+    Parameters
+    ----------
+    objective : Objective
+    friction : float
+        At least 0. With 0 the energy is kept, and the flow comes to no rest.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> flow = mo.momentum_flow(mo.MAMLLoss(tasks, alpha=0.1), friction=2.0)
+    >>> run = mo.solve(flow, [10.0])
+    >>> run.stop.name, round(float(run.w[0]), 6), run.y.shape[0], run.z.shape[0]
+    ('STATIONARY', 0.421053, 1, 2)
+    """
+    field = MomentumField(objective, friction)
+    return Flow([Phase(field)], objective, name="momentum flow")
+
+
+def nesterov_flow(objective: Objective, r: float = 3.0) -> Flow:
+    """Return Nesterov's flow w'' + (r/t) w' + grad objective(w) = 0 with w'(0) = 0.
+
+    Its state is z = (w, w', t), and the path is regular at t = 0, with w'/t -> -grad F(w0)/(1 + r). `euler` on it
+    is Nesterov's method with s = h^2, h the step size: x_0 = y_0 = w0, and for k = 1, 2, ...
+    x_k = y_{k-1} - s grad F(y_{k-1}), y_k = x_k + (k - 1)/(k + r - 1) (x_k - x_{k-1}); column k of ``y`` is x_k.
+    For convex F and r >= 3, F - F* <= (r - 1)^2 |w0 - w*|^2/(2 t^2). (W. Su, S. Boyd and E. J. Candes, "A
+    Differential Equation for Modeling Nesterov's Accelerated Gradient Method", JMLR 17(153), 2016.) It is at rest
+    where both |grad F| and |w'| are at most ``tol``, each as a number.
+
+    Parameters
+    ----------
+    objective : Objective
+    r : float
+        At least 1; the bound needs 3.
+    """
+    field = NesterovField(objective, r)
+    return Flow([Phase(field)], objective, name="Nesterov flow")
 
 
 def _judge(tasks: TaskFamily, alpha: npt.ArrayLike, **kw: Any) -> Objective:

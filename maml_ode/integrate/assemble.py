@@ -13,6 +13,7 @@ from maml_ode._frozen import made
 from maml_ode._validation import Array
 from maml_ode.flows import Flow
 from maml_ode.integrate.diagnose import Diagnosis
+from maml_ode.integrate.lifting import final_parameters
 from maml_ode.integrate.record import Points, Record
 from maml_ode.stop import Stop
 from maml_ode.trajectory import SERIES, Trajectory
@@ -57,7 +58,7 @@ def assemble(
         elapsed=tally.elapsed,
         method=method,
         flow_name=flow.name,
-        final_state=np.array(record.w),
+        final_state=np.array(final_parameters(flow, record.w, record.phase)),
         final_time=record.t,
         final_phase=record.phase,
         identity=flow.identity,
@@ -67,7 +68,18 @@ def assemble(
         y_events=[_rows([switch.w for switch in left], flow.dim) for left in events],
         sol=sol,
         sensitivities=None,
+        **_whole(record, points),
     )
+
+
+def _whole(record: Record, points: Points) -> dict[str, Array | None]:
+    """Return the whole states of a lifted flow; a trajectory takes others for w."""
+    if points.whole is None:
+        return {"lifted_y": None, "lifted_final_state": None}
+    return {
+        "lifted_y": np.ascontiguousarray(points.whole.T),
+        "lifted_final_state": np.array(record.w),
+    }
 
 
 def _rows(states: list[Array], dim: int) -> Array:
@@ -83,6 +95,8 @@ def join(first: Trajectory, second: Trajectory) -> Trajectory:
         name: np.concatenate([getattr(first, name)[..., kept], getattr(second, name)], axis=-1)
         for name in ("t", "y", *SERIES, "phase")
     }
+    if second.lifted_y is not None:
+        joined["lifted_y"] = np.concatenate([first.z[:, kept], second.z], axis=-1)
     for name in ("switch_times", "switch_states"):
         joined[name] = np.concatenate([getattr(first, name), getattr(second, name)])
     for name in ("t_events", "y_events"):

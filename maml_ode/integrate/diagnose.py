@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.energy import EnergyLedger, count_rises, dissipation
 from maml_ode.flows import Flow
+from maml_ode.flows.fields import Energy
+from maml_ode.flows.second_order_fields import MechanicalEnergy
 from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.record import Points, Record
 from maml_ode.objectives import Objective
@@ -213,20 +216,21 @@ def _energy(
     dissipated = 0.0
     cost = Counts()
     for number, phase in enumerate(flow.phases):
-        objective = phase.field.descends
-        if objective is None:
+        energy, dim = phase.field.energy, phase.field.state_dim
+        if energy is None:
             continue
-        known = _known_values(flow, objective, series)
+        known = _known_values(flow, energy, series)
         for run in _consecutive(record.phases == number):
             # The point at which the phase ended carries the next phase's number.
             stop = min(run.stop + 1, record.size)
             if known is None:
-                states = record.states[run.start : stop]
-                values = np.array([objective.value(w) for w in states])
-                cost = cost + objective.value_cost * values.size
+                states = _states(record, number, run, dim)
+                with np.errstate(all="ignore"):
+                    values = np.array([energy.value(z) for z in states])
+                cost = cost + energy.value_cost * values.size
             else:
                 values = known[run.start : stop]
-            found, rise = count_rises(values, objective.precision)
+            found, rise = count_rises(values, energy.precision)
             rises, largest = rises + found, max(largest, rise)
             with np.errstate(
                 invalid="ignore", over="ignore"
@@ -234,13 +238,35 @@ def _energy(
                 drop = drop + values[0] - values[-1]
             if sol is not None:
                 part = [float(t) for t in record.times[run.start : stop]]
-                dissipated += dissipation(objective.gradient, sol, part)
-                cost = cost + objective.gradient_cost * (4 * (len(part) - 1))
+                own = partial(_leading, sol, dim)
+                if isinstance(energy, Objective):
+                    dissipated += dissipation(energy.gradient, own, part)
+                    cost = cost + energy.gradient_cost * (4 * (len(part) - 1))
+                elif isinstance(energy, MechanicalEnergy):
+                    dissipated += dissipation(energy.root_of_rate, own, part)
     return EnergyLedger(rises, largest, float(drop), None if sol is None else dissipated), cost
 
 
-def _known_values(flow: Flow, objective: Objective, series: dict[str, Array]) -> Array | None:
+def _states(record: Record, number: int, run: slice, dim: int) -> list[Array]:
+    """Return the states of consecutive points of a phase, with that in which it ended.
+
+    The point at which it ended holds the next phase's state, which may have another velocity.
+    """
+    states = list(record.states[run, :dim])
+    if run.stop < record.size:
+        t = record.times[run.stop]
+        states += [s.state for s in record.switches if s.left == number and s.t == t][:1]
+    return states
+
+
+def _leading(sol: Callable[[npt.ArrayLike], Array], dim: int, t: npt.ArrayLike) -> Array:
+    return sol(t)[:dim]
+
+
+def _known_values(flow: Flow, objective: Energy, series: dict[str, Array]) -> Array | None:
     """Return an objective's values along the path if they are among the diagnostics."""
+    if not isinstance(objective, Objective):
+        return None
     if _is_same(objective, flow.objective):
         return series["loss"]
     if _is_same(objective, flow.task_objective):

@@ -12,6 +12,7 @@ from maml_ode.flows.flow import Leg
 from maml_ode.flows.sliding import SlidingField
 from maml_ode.integrate.callback import Callback, State, ends_run
 from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
+from maml_ode.integrate.lifting import entered
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
@@ -19,6 +20,7 @@ from maml_ode.integrate.rest import never_met, time_at_rest, waits_for_ever
 from maml_ode.integrate.segment import Segment
 from maml_ode.integrate.steppers.protocol import Look, Stepper
 from maml_ode.integrate.tally import Abort, Tally
+from maml_ode.integrate.watch.clockless import timeless
 from maml_ode.integrate.watch.crossing import CrossingWatch
 from maml_ode.integrate.watch.energy import EnergyWatch
 from maml_ode.integrate.watch.finding import Finding, Step, Watcher
@@ -107,8 +109,9 @@ class Driver:
             stop = self._advance(self._segments[number])
             if stop is not None:
                 return stop
-            record.switch(number)
+            self._leave(number)
             left, number = number, legs[number].then
+            self._enter(left, number)
             if self.flow.retested and self.stepper.locates and self._pushes_back(number):
                 record.append(record.t, record.w, number)
                 if not self.follow_sliding:
@@ -116,11 +119,22 @@ class Driver:
                 stop = self._slide()
                 if stop is not None:
                     return stop
-                record.switch(len(legs))
+                record.switch(len(legs), record.w)
                 number = self._after_sliding()
             if self.stepper.locates and self._makes_no_progress():
                 record.append(record.t, record.w, min(number, len(legs) - 1))
                 return self._chatter()
+
+    def _leave(self, number: int) -> None:
+        """Record that a phase ended in the record's state."""
+        self.record.switch(number, self.flow.legs[number].field.observe(self.record.w))
+
+    def _enter(self, left: int, number: int) -> None:
+        """Turn the state in which phase ``left`` ended into one of phase ``number``."""
+        if self.flow.is_lifted and number < len(self.flow.legs):
+            left_field, field = (self.flow.legs[k].field for k in (left, number))
+            z = entered(left_field, field, self.record.w, self.record.t)
+            self.record.append(self.record.t, z, number)
 
     def _segment(self, number: int, leg: Leg) -> Segment:
         evaluator = FieldEvaluator(leg.field, self.tally, compiled=self._compiled)
@@ -150,9 +164,11 @@ class Driver:
             rule = self._segments[number].rule
             if rule is None or not rule.is_met(rule(self.record.t, self.record.w)):
                 break
-            self.record.switch(number)
+            self._leave(number)
             passed.add(number)
-            number = self.flow.legs[number].then
+            following = self.flow.legs[number].then
+            self._enter(number, following)
+            number = following
         return number
 
     def _advance(self, segment: Segment) -> Stop | None:
@@ -170,7 +186,8 @@ class Driver:
         if counts_steps and self.tally.steps >= plan.max_steps:  # the switch took the last one
             return OUT_OF_STEPS
         if counts_steps and self.progress.show:  # a whole phase may be one batch
-            norm = vector_norm(segment.evaluator(record.t, record.w))  # remembered: `arrive` asked
+            value = segment.evaluator(record.t, record.w)  # remembered: `arrive` asked
+            norm = segment.evaluator.norm(record.w, value)
             self.progress.update(record.t, norm)
         while True:
             finding = self.stepper.run(segment, plan, self._eyes(segment, plan))
@@ -221,13 +238,13 @@ class Driver:
 
     def _watchers(self, segment: Segment, plan: Plan) -> tuple[list[Watcher], list[Watcher]]:
         """Return those that may refuse a step, and those that look at what is recorded."""
-        t, w, rule = self.record.t, self.record.w, segment.rule
+        t, w, rule, field = self.record.t, self.record.w, segment.rule, segment.leg.field
         if self.stepper.by_formula or not self.stepper.locates:
             return [], []
         judges: list[Watcher] = []
         watchers: list[Watcher] = []
-        if plan.enforce_energy and segment.leg.field.descends is not None:
-            judges.append(EnergyWatch(segment.leg.field.descends, self.tally, w))
+        if plan.enforce_energy and field.energy is not None:
+            judges.append(EnergyWatch(field.energy, self.tally, w))
         if rule is not None:
             judges.append(CrossingWatch(rule, t, w, self.flow.retested))
         if segment.tol > 0:
@@ -236,16 +253,19 @@ class Driver:
             watchers.append(StiffnessWatch(segment.evaluator, plan, t))
         own_norm = rule.rule.scale if rule is not None and rule.shares_field else None
         if segment.tol > 0:
-            watchers.append(StallWatch(plan, segment.tol, math.isfinite(plan.t_max)))
+            watchers.append(
+                timeless(StallWatch(plan, segment.tol, math.isfinite(plan.t_max)), field)
+            )
         elif own_norm:
             watchers.append(StallWatch(plan, own_norm, False))
         elif rule is not None and not segment.leg.final:
-            watchers.append(RestWatch(plan))
+            watchers.append(timeless(RestWatch(plan), field))
         return judges, watchers
 
     def _limits(self, segment: Segment, plan: Plan, step: Step) -> Finding | None:
         if self.callback is not None:
-            state = State(step.t, step.w.copy(), segment.number, step.norm, self.tally.steps)
+            w = segment.leg.field.observe(step.w)
+            state = State(step.t, w.copy(), segment.number, step.norm, self.tally.steps)
             if ends_run(self.callback, state):
                 detail = f"The callback ended it at t = {step.t:.6g}."
                 return Finding(Stop(StopReason.INTERRUPTED, detail))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from functools import partial
 
@@ -18,6 +19,8 @@ from maml_ode._validation import (
     shown,
 )
 from maml_ode.flows import Flow, GradientNormBelow
+from maml_ode.flows.fields import VectorField
+from maml_ode.flows.lifted_fields import LiftedField
 from maml_ode.integrate.callback import Callback
 from maml_ode.integrate.driver import Driver
 from maml_ode.integrate.finish import finish
@@ -134,8 +137,8 @@ def euler(
     sampler = _sampler(flow, tasks_per_step, rng)
     _warn_if_unstable(flow, step_size)
     tally = Tally()
-    record = Record(flow.dim, tally)
-    record.begin(0.0, w, 0)
+    record = Record(flow.state_dim, tally, lifted=flow.is_lifted)
+    record.begin(0.0, flow.legs[0].field.lift(w), 0)
     # Euler has no error control: of a plan it reads nothing.
     plan = Plan(NO_METHOD, Tolerances(0.0, 0.0, True, True), np.inf, max_iter)
     compiled = max_iter > FEW_ITERATIONS
@@ -173,21 +176,29 @@ def _sampler(
     return None
 
 
+def _step_size_limit(field: VectorField) -> float | None:
+    """Return the step size beyond which iterates grow; None where it is not known beforehand."""
+    if isinstance(field, LiftedField):
+        return field.step_size_limit
+    if field.affine is None:
+        return None
+    largest = field.affine.largest_eigenvalue
+    return 2.0 / largest if largest > 0 else math.inf
+
+
 def _warn_if_unstable(flow: Flow, step_size: float) -> None:
     for number, phase in enumerate(flow.phases):
-        field = phase.field.affine
-        if field is None:
-            continue
-        limit = 2.0 / field.largest_eigenvalue if field.largest_eigenvalue > 0 else np.inf
-        if step_size > limit:
+        limit = _step_size_limit(phase.field)
+        if limit is not None and step_size > limit:
             ending = phase.until
+            name = "of its algorithm" if phase.field.is_lifted else "2/lambda_max"
             detail = (
                 f" (it ends at ||grad|| <= {ending.threshold:g})"
                 if isinstance(ending, GradientNormBelow)
                 else ""
             )
             warnings.warn(
-                f"step_size = {step_size:g} exceeds the stability limit 2/lambda_max = {limit:.6g} of phase "
+                f"step_size = {step_size:g} exceeds the stability limit {name} = {limit:.6g} of phase "
                 f"{number}, {phase.field.label}{detail}: the iterates will grow; use a smaller step_size.",
                 StepSizeWarning,
                 stacklevel=3,

@@ -10,6 +10,7 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.flows.fields import VectorField
+from maml_ode.flows.lifted_fields import LiftedField
 from maml_ode.flows.switch_rules import EndingRule
 from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.tally import Abort, Tally
@@ -44,6 +45,8 @@ class FieldEvaluator:
         self.tally = tally
         # A field of compiled families calls the same code itself.
         self._compiled = _evaluate() if compiled and field.affine is not None else None
+        # The norm that is at most tol at rest, of a state and the field's value there.
+        self.norm = field.rest_norm if isinstance(field, LiftedField) else _norm_of_value
         self.non_finite = 0
         # Bytes are compared and copied faster than arrays.
         self._state = b""
@@ -130,6 +133,10 @@ class FieldEvaluator:
             return self.field.jacobian_vector(w, v)
 
 
+def _norm_of_value(w: Array, value: Array) -> float:
+    return vector_norm(value)
+
+
 @cache
 def _evaluate() -> Callable[[Any, Array, Array], None]:
     """Return what compiled methods evaluate; late, because it imports Numba."""
@@ -164,7 +171,7 @@ class RuleEvaluator:
         self.shares_field = rule.norm_of is not None and evaluator.field.descends is rule.norm_of
 
     def __call__(self, t: float, w: Array) -> float:
-        """Return the rule's value."""
+        """Return the rule's value in the phase's state ``w``, of which the rule sees what is observed."""
         if self.shares_field:
             norm = vector_norm(self.evaluator(t, w))
             value = self.rule.sign * (norm - (self.rule.scale or 0.0))
@@ -173,7 +180,7 @@ class RuleEvaluator:
             if self.rule.cost is not None:
                 self.evaluator.tally.add(self.rule.cost)
             with np.errstate(all="ignore"):
-                value = self.rule(t, w)
+                value = self.rule(t, self.evaluator.field.observe(w))
         if np.isnan(value):
             detail = f"The ending rule of a phase was NaN at t = {t:.6g}."
             raise Abort(Stop(StopReason.NON_FINITE, detail))

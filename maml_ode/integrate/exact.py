@@ -20,10 +20,11 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
+from maml_ode.flows.second_order_fields import MomentumField
 from maml_ode.integrate.roots import brent
 from maml_ode.objectives.affine_field import AffineField
 
-__all__ = ["ExactPhase", "why_not_exact"]
+__all__ = ["ExactPhase", "last_finite_time", "why_not_exact"]
 
 POINTS = 100
 SHARES = np.linspace(0.0, 1.0, POINTS + 1)
@@ -96,18 +97,7 @@ class ExactPhase:
 
     def last_finite_time(self, end: float) -> float:
         """Return the last time up to ``end`` at which every coordinate of w(t) is a finite float."""
-        if self._is_finite(end):
-            return end
-        low, high = self.start, end
-        while (middle := low + 0.5 * (high - low)) not in (low, high):
-            if self._is_finite(middle):
-                low = middle
-            else:
-                high = middle
-        return low
-
-    def _is_finite(self, t: float) -> bool:
-        return bool(np.isfinite(self.states(np.array([t]))).all())
+        return last_finite_time(self.states, self.start, end)
 
     @cached_property
     def _fastest(self) -> float:
@@ -213,6 +203,23 @@ class ExactPhase:
         return self.start + times
 
 
+def last_finite_time(states: Callable[[Array], Array], start: float, end: float) -> float:
+    """Return the last time from ``start`` to ``end`` at which every coordinate of the states is a finite float."""
+
+    def is_finite(t: float) -> bool:
+        return bool(np.isfinite(states(np.array([t]))).all())
+
+    if is_finite(end):
+        return end
+    low, high = start, end
+    while (middle := low + 0.5 * (high - low)) not in (low, high):
+        if is_finite(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
 def _moves(rates: Array, parts: Array, tau: Array) -> Array:
     """Return a (1 - exp(-lambda tau))/lambda, shape (r, n), without an overflow that the result does not have.
 
@@ -251,11 +258,14 @@ def why_not_exact(flow: Flow) -> str | None:
                 f"the field of phase {number} ({phase.field.label}) is summed up over the tasks every time, as "
                 "aggregate=False asks, and its matrix is not formed"
             )
-        if phase.field.affine is None:
+        field = phase.field
+        # Momentum on a quadratic is linear too, in blocks of 2 x 2.
+        descended = field.driving if isinstance(field, MomentumField) else field
+        if descended.affine is None:
             return f"the field of phase {number} ({phase.field.label}) is not affine"
         if phase.until is None:
             continue
-        objective = phase.field.descends
+        objective = descended.descends
         own = isinstance(phase.until, GradientNormBelow) and phase.until.objective is objective
         if not own:
             return f"phase {number} ends by a rule other than the norm of its own gradient"

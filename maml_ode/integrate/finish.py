@@ -11,6 +11,7 @@ from maml_ode.counts import Counts
 from maml_ode.flows import Flow
 from maml_ode.integrate.assemble import assemble
 from maml_ode.integrate.diagnose import Diagnosis, diagnose, nothing_diagnosed
+from maml_ode.integrate.lifting import observed
 from maml_ode.integrate.record import Points, Record
 from maml_ode.stop import Stop, StopReason
 from maml_ode.trajectory import Trajectory
@@ -70,7 +71,7 @@ def _finish(
 ) -> Trajectory:
     record.close()
     sol = record.solution()
-    points = record.points(how.t_eval, sol)
+    points = observed(flow, record.points(how.t_eval, sol))
     diagnosis = nothing_diagnosed(points.t.size, remark)
     if diagnostics:
         diagnosis = diagnose(flow, record, points, sol=sol if how.integrate_energy else None)

@@ -167,7 +167,8 @@ def choose(
     reason = "tolerances, options or a callback ask for steps" if stepping else None
     reason = reason or why_not_exact(flow)
     if reason is None:
-        return Choice("exact", "every phase is affine with a symmetric matrix")
+        kind = "of second order or affine" if flow.is_lifted else "affine"
+        return Choice("exact", f"every phase is {kind} with a symmetric matrix")
     if flow.is_rough:
         return Choice("RK45", "the field is discontinuous")
     if horizon < float("inf"):
@@ -184,7 +185,9 @@ def choose(
 
 def stiff_method(flow: Flow) -> str:
     """Return the method for stiff flows: implicit where d x d matrices are cheap, else RKC2."""
-    small = flow.dim <= MATRIX_ON_A_PATH and all(phase.field.has_jacobian for phase in flow.phases)
+    small = flow.state_dim <= MATRIX_ON_A_PATH and all(
+        phase.field.has_jacobian for phase in flow.phases
+    )
     return "Rodas5P" if small else "RKC2"
 
 

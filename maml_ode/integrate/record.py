@@ -22,26 +22,34 @@ MOST_ROWS, FEWEST_ROWS, NUMBERS = 256, 16, 2**15
 
 @dataclass(frozen=True)
 class Switch:
-    """A phase that ended: when, where, and which one."""
+    """A phase that ended: when, where as observed, which one, and in which state."""
 
     t: float
     w: Array
     left: int
+    state: Array
 
 
 @dataclass(frozen=True)
 class Points:
-    """Where a trajectory reports: times (n,), states (n, d), phases (n,); ``recorded`` if every step is there."""
+    """Where a trajectory reports: times (n,), states (n, d), phases (n,); ``recorded`` if every step is there.
+
+    ``whole`` holds the whole states (n, m) where the flow is lifted.
+    """
 
     t: Array
     states: Array
     phase: npt.NDArray[np.int64]
     recorded: bool
+    whole: Array | None = None
 
 
 @dataclass
 class Record:
     """The path of a run as it grows.
+
+    A state is the whole one, of which w is a part where the flow is lifted; one that is shorter than the flow's
+    longest is padded with zeros.
 
     Every state is copied once, into one block of rows. An interrupt at any moment leaves whole points behind:
     a point counts once all of it is written.
@@ -50,6 +58,7 @@ class Record:
     dim: int
     tally: Tally
     keeps_solution: bool = False
+    lifted: bool = False
     switches: list[Switch] = field(default_factory=list)
     stop: Stop | None = None
     method_note: str = ""
@@ -105,9 +114,13 @@ class Record:
         if at == self._times.size:
             self._grow(at + 1)
         self._times[at], self._phases[at], self._norms[at] = t, phase, norm
-        self._states[at] = w
+        row = self._states[at]
+        if w.size < self.dim:
+            row[w.size :] = 0.0
+            row = row[: w.size]
+        row[:] = w
         self.size = self.tally.points = at + 1
-        self.t, self.w, self.phase = t, self._states[at], phase
+        self.t, self.w, self.phase = t, row, phase
         self.known = (phase, norm)
 
     def extend(
@@ -122,10 +135,14 @@ class Record:
         self._times[self.size : end] = times
         self._phases[self.size : end] = phase
         self._norms[self.size : end] = norms
-        self._states[self.size : end] = states
+        rows = self._states[self.size : end]
+        if states.shape[1] < self.dim:
+            rows[:, states.shape[1] :] = 0.0
+            rows = rows[:, : states.shape[1]]
+        rows[:] = states
         # A key pressed while the states are copied is seen at the next call of a function: there is none here.
         self.size = self.tally.points = end
-        self.t, self.w, self.phase = t, self._states[end - 1], phase
+        self.t, self.w, self.phase = t, rows[-1], phase
         self.known = (phase, float(self._norms[end - 1]))
 
     def know(self, norm: float, phase: int | None = None) -> None:
@@ -160,11 +177,13 @@ class Record:
     def keep(self, t: float, interpolant: Any) -> None:
         """Keep a piece of the continuous solution that ends at ``t``."""
         if self.keeps_solution:
+            if self.w.size < self.dim:
+                interpolant = _Padded(interpolant, self.dim)
             self._pieces.append((t, interpolant))
 
-    def switch(self, left: int) -> None:
-        """Record that phase ``left`` ended in the present state."""
-        self.switches.append(Switch(self.t, np.array(self.w), left))
+    def switch(self, left: int, w: Array) -> None:
+        """Record that phase ``left`` ended here, in ``w`` as observed."""
+        self.switches.append(Switch(self.t, np.array(w), left, np.array(self.w)))
 
     def solution(self) -> Callable[[npt.ArrayLike], Array] | None:
         """Return ``sol(t)``, or None if no pieces were kept."""
@@ -190,6 +209,11 @@ class Record:
         if sol is not None and t.size:  # SciPy's solution takes no empty array
             states = np.ascontiguousarray(np.asarray(sol(t)).T).reshape(t.size, self.dim)
         which = np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, None)
+        if (
+            self.lifted
+        ):  # at a switch the solution is that of the phase before, with its own kind of state
+            met = self.times[which] == t
+            states[met] = self.states[which[met]]
         return Points(t, states, self.phases[which], False)
 
     def _grow(self, wanted: int) -> None:
@@ -199,6 +223,20 @@ class Record:
         times[: self.size], phases[: self.size] = self.times, self.phases
         states[: self.size], norms[: self.size] = self.states, self.norms
         self._times, self._phases, self._states, self._norms = times, phases, states, norms
+
+
+@dataclass(frozen=True)
+class _Padded:
+    """A piece of the continuous solution of a phase with a shorter state."""
+
+    piece: Any
+    dim: int
+
+    def __call__(self, t: float | Array) -> Array:
+        state = np.asarray(self.piece(t))
+        padded = np.zeros((self.dim, *state.shape[1:]))
+        padded[: len(state)] = state
+        return padded
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Tolerances
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
+from maml_ode.integrate.watch.clockless import without_clock
 from maml_ode.stop import Stop, StopReason
 
 __all__ = ["never_met", "time_at_rest", "waits_for_ever"]
@@ -46,9 +47,10 @@ def waits_for_ever(
     if rule is None or segment.leg.final or (rule.shares_field and rule.rule.scale):
         return False
     lasted = record.t - t
-    ahead = vector_norm(segment.evaluator(record.t, record.w)) * lasted
-    way = vector_norm(record.w - w)
-    resolved = tolerances.atol + tolerances.rtol * vector_norm(record.w)
+    field, value = segment.leg.field, segment.evaluator(record.t, record.w)
+    ahead = segment.evaluator.norm(record.w, value) * lasted
+    way = vector_norm(without_clock(field, record.w - w))
+    resolved = tolerances.atol + tolerances.rtol * vector_norm(without_clock(field, record.w))
     if ahead > max(ROUNDING * way, min(max(resolved, tol * lasted), SLOW * way)):
         return False
     return time_at_rest(rule, record.t, record.w, math.inf) is None

@@ -36,6 +36,13 @@ def check_same_flow(flow: Flow, run: Trajectory) -> Counts | None:
             f"resume holds a run of {run.flow_name!r} with d = {run.final_state.size}, but the flow is "
             f"{flow.name!r} with d = {flow.dim}; pass the same flow."
         )
+    phase = min(run.final_phase or 0, len(flow.legs) - 1)
+    if run.final_z.size != flow.legs[phase].field.state_dim:
+        raise ValueError(
+            f"resume holds a run that ended in a state of {run.final_z.size} numbers, but phase {phase} of the "
+            f"flow has states of {flow.legs[phase].field.state_dim}; pass the same flow, or start anew with "
+            "w0=run.w."
+        )
     if run.identity is not None and flow.identity is not None:
         if run.identity != flow.identity:
             raise ValueError(

@@ -213,9 +213,10 @@ def solve(
         return resume  # the last phase's own rule has ended it
 
     tally = Tally(max_seconds, max_evaluations)
-    record = Record(flow.dim, tally)
+    record = Record(flow.state_dim, tally, lifted=flow.is_lifted)
     read = None
-    record.begin(t_start, start, number or 0)
+    state = flow.legs[0].field.lift(start) if resume is None else resume.final_z.copy()
+    record.begin(t_start, state, number or 0)
     record.keeps_solution = dense_output or times is not None or energy != "count"
     choice = Choice(method)
     try:

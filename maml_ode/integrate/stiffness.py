@@ -32,11 +32,12 @@ def largest_rate(field: VectorField, w: Array, tally: Tally | None = None) -> fl
     Returns
     -------
     float or None
-        None where the field has no Jacobian, or it is not finite at ``w``.
+        None where the field has no Jacobian, or it is not finite at ``w``, and for lifted fields, whose rates are
+        square roots of curvatures.
     """
     if field.affine is not None:
         return field.affine.largest_eigenvalue
-    if not field.has_jacobian:
+    if not field.has_jacobian or field.is_lifted:
         return None
     if field.dim <= MATRIX_ON_A_PATH:
         spectrum = _dense_spectrum(field, w, tally)

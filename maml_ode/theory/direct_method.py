@@ -82,7 +82,8 @@ def lyapunov(
     Parameters
     ----------
     candidate : callable
-        ``candidate(w)`` -> E, at least 0 and 0 at the equilibrium: subtract its value there.
+        ``candidate(w)`` -> E, at least 0 and 0 at the equilibrium: subtract its value there. Of a lifted flow it
+        is given the whole state z, of which F + |v|^2/2 is a function, and so is ``gradient``.
     trajectory : Trajectory
     gradient : callable, optional
         ``gradient(w)`` -> grad E, shape (d,).
@@ -116,7 +117,8 @@ def lyapunov(
         check_callable("gradient", gradient, "gradient(w) -> an array of shape (d,)")
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory must be a Trajectory, not {shown(trajectory)}.")
-    states = np.ascontiguousarray(trajectory.y.T)
+    # What falls along a lifted flow is a function of its whole state.
+    states = np.ascontiguousarray(trajectory.z.T)
     d = states.shape[1]
 
     def value(w: Array) -> float:
@@ -127,7 +129,10 @@ def lyapunov(
     if flow is not None:
         _check_flow(flow, trajectory)
         fields = [phase.field for phase in flow.phases]
-        slopes = np.array([fields[k](w) for k, w in zip(trajectory.phase, states, strict=True)])
+        slopes = np.zeros_like(states)
+        for row, w, k in zip(slopes, states, trajectory.phase, strict=True):
+            m = fields[k].state_dim
+            row[:m] = fields[k](w[:m])
     elif trajectory.sol is None:
         raise ValueError(
             "dE/dt needs flow=, whose field is then followed, or a trajectory solved with dense_output=True."
@@ -177,11 +182,14 @@ def _check_flow(flow: Flow, trajectory: Trajectory) -> None:
 
 def _times(trajectory: Trajectory, k: int) -> tuple[Array, float]:
     """Return five times from the k-th on towards a neighbour in the same phase, and their spacing."""
-    t = trajectory.t
+    t, phase = trajectory.t, trajectory.phase
     if t.size < 2:
         raise ValueError("a trajectory of a single point has no derivative; give flow=.")
-    # At the end it is the path that led there, also where the run ended as a phase began.
-    other = k + 1 if k + 1 < t.size else k - 1
+    ahead = k + 1 < t.size
+    other = k + 1 if ahead else k - 1
+    if not ahead and phase[k] != phase[other]:
+        # The run ended as a phase began: what is left is the path that led there.
+        other = k - 1
     step = 0.02 * float(t[other] - t[k])
     return t[k] + step * np.arange(5.0), step
 

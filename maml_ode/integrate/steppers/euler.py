@@ -8,6 +8,7 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.flows import Flow
+from maml_ode.flows.lifted_fields import LiftedField
 from maml_ode.integrate.callback import Callback, State, ends_run
 from maml_ode.integrate.evaluation import FieldEvaluator
 from maml_ode.integrate.norms import all_finite, vector_norm
@@ -83,6 +84,8 @@ class EulerStepper:
 
     def run(self, segment: Segment, plan: Plan, look: Look) -> Finding:
         """Iterate until the phase's rule is met at an iterate, or the run ends."""
+        if isinstance(segment.leg.field, LiftedField):
+            return self._run_lifted(segment, segment.leg.field)
         compiled = self._compiled(segment)
         while True:
             # With tol = 0 nothing is left to decide at the last point, so its field is not evaluated.
@@ -110,6 +113,36 @@ class EulerStepper:
             t, w = self._record.t, self._record.w
             if segment.rule is not None and segment.rule.is_met(segment.rule(t, w)):
                 return Finding(Stop(StopReason.SWITCHED), crossing=Crossing(t, w, t, t))
+
+    def _run_lifted(self, segment: Segment, field: LiftedField) -> Finding:
+        """Iterate the algorithm that a lifted field carries."""
+        driving = FieldEvaluator(field.driving, self._tally)
+        h = self._step_size
+        while True:
+            unseen = self._k == self._max_iter and self._tol == 0
+            t, z = self._record.t, self._record.w
+            norm, driven = math.nan, np.empty(0)
+            if not unseen:
+                driven = driving(t, np.ascontiguousarray(field.look_ahead(z, h)))
+                norm = field.discrete_rest_norm(z, driven)
+                if segment.leg.final and norm <= self._tol:
+                    # The algorithm may look ahead of w: what ends the run is the gradient at w itself.
+                    norm = field.discrete_rest_norm(z, driving(t, np.array(field.at(z))))
+            stop = self._at_iterate(segment, t, field.observe(z), norm, unseen)
+            if stop is not None:
+                return Finding(stop)
+            with np.errstate(all="ignore"):
+                following = field.advance(z, h, driven)
+            if not all_finite(following):
+                detail = f"At iteration {self._k + 1}; lower step_size."
+                return Finding(Stop(StopReason.NON_FINITE, detail))
+            self._k += 1
+            self._tally.steps += 1
+            self._move(segment, following)
+            self._progress.update(t, norm)
+            t, z = self._record.t, self._record.w
+            if segment.rule is not None and segment.rule.is_met(segment.rule(t, z)):
+                return Finding(Stop(StopReason.SWITCHED), crossing=Crossing(t, z, t, t))
 
     def _compiled(self, segment: Segment) -> EulerPhase | None:
         """Return the loop that takes the steps at which nothing happens, None where every step is looked at."""

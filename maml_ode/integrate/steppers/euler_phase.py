@@ -57,12 +57,13 @@ class EulerPhase:
         rule = segment.rule
         self._sign = 0.0 if rule is None else float(rule.rule.sign)
         self._threshold = 0.0 if rule is None else float(rule.rule.scale or 0.0)
-        affordable = max(FEWEST_ROWS, min(MOST_ROWS, MOST_ENTRIES // record.dim))
+        dim = segment.leg.field.dim  # a later phase may have longer states
+        affordable = max(FEWEST_ROWS, min(MOST_ROWS, MOST_ENTRIES // dim))
         self._rows = min(affordable, most // record_every + 1)
         # A row more, in which a step that is not kept is taken.
-        self._states = np.empty((self._rows + 1, record.dim))
+        self._states = np.empty((self._rows + 1, dim))
         self._norms = np.empty(self._rows + 1)
-        self._ends = np.empty((2, record.dim))
+        self._ends = np.empty((2, dim))
         self._done = np.zeros(3, dtype=np.int64)
         self._seconds_per_step = BATCH_SECONDS / FIRST_BATCH
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
+from maml_ode.flows.second_order_fields import MomentumField
 from maml_ode.integrate.exact import ExactPhase
+from maml_ode.integrate.exact_momentum import MomentumPhase
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
@@ -19,6 +21,7 @@ from maml_ode.stop import Stop, StopReason
 
 __all__ = ["ExactStepper"]
 
+Exact = ExactPhase | MomentumPhase
 ONE_HESSIAN = Counts(hessians=1)
 SHARES_OF_TOL = (1.0, 1 - 1e-14, 1 - 1e-12, 1 - 1e-9, 1 - 1e-6, 1 - 1e-3, 1e-2, 1e-4, 1e-8)
 
@@ -50,17 +53,14 @@ class ExactStepper:
 
     def run(self, segment: Segment, plan: Plan, look: Look) -> Finding:
         """Follow the phase to its end, and say what ended it."""
-        exact, rule = self._begin(segment), segment.rule
-        own = -1.0 if rule is None else rule.rule.scale or 0.0
-        threshold = max(segment.tol, own) if segment.tol > 0 or rule is not None else -1.0
-        duration = exact.time_to_norm(threshold) if threshold >= 0 else math.inf
+        exact = self._begin(segment)
+        threshold, duration, switches = self._ending(segment, exact)
         end = exact.start + duration
         if not math.isfinite(end) and math.isinf(self._t_max):
             raise ValueError(
                 f"phase {segment.number} never reaches a field norm of {max(threshold, 0.0):g}: a part of the "
                 "field lies in the null space or in a growing direction of its matrix; pass t_max."
             )
-        switches = rule is not None and own >= segment.tol
         stop, norm = None, math.nan
         if end <= self._t_max and not switches:
             end, norm, stop = self._stationarity(segment, exact, threshold, end)
@@ -76,19 +76,34 @@ class ExactStepper:
         crossing = Crossing(t, self._record.w, t, t)
         return Finding(Stop(StopReason.SWITCHED), crossing=crossing)
 
-    def _begin(self, segment: Segment) -> ExactPhase:
+    @staticmethod
+    def _ending(segment: Segment, exact: Exact) -> tuple[float, float, bool]:
+        """Return the norm at which the phase ends, how long that takes, and whether its rule ends it."""
+        rule, tol = segment.rule, segment.tol
+        own = -1.0 if rule is None else rule.rule.scale or 0.0
+        if isinstance(exact, MomentumPhase):  # its rule looks at the gradient alone
+            met = math.inf if rule is None else exact.time_to_gradient_norm(own)
+            rest = exact.time_to_norm(tol) if tol > 0 else math.inf
+            return (own, met, True) if met <= rest and rule is not None else (tol, rest, False)
+        threshold = max(tol, own) if tol > 0 or rule is not None else -1.0
+        duration = exact.time_to_norm(threshold) if threshold >= 0 else math.inf
+        return threshold, duration, rule is not None and own >= tol
+
+    def _begin(self, segment: Segment) -> Exact:
         field = segment.leg.field
-        if field.affine is None:
-            raise RuntimeError("an affine field lost its matrix; this is a defect of maml_ode.")
         self._tally.check_limits()
         self._tally.nfev += 1
         self._tally.njev += 1
         self._tally.nlu += 1
         self._tally.add(field.cost)
         self._tally.add(ONE_HESSIAN)
+        if isinstance(field, MomentumField):
+            return MomentumPhase.begin(field, self._record.t, self._record.w, self._t_max)
+        if field.affine is None:
+            raise RuntimeError("an affine field lost its matrix; this is a defect of maml_ode.")
         return ExactPhase.begin(field.affine, self._record.t, np.array(self._record.w))
 
-    def _follow(self, exact: ExactPhase, end: float, number: int) -> Stop | None:
+    def _follow(self, exact: Exact, end: float, number: int) -> Stop | None:
         """Record the phase up to ``end``; return the stop of a state that overflows before it."""
         last = end
         times, states = self._sampled(exact, last)
@@ -104,7 +119,7 @@ class ExactStepper:
         return Stop(StopReason.NON_FINITE, detail)
 
     @staticmethod
-    def _sampled(exact: ExactPhase, last: float) -> tuple[Array, Array]:
+    def _sampled(exact: Exact, last: float) -> tuple[Array, Array]:
         """Return times from the phase's start, without it, up to ``last``, and the states then."""
         if last <= exact.start:
             return np.empty(0), np.empty((0, exact.state.size))
@@ -116,7 +131,7 @@ class ExactStepper:
         return times, np.ascontiguousarray(exact.states(times).T)
 
     def _stationarity(
-        self, segment: Segment, exact: ExactPhase, tol: float, t: float
+        self, segment: Segment, exact: Exact, tol: float, t: float
     ) -> tuple[float, float, Stop | None]:
         """Return when the field evaluated at the state, not its formula, is at most ``tol``, and its norm then.
 
@@ -148,7 +163,7 @@ class ExactStepper:
 class _Piece:
     """A phase as a piece of the continuous solution: called as SciPy's interpolants are."""
 
-    def __init__(self, exact: ExactPhase) -> None:
+    def __init__(self, exact: Exact) -> None:
         self._exact = exact
 
     def __call__(self, t: float | Array) -> Array:

@@ -51,7 +51,7 @@ class ScipyStepper:
             label = segment.leg.field.label
             detail = f"The field {label} was not finite at the start of the phase, t = {t:.6g}."
             return Stop(StopReason.NON_FINITE, detail)
-        norm = vector_norm(value)
+        norm = segment.evaluator.norm(self._record.w, value)
         self._record.know(norm)
         return stationary(norm, segment.tol, t, segment.wanted)
 
@@ -196,7 +196,8 @@ class _Reporter:
         t, w = float(solver.t), solver.y
         self.count_rejected(solver, evaluations)
         value = self.segment.evaluator(t, w) if all_finite(w) else w
-        step = Step(*self._before, t, w, value, vector_norm(value), solver.dense_output)
+        norm = self.segment.evaluator.norm(w, value)
+        step = Step(*self._before, t, w, value, norm, solver.dense_output)
         self.finding = self.finite.look(step) or self.look(step)
         if self.finding is None:
             self._before = t, self.record.w, value

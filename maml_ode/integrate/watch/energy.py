@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from maml_ode.energy import rises
+from maml_ode.flows.fields import Energy
 from maml_ode.integrate.methods import facts_of
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.watch.finding import Finding, Step
-from maml_ode.objectives import Objective
 from maml_ode.stop import Stop, StopReason
 
 __all__ = ["EnergyWatch"]
@@ -20,7 +20,7 @@ SHORTER = 0.25
 class EnergyWatch:
     """Undoes every step that raises the objective beyond rounding; there is no limit on how many."""
 
-    def __init__(self, objective: Objective, tally: Tally, w: object) -> None:
+    def __init__(self, objective: Energy, tally: Tally, w: object) -> None:
         self._objective = objective
         self._tally = tally
         self._energy = self._value(w)

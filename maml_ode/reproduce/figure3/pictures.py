@@ -64,8 +64,12 @@ def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
     for row in range(2):
         grid[row, 0].set_ylabel("error / distance travelled")
     grid[2, 0].set_ylabel("distance / distance travelled")
-    for axis in grid[:2].flat:
+    for letter, axis in zip("abcdefgh", grid[:2].flat, strict=True):
         label_ends(axis, labels, FONTSIZE)
+        for text in axis.texts:
+            # Ids of an SVG file are those of one element each.
+            if (gid := text.get_gid()) is not None:
+                text.set_gid(f"{gid}:{letter}")
     return {"fig3": figure}
 
 

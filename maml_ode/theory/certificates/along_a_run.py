@@ -65,6 +65,8 @@ class Monitor:
     status : Status
     violations : tuple of str
         One sentence per inequality that fails somewhere.
+    not_covered : tuple of str
+        One sentence per phase to which no curve applies: it follows neither gradient.
     """
 
     trajectory: Trajectory
@@ -84,6 +86,7 @@ class Monitor:
     inside: npt.NDArray[np.bool_]
     status: Status
     violations: tuple[str, ...]
+    not_covered: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -229,6 +232,11 @@ def monitor(
         inside=_inside(k, step, points, gap),
         status=status,
         violations=tuple(violations),
+        not_covered=tuple(
+            f"phase {phase} is not covered by the curves: it follows neither -grad f nor -grad F."
+            for phase, kind in followed.items()
+            if kind is None and np.count_nonzero(trajectory.phase == phase) > 1
+        ),
         **columns,
         **curves,
     )

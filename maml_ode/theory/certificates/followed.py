@@ -51,7 +51,9 @@ def _followed(
     run: Trajectory, f: ExpectedLoss, F: MAMLLoss, here: npt.NDArray[np.bool_]
 ) -> Followed:
     within = here[:-1] & here[1:] & (np.diff(run.t) > 0)
-    if not within.any():
+    if (
+        not within.any() or run.z[len(run.y) :, here].any()
+    ):  # it moves on a larger state, with a velocity
         return None
     lengths = np.where(within, np.linalg.norm(np.diff(run.y, axis=1), axis=0), -1.0)
     k = int(np.argmax(lengths))
