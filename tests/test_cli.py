@@ -181,7 +181,7 @@ def test_a_run_that_overflows_is_not_a_success_and_warns():
         (["solve", "diabetes", "--flow", "bimalm"], "Did you mean 'bimaml'"),
         (["solve", "diabetes", "--set", "reductoin=sum"], "Did you mean 'reduction'"),
         (["solve", "diabetes", "--set", "reduction"], "KEY=VALUE"),
-        (["solve", "diabetes", "--alpha", "-1"], "alpha must be at least 0"),
+        (["solve", "diabetes", "--alpha", "nan"], "alpha must be finite"),
         (["solve", "diabetes", "--tol", "nan"], "tol must be finite"),
         (["solve", "diabetes", "--euler", "--method", "RK45"], "--method cannot be used with"),
         (["solve", "diabetes", "--max-iter", "5"], "--max-iter cannot be used without --euler"),

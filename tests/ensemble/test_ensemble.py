@@ -212,7 +212,6 @@ def test_progress_is_shown(flow, capsys):
         ((None, np.empty((0, 1))), {}, ValueError, "at least one member"),
         ((None, [[np.nan]]), {}, ValueError, "W0 must be finite"),
         ((None, [["a"]]), {}, TypeError, "W0"),
-        ((None, [0.0]), {"alpha": [-0.1]}, ValueError, r"alpha must be at least 0, but alpha\[0\]"),
         ((None, [0.0]), {"alpha": [np.inf]}, ValueError, "alpha must be finite"),
         ((None, [0.0]), {"switch_tol": [-1.0]}, ValueError, "switch_tol must be at least 0"),
         ((None, [0.0]), {"switch_tol": [0.1, 0.2]}, ValueError, r"switch_tol must have shape \(1,\)"),

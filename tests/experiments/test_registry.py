@@ -142,7 +142,7 @@ def test_flows_carry_the_constants():
         (lambda load: load("diabetes", w0=np.zeros(7)), ValueError, r"\(8,\).*\(7,\)"),
         (lambda load: load("diabetes", w0=[np.nan] * 8), ValueError, "w0 must be finite"),
         (lambda load: load("diabetes", w0="zeros"), ValueError, "Did you mean 'zero'"),
-        (lambda load: load("svm", alpha=-0.1), ValueError, "alpha must be at least 0"),
+        (lambda load: load("svm", alpha=np.nan), ValueError, "alpha must be finite"),
         (lambda load: load("svm", beta=0), ValueError, "beta must be greater than 0"),
         (lambda load: load("svm", n_steps=2.5), TypeError, "n_steps must be an integer"),
         (lambda load: load("svm", rule="retes"), ValueError, "Did you mean 'retest'"),

@@ -284,7 +284,7 @@ def _largest_curvature_on(
         raise ValueError("with a query family no bound on a region is available; pass a point.")
     reason = outside_theory(objective.alpha)
     if reason:
-        raise ValueError(f"on a region there is no bound: {reason}; pass a point instead.")
+        raise ValueError(f"{reason}: on a region there is no bound then.")
     alpha = float(objective.alpha)
     status = worst(k.L, k.mu, k.kappa, Status.BOUND)
     contraction = np.maximum(np.abs(1.0 - alpha * k.mu_i), np.abs(1.0 - alpha * k.L_i))
