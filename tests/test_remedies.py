@@ -58,6 +58,24 @@ def run(**options):
     return mo.solve(mo.maml_flow(TASKS, 0.1), W, t_max=1.0, **options)
 
 
+def doubled(z):
+    return 2.0 * z
+
+
+def observed(dim=2, **maps):
+    return mo.Phase(CallableField(lambda z: -z, dim), **maps)
+
+
+def followed(phase):
+    return mo.solve(mo.Flow([phase], MAML), W, t_max=0.1, tol=0)
+
+
+def heavy_ball_after(objective):
+    """A flow whose second phase has a larger state."""
+    rule = mo.flows.GradientNormBelow(objective, 0.1)
+    return mo.Flow([mo.Phase(objective, until=rule), mo.Phase(mo.fields.MomentumField(MAML, 1.0))])
+
+
 def slide(**options):
     phases = [mo.Phase(MAML, until=lambda t, w: w[0] - 0.4), mo.Phase(MAML)]
     return mo.solve(mo.Flow(phases, rule="retest"), [0.5, 0.0], t_max=0.1, **options)
@@ -591,6 +609,40 @@ TABLE = [
             lambda: (
                 mo.plotting.plot_split(mo.theory.decompose(MAML, run().y)),
                 plt.close("all"),
+            ),
+        ),
+    ),
+    Remedy(
+        r"tests again and again on which side .* use rule='one_way'",
+        (
+            lambda: heavy_ball_after(mo.ExpectedLoss(TASKS)).with_rule("retest"),
+            lambda: heavy_ball_after(mo.ExpectedLoss(TASKS)).with_rule("one_way"),
+        ),
+    ),
+    Remedy(
+        r"lift= makes a state of w, so it needs observe=",
+        (lambda: observed(lift=doubled), lambda: observed(observe=np.copy, lift=np.copy)),
+    ),
+    Remedy(
+        r"carries its own observe and lift; leave observe= and lift= out",
+        (
+            lambda: mo.Phase(mo.fields.MomentumField(MAML, 1.0), observe=np.copy),
+            lambda: mo.Phase(mo.fields.MomentumField(MAML, 1.0)),
+        ),
+    ),
+    Remedy(
+        r"observe\(lift\(w\)\) must be w, .*; pass lift= that observe undoes",
+        (
+            lambda: followed(observed(observe=doubled)),
+            lambda: followed(observed(observe=doubled, lift=lambda w: w / 2)),
+        ),
+    ),
+    Remedy(
+        r"so that w padded with zeros is no z; pass lift=",
+        (
+            lambda: followed(observed(1, observe=lambda z: np.append(z, 0.0))),
+            lambda: followed(
+                observed(1, observe=lambda z: np.append(z, W[1]), lift=lambda w: w[:1])
             ),
         ),
     ),

@@ -107,7 +107,7 @@ def _why_not(field: VectorField, dim: int) -> str:
     """Return why a field cannot be differentiated along a path; empty if it can."""
     if field.smoothness < 0:
         return "the field jumps at the kinks of the losses; use a smooth family"
-    if field.dim != dim:
+    if field.is_lifted or field.dim != dim:
         return "its state is larger than w"
     if isinstance(field, ModifiedField):
         if field.affine is None:
