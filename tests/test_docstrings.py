@@ -15,7 +15,11 @@ MODULES = sorted(
     if not module.name.startswith(("maml_ode.compiled", "maml_ode.tasks.kernels"))
 )
 # Modules that are imported only where an extra is installed.
-EXTRAS = {"maml_ode.tasks.adapters.jax_": "jax", "maml_ode.tasks.adapters.torch_": "torch"}
+EXTRAS = {
+    "maml_ode.experiments.networks": "jax",
+    "maml_ode.tasks.adapters.jax_": "jax",
+    "maml_ode.tasks.adapters.torch_": "torch",
+}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -22,6 +22,9 @@ from maml_ode.flows.switch_rules import OnlineSwitch
 from .validation.entrances import ENTRANCES
 from .validation.hostile import CATALOGUE, EXTREMES, NoRealNumbers, plain
 
+# Functions that return float16 or float32 are read, and it is said once that they are short.
+pytestmark = pytest.mark.filterwarnings("ignore::maml_ode.tasks.base.PrecisionWarning")
+
 
 def outcome(entrance, argument, value):
     """Return what a call comes to as an array, or the sentence that refuses it."""
