@@ -144,6 +144,14 @@ DOUBLE_WELL = mo.tasks.Symbolic("w**4/4 - a*w**2", "w", {"a": [1.0, 0.5]})
 ON_A_LINE = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.5]]))
 IN_SPACE = mo.ExpectedLoss(mo.tasks.Quadratic([np.diag([1.0, 2.0, 3.0])], [[1.0, 0.0, 0.0]]))
 
+ONE_PHASE = mo.maml_flow(TASKS, 0.1)
+ORIGIN = np.ones(TASKS.dim)
+
+
+def again(rule):
+    return mo.bimaml_flow(TASKS, 0.1, 0.5, rule=rule)
+
+
 TABLE = [
     Remedy(
         r"pass np\.asarray\(\.\.\., dtype=float\) if the numbers 0 and 1 are meant",
@@ -643,6 +651,54 @@ TABLE = [
             lambda: followed(observed(1, observe=lambda z: np.append(z, 0.0))),
             lambda: followed(
                 observed(1, observe=lambda z: np.append(z, W[1]), lift=lambda w: w[:1])
+            ),
+        ),
+    ),
+    Remedy(
+        r"pass bimaml_flow\(tasks, alpha, switch_tol\) instead",
+        (
+            lambda: mo.flows.OnlineSwitch(TASKS, -0.1, 1.0),
+            lambda: mo.bimaml_flow(TASKS, -0.1, 0.5),
+        ),
+        (
+            lambda: mo.flows.OnlineSwitch(TASKS, np.array([0.1, 0.2]), 1.0),
+            lambda: mo.bimaml_flow(TASKS, np.array([0.1, 0.2]), 0.5),
+        ),
+    ),
+    Remedy(
+        r"is an option of the flow; leave step_size out",
+        (
+            lambda: mo.learning_curve(ONE_PHASE, ORIGIN, [1.0], step_size=0.1, method="RK45"),
+            lambda: mo.learning_curve(ONE_PHASE, ORIGIN, [1.0], method="RK45"),
+        ),
+    ),
+    Remedy(
+        r"is the algorithm's; pass step_size= too",
+        (
+            lambda: mo.learning_curve(ONE_PHASE, ORIGIN, [1.0], rng=0, tasks_per_step=1),
+            lambda: mo.learning_curve(
+                ONE_PHASE, ORIGIN, [1.0], rng=0, tasks_per_step=1, step_size=0.1
+            ),
+        ),
+    ),
+    Remedy(
+        r'use rule="one_way", or mo\.euler with record_every=',
+        (
+            lambda: mo.learning_curve(again("retest"), ORIGIN, [1.0], step_size=0.1),
+            lambda: (
+                mo.learning_curve(again("one_way"), ORIGIN, [1.0], step_size=0.1),
+                mo.euler(again("retest"), ORIGIN, 0.1, max_iter=10, record_every=5),
+            ),
+        ),
+    ),
+    Remedy(
+        r"nothing was tested; pass test=, a function of w, to learning_curve",
+        (
+            lambda: mo.learning_curve(ONE_PHASE, ORIGIN, [1.0]).adapted,
+            lambda: (
+                mo.learning_curve(
+                    ONE_PHASE, ORIGIN, [1.0], test=lambda w: mo.meta_test(w, TASKS, 0.1, steps=2)
+                ).adapted
             ),
         ),
     ),
