@@ -747,7 +747,8 @@ def sentences(path):
 
 def test_every_advice_is_in_the_table():
     elsewhere_in_this_file = (r"fetch it again", r"^ must hold the labels .* use np\.where")
-    known = [re.compile(words) for words in (*WORDS, *elsewhere_in_this_file)]
+    in_array_alpha = (r"for a switch that finds itself",)  # tests/objectives/test_array_alpha.py
+    known = [re.compile(words) for words in (*WORDS, *elsewhere_in_this_file, *in_array_alpha)]
     unknown, found = [], 0
     for path in sorted(ROOT.rglob("*.py")):
         module = path.relative_to(ROOT).with_suffix("").as_posix()

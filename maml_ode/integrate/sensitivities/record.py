@@ -24,7 +24,9 @@ class AugmentedRecord(Record):
         for t, state, phase in zip(self.times[1:], self.states[1:], self.phases[1:], strict=True):
             record.append(float(t), state[:dim], int(phase))
         record.move(self.t, np.array(self.w[:dim]), self.phase)
-        record.switches = [replace(switch, w=switch.w[:dim]) for switch in self.switches]
+        record.switches = [
+            replace(switch, w=switch.w[:dim], state=switch.state[:dim]) for switch in self.switches
+        ]
         for t, piece in self._pieces:
             record.keep(t, _FirstEntries(piece, dim))
         record.stop, record.method_note = self.stop, self.method_note
