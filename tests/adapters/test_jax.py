@@ -123,6 +123,14 @@ def test_the_gradient_over_some_tasks_is_their_mean_in_one_call():
     np.testing.assert_allclose(result, mean_of([0.05, 0.02, 0.02]), rtol=1e-11, atol=1e-13)
 
 
+def test_copies_and_parts_compute_in_double_whatever_they_are_asked_first():
+    tasks, _, _ = built("three tasks")
+    exact = mo.MAMLLoss(tasks, 0.1).gradient(tasks.w0)
+    for family in (pickle.loads(pickle.dumps(tasks)), tasks.subset([0, 1, 2])):
+        found = mo.MAMLLoss(family, 0.1).gradient(tasks.w0)
+        np.testing.assert_allclose(found, exact, rtol=1e-13, atol=1e-15)
+
+
 def logistic_loss(params, data):
     margins = data["y"] * (data["x"] @ params)
     return jnp.logaddexp(0.0, -margins).mean() + 0.05 * (params**2).sum()

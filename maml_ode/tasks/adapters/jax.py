@@ -144,7 +144,10 @@ class JaxFamily(AutodiffFamily):
         import jax
         import jax.numpy as jnp
 
-        return jax.tree.map(jnp.asarray, self._data)
+        from maml_ode.tasks.adapters.jax_programs import double_precision
+
+        with double_precision():  # whoever asks first, also for a copy or a part of the family
+            return jax.tree.map(jnp.asarray, self._data)
 
     def _confirmed(self) -> dict[str, Route]:
         from maml_ode.tasks.adapters.jax_programs import double_precision

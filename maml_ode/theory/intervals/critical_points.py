@@ -51,7 +51,7 @@ def count_critical_points(
         Inner step size, of either sign. For an array (of one inner step, as `MAMLLoss` takes it) nothing is
         proved.
     interval : Interval or (float, float), optional
-        The w to consider. It may be left out for sinusoids with a_i > 0 and |alpha| < 1/L, whose
+        The w to consider. It may be left out for sinusoids with a_i > 0 and ``|alpha| < 1/L``, whose
         critical points are all within ``|w| <= max |b_i omega_i|/(2 a_i)``, and for quadratic tasks.
     max_seconds : float or None
         After so long the count is given up as not proved; None for no limit. The number of cells is
