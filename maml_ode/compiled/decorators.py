@@ -19,6 +19,7 @@ All take Numba's further options and keep machine code on disk.
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
 from functools import cached_property, partial
 from types import FunctionType
@@ -40,6 +41,39 @@ __all__ = [
 ]
 
 _BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_NAME_LENGTH = 12
+
+
+def _told_apart(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function that was made for the values in its closure a name that tells of them.
+
+    Machine code is linked by its name: two functions that were made in one place have one name, but for a number
+    that Numba counts up in every process. Read from the cache, code of different processes would meet under one
+    name, and one function would be taken for the other.
+    """
+    closure = function.__closure__ or ()
+    mark = getattr(function, "told_apart", None)
+    if closure and mark is None:
+        values = ", ".join(_spelt(cell.cell_contents) for cell in closure)
+        digest = hashlib.sha256(values.encode()).hexdigest()[:_NAME_LENGTH]
+        function.__qualname__ = f"{function.__qualname__}_{digest}"
+        function.told_apart = True  # type: ignore[attr-defined]
+    return function
+
+
+def _spelt(value: Any) -> str:
+    """Return what stands in a closure in words that are the same in every process."""
+    function = getattr(value, "py_func", None) or getattr(value, "__wrapped__", None)
+    if function is not None:
+        return f"{function.__module__}.{function.__qualname__}"
+    if isinstance(value, tuple):
+        return f"({', '.join(_spelt(item) for item in value)})"
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return repr(value)
+    raise TypeError(
+        "a compiled function's closure may hold numbers, texts and compiled functions, not "
+        f"{type(value).__name__}; hand it over as an argument."
+    )
 
 
 def inner(signature: Any, **options: Any) -> Callable[..., Any]:
@@ -50,7 +84,7 @@ def inner(signature: Any, **options: Any) -> Callable[..., Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher = njit(**{"cache": True, **_BARE, **options})(function)
+        dispatcher = njit(**{"cache": True, **_BARE, **options})(_told_apart(function))
         dispatcher.__class__ = _Inner
         dispatcher.declared = signature
         return dispatcher
@@ -95,9 +129,8 @@ def kernel(signature: Any, **options: Any) -> Callable[..., Any]:
     """Return the decorator of a function that compiled functions hold as a value."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher = njit(signature, **{"cache": True, "no_cpython_wrapper": True, **options})(
-            function
-        )
+        options_here = {"cache": True, "no_cpython_wrapper": True, **options}
+        dispatcher = njit(signature, **options_here)(_told_apart(function))
         dispatcher.__class__ = _ForCompiledCode
         return dispatcher
 
@@ -109,7 +142,7 @@ def entry(signature: Any, **options: Any) -> Callable[..., Any]:
     decorator: Callable[..., Any] = njit(
         signature, **{"cache": True, "no_cfunc_wrapper": True, **options}
     )
-    return decorator
+    return lambda function: decorator(_told_apart(function))
 
 
 def on_demand(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], OnDemand]:

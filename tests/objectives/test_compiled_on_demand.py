@@ -167,3 +167,16 @@ print(len(compiled.buffer))
         )
         assert done.returncode == 0, done.stderr
     assert done.stdout == "0\n"
+
+
+def test_functions_made_in_one_place_have_names_of_their_own():
+    """Code is linked by name: two losses under one name, read from two processes' caches, would be one."""
+    from maml_ode.tasks.kernels.linear_model import kernels
+    from maml_ode.tasks.kernels.margin_losses import loss_functions
+    from maml_ode.tasks.kernels.samples import sample_functions
+
+    made = [kernels(kind, sparse) for kind in range(6) for sparse in (False, True)]
+    names = [one.gradient.py_func.__qualname__ for one in made]
+    names += [loss_functions(kind).slopes.py_func.__qualname__ for kind in range(6)]
+    names += [sample_functions(sparse).task.py_func.__qualname__ for sparse in (False, True)]
+    assert len(set(names)) == len(names)
