@@ -53,7 +53,7 @@ def certify_experiment(
         if problem.query is not None or problem.inner_steps != 1:
             raise ValueError(
                 f"the theorems are of one inner step judged by the tasks' own losses, and {name} has other ones; "
-                "pass --set inner_steps=1 and query losses that are the tasks' own."
+                "name a package.module:function whose Experiment has inner_steps=1 and no query=."
             )
         certificates = theory.certify(
             problem.tasks,

@@ -2,6 +2,8 @@
 
 # ruff: noqa: E501  (the table is read by its columns)
 
+import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -47,6 +49,45 @@ def symbolic(text, names="w", **parameters):
 
 def value(text, names="w", w=(0.7,), **parameters):
     return symbolic(text, names, **parameters).losses(list(w))
+
+
+# Of the one quadratic task: u = w - alpha grad f(w) has grad f(u) = STEP grad f(w), and so grad F = STEP^2 grad f.
+STEP, SLOPE = np.eye(2) - 0.1 * np.array(H[0]), np.array(H[0]) @ W - np.array(B[0])
+FLOW = mo.maml_flow(TASKS, 0.1)
+DENSE = mo.solve(FLOW, W, dense_output=True, rtol=1e-10, atol=1e-13)
+START = dataclasses.replace(DENSE, t=DENSE.t[:1], y=DENSE.y[:, :1], phase=DENSE.phase[:1])
+
+
+def energy(w):
+    return 0.5 * float(w @ w)
+
+
+def agrees(reading):
+    """Whether dE/dt is -<w, grad F(w)> where the reading begins."""
+    rate = -np.dot(W, STEP @ STEP @ SLOPE)
+    return bool(abs(reading.derivative[0] - rate) < 1e-6 * abs(rate))
+
+
+def two_steps():
+    return mo.Experiment(TASKS, 0.1, inner_steps=2)
+
+
+def other_losses():
+    return mo.Experiment(TASKS, 0.1, query=STIFF)
+
+
+def one_own_step():
+    return mo.Experiment(TASKS, 0.1)
+
+
+def square(x):
+    return {"y": float(x) ** 2}
+
+
+def swept(*grids):
+    options = [word for grid in grids for word in ("--grid", grid)]
+    found = command("sweep", f"{__name__}:square", *options, "--json", "--no-progress")
+    return [row["y"] for row in json.loads(found)["rows"]]
 
 
 def certified(tasks, name, alpha=0.01, **options):
@@ -186,6 +227,15 @@ TABLE = [
          TASKS, 0.1, np.linalg.solve(H[0], B[0]), mu_i=[0.79], L_i=[2.21], kappa_i=[0.0]).unique),
     ("a Quantity is immutable; build a new one to change",
      lambda: setattr(theory.Quantity(1.0), "note", "new"), lambda: theory.Quantity(1.0, note="new").note == "new"),
+    ("a trajectory of a single point has no derivative; give flow=",
+     lambda: theory.lyapunov(energy, START), lambda: agrees(theory.lyapunov(energy, START, flow=FLOW))),
+    ("dE/dt needs flow=, whose field is then followed, or a trajectory solved with dense_output=True",
+     lambda: theory.lyapunov(energy, RUN),
+     lambda: all(agrees(found) for found in (theory.lyapunov(energy, RUN, flow=FLOW), theory.lyapunov(energy, DENSE)))),
+    *((r"this one has .*; pass mo.MAMLLoss\(tasks, alpha\)",
+       (lambda given=given: theory.decompose(mo.MAMLLoss(TASKS, 0.1, **given), W)),
+       lambda: np.allclose(theory.decompose(mo.MAMLLoss(TASKS, 0.1), W).field, -STEP @ STEP @ SLOPE, rtol=1e-13))
+      for given in ({"inner_steps": 2}, {"query": STIFF})),
     # formulas
     ("remove it from the declarations, or write",
      lambda: symbolic("w**2", "w", p=[1.0]),
@@ -237,6 +287,18 @@ TABLE = [
      lambda: command("reproduce", "--redraw", "--fresh"), lambda: command("reproduce", "--help")),
     ("use --seed", lambda: command("solve", "linear_regression", "--set", "seed=3"),
      lambda: command("solve", "linear_regression", "--seed", "3", "--t-max", "0.1", "--json")),
+    *(("name a package.module:function whose Experiment has inner_steps=1 and no query=",
+       (lambda name=name: command("certify", f"{__name__}:{name}")),
+       lambda: "Quadratic tasks" in command("certify", f"{__name__}:one_own_step"))
+      for name in ("two_steps", "other_losses")),
+    *((r"write range\(b\), range\(a,b\), range\(a,b,step\) with integers, or linspace\(a,b,n\) and geomspace\(a,b,n\) with n an",
+       (lambda bad=bad: swept(bad)), (lambda good=good, points=points: swept(good) == points))
+      for bad, good, points in (
+          ("x=range(1.5)", "x=range(2)", [0, 1]), ("x=range(1,2,1,1)", "x=range(1,3)", [1, 4]),
+          ("x=range(a,3)", "x=range(0,6,2)", [0, 4, 16]), ("x=linspace(0,1)", "x=linspace(0,1,3)", [0, 0.25, 1]),
+          ("x=geomspace(1,100,2.5)", "x=geomspace(1,4,3)", [1, 4, 16]))),
+    ("--grid gives the same name twice; put its values into one option", lambda: swept("x=1", "x=2"),
+     lambda: swept("x=1,2") == [1, 4]),
     ("kept in an .npz file; name one, such as", lambda: command("solve", "figure1", "--save", "run.csv"), lambda: True),
 ]  # fmt: skip
 TASKS_1 = mo.tasks.Quadratic([[[1.0]]], [[1.0]])
