@@ -135,14 +135,36 @@ def test_open_ends_and_bad_arguments(figure_1):
     assert not found.everywhere
     with pytest.raises(ValueError, match="interval must be given"):
         mo.theory.count_critical_points(figure_1, 0.6)
-    with pytest.raises(ValueError, match="at least 0"):
-        mo.theory.bifurcation_table(figure_1, [0.1, -0.1])
+    with pytest.raises(ValueError, match="interval must be given"):
+        mo.theory.count_critical_points(figure_1, -0.6)
+    with pytest.raises(ValueError, match=r"alphas must be finite, but alphas\[1\] is nan"):
+        mo.theory.bifurcation_table(figure_1, [0.1, math.nan])
     with pytest.raises(ValueError, match="d = 1"):
         mo.theory.count_critical_points(mo.tasks.Quadratic([np.eye(2)], [[0.0, 0.0]]), 0.1)
     with pytest.raises(TypeError, match="Sinusoid, Quadratic or Symbolic"):
         mo.theory.count_critical_points(
             mo.tasks.LogisticRegression([[[1.0]]], [[1.0]]), 0.1, (-1.0, 1.0)
         )
+
+
+@pytest.mark.parametrize("alpha", [-0.1, -0.4, -0.49])
+def test_negative_alpha_is_counted_as_well(figure_1, alpha):
+    """Dense sampling of the formula of F', far beyond the interval that is said to hold every point."""
+    (found,) = mo.theory.bifurcation_table(figure_1, [alpha])
+    assert found.certified
+    assert found.everywhere
+    assert found.interval[0] > -3.0
+    assert found.interval[1] < 3.0
+    grid = np.linspace(-9.0, 9.0, 60_001)
+    slopes = np.zeros_like(grid)
+    for a, b, omega in zip(*FIGURE_1.values(), strict=True):
+        moved = grid - alpha * (2 * a * grid - b * omega * np.cos(omega * grid))
+        first = 2 * a * moved - b * omega * np.cos(omega * moved)
+        slopes += (1 - alpha * (2 * a + b * omega**2 * np.sin(omega * grid))) * first / 2
+    changes = np.flatnonzero(np.diff(np.sign(slopes)))
+    assert found.count == changes.size
+    for root, k in zip(found.points, changes, strict=True):
+        assert grid[k] <= root <= grid[k + 1]
 
 
 # --- every alpha has its own reach -----------------------------------------------------------
