@@ -202,8 +202,9 @@ def test_a_path_is_that_of_the_gradient_which_ends_within_a_fiftieth(
     miss_f, miss_F, which, monkeypatch
 ):
     """Judged on the longest stretch; f's only where it ends four times as near as F's."""
+    y = np.array([[0.0, 2.0, 2.2, 9.0, 99.0]])
     run = types.SimpleNamespace(
-        t=np.array([0.0, 1.0, 1.5, 1.5, 9.0]), y=np.array([[0.0, 2.0, 2.2, 9.0, 99.0]]),
+        t=np.array([0.0, 1.0, 1.5, 1.5, 9.0]), y=y, z=y,
         phase=np.array([0, 0, 0, 0, 1]), step_size=None,
     )  # fmt: skip
     misses = {"f": miss_f, "F": miss_F}
@@ -213,4 +214,9 @@ def test_a_path_is_that_of_the_gradient_which_ends_within_a_fiftieth(
         return np.array([2.0 + 2.0 * misses[objective]])
 
     monkeypatch.setattr(followed, "_moved", moved)
+    assert followed.followed_gradients(run, "f", "F") == {0: which, 1: None}
+    # With a velocity no gradient alone is followed, but only in the phase that has one.
+    run.z = np.vstack([y, [[0.0, 0.0, 0.1, 0.0, 0.0]]])
+    assert followed.followed_gradients(run, "f", "F") == {0: None, 1: None}
+    run.z = np.vstack([y, [[0.0, 0.0, 0.0, 0.0, 0.1]]])
     assert followed.followed_gradients(run, "f", "F") == {0: which, 1: None}
