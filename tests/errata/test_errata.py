@@ -152,7 +152,7 @@ def test_the_page_is_up_to_date(tmp_path):
 
 
 def test_the_page_goes_to_the_terminal_or_a_file_that_can_be_written(monkeypatch, tmp_path):
-    monkeypatch.setattr("maml_ode.errata.page.to_markdown", lambda: "# Errata ≤")
+    monkeypatch.setattr("maml_ode.errata.to_markdown", lambda: "# Errata ≤")
     assert CliRunner().invoke(main, ["errata"]).output == "# Errata ≤\n"
     refused = CliRunner().invoke(main, ["errata", str(tmp_path / "no" / "page.md")])
     assert refused.exit_code == 2
