@@ -184,7 +184,8 @@ def test_what_is_known_beforehand_is_what_is_built(outline):
     e = mo.experiments.load(outline.name, 1)
     assert (outline.name, outline.title) == (e.name, e.title)
     assert (outline.n_tasks, outline.dim) == (e.tasks.n_tasks, e.tasks.dim)
-    sizes = getattr(e.tasks, "n_samples", None) or [e.options["shots"]] * ("shots" in e.options)
+    shots = [e.options["shots"]] if "shots" in e.options else []
+    sizes = getattr(e.tasks, "n_samples", None) or shots
     assert outline.n_samples == ((min(sizes), max(sizes)) if sizes else ())
     run = outline.run
     assert (run.alpha, run.beta, run.n_steps, run.rule) == (e.alpha, e.beta, e.n_steps, e.rule)
