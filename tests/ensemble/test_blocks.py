@@ -106,7 +106,7 @@ def test_problems_of_any_size(blocks):
         weights = rng.dirichlet(np.ones(M)) if seed % 2 else None
         reduction = str(rng.choice(["mean", "sum"]))
         tasks = family(seed, "logistic", sizes, d, weights, reduction=reduction)
-        query = family(seed + 50, "smooth hinge", sizes[::-1], d, weights)
+        query = family(seed + 50, "logistic", sizes[::-1], d, weights)
         flow = mo.maml_flow(tasks, 0.05, inner_steps=int(rng.integers(1, 4)), query=query)
         how = {"method": str(rng.choice(["DOP853", "Tsit5"])), "tol": 1e-6}
         K = int(rng.integers(1, 6))

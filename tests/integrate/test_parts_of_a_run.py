@@ -135,7 +135,7 @@ def test_a_record_grows_replaces_and_moves():
     assert record.size == 300
     record.close()
     assert (record.size, record.times[-1], record.phases[-1]) == (301, 3.0, 5)
-    record.switch(5)
+    record.switch(5, record.w)
     (switch,) = record.switches
     assert (switch.t, list(switch.w), switch.left) == (3.0, [7.0, 8.0], 5)
     assert record.solution() is None

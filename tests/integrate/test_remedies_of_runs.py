@@ -140,6 +140,35 @@ REFUSED += [
      [lambda: mo.euler(phases((lambda w: -w, None)), [1.0], 0.1, max_iter=3)]),
 ]  # fmt: skip
 
+ENSEMBLE_OF_ARRAYS = mo.maml_flow(QUADRATIC, np.full(QUADRATIC.dim, 0.3))
+BIPHASIC = mo.bimaml_flow(QUADRATIC, 0.3, 0.1)
+BY_W0 = {"sensitivities": ("w0",)}
+OWN_FIELD = mo.Flow([mo.Phase(CallableField(lambda w: -w, 1, lambda w: -np.eye(1)))], LINE)
+
+REFUSED += [
+    ("the closed form has no sensitivities here; leave method= out or pass",
+     lambda: solve(method="exact", **BY_W0), [lambda: solve(**BY_W0), lambda: solve(method="DOP853", **BY_W0)]),
+    ("steps are not undone for the energy; leave energy= out",
+     lambda: solve(LOGISTIC, energy="enforce", **BY_W0), [lambda: solve(LOGISTIC, **BY_W0)]),
+    ("a sliding motion has no sensitivities here; leave sliding= out",
+     lambda: solve(sliding="follow", **BY_W0), [lambda: solve(**BY_W0)]),
+    ("pass w0 and the whole horizon instead of resume=",
+     lambda: mo.solve(MAML, resume=part(), **BY_W0), [lambda: solve(t_max=1.0, **BY_W0)]),
+    ("leave alpha= out, or build the flow with a number",
+     lambda: mo.ensemble(ENSEMBLE_OF_ARRAYS, [W0], alpha=[0.1]),
+     [lambda: mo.ensemble(ENSEMBLE_OF_ARRAYS, [W0]), lambda: mo.ensemble(MAML, [W0], alpha=[0.1])]),
+    ("is the gradient norm at which a phase ends, but in the flow .* leave it out",
+     lambda: solve(sensitivities=("alpha", "switch_tol")), [lambda: solve(sensitivities=("alpha",))]),
+    ("is made of no task family, so it has no weights; leave them out",
+     lambda: mo.solve(OWN_FIELD, [1.0], t_max=1.0, sensitivities=("w0", "weights")),
+     [lambda: mo.solve(OWN_FIELD, [1.0], t_max=1.0, **BY_W0)]),
+    ("the field jumps at the kinks of the losses; use a smooth family",
+     lambda: solve(HINGE, t_max=1.0, **BY_W0), [lambda: solve(COMPANION, t_max=1.0, **BY_W0)]),
+    ("or use rule='one_way'",
+     lambda: mo.solve(mo.bimaml_flow(TUG, 0.1, 0.5, rule="retest"), [10.0], t_max=1.0, **BY_W0),
+     [lambda: mo.solve(mo.bimaml_flow(TUG, 0.1, 0.5, rule="one_way"), [10.0], t_max=1.0, **BY_W0)]),
+]  # fmt: skip
+
 # Warnings, and advice that another test follows.
 ELSEWHERE = [
     "use a smaller step_size",  # below
@@ -151,6 +180,8 @@ ELSEWHERE = [
     "needs pandas; install it with pip",  # test_remedies of frames, where pandas is missing
     "takes no inner steps|at which each member switches|which  is not: from some",  # above, as for "has no use"
     "here it is called",  # test_promises
+    "touches the surface where .* move the tolerance",  # test_sensitivities
+    "give it hessians= or hvps=, and thirds= for F",  # adapters, whose families lack them
     "rtol is below .* it is raised to that",  # test_solvers_control
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -23,7 +24,10 @@ __all__ = ["ExactStepper"]
 
 Exact = ExactPhase | MomentumPhase
 ONE_HESSIAN = Counts(hessians=1)
-SHARES_OF_TOL = (1.0, 1 - 1e-14, 1 - 1e-12, 1 - 1e-9, 1 - 1e-6, 1 - 1e-3, 1e-2, 1e-4, 1e-8)
+# What is left of tol when later times are tried at last; before that twice the excess is aimed below it, then
+# so many times more.
+LAST_SHARES = (1e-2, 1e-4, 1e-8)
+LEAST_EXCESS, AIMED_BELOW, GROWTH = 1e-15, 2.0, 100.0
 
 
 class ExactStepper:
@@ -139,18 +143,21 @@ class ExactStepper:
         is a little and at last far below; if none will do, the run goes on to its horizon or, without one, ends
         here.
         """
-        first = math.nan
-        for share in SHARES_OF_TOL:
-            later = t if share == 1.0 else exact.start + exact.time_to_norm(share * tol)
-            if not math.isfinite(later) or later > self._t_max:
-                break
+        first, later = math.nan, t
+        shares: Iterator[float] | None = None
+        while math.isfinite(later) and later <= self._t_max:
             size, _ = exact.norm(later)
-            first = size if share == 1.0 else first
             self._tally.nfev += 1
             self._tally.add(segment.leg.field.cost)
             if size <= tol:
                 detail = f"{size:.6g} at tol = {tol:g}, t = {later:.6g}."
                 return later, size, Stop(StopReason.STATIONARY, detail, asked_for=True)
+            if shares is None:
+                first, shares = size, _shares(size / tol - 1.0)
+            share = next(shares, None)
+            if share is None:
+                break
+            later = exact.start + exact.time_to_norm(share * tol)
         if math.isfinite(self._t_max):
             return self._t_max, math.nan, None
         detail = (
@@ -158,6 +165,15 @@ class ExactStepper:
             "raise tol."
         )
         return t, first, Stop(StopReason.TOLERANCE_OUT_OF_REACH, detail)
+
+
+def _shares(excess: float) -> Iterator[float]:
+    """Yield the parts of tol that are aimed at where the norm at the state exceeds it by that share."""
+    below = AIMED_BELOW * max(excess, LEAST_EXCESS)
+    while below < 1.0 - LAST_SHARES[0]:
+        yield 1.0 - below
+        below *= GROWTH
+    yield from LAST_SHARES
 
 
 class _Piece:
