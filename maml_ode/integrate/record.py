@@ -160,12 +160,21 @@ class Record:
 
     def interrupt(self) -> None:
         """End the run, if it has not ended, because the user pressed a key."""
+        self._catch_up()
         if self.stop is None:
             detail = f"From the keyboard at t = {self.t:.6g}."
             self.stop = Stop(StopReason.INTERRUPTED, detail)
 
+    def _catch_up(self) -> None:
+        """Be at the last point, if a key was pressed after it was recorded and before that was noted."""
+        last = self.size - 1
+        if last >= 0 and self._times[last] > self.t:
+            self.t, self.phase = float(self._times[last]), int(self._phases[last])
+            self.w, self.known = self._states[last][: self.w.size], None
+
     def close(self) -> None:
         """Record the state in which the run is, if it is not the last point."""
+        self._catch_up()
         if self.size == 0 or self._times[self.size - 1] != self.t:
             known = self.known
             self.append(self.t, self.w, self.phase)

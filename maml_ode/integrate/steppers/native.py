@@ -81,19 +81,24 @@ class NativeStepper:
         while phase.t < plan.t_max:
             code, key = self._advance(phase, segment, attention.room(self._tally.steps))
             self._tally.rejected += phase.rejections
-            # A rule looks into the step in which it is met from where the step began.
-            for step in phase.batches(code == LOOK and segment.rule is not None):
+            # A rule looks into the step in which it is met from where the step began. Of a call that a key has
+            # ended it is not known whether one was met.
+            looks = code == LOOK or key is not None
+            for step in phase.batches(looks and segment.rule is not None):
                 evaluator.remember(step.w, step.value)
                 attention.saw(step.count, step.norm)
                 finding = finite.look(step) or look(step)
                 if finding is not None:
-                    return finding
+                    if key is None:
+                        return finding
+                    break
             if key is not None:
                 raise key
             if code in FAILURES:
                 return failure(segment, finite, phase.t, _why(phase.t, code))
             if code == JACOBIAN:
                 evaluator.jacobian(phase.t, phase.w.copy())  # which says so
+            phase.settle()  # now, since a key may be pressed before the next call has begun
         return Finding(Stop(StopReason.HORIZON, f"t = {record.t:.6g}.", asked_for=True))
 
     def land(self, segment: Segment, plan: Plan, crossing: Crossing) -> None:
@@ -145,6 +150,7 @@ class NativeStepper:
                 times += [*step.earlier.times.tolist(), step.t]
                 kept = step.interpolant() if self._record.keeps_solution else None
                 interpolants += [None] * (step.count - 1) + [kept]
+            phase.settle()
             if code in FAILURES:
                 dense = crossing.interpolant
                 return Landing(t, w_old if dense is None else np.asarray(dense(t)), [t], [dense])

@@ -125,17 +125,22 @@ class NativePhase:
 
         The run's limit on evaluations is kept to the trial step, that on time between calls.
         """
-        tally, record, last = self._evaluator.tally, self._record, self.steps
+        self.settle()
+        tally, record = self._evaluator.tally, self._record
         tally.check_limits()
         most = tally.max_evaluations
-        record["steps"] = record["evaluations"] = 0
-        self.times[0] = self.times[last]
-        self.states[0], self.values[0] = self.states[last], self.values[last]
         record["room"] = min(room, self.rows)
         record["pause"] = pause
         record["most_evaluations"] = UNLIMITED if most is None else most - tally.nfev
         self._interpolant = None
         return self._call()
+
+    def settle(self) -> None:
+        """Begin where the last call ended: its steps have been seen, and are not shown again."""
+        record, last = self._record, self.steps
+        self.times[0] = self.times[last]
+        self.states[0], self.values[0] = self.states[last], self.values[last]
+        record["steps"] = record["evaluations"] = record["rejections"] = 0
 
     def _call(self) -> int:
         tableau = self._method.tableau
