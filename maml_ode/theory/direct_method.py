@@ -83,7 +83,7 @@ def lyapunov(
     ----------
     candidate : callable
         ``candidate(w)`` -> E, at least 0 and 0 at the equilibrium: subtract its value there. Of a lifted flow it
-        is given the whole state z, of which F + |v|^2/2 is a function, and so is ``gradient``.
+        is given the whole state z, of which ``F + |v|^2/2`` is a function, and so is ``gradient``.
     trajectory : Trajectory
     gradient : callable, optional
         ``gradient(w)`` -> grad E, shape (d,).
