@@ -139,7 +139,7 @@ def test_a_function_is_kept_under_what_it_closes_over_and_refuses_to_be_read():
         return times
 
     assert pickle.dumps(multiple(2.0)) == pickle.dumps(multiple(2.0)) != pickle.dumps(multiple(3.0))
-    with pytest.raises(TypeError, match="times_\\w+ is compiled where it stands"):
+    with pytest.raises(TypeError, match=r"times_\w+ is compiled where it stands"):
         pickle.loads(pickle.dumps(multiple(2.0)))
 
 
