@@ -115,7 +115,7 @@ def test_sweep_says_what_failed_and_what_was_interrupted(study):
     ("arguments", "words"),
     [
         (["own_study:runn", "--grid", "a=1"], "Did you mean 'run'"),
-        (["own_study:number", "--grid", "a=1"], "is not a function, but 3"),
+        (["own_study:number", "--grid", "a=1"], "must be a function, not 3"),
         (["own_studdy:run", "--grid", "a=1"], "there is no module 'own_studdy'"),
         (["own_study", "--grid", "a=1"], "write package.module:function"),
         (["own_study:run", "--grid", "c=1"], "called with the names of the grid, c"),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from importlib.metadata import EntryPoint, entry_points
@@ -13,6 +10,7 @@ from typing import Any
 
 from maml_ode._validation import shown, unknown_name
 from maml_ode.experiments.experiment import Experiment, RunConstants
+from maml_ode.runs.functions import find_function
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = ["GROUP", "OF_A_RUN", "build_own", "installed", "own_overrides"]
@@ -20,6 +18,7 @@ __all__ = ["GROUP", "OF_A_RUN", "build_own", "installed", "own_overrides"]
 GROUP = "maml_ode.experiments"
 """The group of entry points ``name = "package.module:function"`` that `maml_ode.experiments.names` lists."""
 
+EXAMPLE = "study:problem"
 OF_A_RUN = tuple(field.name for field in fields(RunConstants))
 
 
@@ -30,7 +29,7 @@ def installed() -> dict[str, EntryPoint]:
 
 def own_overrides(target: str) -> tuple[str, ...]:
     """Return the keyword arguments that the function takes beside a seed, and those of every run."""
-    takes, _ = _arguments(_function(target))
+    takes, _ = _arguments(find_function(target, EXAMPLE))
     return (*(name for name in takes if name not in ("seed", *OF_A_RUN)), *OF_A_RUN)
 
 
@@ -47,7 +46,7 @@ def build_own(name: str, target: str, seed: int, changes: dict[str, Any]) -> Exp
     TypeError
         If it is no function, takes no such argument, or returns anything else.
     """
-    function = _function(target)
+    function = find_function(target, EXAMPLE)
     takes, takes_all = _arguments(function)
     passed = {key: value for key, value in changes.items() if takes_all or key in takes}
     later = {key: value for key, value in changes.items() if key not in passed}
@@ -87,38 +86,3 @@ def _arguments(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
         if one.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
     )
     return names, any(one.kind is kinds.VAR_KEYWORD for one in parameters)
-
-
-def _function(target: str) -> Callable[..., Any]:
-    """Import a function; the working directory is on the path, as with ``python -m``."""
-    module_name, colon, path = target.partition(":")
-    if not (colon and path and module_name):
-        raise ValueError(
-            f"{target!r} names no function; write 'package.module:function', as in 'study:problem' for "
-            "the function problem of the file study.py."
-        )
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and something that it imports is not
-        raise ValueError(
-            f"there is no module {error.name!r}, neither in the working directory {here} nor among the installed "
-            "ones; start from the directory that holds it, or install it."
-        ) from None
-    for part in path.split("."):
-        if not hasattr(found, part):
-            candidates = [
-                key for key, value in vars(found).items() if callable(value) and key[0] != "_"
-            ]
-            raise ValueError(unknown_name(f"function of {module_name}", path, candidates))
-        found = getattr(found, part)
-    if not callable(found):
-        raise TypeError(
-            f"{target} must be a function that returns an experiment, not {shown(found)}."
-        )
-    function: Callable[..., Any] = found
-    return function

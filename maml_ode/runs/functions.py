@@ -116,21 +116,30 @@ def check_importable(function: Function) -> None:
         )
 
 
-def find_function(text: str) -> Function:
+def find_function(text: str, example: str = "study:run") -> Function:
     """Return the function of ``"package.module:function"``; the working directory is on the path.
+
+    Parameters
+    ----------
+    text : str
+    example : str
+        What the refusal of a text that names no function shows.
 
     Raises
     ------
     ValueError
         If there is no such module, or no such function in it (the nearest is suggested).
+    TypeError
+        If it is no function.
     """
     module_name, colon, name = text.partition(":")
     if not colon or not name or not all(part.isidentifier() for part in module_name.split(".")):
         raise ValueError(
-            f"{shown(text)} names no function; write package.module:function, such as study:run."
+            f"{shown(text)} names no function; write package.module:function, as in {example} for the function "
+            f"{example.partition(':')[2]} of the file {example.partition(':')[0]}.py."
         )
     here = os.getcwd()
-    if here not in sys.path:
+    if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
     try:
         found: Any = importlib.import_module(module_name)
@@ -138,14 +147,15 @@ def find_function(text: str) -> Function:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the module is there and misses another one
         raise ValueError(
-            f"there is no module {module_name!r} in {here} or among the installed packages."
+            f"there is no module {error.name!r}, neither in the working directory {here} nor among the installed "
+            "ones; start from the directory that holds it, or install it."
         ) from error
     for part in name.split("."):
         if not hasattr(found, part):
-            functions = [key for key, one in vars(found).items() if inspect.isfunction(one)]
+            functions = [key for key, one in vars(found).items() if callable(one) and key[0] != "_"]
             raise ValueError(unknown_name(f"function of {module_name}", part, functions))
         found = getattr(found, part)
     if not callable(found):
-        raise ValueError(f"{text} is not a function, but {shown(found)}.")
+        raise TypeError(f"{text} must be a function, not {shown(found)}.")
     function: Function = found
     return function

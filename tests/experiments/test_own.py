@@ -222,7 +222,7 @@ def test_what_a_function_returns_may_be_a_pair(study):
         ),
         ("study_of_mine:", ValueError, "names no function; write"),
         (":problem", ValueError, "names no function; write"),
-        ("study_of_mine:number", TypeError, "must be a function that returns an experiment, not 3"),
+        ("study_of_mine:number", TypeError, "must be a function, not 3"),
         (
             "study_of_mine:nothing",
             TypeError,
