@@ -59,13 +59,19 @@ def test_contours_and_flow_lines_are_those_of_the_objective_in_its_plane():
     low, high = ax.get_xlim()
     assert low < run.y[0].min()
     assert run.y[0].max() < high
-    # Every piece of a streamline goes down: its direction is nearly that of -grad.
+    # Every piece of a streamline goes the way of -grad, as far as a chord of two cells does where the path turns;
+    # in the cell with the minimum the lines turn about it.
     lines = ax.collections[-1].get_segments()
     segments = np.array([pair for line in lines for pair in pairwise(line)])
-    slopes = F.gradients(segments.mean(axis=1))
-    along = np.einsum("kd,kd->k", slopes, segments[:, 1] - segments[:, 0])
-    sizes = np.linalg.norm(slopes, axis=1) * np.linalg.norm(segments[:, 1] - segments[:, 0], axis=1)
-    assert (along[sizes > 0] < -0.9 * sizes[sizes > 0]).mean() > 0.9
+    middles, ways = segments.mean(axis=1), segments[:, 1] - segments[:, 0]
+    cell = max(np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())) / 60
+    form = F.quadratic_form
+    far = np.linalg.norm(middles - np.linalg.solve(form.G, form.c), axis=1) > cell
+    far &= (ways != 0).any(axis=1)
+    slopes = F.gradients(middles[far])
+    sizes = np.linalg.norm(slopes, axis=1) * np.linalg.norm(ways[far], axis=1)
+    assert far.sum() > 300
+    assert (np.einsum("kd,kd->k", slopes, ways[far]) / sizes).max() < -0.8
 
 
 def test_planes_are_orthonormal_hold_their_points_and_lose_as_little_as_can_be():

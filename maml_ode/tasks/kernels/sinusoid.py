@@ -5,7 +5,7 @@ Layout: floats = [a (M), b (M), omega (M)], integers = [M].
 Generated; ``python -m maml_ode.tasks.symbolic.committed`` writes this file.
 """
 
-# ruff: noqa: D103, F401, RET504
+# ruff: noqa: F401, RET504
 # fmt: off
 
 import math
@@ -29,6 +29,7 @@ ON_DISK = True
 
 @njit(LOSS, cache=ON_DISK, error_model="numpy")
 def loss(i, w, data):
+    """Return f_i(w)."""
     floats, integers = data
     n_tasks = integers[0]
     p0 = floats[0 * n_tasks + i]
@@ -43,6 +44,7 @@ def loss(i, w, data):
 
 @njit(GRADIENT, cache=ON_DISK, error_model="numpy")
 def gradient(i, w, data, out):
+    """Set out = grad f_i(w)."""
     floats, integers = data
     n_tasks = integers[0]
     p0 = floats[0 * n_tasks + i]
@@ -57,6 +59,7 @@ def gradient(i, w, data, out):
 
 @njit(HVP, cache=ON_DISK, error_model="numpy")
 def hvp(i, w, v, data, out):
+    """Set out = Hess f_i(w) v."""
     floats, integers = data
     n_tasks = integers[0]
     p0 = floats[0 * n_tasks + i]
@@ -73,6 +76,7 @@ def hvp(i, w, v, data, out):
 
 @kernel_on_demand(HESSIAN, error_model="numpy")
 def hessian(i, w, data, out):
+    """Set out = Hess f_i(w)."""
     floats, integers = data
     n_tasks = integers[0]
     p0 = floats[0 * n_tasks + i]
@@ -87,6 +91,7 @@ def hessian(i, w, data, out):
 
 @kernel_on_demand(THIRD, error_model="numpy")
 def third(i, w, v, data, out):
+    """Set out = D^3 f_i(w)[v]."""
     floats, integers = data
     n_tasks = integers[0]
     p1 = floats[1 * n_tasks + i]
@@ -102,6 +107,7 @@ def third(i, w, v, data, out):
 
 @kernel_on_demand(THIRD_VECTOR, error_model="numpy")
 def third_vector(i, w, v, q, data, out):
+    """Set out = D^3 f_i(w)[v, q]."""
     floats, integers = data
     n_tasks = integers[0]
     p1 = floats[1 * n_tasks + i]

@@ -6,6 +6,7 @@ formula has changed.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,20 @@ Layout: floats = [{layout}], integers = [M].
 Generated; ``python -m maml_ode.tasks.symbolic.committed`` writes this file.
 """
 
-# ruff: noqa: D103, F401, RET504
+# ruff: noqa: F401, RET504
 # fmt: off
 '''
 # Compiled when they are asked for, as those of the families written by hand.
 _WAITING = ("HESSIAN", "THIRD", "THIRD_VECTOR")
 _CONTRACT = "    Kernels,\n)\n"
+_SAYS = {
+    "loss": "Return f_i(w).",
+    "gradient": "Set out = grad f_i(w).",
+    "hvp": "Set out = Hess f_i(w) v.",
+    "hessian": "Set out = Hess f_i(w).",
+    "third": "Set out = D^3 f_i(w)[v].",
+    "third_vector": "Set out = D^3 f_i(w)[v, q].",
+}
 
 
 def committed_source(name: str) -> str:
@@ -46,6 +55,8 @@ def committed_source(name: str) -> str:
     code = code.replace(
         _CONTRACT, _CONTRACT + "from maml_ode.compiled.decorators import kernel_on_demand\n"
     )
+    for kernel, sentence in _SAYS.items():
+        code = re.sub(rf"(def {kernel}\(.*\):\n)", rf'\1    """{sentence}"""\n', code)
     head = _HEAD.format(
         formula=formula, listed=", ".join(names), layout=", ".join(f"{n} (M)" for n in names)
     )
