@@ -328,3 +328,31 @@ def test_a_time_limit_keeps_what_is_done(flow):
         assert not runs.success[late].any()
         assert runs.success[~late].all()
         np.testing.assert_array_equal(runs.w[runs.t == 0], runs.W0[runs.t == 0])
+
+
+def test_no_member_that_is_at_rest_is_told_of_a_norm_above_the_tolerance():
+    """The norm that ended a member is reported: another product of the same numbers rounds otherwise."""
+    how, exactly = {"method": "DOP853", "rtol": 1e-6, "atol": 1e-9}, 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        M, n, d = rng.integers(1, 5), rng.integers(2, 30), rng.integers(1, 9)
+        X = rng.standard_normal((M, n, d))
+        y = np.where(rng.random((M, n)) < 0.5, -1.0, 1.0)
+        family = (
+            mo.tasks.LogisticRegression(X, y, l2=0.1)
+            if seed % 2
+            else mo.tasks.Quadratic(
+                [x.T @ x / n + np.eye(d) for x in X], rng.standard_normal((M, d))
+            )
+        )
+        flow, start = mo.maml_flow(family, 0.05), rng.standard_normal(d)
+        path = mo.solve(flow, start, tol=1e-4, **how)
+        for step in range(1, len(path) - 1, 2):
+            tol = float(path.grad_norm[step])  # met exactly at this step, if not before
+            runs = mo.ensemble(flow, [start], tol=tol, batched=False, **how)
+            assert runs.success.all()
+            assert runs.grad_norm[0] <= tol
+            exactly += runs.grad_norm[0] == tol
+            norm = np.linalg.norm(mo.MAMLLoss(family, 0.05).gradient(runs.w[0]))
+            assert runs.grad_norm[0] == pytest.approx(norm, rel=1e-9)
+    assert exactly > 20

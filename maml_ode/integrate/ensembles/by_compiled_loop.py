@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.integrate import OdeSolver
 
+from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.flows import Flow, GradientNormBelow, SwitchRule
 from maml_ode.flows.fields import VectorField
@@ -177,6 +178,9 @@ class CompiledLoop:
             (OUT_OF_STEPS, StopReason.STEP_LIMIT, False),
         ):
             members.end(which[codes == code], reason, asked_for=asked_for)
+        rests: Indices = which[codes == AT_REST]
+        if last and rests.size:
+            members.norm[rests] = _norms(self._values[rests])
         crossed: Indices = which[codes == CROSSED]
         if crossed.size:
             members.switch_times[crossed, number] = members.t[crossed]
@@ -311,6 +315,15 @@ class _Looks:
     tally: Tally
     number: int = -1
     watch: StiffnessWatch | None = None
+
+
+def _norms(values: Array) -> Array:
+    """Return the norms of field values as the compiled loop finds them."""
+    from maml_ode.integrate.solvers.kernels.norms import euclidean_rows
+
+    found = np.empty(len(values))
+    euclidean_rows(values, found)
+    return found
 
 
 def _no_interpolant() -> Any:

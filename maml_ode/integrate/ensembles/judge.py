@@ -28,6 +28,9 @@ def judge(request: Request, members: Members) -> tuple[Array, Array]:
     try:
         with np.errstate(all="ignore"):
             loss, norm = _looks(request, members)
+            if request.flow.legs[-1].field.descends is objective:
+                # The norm that ended a member is the one that it is told by.
+                norm = np.where(np.isnan(members.norm), norm, members.norm)
     except KeyboardInterrupt:
         return loss, norm
     members.counts = members.counts + replace(Counts(), diagnostics=cost * size)

@@ -26,6 +26,8 @@ class Members:
         `StopReason`, or None.
     success : ndarray of bool, shape (K,)
     switch_times : ndarray of shape (K, s)
+    norm : ndarray of shape (K,)
+        The norm of the last phase's field that ended a member, NaN where it is not known.
     steps, rejected : ndarray of int, shape (K,)
     counts : Counts
         The evaluations of all of them.
@@ -38,6 +40,7 @@ class Members:
         self.stop = np.full(size, None, dtype=object)
         self.success = np.zeros(size, dtype=bool)
         self.switch_times = np.full((size, most_switches), np.nan)
+        self.norm = np.full(size, np.nan)
         self.steps = np.zeros(size, dtype=np.int64)
         self.rejected = np.zeros(size, dtype=np.int64)
         self.counts = Counts()
@@ -62,7 +65,7 @@ class Members:
         """Take some of them back to their beginning."""
         self.w[which] = self._start[which]
         self.t[which] = 0.0
-        self.switch_times[which] = np.nan
+        self.switch_times[which] = self.norm[which] = np.nan
         self.steps[which] = self.rejected[which] = 0
 
     def take(self, k: int, run: Trajectory) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import types
 
-from maml_ode.compiled.contract import REAL, VECTOR
-from maml_ode.compiled.decorators import inner, shared
+from maml_ode.compiled.contract import MATRIX, REAL, VECTOR
+from maml_ode.compiled.decorators import inner, on_demand, shared
 
 # A threaded BLAS waits for its threads on long vectors (as in ``maml_ode.integrate.norms``).
 LONG = 4096
@@ -53,3 +54,10 @@ def euclidean(v):
     for k in range(v.size):
         square += (v[k] / largest) ** 2
     return largest * math.sqrt(square)
+
+
+@on_demand(types.void(MATRIX, VECTOR))
+def euclidean_rows(rows, out):
+    """Set out to the norms of the rows, to the bit those of `euclidean`."""
+    for k in range(out.size):
+        out[k] = euclidean(rows[k])
