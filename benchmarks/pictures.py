@@ -25,6 +25,10 @@ def overview(verdicts: list[Any], record: dict[str, Any], path: Path) -> None:
         axes.plot(row.bar, place, marker="|", color="C1", markersize=12, markeredgewidth=2)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    marks = [2.0**k for k in range(-6, 11) if low <= 2.0**k <= high]
+    axes.set_xticks(marks, [f"{mark:g}" for mark in marks])
+    axes.minorticks_off()
     axes.set_yticks(range(len(rows)), [row.name for row, _ in reversed(rows)])
     axes.set_xlabel(
         "CPU time of the best peer over ours (right of 1: ahead; marks: what was asked for)"
