@@ -1,13 +1,15 @@
 """The watchers, each by itself: what they find in steps made by hand, and the plans that they mend."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import maml_ode as mo
 from maml_ode.fields import CallableField
-from maml_ode.integrate.evaluation import FieldEvaluator
+from maml_ode.flows.switch_rules import as_rule
+from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
 from maml_ode.integrate.methods import facts_of, resolve
 from maml_ode.integrate.plan import Plan, Tolerances
 from maml_ode.integrate.tally import Tally
@@ -218,3 +220,45 @@ def test_the_slope_inside_a_step_is_that_of_the_cubic_through_its_ends():
     for share in (0.0, 0.25, 0.5, 0.9, 1.0):
         t = 1.0 + 2.0 * share
         assert CrossingWatch._slope(step, share) == pytest.approx([3 * t**2 - 2], rel=1e-14)
+
+
+def first_in_a_step(function):
+    """Return the bracket that is found in a step from 0 to 9 along w = t, with looks at 1, 2, ... 8."""
+    field = FieldEvaluator(CallableField(lambda w: 1.0 + 0.0 * w, 1), Tally())
+    rule = RuleEvaluator(as_rule(lambda t, w: function(w[0])), field, False)
+    watch = CrossingWatch(rule, 0.0, np.array([0.0]), False)
+    step = replace(step_to(9.0, [9.0], [1.0]), interpolant=lambda: lambda t: np.array([t]))
+    finding = watch.look(step)
+    return None if finding is None else (finding.crossing.low, finding.crossing.high)
+
+
+def low(x, place, depth):
+    """Return a parabola about ``place`` that comes down to ``depth``."""
+    return (x - place) ** 2 + depth
+
+
+DIPS = {  # where the rule touches 0, a second dip that does not, the bracket's start, the size beside the touch
+    "at the start": (0.1, 2.0, 0.0, 0.81),
+    "at the end": (8.9, 6.0, 8.0, 0.81),
+    "after a look": (4.4, 4.4, 3.0, 1.96),
+    "before a look": (4.6, 4.6, 4.0, 1.96),
+}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.99e-10, 1.01e-10])
+@pytest.mark.parametrize("name", DIPS)
+def test_a_touch_between_two_looks_is_measured_by_the_values_beside_it(name, share):
+    """Down to 1e-10 of the larger neighbour is a touch; a dip to 0.005 is none."""
+    place, elsewhere, start, size = DIPS[name]
+    found = first_in_a_step(lambda x: min(low(x, place, share * size), low(x, elsewhere, 5e-3)))
+    if share > 1e-10:
+        assert found is None
+    else:
+        assert found == (start, pytest.approx(place, abs=1e-6))
+
+
+def test_the_first_look_that_meets_the_rule_ends_the_bracket():
+    assert first_in_a_step(lambda x: 4.5 - x) == (4.0, 5.0)
+    assert first_in_a_step(lambda x: min(4.5 - x, low(x, 1.4, 0.0))) == (0.0, pytest.approx(1.4))
+    assert first_in_a_step(lambda x: 9.0 - x) == (8.0, 9.0)
+    assert first_in_a_step(lambda x: 9.1 - x) is None
