@@ -73,3 +73,26 @@ def test_ways_that_become_ever_shorter_are_chattering():
     assert run.stop is mo.StopReason.CHATTERING
     assert run.final_time == pytest.approx(10.0, abs=1e-7)
     assert "have followed each other" in run.message
+
+
+@pytest.mark.parametrize(("way", "progress"), [(0.95e-11, False), (1.05e-11, True)])
+def test_a_hundred_ways_in_a_billionth_of_the_run_are_chattering(way, progress):
+    """Up to 1 at t = 1, down by ``way`` and up again: 100 ways take 1e-9 of the time or a little more."""
+    flow = two_ways(1.0, lambda t: 1.0 - way)
+    run = mo.solve(flow, [0.0], method="RK45", t_max=1.0 + 150 * way, tol=0, diagnostics=False)
+    assert (run.stop is mo.StopReason.HORIZON) == progress
+    if not progress:
+        assert run.stop is mo.StopReason.CHATTERING
+        assert run.switch_times.size == 101
+
+
+def test_euler_passes_over_every_phase_once_where_all_are_over():
+    """Of two phases that are always over only the one that was just left is followed, by one step."""
+    fields = [mo.fields.CallableField(lambda w, v=v: np.array([v]), 1) for v in (1.0, 10.0)]
+    phases = [
+        mo.Phase(field, until=lambda t, w: -1.0, then=1 - k) for k, field in enumerate(fields)
+    ]
+    flow = mo.Flow(phases, mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]])))
+    run = mo.euler(flow, [0.0], 0.5, max_iter=4)
+    np.testing.assert_array_equal(run.switch_times, np.repeat([0.0, 0.5, 1.0, 1.5, 2.0], 2))
+    assert run.w == [2.0]
