@@ -126,7 +126,7 @@ def test_jumps_are_landed_on_where_the_path_of_the_method_has_them(shape, place)
 def test_a_path_that_never_meets_the_rule_ends_where_the_interpolant_does():
     """The interpolant dips to 0.4, the path only to 0.6: all that there is to land on is the first time."""
     method = Method(lambda t: 1.0 - 0.4 * (t - START), -0.2)
-    landing = method.land(lambda t, w: 0.5 < w[0])
+    landing = method.land(lambda t, w: w[0] > 0.5)
     assert method.taken == [landing.t]
     assert landing.t == pytest.approx(START + 0.5 / 0.6, rel=1e-15)
 
