@@ -38,6 +38,13 @@ def step_to(t, w, value, t_old=0.0, w_old=(0.0,), value_old=(0.0,), count=1):
     )  # fmt: skip
 
 
+def test_a_step_by_itself_has_none_before_it():
+    step = Step(1.0, *np.ones((2, 1)), 1.5, *np.ones((2, 1)), 1.0, lambda: None)
+    assert (step.count, step.length) == (1, 0.5)
+    earlier = step.earlier
+    assert len(earlier.times) == len(earlier.states) == len(earlier.norms) == 0
+
+
 def hovering_step(norm, count=1):
     """Return a step of curvature 2 near w = 1, where OURS account for a norm of 2 (1e-8 + 1e-6)."""
     return step_to(1.0, [1.0], [norm], 0.5, [1.0 + norm], [3 * norm], count)
@@ -61,6 +68,36 @@ def test_a_norm_far_above_the_tolerances_does_not_hover():
         assert [hovering.sees(hovering_step(size)) for _ in range(60)][-1] == found
     still = Hovering(OURS)
     assert [still.sees(step_to(1.0, [1.0], [9.0], 0.5, [1.0])) for _ in range(60)][-1]
+
+
+def test_the_floor_is_a_thousand_times_what_the_tolerances_account_for_to_the_last_bit():
+    floor = 1000 * 2 * 2.0**-20
+    for size, found in ((floor, True), (floor * (1 + 2.0**-30), False)):
+        hovering = Hovering(Tolerances(0.0, 2.0**-20, True, True))
+        assert [hovering.sees(hovering_step(size)) for _ in range(60)][-1] == found
+
+
+@pytest.mark.parametrize(("ratio", "found"), [(1.9, True), (2.0, True), (2.1, False)])
+def test_a_slow_state_is_waited_for_where_steps_have_doubled_since_the_lowest_norm(ratio, found):
+    """The lowest norm stands at the second of three steps of lengths 4, 1 and 2, or at the only one, of 1."""
+    last = step_to(7.0, [1.0], [2e-17], 5.0, [1.0])
+    earlier = Earlier(np.array([4.0, 5.0]), np.ones((2, 1)), (2e-17, 1e-17))
+    for first in (replace(last, earlier=earlier), step_to(1.0, [1.0], [1e-17], 0.0, [1.0])):
+        hovering = Hovering(OURS)
+        hovering.sees(first)
+        following = step_to(10.0 + ratio, [1.0], [2e-17], 10.0, [1.0])
+        assert [hovering.sees(following) for _ in range(60)][-1] == found
+
+
+def test_a_norm_at_the_rounding_of_the_largest_one_is_at_rest_and_not_slow():
+    for share, slow in ((3.9, False), (4.1, True)):
+        for unit in (1.0, 1e9):
+            hovering = Hovering(OURS)
+            hovering.sees(step_to(1.0, [10 * unit], [unit], 0.0, [11 * unit]))
+            norm = share * 2.0**-52 * unit
+            for lost, length in ((True, 39.9 / share), (False, 40.1 / share)):
+                step = step_to(1.0 + length, [10 * unit], [norm], 1.0)
+                assert hovering.slow(step) == (slow and lost)
 
 
 def test_growth_is_forgotten_and_dips_are_not():
@@ -101,16 +138,19 @@ def test_a_stall_lowers_what_is_ours_or_is_named_or_waits():
 def test_at_rest_is_a_field_of_zero_or_a_state_that_ten_longer_steps_leave():
     assert RestWatch(plan_of()).look(step_to(1.0, [1.0], [0.0])) is not None
 
-    def first(lengths, moves=()):
+    def first(lengths, moves=(), size=1.0):
         watch, t = RestWatch(plan_of()), 0.0
         for k, length in enumerate(lengths):
-            w_old = [1.0 + (2e-15 if k in moves else 2e-16)]
-            if watch.look(step_to(t + length, [1.0], [1e-3], t, w_old)) is not None:
+            w_old = [size * (1.0 + (2e-15 if k in moves else 4e-16))]
+            if watch.look(step_to(t + length, [size], [size], t, w_old)) is not None:
                 return k
             t += length
         return None
 
     assert first([1.0] * 9 + [1.9, 2.0, 2.5]) == 10
+    for unit in (1e-3, 1e3):
+        assert first(unit * np.array([1.0] * 9 + [1.9, 2.0, 2.5])) == 10
+        assert first(1.2 ** np.arange(30), moves=[4], size=unit) == 14
     assert first([1.0] * 30) is None
     assert first(1.2 ** np.arange(30)) == 9
     assert first(1.2 ** np.arange(30), moves=[4]) == 14
@@ -184,7 +224,7 @@ def test_steps_that_keep_to_the_stability_limit_are_seen_after_fifty(rate, stiff
 
 
 @pytest.mark.parametrize("counts", [[1] * 300, [50] * 6])
-@pytest.mark.parametrize(("share", "stiff"), [(0.999, False), (1.001, True)])
+@pytest.mark.parametrize(("share", "stiff"), [(0.999, False), (1.0, False), (1.001, True)])
 def test_every_window_is_measured_by_the_steps_it_spans(share, stiff, counts):
     """Steps of one length, short of the limit or beyond it by a thousandth: no window may see it otherwise."""
     field = mo.maml_flow(mo.tasks.Quadratic([[[4.0]]], [[0.0]]), 0.0).legs[0].field
