@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
 from maml_ode.integrate.methods import facts_of, resolve
 from maml_ode.integrate.plan import Plan, Tolerances
 from maml_ode.integrate.tally import Tally
+from maml_ode.integrate.watch.clockless import timeless, without_clock
 from maml_ode.integrate.watch.crossing import CrossingWatch
 from maml_ode.integrate.watch.energy import EnergyWatch
 from maml_ode.integrate.watch.finding import Earlier, Step
@@ -340,3 +342,21 @@ def test_the_first_look_that_meets_the_rule_ends_the_bracket():
     assert first_in_a_step(lambda x: min(4.5 - x, low(x, 1.4, 0.0))) == (0.0, pytest.approx(1.4))
     assert first_in_a_step(lambda x: 9.0 - x) == (8.0, 9.0)
     assert first_in_a_step(lambda x: 9.1 - x) is None
+
+
+def test_a_watcher_is_shown_no_clock():
+    """States of Nesterov's flow end with the time, which goes on at rest; those of others have none."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
+    state, shown = np.array([1.0, 2.0, 3.0]), []
+    watcher = SimpleNamespace(look=shown.append)
+    for flow in (mo.gradient_flow(f), mo.momentum_flow(f, 1.0)):
+        field = flow.phases[0].field
+        assert without_clock(field, state) is state
+        assert timeless(watcher, field) is watcher
+    field = mo.nesterov_flow(f).phases[0].field
+    np.testing.assert_array_equal(without_clock(field, state), [1.0, 2.0])
+    timeless(watcher, field).look(step_to(2.0, state, 2 * state, 1.0, 3 * state, 4 * state))
+    (step,) = shown
+    for part, size in ((step.w, 1), (step.value, 2), (step.w_old, 3), (step.value_old, 4)):
+        np.testing.assert_array_equal(part, size * np.array([1.0, 2.0]))
+    assert (step.t, step.t_old, step.norm) == (2.0, 1.0, np.linalg.norm(2 * state))
