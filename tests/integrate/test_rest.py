@@ -1,10 +1,19 @@
 """A phase before the last that comes to rest: one answer, whatever the method."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import maml_ode as mo
 from maml_ode.flows import GradientNormBelow
+from maml_ode.flows.flow import Leg
+from maml_ode.flows.switch_rules import as_rule
+from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
+from maml_ode.integrate.plan import Tolerances
+from maml_ode.integrate.rest import time_at_rest, waits_for_ever
+from maml_ode.integrate.segment import Segment
+from maml_ode.integrate.tally import Tally
 
 METHODS = ("auto", "Tsit5", "DOP853", "RK45", "RK23", "RKC2", "Rodas5P", "Radau", "BDF", "LSODA")
 RULES = {
@@ -96,3 +105,64 @@ def test_euler_passes_over_every_phase_once_where_all_are_over():
     run = mo.euler(flow, [0.0], 0.5, max_iter=4)
     np.testing.assert_array_equal(run.switch_times, np.repeat([0.0, 0.5, 1.0, 1.5, 2.0], 2))
     assert run.w == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("start", "t_max", "window", "found"),
+    [  # 256 looks up to a horizon: at whole times; without one at start + max(|start|, 1) 2^k
+        (0.0, 256.0, (10.3, 11.2), 10.3),
+        (0.0, 256.0, (10.3, 10.7), None),
+        (0.0, 256.0, (255.5, 257.0), 255.5),
+        (0.0, np.inf, (3.0, 9.0), 3.0),
+        (0.0, np.inf, (1.5e-6, 2.5e-6), 1.5e-6),
+        (0.0, np.inf, (5.0, 7.5), None),
+        (-16.0, np.inf, (15.0, 50.0), 15.0),
+        (-16.0, np.inf, (17.0, 47.0), None),
+        (0.0, np.inf, (2.0**198.5, np.inf), 2.0**198.5),
+    ],
+)
+def test_a_rule_of_time_is_looked_at_in_even_or_doubling_distances(start, t_max, window, found):
+    field = FieldEvaluator(mo.fields.CallableField(lambda w: 0.0 * w, 1), Tally())
+    rule = RuleEvaluator(as_rule(lambda t, w: not window[0] <= t <= window[1]), field, False)
+    assert time_at_rest(rule, start, np.zeros(1), t_max) == found
+
+
+@pytest.mark.parametrize(
+    ("way", "tolerances", "tol", "most"),
+    [  # a state of size 100 after a time of 10: what is resolved, what tol allows, a share of the way, rounding
+        (10.0, (1e-8, 1e-6), 0.0, 2e-6),
+        (10.0, (1e-8, 1e-6), 1e-6, 1e-5),
+        (1e-4, (1e-8, 1e-6), 1e-6, 1e-7),
+        (10.0, (1e-18, 1e-20), 0.0, 1e-11),
+    ],
+)
+def test_a_phase_waits_for_ever_where_as_much_time_again_would_not_move_it(
+    way, tolerances, tol, most
+):
+    def waits(ahead, rule=lambda t, w: 1.0, final=False):
+        f = mo.ExpectedLoss(
+            mo.tasks.Quadratic([ahead / 10.0 / 100.0 * np.eye(2)], np.zeros((1, 2)))
+        )
+        evaluator = FieldEvaluator(mo.fields.GradientField(f), Tally())
+        ends = (
+            None
+            if rule is None
+            else RuleEvaluator(as_rule(rule(f) if rule is by_norm else rule), evaluator, False)
+        )
+        leg = Leg(evaluator.field, None, 1, final)
+        record = SimpleNamespace(t=15.0, w=np.array([100.0, 0.0]))
+        return waits_for_ever(
+            Segment(0, leg, evaluator, ends, 0.0, True), 5.0, np.array([100.0, way]), record,
+            Tolerances(*tolerances, True, True), tol,
+        )  # fmt: skip
+
+    def by_norm(f):
+        return GradientNormBelow(f, threshold)
+
+    assert waits(0.999 * most)
+    assert not waits(1.001 * most)
+    assert not waits(0.999 * most, rule=None)
+    assert not waits(0.999 * most, final=True)
+    assert not waits(0.999 * most, rule=lambda t, w: 20.0 - t)
+    for threshold in (0.0, 1e-300):  # a norm above 0 is come to
+        assert waits(0.999 * most, by_norm) == (threshold == 0.0)
