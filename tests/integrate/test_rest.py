@@ -112,6 +112,7 @@ def test_euler_passes_over_every_phase_once_where_all_are_over():
     [  # 256 looks up to a horizon: at whole times; without one at start + max(|start|, 1) 2^k
         (0.0, 256.0, (10.3, 11.2), 10.3),
         (0.0, 256.0, (10.3, 10.7), None),
+        (0.0, 256.0, (0.3, 1.2), 0.3),
         (0.0, 256.0, (255.5, 257.0), 255.5),
         (0.0, np.inf, (3.0, 9.0), 3.0),
         (0.0, np.inf, (1.5e-6, 2.5e-6), 1.5e-6),
@@ -119,6 +120,7 @@ def test_euler_passes_over_every_phase_once_where_all_are_over():
         (-16.0, np.inf, (15.0, 50.0), 15.0),
         (-16.0, np.inf, (17.0, 47.0), None),
         (0.0, np.inf, (2.0**198.5, np.inf), 2.0**198.5),
+        (0.0, np.inf, (2.0**199.5, np.inf), None),
     ],
 )
 def test_a_rule_of_time_is_looked_at_in_even_or_doubling_distances(start, t_max, window, found):
