@@ -198,10 +198,10 @@ def test_what_a_switch_leaves_of_its_rule_and_how_large_the_rule_has_been():
     for _ in range(4):
         recurs(0.0, np.zeros(1))
     assert recurs.largest == 7.0
-    assert recurs.residue == pytest.approx(7.0 * 2e-13)
+    assert recurs.residue == pytest.approx(7.0 * 2e-13, abs=0)
     assert RuleEvaluator(as_rule(lambda t, w: 1.0), evaluator, False).residue == 0.0
     scaled = RuleEvaluator(GradientNormBelow(JUDGE, 5.0), evaluator, True)
-    assert scaled.residue == pytest.approx(1e-12)
+    assert scaled.residue == pytest.approx(1e-12, abs=0)
     for rule, at_zero in ((scaled.rule, True), (Reversed(scaled.rule), False)):
         met = RuleEvaluator(rule, evaluator, True).is_met
         assert [met(-1e-300), met(0.0), met(1e-300)] == [True, at_zero, False]
