@@ -300,6 +300,24 @@ def test_a_phase_keeps_what_it_was_made_of():
     assert (phase.observe, phase.lift, phase.then) == (first, lift, 0)
 
 
+@pytest.mark.parametrize("size", [1e-3, 1e3])
+def test_what_is_observed_of_a_lifted_state_may_be_off_by_a_billionth(size):
+    def lifted(share, observe=lambda z: z[:1]):
+        def lift(w):
+            return np.append(w * (1.0 + share), 0.0)
+
+        lift = None if share is None else lift
+        return mo.Phase(CallableField(lambda z: -z, 2), observe=observe, lift=lift).field
+
+    w = np.array([size])
+    for share in (0.9e-9, -0.9e-9, 0.0):
+        assert lifted(share).lift(w)[0] == pytest.approx(size, rel=1e-9)
+    with pytest.raises(ValueError, match=r"away, with lift\(w\); pass lift="):
+        lifted(1.1e-9).lift(w)
+    with pytest.raises(ValueError, match="with w padded with zeros, as lift is by default"):
+        lifted(None, observe=lambda z: z[1:]).lift(w)
+
+
 @pytest.mark.parametrize("curvature", [0.0, -1.0, 3.0])
 def test_where_nothing_curves_upwards_steps_of_any_length_are_stable(curvature):
     f = mo.ExpectedLoss(mo.tasks.Quadratic([[[curvature]]], [[0.0]]))
