@@ -310,6 +310,8 @@ def test_what_is_observed_of_a_lifted_state_may_be_off_by_a_billionth(size):
         return mo.Phase(CallableField(lambda z: -z, 2), observe=observe, lift=lift).field
 
     w = np.array([size])
+    same = mo.Phase(CallableField(lambda z: -z, 1), observe=lambda z: z).field
+    assert same.lift(w) == w  # nothing is padded
     for share in (0.9e-9, -0.9e-9, 0.0):
         assert lifted(share).lift(w)[0] == pytest.approx(size, rel=1e-9)
     with pytest.raises(ValueError, match=r"away, with lift\(w\); pass lift="):
