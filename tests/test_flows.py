@@ -312,6 +312,7 @@ def test_what_is_observed_of_a_lifted_state_may_be_off_by_a_billionth(size):
     w = np.array([size])
     same = mo.Phase(CallableField(lambda z: -z, 1), observe=lambda z: z).field
     assert same.lift(w) == w  # nothing is padded
+    np.testing.assert_array_equal(lifted(None).lift(np.zeros(1)), [0.0, 0.0])
     for share in (0.9e-9, -0.9e-9, 0.0):
         assert lifted(share).lift(w)[0] == pytest.approx(size, rel=1e-9)
     with pytest.raises(ValueError, match=r"away, with lift\(w\); pass lift="):
