@@ -325,6 +325,7 @@ def test_what_is_observed_of_a_lifted_state_may_be_off_by_a_billionth(size):
 def test_where_nothing_curves_upwards_steps_of_any_length_are_stable(curvature):
     f = mo.ExpectedLoss(mo.tasks.Quadratic([[[curvature]]], [[0.0]]))
     momentum, nesterov = mo.momentum_flow(f, 2.0), mo.nesterov_flow(f)
+    assert nesterov.phases[0].field.r == 3.0  # as the bound needs
     limits = [flow.phases[0].field.step_size_limit for flow in (momentum, nesterov)]
     if curvature > 0:  # h^2 lambda = 2 (2 - c h), and h^2 lambda = 4/3
         assert limits == pytest.approx([2.0 / 3.0, 2.0 / 3.0], rel=1e-15)
