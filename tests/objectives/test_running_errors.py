@@ -8,7 +8,7 @@ import pytest
 
 import maml_ode as mo
 from maml_ode.objectives.dense_eigen import DenseEigen
-from maml_ode.objectives.inner_maps import InnerMaps
+from maml_ode.objectives.inner_maps import InnerMaps, _scaled, curvature, slope
 from maml_ode.objectives.least_squares import Residual, _power, maml_residual, reptile_residual
 from maml_ode.objectives.rounded import Rounded
 from maml_ode.objectives.row_form import by_rows
@@ -278,3 +278,26 @@ def test_error_bars_of_a_null_space_by_hand():
     np.testing.assert_array_equal(spectrum.values, [0.0, 1.0])
     own = 2 * u + u**2
     np.testing.assert_allclose(spectrum.error, [4 * u**2 * 9, own + 4 * u**2], rtol=1e-9, atol=0)
+
+
+def test_what_is_given_has_no_error_and_what_was_formed_has_its_own():
+    H, b, c = np.array([[[2.0]], [[3.0]]]), np.array([[5.0], [7.0]]), np.zeros(2)
+    given = QuadraticTerms(H, b, c)
+    formed = QuadraticTerms(H, b, c, np.array([0.1, 0.2]), np.array([0.3, 0.4]))
+    for terms, errors in ((given, (0.0, 0.0)), (formed, (0.2, 0.4))):
+        parts = curvature(terms, 1), slope(terms, 1)
+        assert [part.value.item() for part in parts] == [3.0, 7.0]
+        assert tuple(part.error for part in parts) == errors
+
+
+def test_a_step_size_for_every_coordinate_scales_rows_with_one_rounding():
+    sizes, matrix = np.array([2.0, -4.0]), np.array([[3.0, 0.0], [0.0, 5.0]])
+    for part, expected in (
+        (Rounded(matrix, 0.5), [[6.0, 0.0], [0.0, -20.0]]),
+        (Rounded(matrix[1], 0.5), [0.0, -20.0]),
+    ):
+        scaled = _scaled(sizes, part)
+        np.testing.assert_array_equal(scaled.value, expected)
+        assert scaled.error == 4.0 * 0.5 + 0.5 * EPS * 4.0 * 5.0
+        exact = _scaled(sizes, Rounded(part.value))
+        assert exact.error == 0.5 * EPS * 4.0 * 5.0
