@@ -38,7 +38,10 @@ def test_operations_by_hand():
     assert wide.T.value.shape == (3, 1)
     assert scalar(3.0, 0.5).T.error == 0.5
     assert not scalar(np.inf).is_finite
+    assert not Rounded(np.array([1.0, np.nan])).is_finite
     assert not scalar(1.0, np.inf).is_finite
+    row = Rounded(np.array([3.0, 4.0, 0.0])) @ tall
+    assert (row.value, row.error) == ([8.0], pytest.approx(3 * EPS * 5.0 * 2.0, rel=1e-14, abs=0))
     assert scalar(1.0, 1.0).is_finite
 
 
