@@ -128,9 +128,12 @@ def test_a_record_grows_replaces_and_moves():
     assert (record.t, list(record.w), record.phase) == (2.0, [2.0, 2.0], 2)
     record.close()
     assert record.size == 300
+    record.know(0.5)
+    assert list(record.norms[-2:]) == [pytest.approx(math.nan, nan_ok=True), 0.5]
     record.move(2.0, record.w, 4)
     record.close()
     assert (record.size, record.phases[-1]) == (300, 4)
+    assert math.isnan(record.norms[-1])  # that was of another phase's field
     record.move(3.0, np.array([7.0, 8.0]), 5)
     assert record.size == 300
     record.close()
@@ -138,6 +141,7 @@ def test_a_record_grows_replaces_and_moves():
     record.switch(5, record.w)
     (switch,) = record.switches
     assert (switch.t, list(switch.w), switch.left) == (3.0, [7.0, 8.0], 5)
+    record.keep(3.0, len)  # nobody asked for it
     assert record.solution() is None
     points = record.points(None, None)
     assert points.recorded
@@ -147,6 +151,14 @@ def test_a_record_grows_replaces_and_moves():
     record.stop = ended = Stop(mo.StopReason.HORIZON)
     record.interrupt()
     assert record.stop is ended
+    first = Record(1, Tally())
+    assert (first.size, first.phase, first.keeps_solution) == (0, 0, False)
+    first.begin(1.0, np.array([2.0]), 3)
+    first.know(0.25)
+    assert first.norms == [0.25]
+    first.t, first.phase = 0.0, 0  # a key was pressed before this was noted
+    first.interrupt()
+    assert (first.t, first.phase, first.w) == (1.0, 3, [2.0])
 
 
 def test_a_record_reports_at_chosen_times_as_far_as_it_came():

@@ -226,6 +226,12 @@ def test_a_familys_own_program_is_confirmed_once_by_every_result(
         assert asked == [name] * (2 if taken else 1)
         # The program itself runs the loop; what is more than that, confirms.
         assert len(confirmed) - len(asked) == (0 if np.isnan(off) else 1 if taken else 2)
-    if np.isnan(off):  # the first finite result is confirmed
+    if np.isnan(off):  # the first wholly finite result is confirmed
+        fused.off = np.array([np.nan, 1e-9, 1e-9])
+        assert np.isnan(loop.gradient(w)[0])
+        fused.off = 1e-9
+        np.testing.assert_allclose(loop.gradient(w), right.gradient(w) * (1 + 1e-9), rtol=1e-14)
+        np.testing.assert_allclose(loop.hvp(w, 0 * v), 0.0)
         fused.off = 1.0
+        np.testing.assert_allclose(loop.hvp(w, v), 2 * right.hvp(w, v))  # 0 is 0 to any accuracy
         np.testing.assert_array_equal(loop.gradient(w), right.gradient(w))
