@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
+from maml_ode.objectives.affine_field import AffineField, modified_affine_field
 from maml_ode.objectives.dense_eigen import DenseEigen
 from maml_ode.objectives.inner_maps import InnerMaps, _scaled, curvature, slope
 from maml_ode.objectives.least_squares import Residual, _power, maml_residual, reptile_residual
@@ -304,3 +305,23 @@ def test_a_step_size_for_every_coordinate_scales_rows_with_one_rounding():
         assert scaled.error == 4.0 * 0.5 + 0.5 * EPS * 4.0 * 5.0
         exact = _scaled(sizes, Rounded(part.value))
         assert exact.error == 0.5 * EPS * 4.0 * 5.0
+
+
+def test_error_bars_of_a_modified_field_by_hand():
+    """G = diag(2, 10), h = 0.3: lambda (1 + h lambda/2) = 2.6 and 25; G is known to 40 eps, its solver's."""
+    gradient = AffineField(np.diag([2.0, 10.0]), np.array([4.0, 5.0]))
+    field = modified_affine_field(gradient, 0.3)
+    bar = 2 * 2 * EPS * 10.0
+    np.testing.assert_allclose(gradient.spectrum.error, [bar, bar], rtol=1e-15, atol=0)
+    np.testing.assert_allclose(field.spectrum.values, [2.6, 25.0], rtol=1e-15)
+    slope = 1.0 + 0.3 * np.array([2.0, 10.0])  # d/dlambda, at the bar's middle up to bar^2
+    rounding = 2 * EPS * np.array([2.0, 10.0]) * (1.0 + 0.15 * 10.0)
+    np.testing.assert_allclose(field.spectrum.error, bar * slope + rounding, rtol=1e-12, atol=0)
+    w = np.array(
+        [0.5, 0.25]
+    )  # the field is (3, 2.5) there, and (3.9, 6.25) with the factors 1.3 and 2.5
+    norm, own = gradient.norm(w)
+    assert norm == pytest.approx(np.hypot(3.0, 2.5), rel=1e-15)
+    found, reach = field.norm(w)
+    assert found == pytest.approx(np.hypot(3.9, 6.25), rel=1e-15)
+    assert reach == pytest.approx(2.5 * (own + EPS * norm), rel=1e-12, abs=0)
