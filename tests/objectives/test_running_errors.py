@@ -2,17 +2,19 @@
 
 import itertools
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import maml_ode as mo
-from maml_ode.objectives.affine_field import AffineField, modified_affine_field
+from maml_ode.objectives.affine_field import AffineField, _ModifiedEigen, modified_affine_field
 from maml_ode.objectives.dense_eigen import DenseEigen
 from maml_ode.objectives.inner_maps import InnerMaps, _scaled, curvature, slope
 from maml_ode.objectives.least_squares import Residual, _power, maml_residual, reptile_residual
 from maml_ode.objectives.rounded import Rounded
 from maml_ode.objectives.row_form import by_rows
+from maml_ode.objectives.spectrum import Spectrum
 from maml_ode.tasks.base import QuadraticTerms
 from maml_ode.tasks.least_squares import LeastSquares
 
@@ -325,3 +327,18 @@ def test_error_bars_of_a_modified_field_by_hand():
     found, reach = field.norm(w)
     assert found == pytest.approx(np.hypot(3.9, 6.25), rel=1e-15)
     assert reach == pytest.approx(2.5 * (own + EPS * norm), rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize("value", [-3.0, 2.0])
+def test_the_bar_of_a_modified_eigenvalue_is_attained(value):
+    """lambda (1 + h lambda/2) at the far end of a wide bar, which is away from 0."""
+    own, h = 0.5, 0.25
+    gradient = SimpleNamespace(spectrum=Spectrum(np.array([value]), np.eye(1), np.array([own])))
+    spectrum = _ModifiedEigen(gradient, h).spectrum
+    ends = [x * (1 + h * x / 2) for x in (value - own, value, value + own)]
+    assert spectrum.values == pytest.approx([ends[1]], rel=1e-15)
+    worst = own * (1 + h * (abs(value) + own / 2))
+    assert spectrum.error == pytest.approx([worst], rel=1e-13)
+    if value > 0:
+        assert ends[2] - ends[1] == pytest.approx(worst, rel=1e-14)
+    assert max(abs(end - ends[1]) for end in ends) <= worst * (1 + 1e-14)
