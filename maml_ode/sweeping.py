@@ -27,6 +27,7 @@ from maml_ode.trajectory import Trajectory
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 __all__ = ["Sweep", "SweepInterrupted", "sweep"]
 
@@ -66,6 +67,12 @@ class Sweep:
         failed = len(self.failed)
         words = f"{len(self.rows)} of {self.n_points} points, {failed} failed."
         return f"{text_table(self.rows, list(names))}\n\n{words}" if self.rows else words
+
+    def plot(self, x: str, y: str, ax: Axes | None = None, **kw: Any) -> Axes:
+        """Draw one result over another; see `maml_ode.plotting.plot_sweep`."""
+        from maml_ode.plotting import plot_sweep
+
+        return plot_sweep(self.rows, x, y, ax, **kw)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame.

@@ -59,6 +59,8 @@ FLOORS = [
 ALLOWED_UPWARD = {
     ("trajectory", "plotting"),
     ("adaptation", "plotting"),
+    ("sweeping", "plotting"),
+    ("theory", "plotting"),
     ("integrate.ensembles", "plotting"),
 }
 ENTRANCES = {

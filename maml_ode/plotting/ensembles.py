@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.style import house_style
 
 if TYPE_CHECKING:
@@ -33,10 +34,7 @@ def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
     matplotlib Axes
     """
     with house_style():
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots()
+        ax = one_axes(ax)
         if ensemble.w.shape[1] == 1:
             x, y = ensemble.W0[:, 0], ensemble.w[:, 0]
             ax.set(xlabel="$w(0)$", ylabel="last $w$")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from maml_ode._validation import Array, as_array, as_sequence, check_count, check_flag, shown
 from maml_ode.objectives import Objective, checked_objective
 from maml_ode.plotting.axes import one_axes
+from maml_ode.plotting.basins import draw_basins
 from maml_ode.plotting.plane import Plane, main_plane, plane_through
 from maml_ode.plotting.style import CYCLE, house_style
 from maml_ode.trajectory import Trajectory
@@ -37,6 +38,7 @@ def plot_landscape(
     critical_points: CriticalPoints | None = None,
     n_points: int | None = None,
     flow_lines: bool = True,
+    basins: bool = False,
 ) -> Axes:
     """Draw an objective over its one parameter, over its two, or over a plane of its many.
 
@@ -44,8 +46,9 @@ def plot_landscape(
     minimum a gradient flow from each start ends in; the borders are the maxima. Critical points are found by
     signs of the derivative on the grid and refined, so that pairs closer than the grid are missed; hand
     over ``critical_points`` from `maml_ode.theory.count_critical_points` to mark proved ones. Two
-    parameters: contours, and the lines that -grad follows. More: the same in a plane, with the gradient's
-    projection onto it.
+    parameters: contours, the lines that -grad follows, and on demand the borders between the starts from which
+    the gradient flow ends in different minima. More: the same in a plane, with the gradient's projection onto it;
+    the flow from its points goes its own way in all dimensions.
 
     Parameters
     ----------
@@ -65,6 +68,9 @@ def plot_landscape(
         Points per axis: 801 by default for one parameter, 61 for two.
     flow_lines : bool
         Whether to draw the lines that -grad follows.
+    basins : bool
+        For d >= 2, whether to solve the gradient flow from every point of the grid, as one `maml_ode.ensemble`,
+        and to draw the borders of the basins and the minima. Runs that do not end belong to none.
 
     Returns
     -------
@@ -88,6 +94,7 @@ def plot_landscape(
     checked_objective(objective)
     runs = _checked_runs(trajectories, objective.dim)
     check_flag("flow_lines", flow_lines)
+    check_flag("basins", basins)
     if objective.dim == 1:
         low, high = _interval(bounds, runs)
         n = check_count("n_points", 801 if n_points is None else n_points, minimum=3)
@@ -103,12 +110,14 @@ def plot_landscape(
     n = check_count("n_points", 61 if n_points is None else n_points, minimum=3)
     with house_style():
         axis = one_axes(ax)
-        _contours(axis, objective, place, box, n, flow_lines)
+        largest = _contours(axis, objective, place, box, n, flow_lines)
+        if basins:
+            draw_basins(axis, objective, place, box, n, largest)
         for k, run in enumerate(runs):
             seen = place.coordinates(run.y.T)
             _lay_over(axis, run, k, seen[:, 0], seen[:, 1])
         axis.set(xlim=box[0], ylim=box[1])
-        if runs:
+        if runs or basins:
             axis.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
     return axis
 
@@ -161,7 +170,10 @@ def _proved(known: CriticalPoints, w: Array) -> tuple[list[float], list[float]]:
     return minima, [point for point, kind in inside if kind == "maximum"]
 
 
-def _contours(axis: Axes, F: Objective, place: Plane, box: Array, n: int, flow_lines: bool) -> None:
+def _contours(
+    axis: Axes, F: Objective, place: Plane, box: Array, n: int, flow_lines: bool
+) -> float:
+    """Draw contours and flow lines; return the largest gradient norm on the grid."""
     x, y = np.linspace(box[0, 0], box[0, 1], n), np.linspace(box[1, 0], box[1, 1], n)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     points = place.points(grid)
@@ -177,14 +189,16 @@ def _contours(axis: Axes, F: Objective, place: Plane, box: Array, n: int, flow_l
     axis.contour(x, y, values, levels=levels, colors="0.35", linewidths=0.3)
     bar = axis.figure.colorbar(filled, ax=axis, label="objective", format="%.3g")
     bar.ax.tick_params(labelsize=7)
+    gradients = F.gradients(points)
     if flow_lines:
-        descent = -F.gradients(points) @ place.basis.T
+        descent = -gradients @ place.basis.T
         u, v = descent[:, 0].reshape(n, n), descent[:, 1].reshape(n, n)
         axis.streamplot(
             x, y, u, v, color="0.2", linewidth=0.5, density=0.9, arrowsize=0.7, zorder=2
         )
     axis.grid(False)
     axis.set(xlabel=place.names[0], ylabel=place.names[1])
+    return float(np.nanmax(np.linalg.norm(gradients, axis=1)))
 
 
 def _lay_over(axis: Axes, run: Trajectory, k: int, x: Array, y: Array) -> None:

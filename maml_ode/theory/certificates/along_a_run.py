@@ -103,12 +103,11 @@ class Monitor:
         **kw
             Properties of the line of the bound.
         """
+        from maml_ode.plotting.panels import draw_bound
+
         if ax is None:
             (ax,) = self.trajectory.plot(show="grad_norm")
-        estimated = ", estimated" if self.status is Status.ESTIMATE else ""
-        style = {"color": "0.35", "linestyle": (0, (1, 1)), "label": f"bound{estimated}", **kw}
-        finite = np.isfinite(self.grad_bound) & (self.grad_bound > 0)
-        ax.plot(self.t[finite], self.grad_bound[finite], **style)
+        draw_bound(ax, self, **kw)
         ax.legend()
         return ax
 
