@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from maml_ode.plotting.bands import plot_band as plot_band
     from maml_ode.plotting.bifurcation import plot_bifurcation as plot_bifurcation
     from maml_ode.plotting.comparison import plot_comparison as plot_comparison
+    from maml_ode.plotting.derivatives import plot_derivatives as plot_derivatives
     from maml_ode.plotting.ensembles import plot_ensemble as plot_ensemble
     from maml_ode.plotting.landscape import plot_landscape as plot_landscape
     from maml_ode.plotting.spectrum import plot_spectrum as plot_spectrum
@@ -28,6 +29,7 @@ __getattr__, __dir__ = attach(
         "plot_adaptation": "maml_ode.plotting.adaptations",
         "plot_band": "maml_ode.plotting.bands",
         "plot_bifurcation": "maml_ode.plotting.bifurcation",
+        "plot_derivatives": "maml_ode.plotting.derivatives",
         "plot_ensemble": "maml_ode.plotting.ensembles",
         "plot_landscape": "maml_ode.plotting.landscape",
         "plot_path": "maml_ode.plotting.states",

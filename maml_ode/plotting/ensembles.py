@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maml_ode.plotting.axes import one_axes
-from maml_ode.plotting.style import house_style
+from maml_ode.plotting.style import MAML, house_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,8 @@ def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
             (~ensemble.success, "x", "did not arrive"),
         ):
             if mask.any():
-                ax.plot(x[mask], y[mask], marker, markersize=3, label=label)
+                color = "0.15" if marker == "o" else MAML["color"]
+                ax.plot(x[mask], y[mask], marker, color=color, markersize=2.5, label=label)
         ax.set_title(f"{ensemble.flow_name}, {len(ensemble)} members")
         ax.legend()
     return ax

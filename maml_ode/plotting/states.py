@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from maml_ode._validation import as_sequence, check_count, shown
 from maml_ode.plotting.axes import one_axes
+from maml_ode.plotting.looks import look_of, name_of
 from maml_ode.plotting.plane import main_plane, plane_through
-from maml_ode.plotting.style import CYCLE, house_style
+from maml_ode.plotting.style import CYCLE, house_style, legend_above
 from maml_ode.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def plot_states(
             )
         shade_phases(axis, run)
         axis.set(xlabel="time $t$", ylabel="state $w$")
-        axis.legend(ncols=2 if chosen.size > 6 else 1)
+        legend_above(axis, 5)
     return axis
 
 
@@ -159,7 +160,7 @@ def plot_path(
     dims = {run.y.shape[0] for run in runs}
     if len(dims) > 1:
         raise ValueError(f"the trajectories have states of different dimensions: {sorted(dims)}.")
-    names = [run.flow_name for run in runs] if labels is None else list(labels)
+    names = [name_of(run) for run in runs] if labels is None else list(labels)
     if len(names) != len(runs):
         raise ValueError(
             f"labels must have one entry per trajectory: {len(runs)}, not {len(names)}."
@@ -167,25 +168,20 @@ def plot_path(
     place = main_plane(runs) if plane is None else plane_through(plane, dims.pop())
     with house_style():
         axis = one_axes(ax)
+        taken: list[str] = []
+        switched = False
         for k, (run, name) in enumerate(zip(runs, names, strict=True)):
-            style = CYCLE[k % len(CYCLE)]
             x, y = place.coordinates(run.y.T).T
-            discrete = run.step_size is not None
-            axis.plot(
-                x,
-                y,
-                color=style["color"],
-                linestyle="none" if discrete else style["linestyle"],
-                marker=style["marker"] if discrete else None,
-                label=name + (f", step {run.step_size:g}" if discrete else ""),
-            )
+            axis.plot(x, y, label=name, **look_of(run, taken))
             axis.plot(
                 x[:1], y[:1], "s", color="0.2", markersize=5, label="start" if k == 0 else None
             )
             entered = np.flatnonzero(np.diff(run.phase)) + 1
             axis.plot(
-                x[entered], y[entered], "o", color="0.15", markerfacecolor="none", markersize=8
-            )
+                x[entered], y[entered], "o", color="0.15", markerfacecolor="none", markersize=8,
+                label="switch" if entered.size and not switched else None,
+            )  # fmt: skip
+            switched = switched or bool(entered.size)
         axis.set(xlabel=place.names[0], ylabel=place.names[1])
         axis.legend()
     return axis

@@ -17,6 +17,7 @@ from maml_ode._validation import (
     shown,
 )
 from maml_ode.plotting.bands import checked_share, draw_band
+from maml_ode.plotting.looks import kind_of, look_of, name_of, taken_on
 from maml_ode.plotting.panels import (
     BOUNDED,
     PLANES,
@@ -26,7 +27,7 @@ from maml_ode.plotting.panels import (
     shade_first,
 )
 from maml_ode.plotting.series import QUANTITIES, Curve, axis_label, curve, is_norm
-from maml_ode.plotting.style import BIMAML, CYCLE, MAML, house_style, log_scale
+from maml_ode.plotting.style import house_style, log_scale
 from maml_ode.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -36,11 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["checked_axes", "new_axes", "plot_trajectories", "plot_trajectory"]
 
-MOST_MARKERS = 60
 # Properties of a line that are not the user's to choose.
 PLACES = ("axes", "figure", "transform")
 OWN_OPTIONS = ("show", "x", "step_size", "phases", "bound")
-OWN_STYLES = {"MAML": MAML, "BI-MAML": BIMAML}
 
 
 def plot_trajectory(
@@ -156,7 +155,7 @@ def plot_trajectories(
     runs = _check_runs(trajectories)
     quantities = _check_shown(show, ax)
     scale = _check_scale(runs, x, step_size)
-    names = [_name(run) for run in runs]
+    names = [name_of(run) for run in runs]
     if labels is not None:
         names = [check_text("labels", name) for name in as_sequence("labels", labels, "texts")]
     own = [{}] * len(runs) if styles is None else as_sequence("styles", styles, "mappings")
@@ -180,10 +179,10 @@ def plot_trajectories(
             if quantity not in curves:
                 draw_states_or_path(axis, quantity, runs, None if labels is None else names)
                 continue
-            row, taken = curves[quantity], _taken(axis)
+            row, taken = curves[quantity], taken_on(axis)
             for group in _groups(runs, share):
                 lines = [row[k] for k in group]
-                style = _style(runs[group[0]], taken) | own[group[0]]
+                style = look_of(runs[group[0]], taken) | own[group[0]]
                 if len(group) > 1:
                     draw_band(axis, lines, share or 0.0, names[group[0]], style)
                 else:
@@ -212,7 +211,7 @@ def _groups(runs: list[Trajectory], share: float | None) -> list[list[int]]:
 def _draw(axis: Axes, run: Trajectory, line: Curve, name: str, style: dict[str, Any]) -> None:
     (drawn,) = axis.plot(line.x, line.y, label=name, **style)
     # The flow's name on the artist lets a later call on the same axes find its colour again.
-    drawn.set_gid(f"{_kind(run)}:{run.flow_name}")
+    drawn.set_gid(f"{kind_of(run)}:{run.flow_name}")
     if line.switch_x.size:
         first = all(text != "switch" for text in axis.get_legend_handles_labels()[1])
         axis.plot(
@@ -234,46 +233,6 @@ def _legend(axis: Axes, title: str | None = None) -> None:
     handles, texts = axis.get_legend_handles_labels()
     order = sorted(range(len(texts)), key=lambda k: texts[k] == "switch")
     axis.legend([handles[k] for k in order], [texts[k] for k in order], title=title)
-
-
-def _kind(run: Trajectory) -> str:
-    return "flow" if run.step_size is None else "iterates"
-
-
-def _taken(axis: Axes) -> list[str]:
-    return [str(line.get_gid()) for line in axis.get_lines() if line.get_gid()]
-
-
-def _style(run: Trajectory, taken: list[str]) -> dict[str, Any]:
-    """Return colour by flow, line or marker by kind; ``taken`` grows by this run."""
-    flows = list(dict.fromkeys(entry.partition(":")[2] for entry in taken))
-    if run.flow_name not in flows:
-        flows.append(run.flow_name)
-    others = [name for name in flows if name not in OWN_STYLES]
-    if run.flow_name in OWN_STYLES:
-        base = OWN_STYLES[run.flow_name]
-    else:
-        base = CYCLE[len(OWN_STYLES) :][others.index(run.flow_name) % (len(CYCLE) - 2)]
-    entry = f"{_kind(run)}:{run.flow_name}"
-    repeated = taken.count(entry)
-    taken.append(entry)
-    varied = base if repeated == 0 else CYCLE[(CYCLE.index(base) + repeated) % len(CYCLE)]
-    if _kind(run) == "flow":
-        return {"color": base["color"], "linestyle": varied["linestyle"], "linewidth": 1.5}
-    return {
-        "color": base["color"],
-        "linestyle": "none",
-        "marker": varied["marker"],
-        "markersize": 3.5,
-        "markerfacecolor": base["color"] if repeated == 0 else "white",
-        "markevery": max(1, len(run) // MOST_MARKERS),
-    }
-
-
-def _name(run: Trajectory) -> str:
-    if run.step_size is not None:
-        return f"{run.flow_name}, step {run.step_size:g}"
-    return run.flow_name if run.flow_name.endswith("flow") else f"{run.flow_name} flow"
 
 
 def _check_runs(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
