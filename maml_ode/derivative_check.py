@@ -59,7 +59,23 @@ class DerivativeCheck:
 
 @dataclass(frozen=True, eq=False)
 class DerivativeReport:
-    """The verdict on all derivatives of a family or an objective at one point."""
+    """The verdict on all derivatives of a family or an objective at one point.
+
+    Attributes
+    ----------
+    subject : str
+        What was checked.
+    checks : tuple of DerivativeCheck
+        One a derivative.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> report = mo.check_derivatives(mo.MAMLLoss(tasks, alpha=0.1))
+    >>> report.ok, [check.name for check in report.checks][:1]
+    (True, ['gradient'])
+    """
 
     subject: str
     checks: tuple[DerivativeCheck, ...]

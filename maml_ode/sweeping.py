@@ -49,6 +49,16 @@ class Sweep:
         Number of points of the grid; there are fewer rows if the sweep was interrupted.
     notes : list of str
         What happened on the way: workers that died, and the points that were tried once more.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.experiments.load("diabetes").tasks
+    >>> def run(alpha): return mo.solve(mo.maml_flow(tasks, alpha), [0.0] * 8, t_max=1.0)
+    ...
+    >>> found = mo.sweep(run, {"alpha": [0.1, 0.5]}, progress=False)
+    >>> found, found.rows[0]["stop"], found.failed
+    (Sweep(alpha: 2 of 2 points, 0 failed), 'HORIZON', [])
     """
 
     rows: list[dict[str, Any]]

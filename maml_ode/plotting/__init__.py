@@ -41,3 +41,5 @@ __getattr__, __dir__ = attach(
         "plot_trajectory": "maml_ode.plotting.trajectories",
     },
 )
+
+__all__ = __dir__()

@@ -32,6 +32,20 @@ def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    TypeError
+        If ``ax`` is no matplotlib Axes.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> import numpy as np
+    >>> problem = mo.experiments.load("figure1")
+    >>> runs = mo.ensemble(problem.maml_flow(), np.linspace(0.2, 0.5, 7)[:, None])
+    >>> mo.plotting.plot_ensemble(runs).get_ylabel()
+    'last $w$'
     """
     with house_style():
         ax = one_axes(ax)

@@ -57,7 +57,22 @@ CYCLE: tuple[dict[str, Any], ...] = (
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Put the house style into force; matplotlib's own settings come back at the end."""
+    """Put the house style into force; matplotlib's own settings come back at the end.
+
+    Yields
+    ------
+    None
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> import matplotlib
+    >>> with mo.plotting.house_style():
+    ...     inside = matplotlib.rcParams["axes.grid"]
+    ...
+    >>> inside
+    True
+    """
     import matplotlib
 
     with matplotlib.rc_context(HOUSE_STYLE):

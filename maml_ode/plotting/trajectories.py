@@ -150,7 +150,7 @@ def plot_trajectories(
     >>> steps = mo.euler(problem.bimaml_flow(), problem.w0, problem.beta, max_iter=50)
     >>> axes = mo.plotting.plot_trajectories([flow, steps], show=["loss", "phase_norm"], phases=True)
     >>> [text.get_text() for text in axes[0].get_legend().get_texts()]
-    ['BI-MAML flow', 'BI-MAML, step 0.1', 'switch']
+    ['BI-MAML flow', 'BI-MAML, step 0.05', 'switch']
     """
     runs = _check_runs(trajectories)
     quantities = _check_shown(show, ax)
