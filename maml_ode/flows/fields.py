@@ -67,6 +67,16 @@ class VectorField(ABC):
         How many derivatives of the field are continuous; -1 means that the field itself jumps.
     cost, jacobian_cost : Counts
         What one evaluation costs.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> field = mo.maml_flow(tasks, alpha=0.1).phases[0].field
+    >>> isinstance(field, mo.flows.VectorField), field.label, field.dim
+    (True, '-grad F', 1)
+    >>> field([1.0]).round(6)
+    array([-0.66])
     """
 
     dim: int
@@ -173,7 +183,21 @@ class VectorField(ABC):
 
 
 class GradientField(VectorField):
-    """The gradient flow's field -grad F of an objective."""
+    """The gradient flow's field -grad F of an objective.
+
+    Parameters
+    ----------
+    objective : Objective
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> field = mo.fields.GradientField(F)
+    >>> bool(field([1.0]) == -F.gradient([1.0]))
+    True
+    """
 
     def __init__(self, objective: Objective) -> None:
         self.objective = checked_objective(objective)
@@ -247,6 +271,22 @@ class ModifiedField(VectorField):
     Euler's iterates with step beta follow this flow to second order in beta while they follow -grad F
     only to first order (Barrett and Dherin, "Implicit Gradient Regularization", ICLR 2021,
     arXiv:2009.11162).
+
+    Parameters
+    ----------
+    objective : Objective
+    step_size : float
+        Euler's, above 0.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> g = F.gradient([1.0])
+    >>> field = mo.fields.ModifiedField(F, step_size=0.1)
+    >>> bool(abs(field([1.0]) + g + 0.05 * F.hvp([1.0], g)) < 1e-14)
+    True
     """
 
     def __init__(self, objective: Objective, step_size: float) -> None:
@@ -314,6 +354,15 @@ class CallableField(VectorField):
     TypeError, ValueError
         For arguments that are none of these; at an evaluation, for a result that does not hold real
         numbers or has the wrong shape.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> field = mo.fields.CallableField(lambda w: -w, dim=1, label="decay")
+    >>> flow = mo.Flow([mo.Phase(field)], objective=mo.ExpectedLoss(tasks))
+    >>> round(float(mo.solve(flow, [1.0], t_max=1.0, rtol=1e-9, atol=1e-12).w[0]), 8)
+    0.36787944
     """
 
     def __init__(

@@ -68,6 +68,26 @@ class FirstOrderField(_InnerStepField):
 
     In general not a gradient. For quadratic families with g = f and one number alpha it is affine with
     symmetric K = sum p_i H_i (I - alpha H_i)^k.
+
+    Parameters
+    ----------
+    tasks : TaskFamily
+    alpha : float or array_like
+        Inner step size.
+    inner_steps : int
+    query : TaskFamily, optional
+        The g_i; f_i by default.
+    aggregate : "auto" or False
+        As in `MAMLLoss`.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> field = mo.fields.FirstOrderField(tasks, alpha=0.1)
+    >>> u = mo.MAMLLoss(tasks, alpha=0.1).adapt([1.0])
+    >>> bool(abs(field([1.0]) + tasks.weights @ tasks.gradients(u)) < 1e-14)
+    True
     """
 
     def __init__(
@@ -118,6 +138,23 @@ class ReptileField(_InnerStepField):
 
     Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms", arXiv:1803.02999. With one
     inner step it is -grad f.
+
+    Parameters
+    ----------
+    tasks : TaskFamily
+    alpha : float or array_like
+        Inner step size.
+    inner_steps : int
+    aggregate : "auto" or False
+        As in `MAMLLoss`.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> field = mo.fields.ReptileField(tasks, alpha=0.1, inner_steps=1)
+    >>> bool(abs(field([1.0]) + mo.ExpectedLoss(tasks).gradient([1.0])) < 1e-14)
+    True
     """
 
     def __init__(

@@ -41,6 +41,16 @@ class Objective(ABC):
         G, c, k of w'Gw/2 - c'w + k when the objective is quadratic and was aggregated.
     value_cost, gradient_cost, hvp_cost, hessian_cost : Counts
         What one evaluation costs.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> isinstance(F, mo.objectives.Objective), F.dim, F.smoothness
+    (True, 1, 2)
+    >>> round(float(F.value([1.0])), 6), F.gradient([1.0]).round(6)
+    (-0.72, array([0.66]))
     """
 
     tasks: TaskFamily
@@ -184,10 +194,28 @@ class Objective(ABC):
 def checked_objective(objective: Objective, name: str = "objective") -> Objective:
     """Return ``objective`` if it is one.
 
+    Parameters
+    ----------
+    objective : object
+    name : str
+        What an error calls it.
+
+    Returns
+    -------
+    Objective
+        The same.
+
     Raises
     ------
     TypeError
         If it is not.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> mo.objectives.checked_objective(mo.ExpectedLoss(tasks))
+    ExpectedLoss(Quadratic(n_tasks=2, dim=1))
     """
     if not isinstance(objective, Objective):
         raise TypeError(

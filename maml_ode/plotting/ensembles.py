@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maml_ode.plotting.style import house_style
+from maml_ode.plotting.axes import one_axes
+from maml_ode.plotting.style import MAML, house_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,12 +32,23 @@ def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    TypeError
+        If ``ax`` is no matplotlib Axes.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> import numpy as np
+    >>> problem = mo.experiments.load("figure1")
+    >>> runs = mo.ensemble(problem.maml_flow(), np.linspace(0.2, 0.5, 7)[:, None])
+    >>> mo.plotting.plot_ensemble(runs).get_ylabel()
+    'last $w$'
     """
     with house_style():
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots()
+        ax = one_axes(ax)
         if ensemble.w.shape[1] == 1:
             x, y = ensemble.W0[:, 0], ensemble.w[:, 0]
             ax.set(xlabel="$w(0)$", ylabel="last $w$")
@@ -51,7 +63,8 @@ def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
             (~ensemble.success, "x", "did not arrive"),
         ):
             if mask.any():
-                ax.plot(x[mask], y[mask], marker, markersize=3, label=label)
+                color = "0.15" if marker == "o" else MAML["color"]
+                ax.plot(x[mask], y[mask], marker, color=color, markersize=2.5, label=label)
         ax.set_title(f"{ensemble.flow_name}, {len(ensemble)} members")
         ax.legend()
     return ax
