@@ -140,6 +140,10 @@ class ObservedField(LiftedField):
         self.cost, self.jacobian_cost = field.cost, field.jacobian_cost
         self.dim = self._parameters()
 
+    def driven_by(self, field: VectorField) -> ObservedField:
+        """Return another field on the same state, observed alike."""
+        return ObservedField(field, self._observe, self._lift)
+
     def _parameters(self) -> int:
         """Return d: as many numbers as ``observe`` makes of a state."""
         with np.errstate(all="ignore"):

@@ -115,6 +115,10 @@ class SecondOrderField(LiftedField):
         return np.concatenate([w, np.zeros(self.state_dim - self.dim)])
 
     @abstractmethod
+    def on(self, objective: Objective) -> SecondOrderField:
+        """Return the same motion on another objective."""
+
+    @abstractmethod
     def friction_at(self, z: Array) -> float:
         """Return c."""
 
@@ -165,6 +169,10 @@ class MomentumField(SecondOrderField):
         super().__init__(objective)
         self.friction = check_real("friction", friction, minimum=0.0)
         self.label = f"momentum on {self.driving.label}"
+
+    def on(self, objective: Objective) -> MomentumField:
+        """Return the same motion on another objective."""
+        return MomentumField(objective, self.friction)
 
     def friction_at(self, z: Array) -> float:
         """Return the friction."""
@@ -254,6 +262,10 @@ class NesterovField(SecondOrderField):
     def clock(self) -> int:
         """The last place."""
         return 2 * self.dim
+
+    def on(self, objective: Objective) -> NesterovField:
+        """Return the same motion on another objective."""
+        return NesterovField(objective, self.r)
 
     def friction_at(self, z: Array) -> float:
         """Return r/t; at t = 0, where only v = 0 goes on, 0."""
