@@ -16,7 +16,7 @@ from maml_ode.compiled.vectors import copy
 @inner(
     types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR),
 )
-def _adjoint_after(problem, i, w, v, q, b, tape, out, other):
+def adjoint_after(problem, i, w, v, q, b, tape, out, other):
     """Set out = H b + D^3 f_i(w)[v, q, .] and other = H q, after `hvp_after` of order 2 with v."""
     if problem.taped:
         problem.taped_adjoint(i, q, b, problem.data, tape, out, other)
@@ -55,7 +55,7 @@ def hvp(problem, query, w, v, alpha, inner_steps, out):
         for j in range(inner_steps - 1, -1, -1):
             q, b = adjoint, adjoint_tangent
             more = other if j > 0 else other[:0]
-            _adjoint_after(problem, i, path[j], tangent[j], q, b, tapes[j], product, more)
+            adjoint_after(problem, i, path[j], tangent[j], q, b, tapes[j], product, more)
             take_step(b, alpha, product, b)
             if j > 0:
                 take_step(q, alpha, other, q)
