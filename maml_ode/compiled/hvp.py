@@ -16,7 +16,7 @@ from maml_ode.compiled.vectors import copy
 @inner(
     types.void(PROBLEM, INDEX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR),
 )
-def _adjoint_after(problem, i, w, v, q, b, tape, out, other):
+def adjoint_after(problem, i, w, v, q, b, tape, out, other):
     """Set out = H b + D^3 f_i(w)[v, q, .] and other = H q, after `hvp_after` of order 2 with v."""
     if problem.taped:
         problem.taped_adjoint(i, q, b, problem.data, tape, out, other)
@@ -47,7 +47,7 @@ def task_hvp(problem, query, i, alpha, path, tangent, tapes, product, other, q, 
     derivatives.hvp_after(query, i, u, t, 1, tape, b)
     for j in range(inner_steps - 1, -1, -1):
         more = other if j > 0 else other[:0]
-        _adjoint_after(problem, i, path[j], tangent[j], q, b, tapes[j], product, more)
+        adjoint_after(problem, i, path[j], tangent[j], q, b, tapes[j], product, more)
         take_step(b, alpha, product, b)
         if j > 0:
             take_step(q, alpha, other, q)

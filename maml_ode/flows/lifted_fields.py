@@ -52,7 +52,7 @@ class LiftedField(VectorField):
 
     @cached_property
     def native(self) -> Any | None:
-        """None: lifted fields are called from Python."""
+        """None: unless a field says otherwise, it is called from Python."""
         return None
 
     @property

@@ -187,8 +187,8 @@ def reptile_flow(
 ) -> Flow:
     """Return the Reptile flow w' = sum_i p_i (u_i - w)/alpha, u_i after ``inner_steps`` inner steps.
 
-    Judged by F with the same alpha, inner steps and ``aggregate`` where the family has Hessian-vector products,
-    else by f.
+    Judged by F with the same alpha, inner steps, ``aggregate`` and ``threads`` where the family has
+    Hessian-vector products, else by f.
 
     Parameters
     ----------
@@ -197,6 +197,8 @@ def reptile_flow(
         Inner step size.
     inner_steps : int
     aggregate : "auto" or False
+        As in `MAMLLoss`.
+    threads : int
         As in `MAMLLoss`.
 
     Returns
