@@ -147,7 +147,7 @@ def check_derivatives(
     w : array_like of shape (d,), optional
         The point; standard normal by default.
     rng : Generator or int, optional
-        Source of the point and the directions, a seed being an integer from 0 to 2^128 - 1; seed 0 by
+        Source of the point and the directions, a seed being an integer from 0 to 2^64 - 1; seed 0 by
         default.
 
     Returns
