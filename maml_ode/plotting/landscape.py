@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_array, as_sequence, check_count, check_flag, shown
+from maml_ode._validation import Array, as_array, check_count, check_flag
 from maml_ode.objectives import Objective, checked_objective
 from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.plane import Plane, main_plane, plane_through
+from maml_ode.plotting.runs import checked_runs
 from maml_ode.plotting.style import CYCLE, house_style
 from maml_ode.trajectory import Trajectory
 
@@ -210,16 +211,14 @@ def _lay_over(axis: Axes, run: Trajectory, k: int, x: Array, y: Array) -> None:
 
 
 def _checked_runs(trajectories: Sequence[Trajectory], dim: int) -> list[Trajectory]:
-    runs = as_sequence("trajectories", trajectories, "Trajectory")
+    runs = checked_runs(trajectories)
     for k, run in enumerate(runs):
-        if not isinstance(run, Trajectory):
-            raise TypeError(f"trajectories[{k}] must be a Trajectory, not {shown(run)}.")
         if run.y.shape[0] != dim:
             raise ValueError(
                 f"trajectories[{k}] has states of dimension {run.y.shape[0]}, but the objective has "
                 f"dimension {dim}."
             )
-    return list(runs)
+    return runs
 
 
 def _interval(bounds: npt.ArrayLike | None, runs: list[Trajectory]) -> tuple[float, float]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import as_sequence, check_choice, check_count, check_real, shown
+from maml_ode._validation import as_sequence, check_choice, check_count, check_real
 from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.plane import main_plane, plane_through
+from maml_ode.plotting.runs import checked_run, checked_runs
 from maml_ode.plotting.series import QUANTITIES, axis_label, curve, is_norm
 from maml_ode.plotting.style import CYCLE, house_style, log_scale
 from maml_ode.trajectory import Trajectory
@@ -25,13 +26,10 @@ MOST_STATES = 12
 
 
 def _runs(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
-    runs = as_sequence("trajectories", trajectories, "Trajectory")
+    runs = checked_runs(trajectories)
     if not runs:
         raise ValueError("trajectories is empty; pass at least one Trajectory.")
-    for k, run in enumerate(runs):
-        if not isinstance(run, Trajectory):
-            raise TypeError(f"trajectories[{k}] must be a Trajectory, not {shown(run)}.")
-    return list(runs)
+    return runs
 
 
 def plot_states(
@@ -70,7 +68,7 @@ def plot_states(
     >>> len([line for line in ax.get_lines() if line.get_label().startswith("$w")])
     8
     """
-    (run,) = _runs([trajectory])
+    run = checked_run(trajectory)
     d = run.y.shape[0]
     if components is None:
         moved = np.ptp(np.nan_to_num(run.y), axis=1)
