@@ -150,6 +150,41 @@ def test_a_bifurcation_diagram_shows_every_proved_point():
     assert set(offsets(ax, "minimum")) | set(offsets(ax, "maximum")) == {0.1, 0.4}
 
 
+def test_a_run_that_ended_before_its_first_report_has_nothing_to_draw():
+    tasks = mo.tasks.Quadratic([np.diag([1.0, 2.0])], [[0.0, 0.0]])
+    F, flow = mo.MAMLLoss(tasks, 0.1), mo.maml_flow(tasks, 0.1)
+    run = mo.solve(flow, [1.0, 2.0], tol=1e-3, t_max=100.0, t_eval=[90.0])
+    assert run.t.size == 0
+    plots = mo.plotting
+    for draw in (
+        lambda: plots.plot_states(run),
+        lambda: plots.plot_path([run]),
+        lambda: plots.plot_band([run, run]),
+        lambda: plots.plot_spectrum(F, run),
+        lambda: plots.plot_landscape(F, trajectories=[run]),
+    ):
+        with pytest.raises(
+            ValueError, match=r"has no points: the run ended at t = .*begin it with 0"
+        ):
+            draw()
+    again = mo.solve(flow, [1.0, 2.0], tol=1e-3, t_max=100.0, t_eval=[0.0, 90.0])  # the remedy
+    plots.plot_states(again)
+
+
+def test_numbers_near_the_largest_have_no_place_in_a_picture():
+    tasks = mo.tasks.Quadratic([[[-1.0]]], [[0.0]])
+    runs = mo.ensemble(mo.gradient_flow(mo.ExpectedLoss(tasks)), [[1.0], [0.0], [-1.0]], t_max=2e3)
+    assert np.abs(runs.w).max() > 1e300
+    runs.plot().figure.canvas.draw()
+    far = mo.theory.decompose(
+        mo.MAMLLoss(mo.tasks.Quadratic([np.eye(2)], [[0, 0]]), 0.1), 1e200 * np.eye(2)
+    )
+    axes = mo.plotting.plot_split(far)
+    np.testing.assert_allclose(axes[0].get_lines()[0].get_ydata(), 1e200)
+    with pytest.raises(TypeError, match=r"ensemble must be an Ensemble.*not 3"):
+        mo.plotting.plot_ensemble(3)
+
+
 def test_what_cannot_be_drawn_is_refused_in_a_sentence(diabetes):
     problem, run, _ = diabetes
     F = mo.MAMLLoss(problem.tasks, problem.alpha)

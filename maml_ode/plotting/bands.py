@@ -9,8 +9,8 @@ import numpy as np
 
 from maml_ode._validation import Array, check_choice, check_count, check_real
 from maml_ode.plotting.axes import one_axes
+from maml_ode.plotting.runs import some_runs
 from maml_ode.plotting.series import QUANTITIES, Curve, axis_label, curve, is_norm
-from maml_ode.plotting.states import checked_runs
 from maml_ode.plotting.style import CYCLE, house_style, log_scale
 from maml_ode.trajectory import Trajectory
 
@@ -62,7 +62,7 @@ def plot_band(
     >>> runs = [mo.solve(p.maml_flow(), p.w0, t_max=2.0) for p in problems]
     >>> ax = mo.plotting.plot_band(runs)
     """
-    runs = checked_runs(trajectories)
+    runs = some_runs(trajectories)
     check_choice("show", show, QUANTITIES)
     share = checked_share("level", level)
     curves = [curve(run, show) for run in runs]

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maml_ode._validation import shown
+from maml_ode.integrate.ensembles.result import Ensemble
 from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.style import MAML, house_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from maml_ode.integrate.ensembles.result import Ensemble
-
 __all__ = ["plot_ensemble"]
+
+LARGEST = 1e300  # the distance of two such numbers is none any more
 
 
 def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
@@ -36,7 +38,7 @@ def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
     Raises
     ------
     TypeError
-        If ``ax`` is no matplotlib Axes.
+        For anything but an ensemble, or an ax that is no matplotlib Axes.
 
     Examples
     --------
@@ -47,6 +49,10 @@ def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
     >>> mo.plotting.plot_ensemble(runs).get_ylabel()
     'last $w$'
     """
+    if not isinstance(ensemble, Ensemble):
+        raise TypeError(
+            f"ensemble must be an Ensemble, as mo.ensemble(flow, W0) returns it, not {shown(ensemble)}."
+        )
     with house_style():
         ax = one_axes(ax)
         if ensemble.w.shape[1] == 1:
@@ -58,6 +64,7 @@ def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
             rank[order] = np.arange(1, len(order) + 1)
             x, y = rank, ensemble.loss
             ax.set(xlabel="members by their loss", ylabel="last $F(w)$")
+        y = np.where(np.abs(y) < LARGEST, y, np.nan)
         for mask, marker, label in (
             (ensemble.success, "o", "arrived"),
             (~ensemble.success, "x", "did not arrive"),

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_array, as_sequence, check_count, check_flag, shown
+from maml_ode._validation import Array, as_array, check_count, check_flag
 from maml_ode.objectives import Objective, checked_objective
 from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.basins import draw_basins
 from maml_ode.plotting.looks import look_of, name_of
 from maml_ode.plotting.plane import Plane, main_plane, plane_through
+from maml_ode.plotting.runs import checked_runs
 from maml_ode.plotting.style import house_style, legend_above
 from maml_ode.trajectory import Trajectory
 
@@ -238,16 +239,14 @@ def _lay_over(axis: Axes, run: Trajectory, taken: list[str], x: Array, y: Array)
 
 
 def _checked_runs(trajectories: Sequence[Trajectory], dim: int) -> list[Trajectory]:
-    runs = as_sequence("trajectories", trajectories, "Trajectory")
+    runs = checked_runs(trajectories)
     for k, run in enumerate(runs):
-        if not isinstance(run, Trajectory):
-            raise TypeError(f"trajectories[{k}] must be a Trajectory, not {shown(run)}.")
         if run.y.shape[0] != dim:
             raise ValueError(
                 f"trajectories[{k}] has states of dimension {run.y.shape[0]}, but the objective has "
                 f"dimension {dim}."
             )
-    return list(runs)
+    return runs
 
 
 def _interval(bounds: npt.ArrayLike | None, runs: list[Trajectory]) -> tuple[float, float]:

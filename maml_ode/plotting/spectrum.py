@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maml_ode._validation import Array, check_count, check_real, shown
+from maml_ode._validation import Array, check_count, check_real
 from maml_ode.objectives import Objective, checked_objective
 from maml_ode.plotting.axes import one_axes
+from maml_ode.plotting.runs import checked_run
 from maml_ode.plotting.style import MAML, house_style
 from maml_ode.trajectory import Trajectory
 
@@ -64,8 +65,7 @@ def plot_spectrum(
     'eigenvalues of the Hessian'
     """
     checked_objective(objective)
-    if not isinstance(trajectory, Trajectory):
-        raise TypeError(f"trajectory must be a Trajectory, not {shown(trajectory)}.")
+    checked_run(trajectory)
     if trajectory.y.shape[0] != objective.dim:
         raise ValueError(
             f"the trajectory has states of dimension {trajectory.y.shape[0]}, but the objective has "

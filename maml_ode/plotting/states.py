@@ -9,30 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import as_sequence, check_count, shown
+from maml_ode._validation import as_sequence, check_count
 from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.looks import look_of, name_of
 from maml_ode.plotting.plane import main_plane, plane_through
+from maml_ode.plotting.runs import checked_run, some_runs
 from maml_ode.plotting.style import CYCLE, house_style, legend_above
 from maml_ode.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["checked_runs", "plot_path", "plot_states", "shade_phases"]
+__all__ = ["plot_path", "plot_states", "shade_phases"]
 
 MOST_STATES = 12
-
-
-def checked_runs(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
-    """Return trajectories as a list, or say what is none."""
-    runs = as_sequence("trajectories", trajectories, "Trajectory")
-    if not runs:
-        raise ValueError("trajectories is empty; pass at least one Trajectory.")
-    for k, run in enumerate(runs):
-        if not isinstance(run, Trajectory):
-            raise TypeError(f"trajectories[{k}] must be a Trajectory, not {shown(run)}.")
-    return list(runs)
 
 
 def plot_states(
@@ -71,7 +61,7 @@ def plot_states(
     >>> len([line for line in ax.get_lines() if line.get_label().startswith("$w")])
     8
     """
-    (run,) = checked_runs([trajectory])
+    run = checked_run(trajectory)
     d = run.y.shape[0]
     if components is None:
         moved = np.ptp(np.nan_to_num(run.y), axis=1)
@@ -156,7 +146,7 @@ def plot_path(
     >>> steps = mo.euler(flow, problem.w0, problem.beta, max_iter=50)
     >>> ax = mo.plotting.plot_path([run, steps])
     """
-    runs = checked_runs(trajectories)
+    runs = some_runs(trajectories)
     dims = {run.y.shape[0] for run in runs}
     if len(dims) > 1:
         raise ValueError(f"the trajectories have states of different dimensions: {sorted(dims)}.")

@@ -26,6 +26,7 @@ from maml_ode.plotting.panels import (
     draw_states_or_path,
     shade_first,
 )
+from maml_ode.plotting.runs import some_runs
 from maml_ode.plotting.series import QUANTITIES, Curve, axis_label, curve, is_norm
 from maml_ode.plotting.style import house_style, log_scale
 from maml_ode.trajectory import Trajectory
@@ -238,13 +239,7 @@ def _legend(axis: Axes, title: str | None = None) -> None:
 def _check_runs(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     if isinstance(trajectories, Trajectory):
         raise TypeError("trajectories must be a sequence; use plot_trajectory for one Trajectory.")
-    runs = as_sequence("trajectories", trajectories, "Trajectory")
-    if not runs:
-        raise ValueError("trajectories is empty; pass at least one Trajectory.")
-    for k, run in enumerate(runs):
-        if not isinstance(run, Trajectory):
-            raise TypeError(f"trajectories[{k}] must be a Trajectory, not {shown(run)}.")
-    return runs
+    return some_runs(trajectories)
 
 
 def _check_style(style: Any) -> dict[str, Any]:

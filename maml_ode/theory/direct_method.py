@@ -150,7 +150,7 @@ def lyapunov(
     else:
         slopes = np.empty_like(states)
     derivative, error = np.empty(len(states)), np.empty(len(states))
-    extent = max(vector_norm(states.max(axis=0) - states.min(axis=0)), EPS)
+    extent = vector_norm(states.max(axis=0) - states.min(axis=0)) or EPS
     for k, w in enumerate(states):
         if flow is None:
             times, step = _times(trajectory, k)
@@ -236,7 +236,7 @@ def _rates(
     ratios, errors = -derivative[counted] / values[counted], error[counted] / values[counted]
     if ratios.size:
         ratios = ratios[TELLING * errors <= np.median(np.abs(ratios))]
-    return float(ratios.min(initial=math.inf)), float(((t - t[0]) * values).max(initial=0.0))
+    return float(ratios.min(initial=math.inf)), float((t * values).max(initial=0.0))
 
 
 def _quantum(values: Array) -> float:
