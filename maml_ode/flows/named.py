@@ -8,9 +8,9 @@ from typing import Any
 import numpy.typing as npt
 
 from maml_ode._validation import check_choice, check_real
-from maml_ode.flows.fields import ModifiedField
 from maml_ode.flows.flow import Flow, Phase, Until
 from maml_ode.flows.inner_step_fields import FirstOrderField, ReptileField
+from maml_ode.flows.modified_field import ModifiedField
 from maml_ode.flows.second_order_fields import MomentumField, NesterovField
 from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
 from maml_ode.objectives import Aggregate, ExpectedLoss, MAMLLoss, Objective, checked_objective
