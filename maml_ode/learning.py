@@ -190,7 +190,7 @@ def _of_the_flow(flow: Flow, w0: Any, at: Array, options: dict[str, Any]) -> Ite
 def _of_the_algorithm(
     flow: Flow, w0: Any, at: Array, step_size: float, size: int | None, rng: Any
 ) -> Iterable[Piece]:
-    from maml_ode.integrate import euler
+    from maml_ode.integrate.euler_verb import continued, euler
 
     h = check_real("step_size", step_size, minimum=0.0, strict=True)
     looks = np.rint(at / h)
@@ -206,17 +206,21 @@ def _of_the_algorithm(
     drawn: dict[str, Any] = {}
     if size is not None or rng is not None:
         drawn = {"tasks_per_step": size, "rng": rng if size is None else as_rng("rng", rng)}
-    w, done, total = w0, 0, Counts()
+    state, done, total = None, 0, Counts()
     for k in looks.astype(int):
-        run = euler(
-            flow, w, h, max_iter=int(k) - done, record_every=int(k), diagnostics=False, **drawn
-        )
+        if state is None:
+            run = euler(
+                flow, w0, h, max_iter=int(k), record_every=int(k), diagnostics=False, **drawn
+            )
+        else:
+            run = continued(flow, state, h, done=done, max_iter=int(k), **drawn)
         total = total + run.counts
         done += run.counts.steps
         yield (done * h, run), total
         if done < k:
             return
-        w = run.final_state
+        # With a velocity, where the algorithm has one.
+        state = run.final_z
         phase = 0 if run.final_phase is None else run.final_phase
         flow = Flow(flow.phases[phase:], flow.objective, name=flow.name)
 

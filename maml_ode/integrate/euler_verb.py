@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import (
+    Array,
     as_point,
     as_rng,
     check_callable,
@@ -33,7 +34,7 @@ from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.warnings import StepSizeWarning
 from maml_ode.trajectory import Trajectory
 
-__all__ = ["euler"]
+__all__ = ["continued", "euler"]
 
 # So many products with an affine field's matrix are over before Numba is loaded.
 FEW_ITERATIONS = 1000
@@ -101,7 +102,8 @@ def euler(
     ValueError
         For a w0 of wrong shape or not finite, or numbers out of range.
     TypeError
-        For ``tasks_per_step`` with a phase that is no mean over tasks, or an ``rng`` without it.
+        For ``tasks_per_step`` with a phase that is no mean over tasks, or an ``rng`` without it. Momentum and
+        Nesterov's flow are driven by one, so that they may be run on a few tasks a step.
 
     Notes
     -----
@@ -136,9 +138,68 @@ def euler(
     progress = check_flag("progress", progress)
     sampler = _sampler(flow, tasks_per_step, rng)
     _warn_if_unstable(flow, step_size)
+    state = flow.legs[0].field.lift(w)
+    return _iterated(
+        flow,
+        state,
+        step_size,
+        tol=tol,
+        max_iter=max_iter,
+        record_every=record_every,
+        progress=progress,
+        callback=callback,
+        diagnostics=diagnostics,
+        sampler=sampler,
+    )
+
+
+def continued(
+    flow: Flow,
+    state: Array,
+    step_size: float,
+    *,
+    done: int,
+    max_iter: int,
+    tasks_per_step: int | None = None,
+    rng: np.random.Generator | int | None = None,
+) -> Trajectory:
+    """Go on as `euler` does after ``done`` steps, from a whole state of the first phase, up to ``max_iter``.
+
+    Velocity and time are kept. Only the last state is recorded, without diagnostics.
+    """
+    sampler = _sampler(flow, tasks_per_step, rng)
+    return _iterated(
+        flow,
+        state,
+        step_size,
+        tol=0.0,
+        max_iter=max_iter,
+        record_every=max(max_iter, 1),
+        progress=False,
+        callback=None,
+        diagnostics=False,
+        sampler=sampler,
+        done=done,
+    )
+
+
+def _iterated(
+    flow: Flow,
+    state: Array,
+    step_size: float,
+    *,
+    tol: float,
+    max_iter: int,
+    record_every: int,
+    progress: bool,
+    callback: Callback | None,
+    diagnostics: bool,
+    sampler: TaskSampler | None,
+    done: int = 0,
+) -> Trajectory:
     tally = Tally()
     record = Record(flow.state_dim, tally, lifted=flow.is_lifted)
-    record.begin(0.0, flow.legs[0].field.lift(w), 0)
+    record.begin(done * step_size, state, 0)
     # Euler has no error control: of a plan it reads nothing.
     plan = Plan(NO_METHOD, Tolerances(0.0, 0.0, True, True), np.inf, max_iter)
     compiled = max_iter > FEW_ITERATIONS
@@ -156,6 +217,7 @@ def euler(
                 callback=callback,
                 progress=bar,
                 compiled=compiled,
+                done=done,
             )
             Driver(
                 flow, stepper, plan, record, tally, tol=tol, progress=bar, compiled=compiled

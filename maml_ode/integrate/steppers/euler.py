@@ -40,6 +40,8 @@ class EulerStepper:
     callback, progress
     compiled : bool
         Whether affine fields are followed in compiled code too.
+    done : int
+        Steps that are part of ``max_iter`` and of the time, and were taken before.
     """
 
     locates = False
@@ -58,6 +60,7 @@ class EulerStepper:
         callback: Callback | None,
         progress: Progress,
         compiled: bool,
+        done: int = 0,
     ) -> None:
         self._flow = flow
         self._record = record
@@ -72,7 +75,7 @@ class EulerStepper:
         self._last_field = None
         if flow.retested:
             self._last_field = FieldEvaluator(flow.legs[-1].field, tally, compiled=compiled)
-        self._k = 0
+        self._k = done
 
     def arrive(self, segment: Segment) -> Stop | None:
         """Leave every look to `run`: an iterate at which a phase begins is looked at as any other."""
