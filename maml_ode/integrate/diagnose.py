@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._frozen import made
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.energy import EnergyLedger, count_rises, dissipation
@@ -43,7 +44,8 @@ def nothing_diagnosed(size: int, remark: str = "") -> Diagnosis:
     """Return series of NaN."""
     rows = np.empty((len(SERIES), size))
     rows.fill(np.nan)
-    return Diagnosis(dict(zip(SERIES, rows, strict=True)), remark=remark)
+    series = dict(zip(SERIES, rows, strict=True))
+    return made(Diagnosis, series=series, energy=None, cost=None, remark=remark)
 
 
 def diagnose(

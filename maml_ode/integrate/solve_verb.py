@@ -36,6 +36,7 @@ from maml_ode.integrate.checks import (
 from maml_ode.integrate.diagnose import seconds_per_point
 from maml_ode.integrate.driver import Driver
 from maml_ode.integrate.exact import why_not_exact
+from maml_ode.integrate.exact_run import ExactRun
 from maml_ode.integrate.finish import finish
 from maml_ode.integrate.methods import (
     Choice,
@@ -45,12 +46,11 @@ from maml_ode.integrate.methods import (
     resolve,
     stiff_method,
 )
-from maml_ode.integrate.plan import NO_METHOD, Plan, Tolerances
+from maml_ode.integrate.plan import Plan, Tolerances
 from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.resume import check_same_flow
 from maml_ode.integrate.sensitivities.parameters import LOOSEST, blocks_of, checked_names, tightened
-from maml_ode.integrate.steppers.exact import ExactStepper
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.times import check_horizon, check_t_eval
 from maml_ode.stop import StopReason
@@ -229,7 +229,10 @@ def solve(
             looked = spent if looked is None else looked + spent
         if choice.method == "exact":
             refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
-            _run_exact(flow, record, tally, tol, t_max, number)
+            _check_exact(flow)
+            ExactRun(
+                flow, record, tally, tol=tol, t_max=t_max, compiled=not diagnostics
+            ).run(number)
         else:
             # SciPy, for those who step.
             from maml_ode.integrate.solvers.adaptive import AdaptiveSolver
@@ -291,27 +294,13 @@ def solve(
     return run if resume is None else join(resume, run)
 
 
-def _run_exact(
-    flow: Flow, record: Record, tally: Tally, tol: float, t_max: float, number: int | None
-) -> None:
-    """Follow a flow by its closed form.
-
-    Raises
-    ------
-    ValueError
-        If the flow has no closed form, or a phase never ends and ``t_max`` is infinite.
-    """
+def _check_exact(flow: Flow) -> None:
+    """Refuse a flow without closed form."""
     reason = why_not_exact(flow)
     if reason is not None:
         raise ValueError(
             f'method="exact" needs affine phases with a closed form, but {reason}; use "auto" or DOP853.'
         )
-    # The closed form has no tolerances to choose and no solver: of a plan it reads the horizon alone.
-    plan = Plan(NO_METHOD, Tolerances(0.0, 0.0, True, True), t_max, 1)
-    with Progress(False, flow.name, t_max, tol) as bar:
-        Driver(
-            flow, ExactStepper(record, tally, t_max), plan, record, tally, tol=tol, progress=bar
-        ).run(number)
 
 
 def _check_start(
