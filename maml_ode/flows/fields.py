@@ -166,7 +166,12 @@ class VectorField(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("native", "native_curved", "closed_form", "affine"):  # rebuilt on the other side
+        for name in (
+            "native",
+            "native_curved",
+            "closed_form",
+            "affine",
+        ):  # rebuilt on the other side
             state.pop(name, None)
         return state
 

@@ -44,7 +44,7 @@ def assemble(
         "y": np.ascontiguousarray(points.states.T),
         **diagnosis.series,
         "phase": np.array(points.phase),
-        "switch_times": np.array([switch.t for switch in switches], dtype=np.float64),
+        "switch_times": np.array([s.t for s in switches]) if switches else np.empty(0),
         "switch_states": _rows([switch.w for switch in switches], flow.dim),
         "stop": stop.reason,
         "message": stop.message,

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from maml_ode._frozen import made
 from maml_ode._norms import vector_norm
 from maml_ode.flows import Flow
 from maml_ode.flows.flow import Leg
@@ -141,7 +142,10 @@ class Driver:
         recurs = self.flow.retested or self.flow.re_entrant
         rule = None if leg.rule is None else RuleEvaluator(leg.rule, evaluator, recurs)
         wanted = number >= len(self.flow.legs) - 1
-        return Segment(number, leg, evaluator, rule, self.tol if leg.final else 0.0, wanted)
+        return made(
+            Segment, number=number, leg=leg, evaluator=evaluator, rule=rule,
+            tol=self.tol if leg.final else 0.0, wanted=wanted,
+        )  # fmt: skip
 
     def _first_phase(self) -> int:
         """Return 0, or the phase that the sign of a rule which is tested again and again chooses."""

@@ -254,8 +254,9 @@ def why_not_exact(flow: Flow) -> str | None:
     """Return why a flow has no closed form here, or None if it has one."""
     if flow.rule is not SwitchRule.ONE_WAY:
         return f"the rule is {str(flow.rule)!r}, not 'one_way'"
-    if any(phase.then is not None for phase in flow.phases):
-        return "its phases do not follow each other in order"
+    for phase in flow.phases:
+        if phase.then is not None:
+            return "its phases do not follow each other in order"
     for number, phase in enumerate(flow.phases):
         if phase.field.is_summed:
             return (

@@ -31,7 +31,6 @@ from maml_ode.integrate.plan import Tolerances
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.rest import never_met, waits_for_ever
 from maml_ode.integrate.segment import Segment
-from maml_ode.integrate.solvers.member_codes import AT_REST, CUT_OFF, IRREGULAR
 from maml_ode.integrate.tally import Abort, Tally
 from maml_ode.stop import Stop, StopReason
 
@@ -86,7 +85,8 @@ class ExactRun:
         record, legs = self._record, self._flow.legs
         while number < len(legs):
             leg = legs[number]
-            record.append(record.t, record.w, number)
+            if record.phase != number:
+                record.append(record.t, record.w, number)
             began = record.t, np.array(record.w)
             stop = self._run_phase(number, leg)
             if stop is not None:
@@ -152,18 +152,19 @@ class ExactRun:
             return None, False
         w = record.w
         handle, finds_amplitudes = form
-        code, points, norm, evaluations = _exact_phase()(
+        follow, irregular, at_rest, cut_off = _compiled()
+        code, points, norm, evaluations = follow(
             handle, w, NO_AMPLITUDES if finds_amplitudes else field.affine.amplitudes(w),
             record.t, own, tol, self._t_max, *record.room(MOST_POINTS),
         )  # fmt: skip
-        if code == IRREGULAR:
+        if code == irregular:
             return None, False
         self._charge(field, 1 + evaluations)
         record.filled(points, number)
-        if code == AT_REST:
+        if code == at_rest:
             record.know(norm)
             return _at_rest(norm, tol, record.t), True
-        return self._at_horizon() if code == CUT_OFF else None, True
+        return self._at_horizon() if code == cut_off else None, True
 
     def _at_horizon(self) -> Stop:
         return Stop(StopReason.HORIZON, f"t = {self._record.t:.6g}.", asked_for=True)
@@ -261,11 +262,12 @@ def _at_rest(norm: float, tol: float, t: float) -> Stop:
 
 
 @cache
-def _exact_phase() -> Any:
-    """Return the compiled function; late, because it imports Numba."""
+def _compiled() -> tuple[Any, int, int, int]:
+    """Return the compiled function and the codes that it returns; late, because that imports Numba."""
     from maml_ode.integrate.solvers.kernels.closed_form import exact_phase
+    from maml_ode.integrate.solvers.member_codes import AT_REST, CUT_OFF, IRREGULAR
 
-    return exact_phase.compiled
+    return exact_phase.compiled, IRREGULAR, AT_REST, CUT_OFF
 
 
 def _shares(excess: float) -> Iterator[float]:

@@ -231,7 +231,12 @@ class Record:
         """Return the recorded points, or the solution at ``t_eval`` as far as the run came."""
         if t_eval is None:
             return made(
-                Points, t=self.times, states=self.states, phase=self.phases, recorded=True, whole=None
+                Points,
+                t=self.times,
+                states=self.states,
+                phase=self.phases,
+                recorded=True,
+                whole=None,
             )
         # An interrupt may have left the last point without its piece.
         covered = self._pieces[-1][0] if self._pieces else self._start

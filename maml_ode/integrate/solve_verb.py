@@ -6,10 +6,12 @@ import inspect
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from maml_ode._frozen import made
 from maml_ode._validation import (
     Array,
     as_point,
@@ -220,24 +222,23 @@ def solve(
     record.keeps_solution = dense_output or times is not None or energy != "count"
     choice = Choice(method)
     try:
-        choice = choose(
-            flow, method, start, tol=min(tol, LOOSEST) if blocks else tol, horizon=t_max - t_start,
-            stepping=asks_for_steps, tally=tally,
-        )  # fmt: skip
+        if method == "auto":
+            choice = choose(
+                flow, method, start, tol=min(tol, LOOSEST) if blocks else tol, horizon=t_max - t_start,
+                stepping=asks_for_steps, tally=tally,
+            )  # fmt: skip
         if max_seconds is not None and diagnostics:
             tally.seconds_per_point, spent = seconds_per_point(flow, start)
             looked = spent if looked is None else looked + spent
         if choice.method == "exact":
-            refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
+            if asks_for_steps:
+                refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
             _check_exact(flow)
-            ExactRun(
-                flow, record, tally, tol=tol, t_max=t_max, compiled=not diagnostics
-            ).run(number)
+            ExactRun(flow, record, tally, tol=tol, t_max=t_max, compiled=not diagnostics).run(
+                number
+            )
         else:
-            # SciPy, for those who step.
-            from maml_ode.integrate.solvers.adaptive import AdaptiveSolver
-            from maml_ode.integrate.steppers.native import NativeStepper
-
+            AdaptiveSolver, NativeStepper = _steppers()
             solver = resolve(choice.method)
             check_options(solver, options, _OWN_KEYWORDS)
             check_smoothness(flow, tol, t_max)
@@ -246,14 +247,18 @@ def solve(
                 tolerances = tightened(tolerances)
             check_reachable(flow, solver, tol, tolerances)
             watch = method == "auto" and facts_of(solver).explicit and not options and not blocks
-            plan = Plan(
-                solver,
-                tolerances,
-                t_max,
-                max_steps,
-                options,
+            plan = made(
+                Plan,
+                method=solver,
+                tolerances=tolerances,
+                t_max=t_max,
+                max_steps=max_steps,
+                options=options,
                 enforce_energy=energy == "enforce",
                 stiff_method=resolve(stiff_method(flow)) if watch else None,
+                first_step=None,
+                max_step=None,
+                note="",
             )
             with Progress(progress, f"{flow.name} by {solver.__name__}", t_max, tol) as bar:
                 if blocks:
@@ -292,6 +297,15 @@ def solve(
     if read is not None:
         run = replace(run, sensitivities=read(run.t, times is None))
     return run if resume is None else join(resume, run)
+
+
+@cache
+def _steppers() -> tuple[Any, Any]:
+    """Return what only those who step need: it imports SciPy."""
+    from maml_ode.integrate.solvers.adaptive import AdaptiveSolver
+    from maml_ode.integrate.steppers.native import NativeStepper
+
+    return AdaptiveSolver, NativeStepper
 
 
 def _check_exact(flow: Flow) -> None:

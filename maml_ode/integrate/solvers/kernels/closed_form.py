@@ -33,6 +33,7 @@ from maml_ode.integrate.solvers.kernels.norms import euclidean
 from maml_ode.integrate.solvers.member_codes import AT_REST, CROSSED, CUT_OFF, IRREGULAR
 
 SUMS = {"reassoc", "contract", "nsz"}
+INDICES = types.int64[::1]
 LARGEST_SHARE = LAST_SHARES[0]
 # Of what moves: the rates, 2 log |a| and 2 rate/fastest, as rows.
 RATES, LOGARITHMS, DECAYS, ROWS = range(4)
@@ -100,8 +101,8 @@ def _field_norm(form, w):
 def _moving(form, amplitudes, motion, ways):
     """Gather what moves; return how many, or -1 where that is not plain.
 
-    ``motion`` receives RATES, LOGARITHMS and DECAYS, ``ways`` the eigenvectors times -a/lambda: the state is w0 plus
-    the sum of these times exp(-lambda tau) - 1.
+    ``motion`` receives RATES, LOGARITHMS and DECAYS, ``ways`` the eigenvectors times -a/lambda: the state is w0
+    plus the sum of these times exp(-lambda tau) - 1.
     """
     values, vectors = borrowed(form.values), borrowed(form.vectors)
     count, fastest = 0, 0.0
@@ -241,7 +242,7 @@ def _end(form, state, motion, ways, count, start, own, tol, t_max, out):
 
 @inner(INDEX(VECTOR, REAL, REAL, REAL))
 def _set_times(times, start, last, fastest):
-    """Fill in times after ``start`` that show both the transient and the tail, ``last`` included; return how many."""
+    """Fill in times after ``start`` up to ``last`` that show both the transient and the tail; return how many."""
     duration = last - start
     more = POINTS if fastest * duration > 1.0 else 0
     first = 0.02 / fastest
@@ -268,20 +269,21 @@ def _set_times(times, start, last, fastest):
 
 
 @inner(types.void(VECTOR, MATRIX, MATRIX, INDEX, INDEX, VECTOR, VECTOR), fastmath=CONTRACT)
-def _add_two(state, ways, decays, j, l, p, q):
-    """Fill p and q with the coordinates j and l of all states: every decay is read once for both."""
+def _add_two(state, ways, decays, j, following, p, q):
+    """Fill p and q with the coordinates j and ``following`` of all states: every decay is read once for both."""
     n, whole = len(decays), len(decays) - len(decays) % 4
     for i in range(p.size):
-        p[i], q[i] = state[j], state[l]
+        p[i], q[i] = state[j], state[following]
     for k in range(0, whole, 4):
         a, b, c, e = ways[k, j], ways[k + 1, j], ways[k + 2, j], ways[k + 3, j]
-        f, g, h, m = ways[k, l], ways[k + 1, l], ways[k + 2, l], ways[k + 3, l]
+        f, g = ways[k, following], ways[k + 1, following]
+        h, m = ways[k + 2, following], ways[k + 3, following]
         for i in range(p.size):
             r, s, t, u = decays[k, i], decays[k + 1, i], decays[k + 2, i], decays[k + 3, i]
             p[i] += (a * r + b * s) + (c * t + e * u)
             q[i] += (f * r + g * s) + (h * t + m * u)
     for k in range(whole, n):
-        a, f = ways[k, j], ways[k, l]
+        a, f = ways[k, j], ways[k, following]
         for i in range(p.size):
             p[i] += a * decays[k, i]
             q[i] += f * decays[k, i]
@@ -302,6 +304,56 @@ def _set_states(state, motion, ways, count, start, times, states):
     for i in range(n):
         for j in range(d):
             states[i, j] = path[j, i]
+
+
+@on_demand(
+    types.void(
+        CLOSED_FORM, MATRIX, MATRIX, VECTOR, VECTOR, REAL, REAL, INDICES, INDICES, VECTOR, INDICES
+    )
+)
+def exact_members(form, W, amplitudes, t, own, tol, t_max, which, codes, norms, evaluations):
+    """Follow one phase of many members to its end; ``W`` and ``t`` become their ends.
+
+    Parameters
+    ----------
+    form : CLOSED_FORM
+    W, amplitudes : ndarray of shape (K, d)
+        Where all members are, and the field's components there; those of a residual field are found here.
+    t, own : ndarray of shape (K,)
+        Their times, and the norm at which the phase ends by its rule.
+    tol, t_max : float
+    which : ndarray of int
+        The members that are followed.
+    codes, norms, evaluations : ndarray of shape (K,)
+        Receive what ended each phase, the norm there or NaN, and how many evaluations that took.
+    """
+    d = W.shape[1]
+    state, parts, end_state = np.empty(d), np.empty(d), np.empty(d)
+    motion, ways = np.empty((ROWS, d)), np.empty((d, d))
+    for m in range(which.size):
+        k = which[m]
+        for j in range(d):
+            state[j] = W[k, j]
+        if form.kind == BY_RESIDUAL:
+            _set_amplitudes(form, state, parts)
+        else:
+            for j in range(d):
+                parts[j] = amplitudes[k, j]
+        count = _moving(form, parts, motion, ways)
+        codes[k], norms[k], evaluations[k] = IRREGULAR, math.nan, 0
+        if count < 0:
+            continue
+        code, end, norm, tries = _end(
+            form, state, motion, ways, count, t[k], own[k], tol, t_max, end_state
+        )
+        known = math.isfinite(end)
+        for j in range(d):
+            known &= math.isfinite(end_state[j])
+        if code == IRREGULAR or not known:
+            continue
+        codes[k], norms[k], evaluations[k], t[k] = code, norm, tries, end
+        for j in range(d):
+            W[k, j] = end_state[j]
 
 
 @on_demand(
@@ -346,6 +398,7 @@ def exact_phase(form, state, amplitudes, start, own, tol, t_max, times, states):
         return IRREGULAR, 0, math.nan, tries
     _set_states(state, motion, ways[:count], count, start, times[:points], states)
     for j in range(d):
-        if not math.isfinite(states[points - 1, j]):
+        if not math.isfinite(end_state[j]):
             return IRREGULAR, 0, math.nan, tries
+        states[points - 1, j] = end_state[j]  # where the norm was evaluated
     return code, points, norm, tries
