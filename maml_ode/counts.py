@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 from maml_ode._html import html_table
@@ -56,6 +57,11 @@ class Counts:
     task_gradients: int = 0
     task_hvps: int = 0
     diagnostics: Counts | None = None
+
+    @cached_property
+    def parts(self) -> tuple[tuple[str, int | float], ...]:
+        """The kinds of which there are any, with their numbers."""
+        return tuple((name, getattr(self, name)) for name in KINDS if getattr(self, name))
 
     def __add__(self, other: Counts) -> Counts:
         """Add kind by kind; diagnostics add up too."""

@@ -56,7 +56,8 @@ class Stop:
     @property
     def message(self) -> str:
         """The whole sentence."""
-        return f"{self.reason} {self.detail}" if self.detail else str(self.reason)
+        sentence: str = self.reason.value
+        return f"{sentence} {self.detail}" if self.detail else sentence
 
     @property
     def status(self) -> int:

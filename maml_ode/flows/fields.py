@@ -18,6 +18,7 @@ from maml_ode._validation import (
     real_array,
 )
 from maml_ode.counts import Counts
+from maml_ode.flows.closed_forms import handle_of
 from maml_ode.objectives import MAMLLoss, Objective, checked_objective
 from maml_ode.objectives.affine_field import AffineField
 from maml_ode.tasks.adapters.results import Precision
@@ -152,6 +153,16 @@ class VectorField(ABC):
 
         return affine_field(self.affine.K, self.affine.k)
 
+    @cached_property
+    def closed_form(self) -> tuple[Any, bool] | None:
+        """The handle of an affine field in its eigenbasis for compiled code, or None if it has none.
+
+        With it, whether the handle knows how to find amplitudes.
+
+        See ``maml_ode.compiled.closed_forms``.
+        """
+        return None if self.affine is None else handle_of(self.affine)
+
     @property
     def native_curved(self) -> Any | None:
         """The handle of a gradient field whose Jacobian compiled steppers may ask for as well, else None."""
@@ -163,7 +174,12 @@ class VectorField(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("native", "native_curved", "affine"):  # rebuilt on the other side
+        for name in (
+            "native",
+            "native_curved",
+            "closed_form",
+            "affine",
+        ):  # rebuilt on the other side
             state.pop(name, None)
         return state
 

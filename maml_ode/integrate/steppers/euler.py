@@ -47,7 +47,6 @@ class EulerStepper:
     """
 
     locates = False
-    by_formula = False
 
     def __init__(
         self,
