@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode.flows.fields import GradientField, ModifiedField, VectorField
+from maml_ode.flows.fields import GradientField, VectorField
 from maml_ode.flows.flow import Flow, Phase, Until
 from maml_ode.flows.inner_step_fields import FirstOrderField, ReptileField
 from maml_ode.flows.lifted_fields import ObservedField
+from maml_ode.flows.modified_field import ModifiedField
 from maml_ode.flows.second_order_fields import SecondOrderField
 from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
 from maml_ode.objectives import MAMLLoss, Objective
