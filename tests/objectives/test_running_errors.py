@@ -405,3 +405,13 @@ def test_the_field_of_two_families_is_that_of_its_steps(steps):
         field -= p[i] * 2 * s * slope.T @ X.T @ (X @ u - y)
     found = maml_residual(support, query, p, alpha, steps)
     np.testing.assert_allclose(found.Z.T @ (found.phi * (found.q - found.Z @ w)), field, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("scale", "alpha"), [(1.0, 0.1), (1.0, -0.1), (4.0, 0.025)])
+def test_a_weight_is_as_unsure_as_its_curvature_by_hand(scale, alpha):
+    """One row of 3 parameters with |x|^2 = 4: 2 (1 + 3) eps (1 + 0.8) off in 1 -+ 0.8, squared."""
+    family = LeastSquares([np.array([[0.0, 2.0, 0.0]])], [np.array([1.0])], np.array([scale]))
+    residual = maml_residual(family, family, np.array([1.0]), alpha, 1)
+    off, x = 2 * 4 * EPS * 1.8, 1.0 - np.copysign(0.8, alpha)
+    assert residual.phi == pytest.approx([x**2], rel=1e-14)
+    assert residual.phi_error == pytest.approx([2 * x * off + 2 * EPS * x**2], rel=0.1, abs=0)
