@@ -101,6 +101,12 @@ def test_at_rest_where_force_and_velocity_are(monkeypatch):
                     d = flow.dim
                     assert max(force, np.linalg.norm(compiled.final_z[d : 2 * d])) <= tol
     assert mo.StopReason.STATIONARY in stops
+    # Steps at whose ends the force and the velocity are small together, and what they sum up to is not.
+    sinusoid = mo.MAMLLoss(FAMILIES["sinusoid"](3), 0.05)
+    for tol in np.geomspace(1e-1, 1e-5, 25):
+        flow = mo.momentum_flow(sinusoid, 1.0)
+        how = {"method": "Tsit5", "tol": tol, "rtol": 1e-6, "diagnostics": False}
+        assert_same(*both(monkeypatch, mo.solve, flow, start(flow), **how))
 
 
 def test_resumed_runs_and_callbacks(monkeypatch):
