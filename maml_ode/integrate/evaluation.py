@@ -144,7 +144,9 @@ def _norm_of_value(w: Array, value: Array) -> float:
 @cache
 def _evaluate() -> Callable[[Any, Array, Array], None]:
     """Return what compiled methods evaluate; late, because it imports Numba."""
-    from maml_ode.compiled.fields import evaluate
+    from maml_ode.compiled import fields
+
+    evaluate = fields.evaluate.from_python.compiled
 
     def contiguously(handle: Any, w: Array, out: Array) -> None:
         evaluate(handle, w if w.flags.c_contiguous else np.ascontiguousarray(w), out)

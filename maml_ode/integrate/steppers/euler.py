@@ -42,10 +42,11 @@ class EulerStepper:
     callback, progress
     compiled : bool
         Whether affine fields, and what they drive, are followed in compiled code too.
+    done : int
+        Iterations before this run.
     """
 
     locates = False
-    by_formula = False
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class EulerStepper:
         callback: Callback | None,
         progress: Progress,
         compiled: bool,
+        done: int = 0,
     ) -> None:
         self._flow = flow
         self._record = record
@@ -74,7 +76,7 @@ class EulerStepper:
         self._last_field = None
         if flow.retested:
             self._last_field = FieldEvaluator(flow.legs[-1].field, tally, compiled=compiled)
-        self._k = 0
+        self._k = done
 
     def arrive(self, segment: Segment) -> Stop | None:
         """Leave every look to `run`: an iterate at which a phase begins is looked at as any other."""
