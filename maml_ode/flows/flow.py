@@ -315,7 +315,7 @@ class Flow:
     @cached_property
     def task_objective(self) -> ExpectedLoss:
         """The expected task loss f of the objective's family."""
-        return ExpectedLoss(self.objective.tasks, self.objective.aggregate)
+        return ExpectedLoss(self.objective.tasks, self.objective.aggregate, self.objective.threads)
 
     def with_rule(self, rule: str) -> Flow:
         """Return the same flow under another switching rule."""

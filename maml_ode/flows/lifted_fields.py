@@ -52,7 +52,7 @@ class LiftedField(VectorField):
 
     @cached_property
     def native(self) -> Any | None:
-        """None: lifted fields are called from Python."""
+        """None: unless a field says otherwise, it is called from Python."""
         return None
 
     @property
@@ -139,6 +139,10 @@ class ObservedField(LiftedField):
         self.label = field.label
         self.cost, self.jacobian_cost = field.cost, field.jacobian_cost
         self.dim = self._parameters()
+
+    def driven_by(self, field: VectorField) -> ObservedField:
+        """Return another field on the same state, observed alike."""
+        return ObservedField(field, self._observe, self._lift)
 
     def _parameters(self) -> int:
         """Return d: as many numbers as ``observe`` makes of a state."""

@@ -58,7 +58,7 @@ def maml_flow(tasks: TaskFamily, alpha: npt.ArrayLike, **kw: Any) -> Flow:
     alpha : float or array_like
         Inner step size, as in `MAMLLoss`.
     **kw
-        ``inner_steps``, ``query`` and ``aggregate`` of `MAMLLoss`.
+        ``inner_steps``, ``query``, ``aggregate`` and ``threads`` of `MAMLLoss`.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def bimaml_flow(
         For "auto": what an evaluation of grad F costs in gradients, times the ratio of the phases' rates;
         above 1.
     **kw
-        ``inner_steps``, ``query`` and ``aggregate`` of `MAMLLoss`.
+        ``inner_steps``, ``query``, ``aggregate`` and ``threads`` of `MAMLLoss`.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def bimaml_flow(
     (17, ['-grad f', '-grad F'])
     """
     objective = MAMLLoss(tasks, alpha, **kw)
-    task_loss = ExpectedLoss(tasks, objective.aggregate)
+    task_loss = ExpectedLoss(tasks, objective.aggregate, objective.threads)
     ratio = check_real("cost_ratio", cost_ratio, minimum=1.0, strict=True)
     until: Until
     if check_choice("switch", switch, ("tolerance", "auto")) == "auto":
@@ -157,7 +157,7 @@ def fomaml_flow(tasks: TaskFamily, alpha: npt.ArrayLike, **kw: Any) -> Flow:
     alpha : float or array_like
         Inner step size, as in `MAMLLoss`.
     **kw
-        ``inner_steps``, ``query`` and ``aggregate`` of `MAMLLoss`.
+        ``inner_steps``, ``query``, ``aggregate`` and ``threads`` of `MAMLLoss`.
 
     Returns
     -------
@@ -179,12 +179,16 @@ def fomaml_flow(tasks: TaskFamily, alpha: npt.ArrayLike, **kw: Any) -> Flow:
 
 
 def reptile_flow(
-    tasks: TaskFamily, alpha: npt.ArrayLike, inner_steps: int = 1, aggregate: Aggregate = "auto"
+    tasks: TaskFamily,
+    alpha: npt.ArrayLike,
+    inner_steps: int = 1,
+    aggregate: Aggregate = "auto",
+    threads: int = 1,
 ) -> Flow:
     """Return the Reptile flow w' = sum_i p_i (u_i - w)/alpha, u_i after ``inner_steps`` inner steps.
 
-    Judged by F with the same alpha, inner steps and ``aggregate`` where the family has Hessian-vector products,
-    else by f.
+    Judged by F with the same alpha, inner steps, ``aggregate`` and ``threads`` where the family has
+    Hessian-vector products, else by f.
 
     Parameters
     ----------
@@ -193,6 +197,8 @@ def reptile_flow(
         Inner step size.
     inner_steps : int
     aggregate : "auto" or False
+        As in `MAMLLoss`.
+    threads : int
         As in `MAMLLoss`.
 
     Returns
@@ -207,8 +213,8 @@ def reptile_flow(
     >>> mo.solve(flow, [10.0]).stop.name
     'STATIONARY'
     """
-    field = ReptileField(tasks, alpha, inner_steps, aggregate)
-    judge = _judge(tasks, alpha, inner_steps=inner_steps, aggregate=aggregate)
+    field = ReptileField(tasks, alpha, inner_steps, aggregate, threads)
+    judge = _judge(tasks, alpha, inner_steps=inner_steps, aggregate=aggregate, threads=threads)
     return Flow([Phase(field)], judge, name="Reptile")
 
 
@@ -311,4 +317,4 @@ def nesterov_flow(objective: Objective, r: float = 3.0) -> Flow:
 def _judge(tasks: TaskFamily, alpha: npt.ArrayLike, **kw: Any) -> Objective:
     if tasks.has_hvps:
         return MAMLLoss(tasks, alpha, **kw)
-    return ExpectedLoss(tasks, kw.get("aggregate", "auto"))
+    return ExpectedLoss(tasks, kw.get("aggregate", "auto"), kw.get("threads", 1))

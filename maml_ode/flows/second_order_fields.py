@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -114,6 +115,27 @@ class SecondOrderField(LiftedField):
         """Return (w, 0)."""
         return np.concatenate([w, np.zeros(self.state_dim - self.dim)])
 
+    @property
+    @abstractmethod
+    def friction_number(self) -> float:
+        """The number that the friction is made of: c itself, or r."""
+
+    @cached_property
+    def native(self) -> Any | None:
+        """The handle for compiled steppers, None where F can only be evaluated from Python."""
+        affine, c = self.driving.affine, self.friction_number
+        if affine is None and self.driving.native is None:
+            return None
+        from maml_ode.compiled.second_order import second_order_field, second_order_quadratic
+
+        if affine is None:
+            return second_order_field(self.driving.native, c)
+        return second_order_quadratic(affine.K, affine.k, c)
+
+    @abstractmethod
+    def on(self, objective: Objective) -> SecondOrderField:
+        """Return the same motion on another objective."""
+
     @abstractmethod
     def friction_at(self, z: Array) -> float:
         """Return c."""
@@ -165,6 +187,15 @@ class MomentumField(SecondOrderField):
         super().__init__(objective)
         self.friction = check_real("friction", friction, minimum=0.0)
         self.label = f"momentum on {self.driving.label}"
+
+    def on(self, objective: Objective) -> MomentumField:
+        """Return the same motion on another objective."""
+        return MomentumField(objective, self.friction)
+
+    @property
+    def friction_number(self) -> float:
+        """The friction."""
+        return self.friction
 
     def friction_at(self, z: Array) -> float:
         """Return the friction."""
@@ -246,6 +277,11 @@ class NesterovField(SecondOrderField):
         self.label = f"Nesterov on {self.driving.label}"
 
     @property
+    def friction_number(self) -> float:
+        """The r of r/t."""
+        return self.r
+
+    @property
     def state_dim(self) -> int:
         """2 d + 1."""
         return 2 * self.dim + 1
@@ -254,6 +290,10 @@ class NesterovField(SecondOrderField):
     def clock(self) -> int:
         """The last place."""
         return 2 * self.dim
+
+    def on(self, objective: Objective) -> NesterovField:
+        """Return the same motion on another objective."""
+        return NesterovField(objective, self.r)
 
     def friction_at(self, z: Array) -> float:
         """Return r/t; at t = 0, where only v = 0 goes on, 0."""

@@ -35,6 +35,8 @@ class Objective(ABC):
         -1 a value that jumps.
     aggregate : "auto" or False
         False keeps a quadratic as a sum over tasks and samples.
+    threads : int
+        How many threads share the tasks.
     quadratic_form : QuadraticForm or None
         G, c, k of w'Gw/2 - c'w + k when the objective is quadratic and was aggregated.
     value_cost, gradient_cost, hvp_cost, hessian_cost : Counts
@@ -63,6 +65,11 @@ class Objective(ABC):
     def dim(self) -> int:
         """The number of parameters d."""
         return self.tasks.dim
+
+    @property
+    def threads(self) -> int:
+        """How many threads share the tasks."""
+        return self._inner.threads
 
     @property
     def precision(self) -> float:

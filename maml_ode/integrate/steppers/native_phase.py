@@ -13,7 +13,7 @@ from scipy.integrate import OdeSolver
 
 from maml_ode._validation import Array
 from maml_ode.integrate.evaluation import FieldEvaluator
-from maml_ode.integrate.norms import all_finite, vector_norm
+from maml_ode.integrate.norms import all_finite
 from maml_ode.integrate.plan import Tolerances
 from maml_ode.integrate.solvers import DOP853, Tsit5
 from maml_ode.integrate.solvers.dense import NestedDenseOutput
@@ -189,7 +189,8 @@ class NativePhase:
         earlier = Earlier(self.times[inner], self.states[inner], self.norms[inner].tolist())
         return Step(
             float(self.times[last - 1]), self.states[last - 1], self.values[last - 1],
-            float(self.times[last]), self.states[last], value, vector_norm(value),
+            float(self.times[last]), self.states[last], value,
+            self._evaluator.norm(self.states[last], value),
             self.interpolant, earlier,
         )  # fmt: skip
 
