@@ -23,7 +23,7 @@ def experiment_table(experiment: Experiment) -> str:
     --------
     >>> import maml_ode as mo
     >>> from maml_ode.experiments.shown import experiment_table
-    >>> "<th>iterations</th>" in experiment_table(mo.experiments.load("diabetes"))
+    >>> ">iterations</th>" in experiment_table(mo.experiments.load("diabetes"))
     True
     """
     known = vars(experiment)
