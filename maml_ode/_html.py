@@ -1,4 +1,4 @@
-"""Tables for notebooks: every cell escaped, columns of numbers right-aligned, no style that a dark page would lose."""
+"""Tables for notebooks: every cell escaped, columns of numbers at the right, nothing that a dark page loses."""
 
 from __future__ import annotations
 
