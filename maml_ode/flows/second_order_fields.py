@@ -25,7 +25,7 @@ __all__ = ["MechanicalEnergy", "MomentumField", "NesterovField", "SecondOrderFie
 
 @dataclass(frozen=True)
 class MechanicalEnergy:
-    """F(w) + |v|^2/2, which falls along w'' + c w' + grad F = 0 at the rate c |v|^2."""
+    """F(w) + ||v||^2/2, which falls along w'' + c w' + grad F = 0 at the rate c ||v||^2."""
 
     field: SecondOrderField
 
@@ -40,12 +40,12 @@ class MechanicalEnergy:
         return self.field.objective.value_cost
 
     def value(self, z: Array, /) -> float:
-        """Return F(w) + |v|^2/2."""
+        """Return F(w) + ||v||^2/2."""
         d = self.field.dim
         return self.field.objective.value(z[:d]) + self.kinetic(z)
 
     def kinetic(self, z: Array) -> float:
-        """Return |v|^2/2."""
+        """Return ||v||^2/2."""
         v = self.field.velocity(z)
         return 0.5 * float(v @ v)
 
@@ -57,7 +57,7 @@ class MechanicalEnergy:
 class SecondOrderField(LiftedField):
     """w'' + c w' + grad F(w) = 0 as a field on (w, v), v = w'.
 
-    A state is at rest where both |grad F| and |v| are at most ``tol``, each as a number: v is compared with
+    A state is at rest where both ||grad F|| and ||v|| are at most ``tol``, each as a number: v is compared with
     ``tol`` as the velocity -grad F of the gradient flow is.
     """
 
@@ -95,7 +95,7 @@ class SecondOrderField(LiftedField):
 
     @cached_property
     def energy(self) -> MechanicalEnergy:
-        """F(w) + |v|^2/2."""
+        """F(w) + ||v||^2/2."""
         return MechanicalEnergy(self)
 
     @property
@@ -141,13 +141,13 @@ class SecondOrderField(LiftedField):
         """Return c."""
 
     def rest_norm(self, z: Array, value: Array) -> float:
-        """Return the larger one of |grad F| and |v|."""
+        """Return the larger one of ||grad F|| and ||v||."""
         v = self.velocity(z)
         force = value[self.dim : 2 * self.dim] + self.friction_at(z) * v
         return self._larger(force, v)
 
     def discrete_rest_norm(self, z: Array, driven: Array) -> float:
-        """Return the larger one of |grad F| and |v|."""
+        """Return the larger one of ||grad F|| and ||v||."""
         return self._larger(driven, self.velocity(z))
 
     @staticmethod
@@ -301,7 +301,7 @@ class NesterovField(SecondOrderField):
         return self.r / t if t > 0 else 0.0
 
     def rest_norm(self, z: Array, value: Array) -> float:
-        """Return the larger one of |grad F| and |v|."""
+        """Return the larger one of ||grad F|| and ||v||."""
         if z[-1] > 0:
             return super().rest_norm(z, value)
         return self._larger((1.0 + self.r) * value[self.dim : -1], self.velocity(z))

@@ -244,3 +244,10 @@ class Certificates(list[Certificate]):
 
     def __str__(self) -> str:
         return self.table()
+
+    def __repr__(self) -> str:
+        held = [
+            f"{sum(item.holds is verdict for item in self)} {word}"
+            for verdict, word in _WORDS.items()
+        ]
+        return f"Certificates({len(self)}: {', '.join(held)})"
