@@ -40,6 +40,18 @@ class ClosedForm:
         The same for each task: f_i of a family and of `ExpectedLoss`, F_i of `MAMLLoss`.
     name : str
         What ``latex`` calls it: "f", "F", "f_1", ...
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> form = mo.closed_form(mo.tasks.Symbolic("a*w**2 - sin(w)", ["w"], {"a": [1.0, 2.0]}))
+    >>> form.value
+    1.5*w**2 - 1.0*sin(w)
+    >>> form.gradient[0]
+    3.0*w - 1.0*cos(w)
+    >>> value, gradient, hessian = form.lambdify()([0.0])
+    >>> float(gradient[0])
+    -1.0
     """
 
     symbols: tuple[Any, ...]
@@ -105,7 +117,11 @@ class ClosedForm:
         return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
     def lambdify(self) -> Callable[[npt.ArrayLike], tuple[float, Array, Array]]:
-        """Return function(w) -> (value, gradient, hessian): a float and arrays of shape (d,) and (d, d)."""
+        """Return function(w) -> (value, gradient, hessian): a float and arrays of shape (d,) and (d, d).
+
+        The formulas are evaluated as they stand: log(1 + exp(w)) overflows at w = 800, where the losses of a
+        `Symbolic` family do not.
+        """
         import sympy
 
         d = len(self.symbols)
