@@ -8,6 +8,8 @@ import pytest
 
 import maml_ode as mo
 from maml_ode.theory import Quantity, Status, certify
+from maml_ode.theory.certificates.certificate import Certificate, Certificates, Hypothesis
+from maml_ode.theory.certificates.certify import _constants_for
 
 from .by_hand import (
     ALPHA,
@@ -166,3 +168,68 @@ def test_a_local_minimum_holds_where_its_ball_and_its_images_are_inside():
         assert item.holds is holds
     jump = certify(TASKS, ALPHA, w0=[W0], constants=known(kappa=math.inf))["local_minimum"]
     assert (jump.holds, jump.bound) == (None, None)
+
+
+def test_the_ball_on_which_constants_are_sought():
+    """f_i = w^4/4 + w^2/2 - b_i w: f is least at 0, and 2 (|w0| + alpha max ||grad f_i||) is not left soon."""
+    tasks = mo.tasks.Symbolic("w**4/4 + w**2/2 - b*w", "w", {"b": [1.0, -1.0]})
+    for w0, moves in ((0.3, 0.327 + 1.0), (-2.0, 10.0 + 1.0)):
+        region = _constants_for(tasks, 0.1, np.array([w0])).region
+        assert region.center == pytest.approx([0.0], abs=1e-9)
+        assert region.radius == pytest.approx(2 * (abs(w0) + 0.1 * moves), rel=1e-9)
+    alone = mo.tasks.Symbolic("w**4/4 + w**2/2", "w")
+    small = _constants_for(alone, 0.1, np.array([0.1])).region
+    assert small.radius == pytest.approx(2 * (0.1 + 0.1 * 0.101), rel=1e-9)
+    # at rest in the minimiser there is no length: a ball of radius 1
+    assert _constants_for(alone, 0.1, np.array([0.0])).region.radius == 1.0
+
+
+def test_what_certify_takes_for_granted():
+    quadratic = mo.tasks.Quadratic([[[2.0]]], [[0.0]])
+    time = certify(quadratic, 0.1, w0=[1.0])["time_bound"]
+    assert time.value == pytest.approx(math.log(1.28 / 1e-8) / 1.28, rel=1e-12)  # tol = 1e-8
+    with pytest.raises(TypeError, match="tasks"):
+        certify("tasks", 0.1)
+    assert REPORT["strong_convexity"].bound == 0.0
+    identity = REPORT["gradient_identity"]
+    norms = 0.5 * sum(abs(slope(i, W0)) for i in (0, 1))
+    assert identity.bound == pytest.approx(1e-8 * norms, rel=1e-12)
+    assert identity.slack == identity.bound - identity.value
+    assert 0.0 <= identity.value <= 1e-14
+
+
+def test_a_certificate_in_words():
+    one = Certificate(
+        "name", "it is so.", "", (Hypothesis("a", True), Hypothesis("b", None, "why")), None,
+        value=1.5, slack=0.0, status=Status.BOUND, note="a | b",
+    )  # fmt: skip
+    assert str(one).splitlines() == [
+        "name: undecided [bound]  it is so.", "  a: yes", "  b: undecided (why)",
+        "  value = 1.5, slack = 0", "  a | b",
+    ]  # fmt: skip
+    bare = Certificate("a longer name", "s", "", (), True)
+    assert str(bare) == "a longer name: yes [exact]  s"
+    both = Certificates([one, bare], "In short.")
+    head, first, second, gap, last = both.table().splitlines()
+    assert (gap, last) == ("", "In short.")
+    assert head.index("holds") == first.index("undecided") == second.index("yes") == 15
+    assert head.index("value") == first.index("1.5")
+    assert head.index("status") == first.index("bound") == second.index("exact")
+    assert both.to_markdown().splitlines()[2:4] == [
+        "| name | undecided | 1.5 |  | 0 | bound |  | a \\| b |",
+        "| a longer name | yes |  |  |  | exact |  |  |",
+    ]
+    plain = dataclasses.replace(one, bound=math.inf, slack=math.nan).to_dict()
+    assert [plain[key] for key in ("value", "bound", "slack", "printed")] == [1.5, None, None, None]
+    assert plain["hypotheses"][1] == {"name": "b", "holds": None, "detail": "why"}
+
+
+def test_what_holds_on_sampled_constants_is_called_estimated():
+    words = "estimated, not proved: the constants are sampled"
+    sampled = {"status": Status.ESTIMATE, "hypotheses": ()}
+    assert Certificate("n", "s", "", holds=True, note="n", **sampled).note == f"n; {words}"
+    assert Certificate("n", "s", "", holds=True, **sampled).note == words
+    assert Certificate("n", "s", "", holds=True, note="estimated", **sampled).note == "estimated"
+    for holds in (None, False):
+        assert Certificate("n", "s", "", holds=holds, note="n", **sampled).note == "n"
+    assert Certificate("n", "s", "", (), True, note="n", status=Status.BOUND).note == "n"
