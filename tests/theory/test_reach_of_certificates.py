@@ -8,8 +8,12 @@ import pytest
 
 import maml_ode as mo
 from maml_ode.theory import Quantity, Status, certify
+from maml_ode.theory.bounds import printed
+from maml_ode.theory.bounds.sublevel_sets import landscapes
+from maml_ode.theory.certificates import setting as settings
 from maml_ode.theory.certificates.certificate import Certificate, Certificates, Hypothesis
 from maml_ode.theory.certificates.certify import _constants_for
+from maml_ode.theory.certificates.of_a_run import bimaml_certificate
 
 from .by_hand import (
     ALPHA,
@@ -233,3 +237,48 @@ def test_what_holds_on_sampled_constants_is_called_estimated():
     for holds in (None, False):
         assert Certificate("n", "s", "", holds=holds, note="n", **sampled).note == "n"
     assert Certificate("n", "s", "", (), True, note="n", status=Status.BOUND).note == "n"
+
+
+def test_the_lowest_losses_are_found_by_momentum_and_beside_a_loss_that_falls_for_ever():
+    def lowest(tasks, w0):
+        return settings.Setting(tasks, 0.0, mo.theory.constants(tasks), w0, None, 1.0).lowest_loss()
+
+    steep = mo.tasks.Quadratic([np.diag([1.0, 100.0])], [[2.0, 0.0]])
+    assert lowest(steep, np.array([5.0, 5.0])) == pytest.approx(-2.0, rel=1e-9)
+    beside = mo.tasks.Quadratic([[[3.0]], [[-100.0]]], [[1.0], [1.0]], weights=[1.0, 0.0])
+    assert lowest(beside, np.array([0.5])) == pytest.approx(-1 / 6, rel=1e-12)
+    assert lowest(mo.tasks.Quadratic(beside.H, beside.b), np.array([0.5])) is None
+
+
+def test_a_minimiser_of_F_is_computed_up_to_some_size(monkeypatch):
+    for most, found in ((1, True), (0, False)):
+        monkeypatch.setattr(settings, "MATRIX_IN_A_DESCENT", most)
+        own = settings.Setting(TASKS, ALPHA, known(), np.array([W0]), None, TOL)
+        assert (own.solution is not None) is found
+
+
+def test_what_is_not_known_of_mu_is_not_held_against_it():
+    for status, verdict in (("bound", None), ("exact", False)):
+        k = known()
+        object.__setattr__(k, "mu", Quantity(-0.1, status))
+        first = settings.Setting(TASKS, ALPHA, k, None, None, TOL).standing()[0]
+        assert (first.name[:6], first.holds) == ("mu > 0", verdict)
+    assert settings.Setting(TASKS, ALPHA, known(), None, None, TOL).standing()[0].holds is True
+
+
+def test_a_printed_time_needs_an_alpha_below_its_limit():
+    edge = min(printed.printed_alpha_3_7(MU, L, KAPPA, SIGMA, EPS0).values())
+    for alpha, there in ((edge, False), (edge * (1 - 1e-12), True)):
+        own = settings.Setting(TASKS, alpha, known(), np.array([W0]), EPS0, TOL)
+        assert (bimaml_certificate(own).printed is not None) is there
+
+
+def test_a_step_is_short_enough_for_the_curvature_of_F_beyond_its_floor():
+    """Where tasks are much steeper than f, 1/M(2 c_inf) is below 1/(2 L_f)."""
+    k = known(mu=0.5, mu_f=0.6, L_f=0.8, sigma=0.05)
+    (model,) = landscapes(k, ALPHA)
+    wanted = 1 / model.smoothness(2 * model.level_floor)
+    assert wanted < 0.5 / 0.8
+    item = certify(TASKS, ALPHA, w0=[W0], tol=TOL, constants=k)["iteration_bound"]
+    assert float(item.note.split("= ")[1]) == pytest.approx(wanted, rel=1e-12)
+    assert abs(1 / model.smoothness(4 * model.level_floor) - wanted) > 1e-6
