@@ -8,6 +8,7 @@ import scipy.linalg
 
 import maml_ode as mo
 from maml_ode.fields import CallableField
+from maml_ode.integrate.progress import Progress
 
 RNG = np.random.default_rng(11)
 M, D = 4, 2
@@ -379,3 +380,11 @@ def test_sampled_runs_are_kept_and_shown(tmp_path):
         flow, W0, BETA, tasks_per_step=1, callback=lambda state: seen.append(state) or len(seen) > 3
     )
     assert (stopped.stop.name, len(stopped.t)) == ("INTERRUPTED", 5)
+
+
+def test_progress_is_told_of_every_step(monkeypatch):
+    told = []
+    monkeypatch.setattr(Progress, "update", lambda self, t, norm: told.append(t))
+    tasks = mo.tasks.Quadratic(np.ones((3, 1, 1)), np.ones((3, 1)))
+    mo.euler(mo.maml_flow(tasks, 0.1), [3.0], 0.25, max_iter=4, tasks_per_step=1, rng=0)
+    assert told == [0.0, 0.25, 0.5, 0.75]
