@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._checked_runs import checked_runs
 from maml_ode._validation import Array, as_array, check_count, check_flag
 from maml_ode.objectives import Objective, checked_objective
 from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.plane import Plane, main_plane, plane_through
-from maml_ode.plotting.runs import checked_runs
 from maml_ode.plotting.style import CYCLE, house_style
 from maml_ode.trajectory import Trajectory
 

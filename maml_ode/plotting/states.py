@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._checked_runs import checked_run, checked_runs
 from maml_ode._validation import as_sequence, check_choice, check_count, check_real
 from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.plane import main_plane, plane_through
-from maml_ode.plotting.runs import checked_run, checked_runs
 from maml_ode.plotting.series import QUANTITIES, axis_label, curve, is_norm
 from maml_ode.plotting.style import CYCLE, house_style, log_scale
 from maml_ode.trajectory import Trajectory
