@@ -33,6 +33,8 @@ Test = Callable[[Array], Adaptation]
 OWN = ("t_max", "t_eval", "diagnostics", "resume", "sensitivities")
 # A time is a multiple of the step size if it is one to rounding.
 ROUNDING = 1e-9
+# Beyond, not every integer is a double.
+MOST_STEPS = 2.0**53
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +218,13 @@ def _of_the_algorithm(
 ) -> Iterable[Piece]:
     from maml_ode.integrate.euler_verb import Iterate, iterate, task_sampler
 
-    looks = np.rint(at / h)
+    with np.errstate(over="ignore"):
+        looks = np.rint(at / h)
+    if not looks[-1] < MOST_STEPS:
+        raise ValueError(
+            f"times of up to {at[-1]:g} are {looks[-1]:.3g} iterations of {h:g}, more than can be counted; use a "
+            "larger step_size."
+        )
     if (np.abs(looks * h - at) > ROUNDING * at).any() or (np.diff(looks, prepend=0.0) < 1).any():
         raise ValueError(
             f"times must be multiples of step_size = {h:g}, an iteration or more apart."

@@ -169,6 +169,8 @@ def test_refusals(tug_of_war):
         ({"times": [1.0, 1.0]}, ValueError, "increasing"),
         ({"times": None}, TypeError, "times must hold real numbers, not None"),
         ({"times": [1.0], "t_eval": [0.5]}, TypeError, "t_eval follows from the times"),
+        ({"times": [1e30], "step_size": 1e-3}, ValueError, "1e.33 iterations of 0.001, more than"),
+        ({"times": [1e300], "step_size": 1e-300}, ValueError, "inf iterations"),
         ({"times": [1.0], "hvp": -1}, ValueError, "hvp must be at least 0"),
         ({"times": [1.0], "rng": 0}, TypeError, "rng is the algorithm's"),
         ({"times": [1.0], "step_size": 0.1, "method": "RK45"}, TypeError, "method is an option of the flow"),

@@ -15,7 +15,7 @@ import numpy as np
 from maml_ode._norms import vector_norm
 from maml_ode._validation import Array, check_real
 from maml_ode.counts import Counts
-from maml_ode.flows.fields import GradientField
+from maml_ode.flows.fields import GradientField, VectorField
 from maml_ode.flows.lifted_fields import LiftedField
 from maml_ode.objectives import Objective, checked_objective
 
@@ -138,6 +138,22 @@ class SecondOrderField(LiftedField):
         return None if affine is None else affine.largest_eigenvalue
 
 
+def gradient_of(driving: VectorField) -> Objective:
+    """Return the objective that drives a field of second order.
+
+    Raises
+    ------
+    TypeError
+        If the field descends none.
+    """
+    objective = driving.descends
+    if objective is None:
+        raise TypeError(
+            f"a field of second order descends an objective, which {driving.label} does not."
+        )
+    return objective
+
+
 class MomentumField(SecondOrderField):
     """Momentum, w' = v, v' = -friction v - grad F(w) (Polyak, USSR Comp. Math. Math. Phys. 4(5), 1964).
 
@@ -148,6 +164,10 @@ class MomentumField(SecondOrderField):
         super().__init__(objective)
         self.friction = check_real("friction", friction, minimum=0.0)
         self.label = f"momentum on {self.driving.label}"
+
+    def driven_by(self, driving: VectorField) -> MomentumField:
+        """Return the momentum of another objective's gradient."""
+        return MomentumField(gradient_of(driving), self.friction)
 
     def friction_at(self, z: Array) -> float:
         """Return the friction."""
@@ -208,6 +228,10 @@ class NesterovField(SecondOrderField):
         super().__init__(objective)
         self.r = check_real("r", r, minimum=1.0)
         self.label = f"Nesterov on {self.driving.label}"
+
+    def driven_by(self, driving: VectorField) -> NesterovField:
+        """Return Nesterov's flow of another objective."""
+        return NesterovField(gradient_of(driving), self.r)
 
     @property
     def state_dim(self) -> int:

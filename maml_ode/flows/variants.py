@@ -11,6 +11,7 @@ import numpy.typing as npt
 from maml_ode.flows.fields import GradientField, ModifiedField, VectorField
 from maml_ode.flows.flow import Flow, Phase, Until
 from maml_ode.flows.inner_step_fields import FirstOrderField, ReptileField
+from maml_ode.flows.lifted_fields import LiftedField
 from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
 from maml_ode.objectives import MAMLLoss, Objective
 from maml_ode.objectives.step_sizes import Alpha
@@ -42,6 +43,8 @@ def alpha_of(field: VectorField) -> Alpha | None:
     """Return the inner step size of a field; None if it takes no inner steps."""
     if not takes_inner_steps(field):
         return None
+    if isinstance(field, LiftedField):
+        return alpha_of(field.driving)
     owner: Any = field.objective if isinstance(field, (GradientField, ModifiedField)) else field
     return owner.alpha  # type: ignore[no-any-return]
 
@@ -50,6 +53,8 @@ def takes_inner_steps(field: VectorField) -> bool:
     """Whether a field depends on an inner step size alpha."""
     if isinstance(field, (GradientField, ModifiedField)):
         return isinstance(field.objective, MAMLLoss)
+    if isinstance(field, LiftedField):
+        return takes_inner_steps(field.driving)
     return isinstance(field, (FirstOrderField, ReptileField))
 
 
@@ -93,6 +98,8 @@ def with_alpha(flow: Flow, alpha: npt.ArrayLike) -> Flow:
             return ModifiedField(objective(known.objective), known.step_size)
         if isinstance(known, GradientField) and takes_inner_steps(known):
             return GradientField(objective(known.objective))
+        if isinstance(known, LiftedField) and takes_inner_steps(known):
+            return known.driven_by(field(known.driving))
         return known
 
     def until(known: Until | None) -> Until | None:
