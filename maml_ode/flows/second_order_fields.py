@@ -16,7 +16,7 @@ import numpy as np
 from maml_ode._norms import vector_norm
 from maml_ode._validation import Array, check_real
 from maml_ode.counts import Counts
-from maml_ode.flows.fields import GradientField
+from maml_ode.flows.fields import GradientField, VectorField
 from maml_ode.flows.lifted_fields import LiftedField
 from maml_ode.objectives import Objective, checked_objective
 
@@ -133,10 +133,6 @@ class SecondOrderField(LiftedField):
         return second_order_quadratic(affine.K, affine.k, c)
 
     @abstractmethod
-    def on(self, objective: Objective) -> SecondOrderField:
-        """Return the same motion on another objective."""
-
-    @abstractmethod
     def friction_at(self, z: Array) -> float:
         """Return c."""
 
@@ -158,6 +154,22 @@ class SecondOrderField(LiftedField):
     def _largest_curvature(self) -> float | None:
         affine = self.driving.affine
         return None if affine is None else affine.largest_eigenvalue
+
+
+def gradient_of(driving: VectorField) -> Objective:
+    """Return the objective that drives a field of second order.
+
+    Raises
+    ------
+    TypeError
+        If the field descends none.
+    """
+    objective = driving.descends
+    if objective is None:
+        raise TypeError(
+            f"a field of second order descends an objective, which {driving.label} does not."
+        )
+    return objective
 
 
 class MomentumField(SecondOrderField):
@@ -188,9 +200,9 @@ class MomentumField(SecondOrderField):
         self.friction = check_real("friction", friction, minimum=0.0)
         self.label = f"momentum on {self.driving.label}"
 
-    def on(self, objective: Objective) -> MomentumField:
-        """Return the same motion on another objective."""
-        return MomentumField(objective, self.friction)
+    def driven_by(self, driving: VectorField) -> MomentumField:
+        """Return the momentum of another objective's gradient."""
+        return MomentumField(gradient_of(driving), self.friction)
 
     @property
     def friction_number(self) -> float:
@@ -276,6 +288,10 @@ class NesterovField(SecondOrderField):
         self.r = check_real("r", r, minimum=1.0)
         self.label = f"Nesterov on {self.driving.label}"
 
+    def driven_by(self, driving: VectorField) -> NesterovField:
+        """Return Nesterov's flow of another objective."""
+        return NesterovField(gradient_of(driving), self.r)
+
     @property
     def friction_number(self) -> float:
         """The r of r/t."""
@@ -290,10 +306,6 @@ class NesterovField(SecondOrderField):
     def clock(self) -> int:
         """The last place."""
         return 2 * self.dim
-
-    def on(self, objective: Objective) -> NesterovField:
-        """Return the same motion on another objective."""
-        return NesterovField(objective, self.r)
 
     def friction_at(self, z: Array) -> float:
         """Return r/t; at t = 0, where only v = 0 goes on, 0."""
