@@ -257,3 +257,15 @@ def test_an_inner_step_costs_one_derivative_of_the_tasks_and_none_of_the_query()
     ):  # fmt: skip
         assert (kinked.smoothness, smooth.smoothness) == (1, 3)
         assert mo.MAMLLoss(tasks, alpha, query=query).smoothness == left
+    coordinates = mo.MAMLLoss(kinked, np.array([0.1, 0.0]))
+    assert coordinates.smoothness == 0  # one that steps is enough
+
+
+def test_a_hessian_needs_third_derivatives_of_the_tasks_alone(make_logistic):
+    full = make_logistic()
+    bare = mo.tasks.from_callables(
+        lambda i, w: full.losses(w)[i], lambda i, w: full.gradients(w)[i],
+        lambda i, w: full.hessians(w)[i], n_tasks=full.n_tasks, dim=full.dim, weights=full.weights,
+    )  # fmt: skip
+    assert not mo.MAMLLoss(bare, 0.1, query=full).has_hessian
+    assert mo.MAMLLoss(full, 0.1, query=bare).has_hessian
