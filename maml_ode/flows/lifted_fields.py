@@ -31,6 +31,16 @@ class LiftedField(VectorField):
     ----------
     driving : VectorField
         What the discrete algorithm evaluates once a step.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> field = mo.momentum_flow(mo.ExpectedLoss(tasks), friction=1.0).phases[0].field
+    >>> isinstance(field, mo.fields.LiftedField), field.dim, field.lift([10.0])
+    (True, 1, array([10.,  0.]))
+    >>> field.observe(field.lift([10.0]))
+    array([10.])
     """
 
     driving: VectorField
@@ -42,7 +52,7 @@ class LiftedField(VectorField):
 
     @cached_property
     def native(self) -> Any | None:
-        """None: lifted fields are called from Python."""
+        """None: unless a field says otherwise, it is called from Python."""
         return None
 
     @property
@@ -86,6 +96,19 @@ class LiftedField(VectorField):
     @abstractmethod
     def discrete_rest_norm(self, z: Array, driven: Array) -> float:
         """Return the norm that is at most ``tol`` at rest, from the value of ``driving`` at w."""
+
+    def driven_by(self, driving: VectorField) -> LiftedField:
+        """Return the same field with something else for ``driving``.
+
+        Raises
+        ------
+        ValueError
+            If that is not known.
+        """
+        raise ValueError(
+            f"what {self.label} becomes with another inner step size is not known here; build its flow anew for "
+            "each of them."
+        )
 
     @property
     def step_size_limit(self) -> float | None:
@@ -211,6 +234,10 @@ class ObservedField(LiftedField):
                 "pass lift= that observe undoes."
             )
         return z
+
+    def driven_by(self, driving: VectorField) -> ObservedField:
+        """Return another field on the same state, observed alike."""
+        return ObservedField(driving, self._observe, self._lift)
 
     def rest_norm(self, z: Array, value: Array) -> float:
         """Return the norm of the field."""

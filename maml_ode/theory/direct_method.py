@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._checked_runs import checked_run
 from maml_ode._norms import vector_norm
 from maml_ode._validation import Array, as_array, as_point, check_callable, shown
 from maml_ode.flows import Flow
@@ -46,6 +47,16 @@ class LyapunovReading:
         The smallest C with E <= C/t at all samples; NaN if E is negative somewhere.
     derivative_error : ndarray of shape (n,)
         An estimate of what differences and rounding leave of the derivative.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> flow = mo.maml_flow(tasks, alpha=0.1)
+    >>> run = mo.solve(flow, [10.0], t_max=5.0)
+    >>> reading = mo.theory.lyapunov(flow.objective.value, run, gradient=flow.objective.gradient, flow=flow)
+    >>> reading.rises.size, bool((reading.derivative <= 0).all())
+    (0, True)
     """
 
     t: Array
@@ -115,8 +126,7 @@ def lyapunov(
     check_callable("candidate", candidate, "candidate(w) -> float")
     if gradient is not None:
         check_callable("gradient", gradient, "gradient(w) -> an array of shape (d,)")
-    if not isinstance(trajectory, Trajectory):
-        raise TypeError(f"trajectory must be a Trajectory, not {shown(trajectory)}.")
+    checked_run(trajectory)
     # What falls along a lifted flow is a function of its whole state.
     states = np.ascontiguousarray(trajectory.z.T)
     d = states.shape[1]
@@ -140,7 +150,7 @@ def lyapunov(
     else:
         slopes = np.empty_like(states)
     derivative, error = np.empty(len(states)), np.empty(len(states))
-    extent = max(vector_norm(states.max(axis=0) - states.min(axis=0)), EPS)
+    extent = vector_norm(states.max(axis=0) - states.min(axis=0)) or EPS
     for k, w in enumerate(states):
         if flow is None:
             times, step = _times(trajectory, k)
@@ -226,7 +236,7 @@ def _rates(
     ratios, errors = -derivative[counted] / values[counted], error[counted] / values[counted]
     if ratios.size:
         ratios = ratios[TELLING * errors <= np.median(np.abs(ratios))]
-    return float(ratios.min(initial=math.inf)), float(((t - t[0]) * values).max(initial=0.0))
+    return float(ratios.min(initial=math.inf)), float((t * values).max(initial=0.0))
 
 
 def _quantum(values: Array) -> float:

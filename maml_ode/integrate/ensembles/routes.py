@@ -7,12 +7,20 @@ import numpy as np
 from maml_ode.flows import Flow
 from maml_ode.integrate.checks import check_reachable
 from maml_ode.integrate.ensembles.by_compiled_loop import CompiledLoop, has_compiled_loop
+from maml_ode.integrate.ensembles.by_formula import ByFormula, has_formula
 from maml_ode.integrate.ensembles.by_solve import follow_by_solve
 from maml_ode.integrate.ensembles.in_blocks import InBlocks, has_blocks, pays_in_blocks
 from maml_ode.integrate.ensembles.members import Indices, Members
-from maml_ode.integrate.ensembles.request import Request
+from maml_ode.integrate.ensembles.request import OWN_KEYWORDS, Request
 from maml_ode.integrate.ensembles.watch import Watch
-from maml_ode.integrate.methods import Choice, choose, facts_of, resolve, stiff_method
+from maml_ode.integrate.methods import (
+    Choice,
+    check_options,
+    choose,
+    facts_of,
+    resolve,
+    stiff_method,
+)
 from maml_ode.integrate.plan import Plan, Tolerances
 from maml_ode.integrate.tally import Tally
 
@@ -33,6 +41,9 @@ def follow(request: Request, members: Members, watch: Watch, threads: int) -> st
         looks: dict[int, Tally] = {}
         for choice, chosen in _choices(request, which, flow, looks):
             labels.setdefault(choice.label)
+            if choice.method == "exact" and has_formula(flow):
+                left.append(ByFormula(request, members, watch).follow(chosen, flow))
+                continue
             plan = _plan(request, flow, choice)
             if plan is None or not has_compiled_loop(flow, plan):
                 left.append(chosen)
@@ -77,6 +88,7 @@ def _plan(request: Request, flow: Flow, choice: Choice) -> Plan | None:
     if choice.method == "exact":
         return None
     solver = resolve(choice.method)
+    check_options(solver, request.options, OWN_KEYWORDS)
     tolerances = Tolerances.choose(flow, request.tol, request.rtol, request.atol)
     check_reachable(flow, solver, request.tol, tolerances)
     watch = request.method == "auto" and facts_of(solver).explicit and not request.options
