@@ -34,6 +34,15 @@ class Counts:
         Accepted and rejected steps; ``rejected`` stays 0 where the method does not report it.
     diagnostics : Counts or None
         What was computed only to fill a trajectory's diagnostic fields, counted apart.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> cost = mo.Counts(gradients=2, hvps=1)  # grad F with one inner step
+    >>> print(cost * 10 + mo.Counts(steps=10))
+    20 gradients, 10 HVPs, 10 steps
+    >>> cost.gradient_equivalents()
+    3.0
     """
 
     losses: int = 0

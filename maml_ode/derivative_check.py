@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._norms import row_norms, vector_norm
 from maml_ode._validation import Array, as_point, as_rng, shown
 from maml_ode.objectives import Objective
 from maml_ode.tasks.base import DOUBLE_PRECISION, TaskFamily
@@ -59,7 +60,23 @@ class DerivativeCheck:
 
 @dataclass(frozen=True, eq=False)
 class DerivativeReport:
-    """The verdict on all derivatives of a family or an objective at one point."""
+    """The verdict on all derivatives of a family or an objective at one point.
+
+    Attributes
+    ----------
+    subject : str
+        What was checked.
+    checks : tuple of DerivativeCheck
+        One a derivative.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> report = mo.check_derivatives(mo.MAMLLoss(tasks, alpha=0.1))
+    >>> report.ok, [check.name for check in report.checks][:1]
+    (True, ['gradient'])
+    """
 
     subject: str
     checks: tuple[DerivativeCheck, ...]
@@ -88,23 +105,10 @@ class DerivativeReport:
         return "\n".join(lines)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the remainders over the step, with the wanted orders as thin lines."""
-        from matplotlib import pyplot
+        """Draw the remainders over the step; see `maml_ode.plotting.plot_derivatives`."""
+        from maml_ode.plotting import plot_derivatives
 
-        if ax is None:
-            _, ax = pyplot.subplots()
-        for check, marker in zip(self.checks, "osv^Dx" * len(self.checks), strict=False):
-            positive = check.remainders > 0
-            if not positive.any():
-                continue
-            steps, remainders = check.steps[positive], check.remainders[positive]
-            ax.loglog(steps, remainders, marker, ms=4, label=f"{check.name} ({check.slope:.2f})")
-            ax.loglog(steps, remainders[0] * (steps / steps[0]) ** check.expected, "k:", lw=0.8)
-        ax.set_xlabel("step h")
-        ax.set_ylabel("Taylor remainder")
-        ax.set_title(self.subject)
-        ax.legend()
-        return ax
+        return plot_derivatives(self, ax)
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def check_derivatives(
     w : array_like of shape (d,), optional
         The point; standard normal by default.
     rng : Generator or int, optional
-        Source of the point and the directions, a seed being an integer from 0 to 2^128 - 1; seed 0 by
+        Source of the point and the directions, a seed being an integer from 0 to 2^64 - 1; seed 0 by
         default.
 
     Returns
@@ -184,7 +188,7 @@ def _checks(subject: _Subject, point: Array, v: Array, u: Array) -> list[Derivat
 
 def _unit(generator: np.random.Generator, dim: int) -> Array:
     v = generator.standard_normal(dim)
-    return v / float(np.linalg.norm(v))
+    return v / vector_norm(v)
 
 
 def _subject(given: TaskFamily | Objective) -> _Subject:
@@ -228,7 +232,7 @@ def _check_gradient(subject: _Subject, w: Array, v: Array) -> DerivativeCheck:
         size = np.abs(moved) + np.abs(base) + np.abs(h * slope)
         return np.abs(moved - base - h * slope), size + _of_argument(subject.gradient, w, h * v)
 
-    scale = np.linalg.norm(subject.gradient(w), axis=1)
+    scale = row_norms(subject.gradient(w))
     return _taylor("gradient", 2.0, 1, scale, remainder, subject.precision)
 
 
@@ -249,11 +253,11 @@ def _check_hessian(subject: _Subject, w: Array, v: Array) -> DerivativeCheck:
 
     def gradient_remainder(h: float) -> tuple[Array, Array]:
         moved = subject.gradient(w + h * v)
-        rest = np.linalg.norm(moved - base - h * product, axis=1)
-        size = np.linalg.norm(moved, axis=1) + np.linalg.norm(base, axis=1)
+        rest = row_norms(moved - base - h * product)
+        size = row_norms(moved) + row_norms(base)
         return rest, size + _of_argument(lambda z: hvp(z, v), w, h * v)
 
-    scale = np.linalg.norm(product, axis=1)
+    scale = row_norms(product)
     by_values = _taylor("Hessian", 3.0, 2, np.abs(curvature), remainder, subject.precision)
     by_gradients = _taylor("Hessian", 2.0, 1, scale, gradient_remainder, subject.precision)
     return DerivativeCheck(
@@ -275,11 +279,11 @@ def _check_third(subject: _Subject, w: Array, v: Array, u: Array) -> DerivativeC
 
     def remainder(h: float) -> tuple[Array, Array]:
         moved = hvp(w + h * v, u)
-        rest = np.linalg.norm(moved - base - h * slope, axis=1)
-        size = np.linalg.norm(moved, axis=1) + np.linalg.norm(base, axis=1)
+        rest = row_norms(moved - base - h * slope)
+        size = row_norms(moved) + row_norms(base)
         return rest, size + _of_argument(lambda z: third(z, v, u), w, h * v)
 
-    scale = np.linalg.norm(slope, axis=1)
+    scale = row_norms(slope)
     return _taylor("third derivative", 2.0, 1, scale, remainder, subject.precision)
 
 
@@ -288,8 +292,8 @@ def _of_argument(derivative: Callable[[Array], Array], w: Array, step: Array) ->
 
     It counts where values are small for cancellation inside, such as squares of residuals near zero.
     """
-    reach = float(np.linalg.norm(w) + np.linalg.norm(step))
-    return np.asarray(reach * np.linalg.norm(derivative(w + step), axis=1))
+    reach = vector_norm(w) + vector_norm(step)
+    return np.asarray(reach * row_norms(derivative(w + step)))
 
 
 def _check_matrix(subject: _Subject, w: Array, v: Array) -> list[DerivativeCheck]:

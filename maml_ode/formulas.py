@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._validation import Array, as_point, shown
+from maml_ode._validation import Array, as_point, check_count, shown
 from maml_ode.objectives import ExpectedLoss, Objective
 from maml_ode.tasks.base import TaskFamily
 from maml_ode.tasks.sinusoid import Sinusoid
@@ -39,6 +39,18 @@ class ClosedForm:
         The same for each task: f_i of a family and of `ExpectedLoss`, F_i of `MAMLLoss`.
     name : str
         What ``latex`` calls it: "f", "F", "f_1", ...
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> form = mo.closed_form(mo.tasks.Symbolic("a*w**2 - sin(w)", ["w"], {"a": [1.0, 2.0]}))
+    >>> form.value
+    1.5*w**2 - 1.0*sin(w)
+    >>> form.gradient[0]
+    3.0*w - 1.0*cos(w)
+    >>> value, gradient, hessian = form.lambdify()([0.0])
+    >>> float(gradient[0])
+    -1.0
     """
 
     symbols: tuple[Any, ...]
@@ -74,6 +86,8 @@ class ClosedForm:
         """
         import sympy
 
+        digits = check_count("digits", digits)
+
         def shortened(expression: Any) -> Any:
             numbers = expression.atoms(sympy.Float)
             return expression.xreplace(
@@ -94,7 +108,11 @@ class ClosedForm:
         return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
     def lambdify(self) -> Callable[[npt.ArrayLike], tuple[float, Array, Array]]:
-        """Return function(w) -> (value, gradient, hessian): a float and arrays of shape (d,) and (d, d)."""
+        """Return function(w) -> (value, gradient, hessian): a float and arrays of shape (d,) and (d, d).
+
+        The formulas are evaluated as they stand: log(1 + exp(w)) overflows at w = 800, where the losses of a
+        `Symbolic` family do not.
+        """
         import sympy
 
         d = len(self.symbols)

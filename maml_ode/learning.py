@@ -13,7 +13,6 @@ from maml_ode._aligned import aligned
 from maml_ode._validation import (
     Array,
     as_point,
-    as_rng,
     check_callable,
     check_real,
     real_array,
@@ -23,11 +22,14 @@ from maml_ode.adaptation import Adaptation, checked_adaptation
 from maml_ode.counts import Counts
 from maml_ode.flows import Flow
 from maml_ode.flows.flow import SwitchRule
+from maml_ode.stop import StopReason
 from maml_ode.trajectory import Trajectory
 
 __all__ = ["LearningCurve", "learning_curve"]
 
 Test = Callable[[Array], Adaptation]
+# Options of `solve` that the looks decide.
+OWN = ("t_max", "t_eval", "diagnostics", "resume", "sensitivities")
 # A time is a multiple of the step size if it is one to rounding.
 ROUNDING = 1e-9
 
@@ -50,6 +52,16 @@ class LearningCurve:
         What ``test`` gave for each of them; empty without one.
     run : Trajectory
         The last piece of the run; of a flow, the whole.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> curve = mo.learning_curve(mo.maml_flow(tasks, 0.1), [10.0], [1.0, 2.0])
+    >>> curve.t
+    array([0., 1., 2.])
+    >>> bool((curve.loss[1:] < curve.loss[:-1]).all())
+    True
     """
 
     t: Array
@@ -106,7 +118,8 @@ def learning_curve(
 ) -> LearningCurve:
     """Run a flow, or with a step size its algorithm, and look at F and at a test on the way.
 
-    What the looks cost is not counted among the passes.
+    What the looks cost is not counted among the passes; but where a phase ends by a rule, an algorithm asks it
+    once more after each of them.
 
     Parameters
     ----------
@@ -129,7 +142,7 @@ def learning_curve(
     Returns
     -------
     LearningCurve
-        Shorter than asked for where the run ended before.
+        Shorter than asked for where the run ended before; after Ctrl-C, with the looks that were done.
 
     Raises
     ------
@@ -146,53 +159,74 @@ def learning_curve(
     """
     if not isinstance(flow, Flow):
         raise TypeError(f"flow must be a Flow such as mo.maml_flow(...), not {shown(flow)}.")
+    from maml_ode.integrate.euler_verb import warn_if_unstable
+
     at = _checked_times(times)
     if test is not None:
         check_callable("test", test, "test(w) -> Adaptation")
+    start = as_point("w0", w0, flow.dim)
+    hvp = check_real("hvp", hvp, minimum=0.0)
+    for name in OWN:
+        if name in options:
+            raise TypeError(
+                f"{name} follows from the times at which the run is looked at; leave it out."
+            )
     if step_size is None:
         for name, value in (("tasks_per_step", tasks_per_step), ("rng", rng)):
             if value is not None:
                 raise TypeError(f"{name} is the algorithm's; pass step_size= too.")
-        pieces = _of_the_flow(flow, w0, at, options)
+        pieces = _of_the_flow(flow, start, at, options)
     else:
         if options:
             raise TypeError(f"{next(iter(options))} is an option of the flow; leave step_size out.")
-        pieces = _of_the_algorithm(flow, w0, at, step_size, tasks_per_step, rng)
-    start = as_point("w0", w0, flow.dim)
-    t, states, passes = [0.0], [start], [0.0]
-    for run, counts in pieces:
-        t.append(run[0])
-        states.append(run[1].final_state)
-        passes.append(counts.gradient_equivalents(hvp, hessian=float(flow.dim)))
-        last = run[1]
-    w = np.array(states).T
-    with np.errstate(over="ignore", invalid="ignore"):
-        loss = np.array([flow.objective.value(state) for state in states])
-        tests = () if test is None else tuple(_tested(test, state) for state in states)
-    return LearningCurve(np.array(t), np.array(passes), loss, w, tests, last)
+        h = check_real("step_size", step_size, minimum=0.0, strict=True)
+        warn_if_unstable(flow, h)
+        pieces = _of_the_algorithm(flow, start, at, h, tasks_per_step, rng)
+    last: Trajectory | None = None
+    looks: list[tuple[float, float, Array]] = [(0.0, 0.0, start)]
+    losses: list[float] = []
+    tests: list[Adaptation] = []
+    try:
+        for last, counts in pieces:
+            paid = counts.gradient_equivalents(hvp, hessian=float(flow.dim))
+            looks.append((last.final_time, paid, last.final_state))
+    except KeyboardInterrupt:
+        if last is None:
+            raise
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _, _, w in looks:
+                losses.append(flow.objective.value(w))
+                if test is not None:
+                    tests.append(_tested(test, w))
+    except KeyboardInterrupt:
+        looks = looks[: len(losses) if test is None else len(tests)]
+    if last is None or not looks:
+        raise KeyboardInterrupt
+    t, passes, states = map(np.array, zip(*looks, strict=True))
+    return LearningCurve(t, passes, np.array(losses[: t.size]), states.T, tuple(tests), last)
 
 
-Piece = tuple[tuple[float, Trajectory], Counts]
+Piece = tuple[Trajectory, Counts]
 
 
-def _of_the_flow(flow: Flow, w0: Any, at: Array, options: dict[str, Any]) -> Iterable[Piece]:
+def _of_the_flow(flow: Flow, w0: Array, at: Array, options: dict[str, Any]) -> Iterable[Piece]:
     from maml_ode.integrate import solve
 
     run = None
     for t in at:
-        where = {"w0": w0} if run is None else {"resume": run}
+        where: dict[str, Any] = {"w0": w0} if run is None else {"resume": run}
         run = solve(flow, t_max=float(t), diagnostics=False, **where, **options)
-        yield (run.final_time, run), run.counts
+        yield run, run.counts
         if run.final_time < t:
             return
 
 
 def _of_the_algorithm(
-    flow: Flow, w0: Any, at: Array, step_size: float, size: int | None, rng: Any
+    flow: Flow, w0: Array, at: Array, h: float, size: int | None, rng: Any
 ) -> Iterable[Piece]:
-    from maml_ode.integrate import euler
+    from maml_ode.integrate.euler_verb import Iterate, iterate, task_sampler
 
-    h = check_real("step_size", step_size, minimum=0.0, strict=True)
     looks = np.rint(at / h)
     if (np.abs(looks * h - at) > ROUNDING * at).any() or (np.diff(looks, prepend=0.0) < 1).any():
         raise ValueError(
@@ -203,26 +237,22 @@ def _of_the_algorithm(
             "an algorithm is looked at between its runs, so its flow must go through its phases once, in their "
             'order; use rule="one_way", or mo.euler with record_every=.'
         )
-    drawn: dict[str, Any] = {}
-    if size is not None or rng is not None:
-        drawn = {"tasks_per_step": size, "rng": rng if size is None else as_rng("rng", rng)}
-    w, done, total = w0, 0, Counts()
-    for k in looks.astype(int):
-        run = euler(
-            flow, w, h, max_iter=int(k) - done, record_every=int(k), diagnostics=False, **drawn
-        )
+    sampler = task_sampler(flow, size, rng)
+    now, total = Iterate(0, flow.legs[0].field.lift(w0), None), Counts()
+    for k in looks.astype(int).tolist():
+        # All that the algorithm carries is taken along: a velocity, the time that a rule looks at.
+        run = iterate(flow, now, h, sampler, max_iter=k, record_every=k)
         total = total + run.counts
-        done += run.counts.steps
-        yield (done * h, run), total
-        if done < k:
+        yield run, total
+        if run.stop is not StopReason.STEP_LIMIT:
             return
-        w = run.final_state
-        phase = 0 if run.final_phase is None else run.final_phase
-        flow = Flow(flow.phases[phase:], flow.objective, name=flow.name)
+        now = Iterate(k, run.final_z, run.final_phase)
 
 
 def _checked_times(times: Any) -> Array:
-    at = real_array("times", list(times) if not hasattr(times, "__array__") else times)
+    if isinstance(times, Iterable) and not hasattr(times, "__array__"):
+        times = list(times)
+    at = real_array("times", times)
     at = np.array(at, dtype=np.float64)
     if at.ndim != 1 or at.size == 0:
         raise ValueError(

@@ -59,6 +59,9 @@ FLOORS = [
 ALLOWED_UPWARD = {
     ("trajectory", "plotting"),
     ("adaptation", "plotting"),
+    ("derivative_check", "plotting"),
+    ("sweeping", "plotting"),
+    ("theory", "plotting"),
     ("integrate.ensembles", "plotting"),
 }
 ENTRANCES = {

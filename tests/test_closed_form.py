@@ -139,5 +139,8 @@ def test_what_has_no_formula_is_refused():
         mo.closed_form(large)
     with pytest.raises(ValueError, match="take fewer inner steps"):
         mo.closed_form(mo.MAMLLoss(FORMULA, 0.1, inner_steps=6))
+    for digits, error in ((0, ValueError), (-1, ValueError), ("3", TypeError), (2.0, TypeError)):
+        with pytest.raises(error, match=r"^digits must be"):
+            mo.closed_form(FORMULA).latex(digits)
     with pytest.raises(ValueError, match=r"w must have shape \(2,\)"):
         mo.closed_form(FORMULA).lambdify()([1.0])

@@ -102,6 +102,25 @@ def test_wrong_derivatives_are_caught(case):
     assert ("WRONG" in str(report)) == bool(caught)
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+@pytest.mark.parametrize("wrong", [None, "gradients", "hvps"])
+def test_a_verdict_does_not_hang_on_the_unit_of_the_losses(unit, wrong):
+    def scaled(name, function):
+        size = 1.01 * unit if name == wrong else unit
+        return lambda *arguments: size * function(*arguments)
+
+    given = {
+        "losses": lambda W: np.cosh(W).sum(axis=1),
+        "gradients": np.sinh,
+        "hvps": lambda W, V: np.cosh(W) * V,
+    }
+    tasks = mo.tasks.from_callables(
+        **{name: scaled(name, function) for name, function in given.items()},
+        n_tasks=2, dim=3, batched=True,
+    )  # fmt: skip
+    assert mo.check_derivatives(tasks).ok == (wrong is None)
+
+
 def test_layer_by_layer_finite_differences_do_not_pass():
     """A one-sided difference quotient with too large a step, as some code bases use for HVPs."""
 

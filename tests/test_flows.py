@@ -10,6 +10,16 @@ from maml_ode.fields import CallableField, FirstOrderField, ModifiedField, Repti
 from maml_ode.flows import GradientNormBelow
 from maml_ode.flows.sliding import SlidingField
 from maml_ode.flows.switch_rules import Reversed
+from maml_ode.flows.variants import (
+    alpha_of,
+    families_of,
+    has_alpha,
+    has_alpha_arrays,
+    norm_switches,
+    takes_inner_steps,
+    with_alpha,
+    with_switch_tol,
+)
 
 
 def numerical_jacobian(field, w, h=1e-6):
@@ -256,3 +266,93 @@ def test_the_sliding_field_by_hand():
     np.testing.assert_array_equal(field(still), still)
     even = SlidingField(field.outer, CallableField(lambda w: np.array([3.0, 0.0]), 2), field.rule)
     assert even.leaves_inward(np.array([1.0, 0.0]))  # as weak as each other
+
+
+def flows_of_every_field(tasks, alpha):
+    """Return flows whose fields and rules take inner steps of size ``alpha`` (switch norms: 0.5, and one of f)."""
+    f, F = mo.ExpectedLoss(tasks), mo.MAMLLoss(tasks, alpha, inner_steps=2)
+    below = GradientNormBelow(F, 0.5)
+    lifted = CallableField(lambda z: -z, 2 * tasks.dim)
+    flows = [
+        mo.Flow([mo.Phase(F, until=below), mo.Phase(field)], F)
+        for field in (
+            f,
+            FirstOrderField(tasks, alpha, inner_steps=2),
+            ReptileField(tasks, alpha, inner_steps=2),
+            ModifiedField(F, 0.2),
+            mo.momentum_flow(F, 1.5).phases[0].field,
+            mo.nesterov_flow(F, 4.0).phases[0].field,
+        )
+    ]
+    flows += [
+        mo.Flow([mo.Phase(mo.fields.GradientField(F), observe=lambda z: z[:1], lift=lift)], first)
+        for first in [mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))]
+        for lift in (None, lambda w: np.append(w, [2.0, 3.0]))
+    ]
+    return [
+        *flows,
+        mo.bimaml_flow(tasks, alpha, 0.3, rule="retest", inner_steps=2),
+        mo.bimaml_flow(tasks, alpha, switch="auto", inner_steps=2),
+        mo.Flow([mo.Phase(lifted, observe=lambda z: z[: tasks.dim])], F),
+        mo.Flow([mo.Phase(f, until=below, then=0), mo.Phase(f)], f),
+    ]
+
+
+def test_another_alpha_is_taken_by_all_that_takes_inner_steps(logistic):
+    """Against the same flows built anew with it."""
+    z = np.linspace(-1.0, 2.0, 7)
+    for old, new in zip(
+        flows_of_every_field(logistic, 0.1), flows_of_every_field(logistic, 0.4), strict=True
+    ):
+        changed = with_alpha(old, 0.4)
+        assert (changed.name, changed.rule) == (new.name, new.rule)
+        w = z[: old.dim]
+        assert changed.objective.value(w) == new.objective.value(w)
+        for before, found, wanted in zip(old.phases, changed.phases, new.phases, strict=True):
+            state = z[: before.field.state_dim]
+            np.testing.assert_array_equal(found.field(state), wanted.field(state))
+            np.testing.assert_array_equal(found.field.lift(w), wanted.field.lift(w))
+            takes = not np.array_equal(before.field(state), wanted.field(state))
+            assert takes_inner_steps(before.field) == takes
+            assert alpha_of(before.field) == (0.1 if takes else None)
+            assert found.then == before.then
+            if before.until is not None:
+                assert found.until(0.0, w) == wanted.until(0.0, w)
+        assert has_alpha(old) == any(takes_inner_steps(phase.field) for phase in old.phases)
+        assert not has_alpha_arrays(changed)
+    bimaml = with_alpha(mo.bimaml_flow(logistic, 0.1, 0.3), [[0.1, 0.2, 0.3]])
+    assert has_alpha_arrays(bimaml)
+    assert (
+        norm_switches(bimaml),
+        norm_switches(old),
+        norm_switches(mo.maml_flow(logistic, 0.1)),
+    ) == (1, 1, 0)
+    # What takes none is not made anew, and a rule goes on to share the evaluations of its phase.
+    assert with_alpha(old, 0.4).phases[0].field is old.phases[0].field
+    own = with_alpha(flows_of_every_field(logistic, 0.1)[0], 0.4).phases[0]
+    assert own.until.objective is own.field.objective
+
+
+def test_another_threshold_is_taken_by_every_norm(logistic):
+    for flow in flows_of_every_field(logistic, 0.1):
+        changed = with_switch_tol(flow, 0.7)
+        assert (changed.name, changed.rule) == (flow.name, flow.rule)
+        assert changed.objective is flow.objective
+        for found, phase in zip(changed.phases, flow.phases, strict=True):
+            assert (found.field, found.then) == (phase.field, phase.then)
+            if isinstance(phase.until, GradientNormBelow):
+                assert found.until == GradientNormBelow(phase.until.objective, 0.7)
+            else:
+                assert found.until is phase.until
+
+
+def test_families_are_those_that_a_field_is_made_of(logistic, make_logistic):
+    query = make_logistic()
+    assert families_of(mo.fields.GradientField(mo.ExpectedLoss(logistic))) == [logistic] * 2
+    assert families_of(mo.fields.GradientField(mo.MAMLLoss(logistic, 0.1, query=query))) == [
+        logistic,
+        query,
+    ]
+    assert families_of(FirstOrderField(logistic, 0.1, query=query)) == [logistic, query]
+    assert families_of(ReptileField(logistic, 0.1)) == [logistic] * 2
+    assert families_of(CallableField(lambda w: -w, 2)) == []

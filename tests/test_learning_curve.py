@@ -70,6 +70,61 @@ def test_an_algorithm_looked_at_is_the_algorithm(name, size):
         assert curve.run.flow_name == "BI-MAML"
 
 
+CARRIES = {
+    "momentum": lambda F: mo.momentum_flow(F, 0.5),
+    "Nesterov": mo.nesterov_flow,
+    "time": lambda F: mo.Flow(
+        [mo.Phase(mo.ExpectedLoss(F.tasks), until=lambda t, w: 0.55 - t), mo.Phase(F)], objective=F
+    ),
+    "both": lambda F: mo.Flow(
+        [mo.Phase(F, until=lambda t, w: 0.55 - t), *mo.nesterov_flow(F).phases], objective=F
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CARRIES)
+def test_a_look_takes_nothing_from_what_an_algorithm_carries(name):
+    """Velocity, time and phase go on where the look found them."""
+    flow = CARRIES[name](mo.MAMLLoss(mo.tasks.Quadratic(H, B), ALPHA))
+    h = 0.1
+    curve = mo.learning_curve(flow, W0, np.array([2, 5, 6, 30]) * h, step_size=h)
+    run = mo.euler(flow, W0, h, max_iter=30, diagnostics=False)
+    np.testing.assert_allclose(curve.w, run.y[:, [0, 2, 5, 6, 30]], rtol=1e-13)
+    np.testing.assert_allclose(curve.t, run.t[[0, 2, 5, 6, 30]], rtol=1e-14)
+
+
+def test_a_flow_that_its_own_rule_ended_is_looked_at_once():
+    flow = mo.Flow(
+        [mo.Phase(mo.MAMLLoss(mo.tasks.Quadratic(H, B), ALPHA), until=lambda t, w: 0.35 - t)]
+    )
+    curve = mo.learning_curve(flow, W0, [0.2, 0.4, 0.6], step_size=0.1)
+    np.testing.assert_allclose(curve.t, [0.0, 0.2, 0.4])
+
+
+@pytest.mark.parametrize("at", [1, 3, 4])
+def test_a_key_leaves_the_looks_that_were_done(at):
+    seen = []
+
+    def test(w):
+        seen.append(w)
+        if len(seen) == at:
+            raise KeyboardInterrupt
+        return mo.meta_test(w, mo.tasks.Quadratic(H, B), 0.1, 2)
+
+    flow = FLOWS["MAML"](mo.tasks.Quadratic(H, B))
+
+    def look():
+        return mo.learning_curve(flow, W0, [0.2, 0.4, 0.6], step_size=0.1, test=test)
+
+    if at == 1:
+        with pytest.raises(KeyboardInterrupt):
+            look()
+        return
+    curve = look()
+    assert curve.t.size == curve.loss.size == curve.passes.size == curve.w.shape[1] == at - 1
+    assert curve.adapted.shape == (at - 1, 3)
+
+
 @pytest.mark.parametrize("size", [None, 2])
 def test_passes_are_what_an_outside_counter_says(size):
     counted = Counted()
@@ -114,6 +169,9 @@ def test_refusals(tug_of_war):
         ({"times": [0.25], "step_size": 0.1}, ValueError, "multiples of step_size = 0.1"),
         ({"times": []}, ValueError, "n at least 1"),
         ({"times": [1.0, 1.0]}, ValueError, "increasing"),
+        ({"times": None}, TypeError, "times must hold real numbers, not None"),
+        ({"times": [1.0], "t_eval": [0.5]}, TypeError, "t_eval follows from the times"),
+        ({"times": [1.0], "hvp": -1}, ValueError, "hvp must be at least 0"),
         ({"times": [1.0], "rng": 0}, TypeError, "rng is the algorithm's"),
         ({"times": [1.0], "step_size": 0.1, "method": "RK45"}, TypeError, "method is an option of the flow"),
         ({"times": [1.0], "test": lambda w: 3}, TypeError, "what test returns must be an Adaptation"),

@@ -150,6 +150,41 @@ def test_a_bifurcation_diagram_shows_every_proved_point():
     assert set(offsets(ax, "minimum")) | set(offsets(ax, "maximum")) == {0.1, 0.4}
 
 
+def test_a_run_that_ended_before_its_first_report_has_nothing_to_draw():
+    tasks = mo.tasks.Quadratic([np.diag([1.0, 2.0])], [[0.0, 0.0]])
+    F, flow = mo.MAMLLoss(tasks, 0.1), mo.maml_flow(tasks, 0.1)
+    run = mo.solve(flow, [1.0, 2.0], tol=1e-3, t_max=100.0, t_eval=[90.0])
+    assert run.t.size == 0
+    plots = mo.plotting
+    for draw in (
+        lambda: plots.plot_states(run),
+        lambda: plots.plot_path([run]),
+        lambda: plots.plot_band([run, run]),
+        lambda: plots.plot_spectrum(F, run),
+        lambda: plots.plot_landscape(F, trajectories=[run]),
+    ):
+        with pytest.raises(
+            ValueError, match=r"has no points: the run ended at t = .*begin it with 0"
+        ):
+            draw()
+    again = mo.solve(flow, [1.0, 2.0], tol=1e-3, t_max=100.0, t_eval=[0.0, 90.0])  # the remedy
+    plots.plot_states(again)
+
+
+def test_numbers_near_the_largest_have_no_place_in_a_picture():
+    tasks = mo.tasks.Quadratic([[[-1.0]]], [[0.0]])
+    runs = mo.ensemble(mo.gradient_flow(mo.ExpectedLoss(tasks)), [[1.0], [0.0], [-1.0]], t_max=2e3)
+    assert np.abs(runs.w).max() > 1e300
+    runs.plot().figure.canvas.draw()
+    far = mo.theory.decompose(
+        mo.MAMLLoss(mo.tasks.Quadratic([np.eye(2)], [[0, 0]]), 0.1), 1e200 * np.eye(2)
+    )
+    axes = mo.plotting.plot_split(far)
+    np.testing.assert_allclose(axes[0].get_lines()[0].get_ydata(), 1e200)
+    with pytest.raises(TypeError, match=r"ensemble must be an Ensemble.*not 3"):
+        mo.plotting.plot_ensemble(3)
+
+
 def test_what_cannot_be_drawn_is_refused_in_a_sentence(diabetes):
     problem, run, _ = diabetes
     F = mo.MAMLLoss(problem.tasks, problem.alpha)
@@ -179,3 +214,67 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(diabetes):
     ]:
         with pytest.raises(TypeError, match=sentence):
             call()
+
+
+def test_basins_part_the_starts_by_where_their_flows_end():
+    # F(x, y) = sum of (x^2 - 1)^2 and y^2: the border of its two basins is x = 0, whatever y.
+    tasks = mo.tasks.Symbolic("(x**2 - 1)**2 + y**2", variables=["x", "y"])
+    F = mo.ExpectedLoss(tasks)
+    ax = mo.plotting.plot_landscape(
+        F, bounds=((-2, 2), (-1, 1)), n_points=20, flow_lines=False, basins=True
+    )
+    (border,) = (c for c in ax.collections if c.get_gid() == "border of basins")
+    (path,) = border.get_paths()
+    np.testing.assert_allclose(path.vertices[:, 0], 0.0, atol=1e-12)
+    minima = next(line for line in ax.get_lines() if line.get_label() == "minimum").get_xydata()
+    np.testing.assert_allclose(minima, [[-1, 0], [1, 0]], atol=1e-4)
+
+    # A plane beside the origin of three dimensions: the flow leaves it, its basins are seen in it.
+    tasks = mo.tasks.Symbolic("(x**2 - 1)**2 + y**2 + z**2", variables=["x", "y", "z"])
+    ax = mo.plotting.plot_landscape(
+        mo.ExpectedLoss(tasks),
+        bounds=((-2, 2), (-1, 1)),
+        plane=[[0, 0, 1], [1, 0, 1], [0, 1, 1]],
+        n_points=8,
+        basins=True,
+    )
+    assert any(c.get_gid() == "border of basins" for c in ax.collections)
+    assert "minimum" not in [line.get_label() for line in ax.get_lines()]
+
+
+def test_panels_of_trajectories_hold_states_paths_phases_bounds_and_bands(diabetes):
+    problem, run, steps = diabetes
+    states, path, norm = mo.plotting.plot_trajectories(
+        [run], show=["states", "path", "grad_norm"], phases=True
+    )
+    np.testing.assert_array_equal(states.get_lines()[0].get_ydata(), run.y[0])
+    np.testing.assert_allclose(
+        path.get_lines()[0].get_xydata(), main_plane([run]).coordinates(run.y.T)
+    )
+    (shade,) = norm.patches
+    assert shade.get_x() == run.switch_times[0]
+    assert shade.get_x() + shade.get_width() == pytest.approx(run.t[-1])
+    (scaled,) = mo.plotting.plot_trajectories([run, steps], show="loss", x="iteration", phases=True)
+    assert scaled.patches[0].get_x() == pytest.approx(run.switch_times[0] / 0.1)
+
+    monitor = mo.theory.monitor(run, problem.tasks, problem.alpha)
+    (axis,) = mo.plotting.plot_trajectories([run], show="grad_norm", bound=monitor)
+    np.testing.assert_array_equal(offsets(axis, "bound"), monitor.t[monitor.grad_bound > 0])
+
+    problems = [mo.experiments.load("linear_regression", seed=k) for k in range(3)]
+    runs = [mo.solve(p.maml_flow(), p.w0, t_max=2.0) for p in problems]
+    one = mo.euler(problems[0].maml_flow(), problems[0].w0, 0.1, max_iter=20)
+    (axis,) = mo.plotting.plot_trajectories([*runs, one], show="loss", band=0.5)
+    median, dots = axis.get_lines()
+    assert median.get_ydata()[0] == sorted(r.loss[0] for r in runs)[1]
+    np.testing.assert_array_equal(dots.get_ydata(), one.loss)
+    assert len(axis.collections) == 1
+    for call, sentence in [
+        ({"show": "states"}, "room for one trajectory"),
+        ({"show": "loss", "bound": monitor}, 'add "grad_norm"'),
+        ({"band": 1.0}, "band must be less than 1"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            mo.plotting.plot_trajectories([run, steps], **call)
+    with pytest.raises(TypeError, match="must be a Monitor"):
+        mo.plotting.plot_trajectories([run], bound=3.0)

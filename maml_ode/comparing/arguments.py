@@ -113,6 +113,10 @@ def check_times(times: Any, horizon: float) -> Array:
 def check_prices(prices: Mapping[str, float] | None, dim: int) -> dict[str, float]:
     """Return what evaluations cost in gradient passes."""
     paid = {"hvp": 1.0, "hessian": float(dim), "factorization": 0.0}
+    if prices is not None and not isinstance(prices, Mapping):
+        raise TypeError(
+            f'prices must be a mapping of names to numbers, such as {{"hvp": 2.0}}, not {shown(prices)}.'
+        )
     for name, price in ({} if prices is None else prices).items():
         if name not in paid:
             raise ValueError(unknown_name("price", name, paid))

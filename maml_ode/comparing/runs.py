@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from maml_ode._norms import row_norms
 from maml_ode._validation import Array
 from maml_ode.comparing.comparison import COUNTED
 from maml_ode.comparing.reference import Reference, reached, states_at
@@ -129,5 +130,5 @@ class Runs:
         if not done or path.shape != self.reference.states.shape:
             return math.nan
         with np.errstate(over="ignore"):
-            gaps = np.linalg.norm(path - self.reference.states, axis=0)
+            gaps = row_norms((path - self.reference.states).T)
         return float(gaps.max()) / self.reference.travelled(self.w0)

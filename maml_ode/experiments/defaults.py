@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from maml_ode._norms import vector_norm
 from maml_ode._validation import Array
 from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective
 from maml_ode.objectives.step_sizes import Alpha
@@ -22,7 +23,7 @@ LAST_STEP_SIZE = 0.1
 
 def gradient_norm(tasks: TaskFamily, w: Array) -> float:
     """Return ||grad f(w)|| = ||sum_i p_i grad f_i(w)||."""
-    return float(np.linalg.norm(tasks.weights @ tasks.gradients(w)))
+    return vector_norm(tasks.weights @ tasks.gradients(w))
 
 
 def default_step_size(

@@ -13,7 +13,6 @@ from maml_ode._validation import (
     Array,
     check_callable,
     check_count,
-    check_real,
     check_text,
     evaluation_point,
     real_array,
@@ -21,7 +20,7 @@ from maml_ode._validation import (
 from maml_ode.counts import Counts
 from maml_ode.flows.closed_forms import handle_of
 from maml_ode.objectives import MAMLLoss, Objective, checked_objective
-from maml_ode.objectives.affine_field import AffineField, modified_affine_field
+from maml_ode.objectives.affine_field import AffineField
 from maml_ode.tasks.adapters.results import Precision
 from maml_ode.tasks.base import DOUBLE_PRECISION
 
@@ -29,7 +28,6 @@ __all__ = [
     "CallableField",
     "Energy",
     "GradientField",
-    "ModifiedField",
     "VectorField",
 ]
 
@@ -68,6 +66,16 @@ class VectorField(ABC):
         How many derivatives of the field are continuous; -1 means that the field itself jumps.
     cost, jacobian_cost : Counts
         What one evaluation costs.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> field = mo.maml_flow(tasks, alpha=0.1).phases[0].field
+    >>> isinstance(field, mo.flows.VectorField), field.label, field.dim
+    (True, '-grad F', 1)
+    >>> field([1.0]).round(6)
+    array([-0.66])
     """
 
     dim: int
@@ -189,7 +197,21 @@ class VectorField(ABC):
 
 
 class GradientField(VectorField):
-    """The gradient flow's field -grad F of an objective."""
+    """The gradient flow's field -grad F of an objective.
+
+    Parameters
+    ----------
+    objective : Objective
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> field = mo.fields.GradientField(F)
+    >>> bool(field([1.0]) == -F.gradient([1.0]))
+    True
+    """
 
     def __init__(self, objective: Objective) -> None:
         self.objective = checked_objective(objective)
@@ -257,61 +279,6 @@ class GradientField(VectorField):
         return -self.objective.hvp(w, v)
 
 
-class ModifiedField(VectorField):
-    """The field -grad(F + step_size/4 ||grad F||^2) = -(g + step_size/2 Hess F g), g = grad F.
-
-    Euler's iterates with step beta follow this flow to second order in beta while they follow -grad F
-    only to first order (Barrett and Dherin, "Implicit Gradient Regularization", ICLR 2021,
-    arXiv:2009.11162).
-    """
-
-    def __init__(self, objective: Objective, step_size: float) -> None:
-        self.objective = checked_objective(objective)
-        self.dim = objective.dim
-        self.step_size = check_real("step_size", step_size, minimum=0.0)
-        self.label = f"modified field, step size {self.step_size:g}"
-        self.cost = objective.gradient_cost + objective.hvp_cost
-        self.jacobian_cost = objective.hessian_cost
-
-    @property
-    def precision(self) -> float:
-        """That of the losses."""
-        return self.objective.precision
-
-    @property
-    def smoothness(self) -> int:
-        """Two derivatives fewer than the objective."""
-        return self.objective.smoothness - 2
-
-    @property
-    def has_jacobian(self) -> bool:
-        """Only for quadratic objectives: otherwise it needs a fourth derivative of the losses."""
-        return self.objective.quadratic_form is not None
-
-    @cached_property
-    def affine(self) -> AffineField | None:
-        """G + step_size/2 G^2 and its offset for a quadratic objective."""
-        form = self.objective.quadratic_form
-        return None if form is None else modified_affine_field(form.field, self.step_size)
-
-    def _family_handle(self) -> Any | None:
-        return self.objective.modified_handle(self.step_size)
-
-    def __call__(self, w: Array) -> Array:
-        """Return -(g + step_size/2 Hess F g)."""
-        gradient = self.objective.gradient(w)
-        return -(gradient + 0.5 * self.step_size * self.objective.hvp(w, gradient))
-
-    def jacobian(self, w: Array) -> Array:
-        """Return -(G + step_size/2 G^2) of a quadratic objective."""
-        if self.affine is None:
-            raise TypeError(
-                "the Jacobian of the modified field of a non-quadratic objective needs fourth "
-                "derivatives, which families do not have; use an explicit method."
-            )
-        return -self.affine.K
-
-
 class CallableField(VectorField):
     """A user's own right-hand side ``function(w) -> (d,)`` with an optional Jacobian ``(d, d)``.
 
@@ -330,6 +297,15 @@ class CallableField(VectorField):
     TypeError, ValueError
         For arguments that are none of these; at an evaluation, for a result that does not hold real
         numbers or has the wrong shape.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> field = mo.fields.CallableField(lambda w: -w, dim=1, label="decay")
+    >>> flow = mo.Flow([mo.Phase(field)], objective=mo.ExpectedLoss(tasks))
+    >>> round(float(mo.solve(flow, [1.0], t_max=1.0, rtol=1e-9, atol=1e-12).w[0]), 8)
+    0.36787944
     """
 
     def __init__(

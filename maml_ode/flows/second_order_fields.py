@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -114,6 +115,27 @@ class SecondOrderField(LiftedField):
         """Return (w, 0)."""
         return np.concatenate([w, np.zeros(self.state_dim - self.dim)])
 
+    @property
+    @abstractmethod
+    def friction_number(self) -> float:
+        """The number that the friction is made of: c itself, or r."""
+
+    @cached_property
+    def native(self) -> Any | None:
+        """The handle for compiled steppers, None where F can only be evaluated from Python."""
+        affine, c = self.driving.affine, self.friction_number
+        if affine is None and self.driving.native is None:
+            return None
+        from maml_ode.compiled.second_order import second_order_field, second_order_quadratic
+
+        if affine is None:
+            return second_order_field(self.driving.native, c)
+        return second_order_quadratic(affine.K, affine.k, c)
+
+    @abstractmethod
+    def on(self, objective: Objective) -> SecondOrderField:
+        """Return the same motion on another objective."""
+
     @abstractmethod
     def friction_at(self, z: Array) -> float:
         """Return c."""
@@ -142,12 +164,38 @@ class MomentumField(SecondOrderField):
     """Momentum, w' = v, v' = -friction v - grad F(w) (Polyak, USSR Comp. Math. Math. Phys. 4(5), 1964).
 
     Its algorithm is heavy ball: v_{k+1} = (1 - friction h) v_k - h grad F(w_k), w_{k+1} = w_k + h v_{k+1}.
+
+    Parameters
+    ----------
+    objective : Objective
+    friction : float
+        At least 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> field = mo.fields.MomentumField(F, friction=2.0)
+    >>> w_and_v = field(np.array([1.0, 0.5]))
+    >>> float(w_and_v[0]), bool(w_and_v[1] == -2.0 * 0.5 - F.gradient([1.0])[0])
+    (0.5, True)
     """
 
     def __init__(self, objective: Objective, friction: float) -> None:
         super().__init__(objective)
         self.friction = check_real("friction", friction, minimum=0.0)
         self.label = f"momentum on {self.driving.label}"
+
+    def on(self, objective: Objective) -> MomentumField:
+        """Return the same motion on another objective."""
+        return MomentumField(objective, self.friction)
+
+    @property
+    def friction_number(self) -> float:
+        """The friction."""
+        return self.friction
 
     def friction_at(self, z: Array) -> float:
         """Return the friction."""
@@ -202,12 +250,36 @@ class NesterovField(SecondOrderField):
     W. Su, S. Boyd and E. J. Candes, JMLR 17(153), 2016. At t = 0 the path is regular: v/t -> -grad F(w)/(1 + r).
     Its algorithm is Nesterov's method with s = h^2, x_k = y_{k-1} - s grad F(y_{k-1}),
     y_k = x_k + (k - 1)/(k + r - 1) (x_k - x_{k-1}), k = t/h, v_k = (x_k - x_{k-1})/h.
+
+    Parameters
+    ----------
+    objective : Objective
+    r : float
+        At least 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> field = mo.fields.NesterovField(F)
+    >>> field.lift([1.0])  # at rest, at time 0
+    array([1., 0., 0.])
+    >>> velocity = field(np.array([1.0, 0.5, 2.0]))
+    >>> bool(velocity[1] == -3.0 / 2.0 * 0.5 - F.gradient([1.0])[0])
+    True
     """
 
     def __init__(self, objective: Objective, r: float = 3.0) -> None:
         super().__init__(objective)
         self.r = check_real("r", r, minimum=1.0)
         self.label = f"Nesterov on {self.driving.label}"
+
+    @property
+    def friction_number(self) -> float:
+        """The r of r/t."""
+        return self.r
 
     @property
     def state_dim(self) -> int:
@@ -218,6 +290,10 @@ class NesterovField(SecondOrderField):
     def clock(self) -> int:
         """The last place."""
         return 2 * self.dim
+
+    def on(self, objective: Objective) -> NesterovField:
+        """Return the same motion on another objective."""
+        return NesterovField(objective, self.r)
 
     def friction_at(self, z: Array) -> float:
         """Return r/t; at t = 0, where only v = 0 goes on, 0."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from maml_ode._validation import (
+    Array,
     as_point,
     as_rng,
     check_callable,
@@ -33,7 +35,7 @@ from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.warnings import StepSizeWarning
 from maml_ode.trajectory import Trajectory
 
-__all__ = ["euler"]
+__all__ = ["Iterate", "euler", "iterate", "task_sampler", "warn_if_unstable"]
 
 # So many products with an affine field's matrix are over before Numba is loaded.
 FEW_ITERATIONS = 1000
@@ -134,11 +136,41 @@ def euler(
         check_callable("callback", callback, "callback(state)")
     diagnostics = check_flag("diagnostics", diagnostics)
     progress = check_flag("progress", progress)
-    sampler = _sampler(flow, tasks_per_step, rng)
-    _warn_if_unstable(flow, step_size)
+    sampler = task_sampler(flow, tasks_per_step, rng)
+    warn_if_unstable(flow, step_size)
+    start = Iterate(0, flow.legs[0].field.lift(w), None)
+    return iterate(
+        flow, start, step_size, sampler, tol=tol, max_iter=max_iter, record_every=record_every,
+        progress=progress, callback=callback, diagnostics=diagnostics,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """Where an algorithm is: after k iterations in the whole state z, in a phase if that is known."""
+
+    k: int
+    z: Array
+    phase: int | None
+
+
+def iterate(
+    flow: Flow,
+    start: Iterate,
+    step_size: float,
+    sampler: TaskSampler | None,
+    *,
+    max_iter: int,
+    tol: float = 0.0,
+    record_every: int = 1,
+    progress: bool = False,
+    callback: Callback | None = None,
+    diagnostics: bool = False,
+) -> Trajectory:
+    """Return the run of an algorithm from one of its iterates to the ``max_iter``-th; see `euler`."""
     tally = Tally()
     record = Record(flow.state_dim, tally, lifted=flow.is_lifted)
-    record.begin(0.0, flow.legs[0].field.lift(w), 0)
+    record.begin(start.k * step_size, start.z, start.phase or 0)
     # Euler has no error control: of a plan it reads nothing.
     plan = Plan(NO_METHOD, Tolerances(0.0, 0.0, True, True), np.inf, max_iter)
     compiled = max_iter > FEW_ITERATIONS
@@ -156,19 +188,21 @@ def euler(
                 callback=callback,
                 progress=bar,
                 compiled=compiled,
+                done=start.k,
             )
             Driver(
                 flow, stepper, plan, record, tally, tol=tol, progress=bar, compiled=compiled
-            ).run()
+            ).run(start.phase)
     except KeyboardInterrupt:
         record.interrupt()
     run = finish(flow, record, method="Euler", diagnostics=diagnostics, step_size=step_size)
     return run if sampler is None else sampler.counted(run)
 
 
-def _sampler(
+def task_sampler(
     flow: Flow, tasks_per_step: int | None, rng: np.random.Generator | int | None
 ) -> TaskSampler | None:
+    """Return what draws the tasks of every step, or None where all are taken."""
     if tasks_per_step is not None:
         return TaskSampler(flow, tasks_per_step, as_rng("rng", rng))
     if rng is not None:
@@ -186,7 +220,8 @@ def _step_size_limit(field: VectorField) -> float | None:
     return 2.0 / largest if largest > 0 else math.inf
 
 
-def _warn_if_unstable(flow: Flow, step_size: float) -> None:
+def warn_if_unstable(flow: Flow, step_size: float) -> None:
+    """Warn the caller's caller where the iterates of a phase are known to grow."""
     for number, phase in enumerate(flow.phases):
         limit = _step_size_limit(phase.field)
         if limit is not None and step_size > limit:

@@ -126,8 +126,6 @@ class Plan:
     @cached_property
     def step_options(self) -> dict[str, Any]:
         """The user's options with the bounds that remedies have set."""
-        if self.first_step is None and self.max_step is None:
-            return dict(self.options)
         bounds = {"first_step": self.first_step, "max_step": self.max_step}
         return {**self.options, **{k: v for k, v in bounds.items() if v is not None}}
 

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maml_ode.plotting.style import house_style
+from maml_ode._validation import shown
+from maml_ode.integrate.ensembles.result import Ensemble
+from maml_ode.plotting.axes import one_axes
+from maml_ode.plotting.style import MAML, house_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from maml_ode.integrate.ensembles.result import Ensemble
-
 __all__ = ["plot_ensemble"]
+
+LARGEST = 1e300  # the distance of two such numbers is none any more
 
 
 def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
@@ -31,12 +34,27 @@ def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib Axes
-    """
-    with house_style():
-        if ax is None:
-            import matplotlib.pyplot as plt
 
-            _, ax = plt.subplots()
+    Raises
+    ------
+    TypeError
+        For anything but an ensemble, or an ax that is no matplotlib Axes.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> import numpy as np
+    >>> problem = mo.experiments.load("figure1")
+    >>> runs = mo.ensemble(problem.maml_flow(), np.linspace(0.2, 0.5, 7)[:, None])
+    >>> mo.plotting.plot_ensemble(runs).get_ylabel()
+    'last $w$'
+    """
+    if not isinstance(ensemble, Ensemble):
+        raise TypeError(
+            f"ensemble must be an Ensemble, as mo.ensemble(flow, W0) returns it, not {shown(ensemble)}."
+        )
+    with house_style():
+        ax = one_axes(ax)
         if ensemble.w.shape[1] == 1:
             x, y = ensemble.W0[:, 0], ensemble.w[:, 0]
             ax.set(xlabel="$w(0)$", ylabel="last $w$")
@@ -46,12 +64,14 @@ def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
             rank[order] = np.arange(1, len(order) + 1)
             x, y = rank, ensemble.loss
             ax.set(xlabel="members by their loss", ylabel="last $F(w)$")
+        y = np.where(np.abs(y) < LARGEST, y, np.nan)
         for mask, marker, label in (
             (ensemble.success, "o", "arrived"),
             (~ensemble.success, "x", "did not arrive"),
         ):
             if mask.any():
-                ax.plot(x[mask], y[mask], marker, markersize=3, label=label)
+                color = "0.15" if marker == "o" else MAML["color"]
+                ax.plot(x[mask], y[mask], marker, color=color, markersize=2.5, label=label)
         ax.set_title(f"{ensemble.flow_name}, {len(ensemble)} members")
         ax.legend()
     return ax

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maml_ode._validation import Array, check_count, check_real, shown
+from maml_ode._validation import Array, check_count, check_real
 from maml_ode.objectives import Objective, checked_objective
 from maml_ode.plotting.axes import one_axes
-from maml_ode.plotting.style import house_style
+from maml_ode.plotting.runs import checked_run
+from maml_ode.plotting.style import MAML, house_style
 from maml_ode.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -64,8 +65,7 @@ def plot_spectrum(
     'eigenvalues of the Hessian'
     """
     checked_objective(objective)
-    if not isinstance(trajectory, Trajectory):
-        raise TypeError(f"trajectory must be a Trajectory, not {shown(trajectory)}.")
+    checked_run(trajectory)
     if trajectory.y.shape[0] != objective.dim:
         raise ValueError(
             f"the trajectory has states of dimension {trajectory.y.shape[0]}, but the objective has "
@@ -91,10 +91,12 @@ def plot_spectrum(
             axis.set_yscale("symlog", linthresh=max(float(smallest), 1e-3 * size))
             axis.axhline(0.0, color="0.3", linewidth=0.8)
         if beta is not None:
-            axis.axhline(
-                2 / beta, color="#d9503c", linestyle="--", label=f"$2/\\beta$, $\\beta$ = {beta:g}"
-            )
-            axis.legend()
+            name = f"$2/\\beta$, $\\beta$ = {beta:g}"
+            axis.axhline(2 / beta, color=MAML["color"], linestyle="--", label=name)
+            axis.annotate(
+                name, (1.0, 2 / beta), xycoords=("axes fraction", "data"), xytext=(-2, -3),
+                textcoords="offset points", ha="right", va="top", fontsize=8, color=MAML["color"],
+            )  # fmt: skip
         axis.set(xlabel="time $t$", ylabel="eigenvalues of the Hessian")
     return axis
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._norms import row_norms
 from maml_ode._validation import as_array, shown
 from maml_ode.plotting.style import BIMAML, CYCLE, MAML, house_style, log_scale
 from maml_ode.plotting.trajectories import checked_axes, new_axes
@@ -43,6 +44,16 @@ def plot_split(
     ------
     ValueError, TypeError
         For the decomposition of a single point, or times or axes whose number does not fit.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("diabetes")
+    >>> run = mo.solve(problem.maml_flow(), problem.w0, t_max=5.0)
+    >>> F = mo.MAMLLoss(problem.tasks, problem.alpha)
+    >>> sizes, angle = mo.plotting.plot_split(mo.theory.decompose(F, run.y), run.t)
+    >>> sizes.get_ylabel()
+    'norm'
     """
     if not isinstance(split, Decomposition):
         raise TypeError(
@@ -61,7 +72,7 @@ def plot_split(
         axes = new_axes(2) if ax is None else checked_axes(ax, 2)
         for part, label, style in lines:
             look = {key: style[key] for key in ("color", "linestyle")}
-            axes[0].plot(times, np.linalg.norm(part, axis=0), label=label, **look)
+            axes[0].plot(times, row_norms(part.T), label=label, **look)
         if (split.task_part != 0.0).any():
             log_scale(axes[0])
         axes[0].set_ylabel("norm")

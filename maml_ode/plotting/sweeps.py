@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maml_ode._validation import Array, as_sequence, check_real, check_text, shown
+from maml_ode._validation import (
+    Array,
+    as_sequence,
+    check_count,
+    check_real,
+    check_text,
+    real_array,
+    shown,
+)
 from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.style import CYCLE, house_style, log_scale
 
@@ -79,7 +87,13 @@ def plot_sweep(
     share = check_real("level", level, minimum=0.0, strict=True)
     if share >= 1:
         raise ValueError(f"level must be less than 1, not {share:g}; 0.95 means 95%.")
-    names = [check_text("x", x), check_text("y", y), *([] if by is None else [by])]
+    if index is not None:
+        index = check_count("index", index, minimum=-(2**63))
+    names = [
+        check_text("x", x),
+        check_text("y", y),
+        *([] if by is None else [check_text("by", by)]),
+    ]
     done = []
     for row in as_sequence("rows", rows, "mappings"):
         if not isinstance(row, Mapping):
@@ -96,6 +110,10 @@ def plot_sweep(
         raise ValueError("rows holds no finished point, so that there is nothing to draw.")
     groups: dict[Any, list[Mapping[str, Any]]] = {}
     for row in done:
+        if by is not None and isinstance(row[by], np.ndarray):
+            raise TypeError(
+                f"{by} holds arrays, and lines are told apart by numbers or texts; choose another by=."
+            )
         groups.setdefault(None if by is None else row[by], []).append(row)
     lines = {key: _line(_curves(part, x, y, index), share) for key, part in groups.items()}
     with house_style():
@@ -124,7 +142,7 @@ def _curves(
     """Return what each row draws; single numbers make curves of those that belong together."""
     curves = []
     for row in rows:
-        places, values = np.asarray(row[x], dtype=float), np.asarray(row[y], dtype=float)
+        places, values = _numbers(x, row[x]), _numbers(y, row[y])
         if index is not None:
             if values.ndim == 0 or not -values.shape[-1] <= index < values.shape[-1]:
                 raise ValueError(
@@ -146,6 +164,10 @@ def _curves(
     count = min(len(values) for values in seen.values())
     order = sorted(seen)
     return [(np.array(order), np.array([seen[p][k] for p in order])) for k in range(count)]
+
+
+def _numbers(name: str, value: Any) -> Array:
+    return np.asarray(real_array(name, value, booleans=True), dtype=float)
 
 
 def _line(curves: list[tuple[Array, Array]], level: float) -> tuple[Array, Array, Array, Array]:

@@ -56,3 +56,5 @@ __getattr__, __dir__ = attach(
         "reproduce": "maml_ode.reproduce.pipeline",
     },
 )
+
+__all__ = __dir__()

@@ -218,14 +218,20 @@ class PointStore:
         """Say of a file that cannot be read what to do."""
         try:
             yield
-        except sqlite3.OperationalError:
-            raise  # the disk is full, the file is locked or read-only: SQLite says which
         except (sqlite3.DatabaseError, KeyError, TypeError, AttributeError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in OF_THE_MACHINE:
+                raise  # SQLite says which it is
             raise ValueError(
                 f"{self._path} is no store of points, or a damaged one ({error}); {ANOTHER_FILE}"
             ) from error
 
 
+# The disk is full, the file is locked or cannot be written: not what is in it.
+OF_THE_MACHINE = (
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+)  # fmt: skip
 ANOTHER_FILE = "name another file, or remove this one if its points are no longer wanted."
 
 

@@ -46,6 +46,16 @@ class LyapunovReading:
         The smallest C with E <= C/t at all samples; NaN if E is negative somewhere.
     derivative_error : ndarray of shape (n,)
         An estimate of what differences and rounding leave of the derivative.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> flow = mo.maml_flow(tasks, alpha=0.1)
+    >>> run = mo.solve(flow, [10.0], t_max=5.0)
+    >>> reading = mo.theory.lyapunov(flow.objective.value, run, gradient=flow.objective.gradient, flow=flow)
+    >>> reading.rises.size, bool((reading.derivative <= 0).all())
+    (0, True)
     """
 
     t: Array
@@ -140,7 +150,7 @@ def lyapunov(
     else:
         slopes = np.empty_like(states)
     derivative, error = np.empty(len(states)), np.empty(len(states))
-    extent = max(vector_norm(states.max(axis=0) - states.min(axis=0)), EPS)
+    extent = vector_norm(states.max(axis=0) - states.min(axis=0)) or EPS
     for k, w in enumerate(states):
         if flow is None:
             times, step = _times(trajectory, k)
@@ -226,7 +236,7 @@ def _rates(
     ratios, errors = -derivative[counted] / values[counted], error[counted] / values[counted]
     if ratios.size:
         ratios = ratios[TELLING * errors <= np.median(np.abs(ratios))]
-    return float(ratios.min(initial=math.inf)), float(((t - t[0]) * values).max(initial=0.0))
+    return float(ratios.min(initial=math.inf)), float((t * values).max(initial=0.0))
 
 
 def _quantum(values: Array) -> float:

@@ -124,6 +124,7 @@ def test_functions_cannot_corrupt_the_points_nor_the_results_each_other():
 
     def destructive(W):
         shared[:] = gradients(W)
+        assert W.flags.c_contiguous
         W[:] = np.nan
         return shared
 

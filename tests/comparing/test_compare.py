@@ -321,6 +321,11 @@ def test_ctrl_c_gives_back_the_rows_that_were_done(make_logistic):
         ({"times": [0.5]}, ValueError, "times must increase from above 0 to t_max = 1"),
         ({"times": [0.7, 0.5, 1.0]}, ValueError, "times must increase"),
         ({"prices": {"hvps": 1.0}}, ValueError, "unknown price 'hvps'. Did you mean 'hvp'"),
+        (
+            {"prices": 2.0},
+            TypeError,
+            'prices must be a mapping of names to numbers, such as {"hvp"',
+        ),
         ({"prices": {"hvp": -1.0}}, ValueError, "the price hvp must be at least 0"),
         ({"reference": "exakt"}, ValueError, "unknown method 'exakt'. Did you mean 'exact'"),
         ({"reference": [1.0]}, ValueError, r"reference must have shape \(2, 1\)"),
@@ -335,6 +340,17 @@ def test_arguments_are_checked_before_anything_runs(make_quadratic, changed, err
     flow, w0 = arguments.pop("flow"), arguments.pop("w0")
     with pytest.raises(error, match=words):
         mo.compare(flow, w0, **arguments)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_errors_have_no_unit(unit):
+    """Of a linear flow an error is the same share of the way, whatever w is measured in."""
+    flow = mo.maml_flow(mo.tasks.Quadratic([[[1.0, 0.2], [0.2, 3.0]]], [[0.0, 0.0]]), 0.1)
+    options = {"t_max": 2.0, "methods": ["RK45"], "rtols": [1e-4], "step_sizes": [0.1]}
+    found, wanted = (mo.compare(flow, [s, 2 * s], **options) for s in (unit, 1.0))
+    for one, other in zip(found.rows, wanted.rows, strict=True):
+        assert one["error"] == pytest.approx(other["error"], rel=1e-6)
+    assert found.travelled == pytest.approx(unit * wanted.travelled, rel=1e-12)
 
 
 def test_a_comparison_needs_a_motion_and_a_reference(make_quadratic):

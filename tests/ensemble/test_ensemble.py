@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import signal
 import threading
 import time
@@ -159,6 +160,8 @@ def test_saved_and_loaded(flow, runs, tmp_path):
         assert repr(loaded) == repr(one)
         with pytest.raises(ValueError, match="holds no flow; run the member by"):
             loaded.member(0)
+    copy = pickle.loads(pickle.dumps(other))  # unlike a file it holds the flow
+    np.testing.assert_array_equal(copy.member(1).y, other.member(1).y)
     with pytest.raises(ValueError, match="is not a saved Ensemble"):
         mo.Ensemble.load(io.BytesIO(b"nothing"))
     run_file = io.BytesIO()
@@ -226,6 +229,8 @@ def test_progress_is_shown(flow, capsys):
         ((None, [0.0]), {"method": "Tsit6"}, ValueError, "Tsit5"),
         ((None, [0.0]), {"method": "exact"}, ValueError, "needs affine phases"),
         ((None, [0.0]), {"method": "Tsit5", "first_stp": 1.0}, TypeError, "first_step"),
+        ((None, [0.0]), {"first_stp": 1.0}, TypeError, "unknown option of DOP853 'first_stp'"),
+        ((None, [0.0]), {"callback": print}, TypeError, "unknown option of DOP853 'callback'"),
         ((None, [0.0]), {"method": "Tsit5", "first_step": -1.0}, ValueError, "first_step"),
         ((None, [0.0]), {"method": "DOP853", "max_step": "1"}, TypeError, "max_step"),
         ((None, [0.0]), {"method": "DOP853", "max_step": np.nan}, ValueError, "max_step"),

@@ -159,6 +159,10 @@ def test_progress_evaluates_nothing(capsys):
         ]
         assert runs[0].nfev == runs[1].nfev
         assert runs[0].counts == runs[1].counts
+    flow = mo.maml_flow(TASKS, 0.1)
+    for steps in (0, 3):  # with tol = 0 not even the last iterate's field
+        run = mo.euler(flow, W0, 0.1, max_iter=steps, tol=0, progress=True, diagnostics=False)
+        assert run.nfev == steps
     capsys.readouterr()
 
 

@@ -92,6 +92,26 @@ def test_a_failure_does_not_take_the_place_of_what_somebody_else_has_finished(tm
         assert one.load("l") == {"a": 2, "new": 3.0}
 
 
+def test_what_is_wrong_with_a_file_is_told_from_what_is_wrong_with_the_machine(tmp_path):
+    path = tmp_path / "points.sqlite"
+    with PointStore(path, {"function": "f"}, ("a",)) as store:
+        store.save("k", {"a": 1}, 0.1)
+    base = sqlite3.connect(path)
+    base.execute("UPDATE about SET value = CAST(x'ff' AS TEXT) WHERE name = 'function'")
+    base.commit()
+    with pytest.raises(ValueError, match="damaged one"):
+        PointStore(path, {"function": "f"}, ("a",))
+    base.execute("UPDATE about SET value = 'f' WHERE name = 'function'")
+    base.execute("DROP TABLE names")
+    base.execute("CREATE TABLE names (other TEXT)")
+    base.commit()
+    base.close()
+    with pytest.raises(ValueError, match=r"damaged one \(no such column"):
+        PointStore(path, {"function": "f"}, ("a",))
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        PointStore("/proc/points.sqlite", {"function": "f"}, ("a",))
+
+
 def test_a_point_is_known_by_its_values_and_their_kinds_not_by_their_order():
     assert digest({"a": 1, "b": 2.0}) == digest({"b": 2.0, "a": 1})
     points = [

@@ -91,6 +91,17 @@ def test_columns_of_any_size_are_standardised(size):
     np.testing.assert_allclose(family.scale / size, X.std(axis=0), rtol=1e-12)
 
 
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
+def test_a_column_that_rounding_alone_moves_is_constant(size):
+    third = size * np.where(np.arange(len(X)) % 2, 0.1 + 0.2, 0.3)
+    table = np.column_stack([X[:, 0], third])
+    with pytest.raises(ValueError, match="these columns are constant: 'x1'"):
+        mo.tasks.LinearRegression.from_table(table, TARGET, WHO, standardize=True)
+    far = np.column_stack([X[:, 0], third + 1e-14 * size * np.arange(len(X))])
+    family = mo.tasks.LinearRegression.from_table(far, TARGET, WHO, standardize=True)
+    np.testing.assert_allclose(family.scale[1], size * (far[:, 1] / size).std(), rtol=0.05)
+
+
 def test_the_caller_keeps_his_table():
     samples, y, who = X.copy(), TARGET.copy(), WHO.copy()
     mo.tasks.LinearRegression.from_table(samples, y, who, standardize=True)

@@ -89,8 +89,20 @@ def test_an_inverse_time_rate_has_its_constant():
     )
     found = mo.theory.lyapunov(lambda w: w[0] ** 4, run, flow=flow)
     assert found.inverse_time_constant == pytest.approx(0.125 / 4.0, rel=1e-8)
+    late = mo.solve(flow, [1.0], t_max=10.0, tol=0.0, t_eval=[1.0, 10.0], rtol=1e-10, atol=1e-13)
+    found_late = mo.theory.lyapunov(lambda w: w[0] ** 4, late, flow=flow)
+    assert found_late.inverse_time_constant == pytest.approx(1.0 / 81.0, rel=1e-8)
     # dE/dt = -16 w^6 = -16 w^2 E: the rate is that of the end.
     assert found.exponential_rate == pytest.approx(16.0 / 81.0, rel=1e-8)
+
+
+@pytest.mark.parametrize("unit", [1e-100, 1e-40, 1e100])
+def test_a_rate_does_not_hang_on_the_unit_of_w(unit):
+    flow = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Quadratic([[[2.0]]], [[0.0]])))
+    run = mo.solve(flow, [unit], t_max=5.0, tol=0.0)
+    found = mo.theory.lyapunov(lambda w: w @ w, run, flow=flow)
+    assert found.exponential_rate == pytest.approx(4.0, rel=1e-9)
+    assert found.rises.size == 0
 
 
 def test_each_phase_has_its_own_derivative():
@@ -183,9 +195,9 @@ def test_rates_from_values_and_derivatives():
         -np.array([8.0, 3.0, 3.0]),
     )
     zero = np.zeros(3)
-    assert direct_method._rates(t, values, fall, 0.0, zero) == (1.5, 3.0)  # 3/2; (4 - 1) 1
+    assert direct_method._rates(t, values, fall, 0.0, zero) == (1.5, 4.0)  # 3/2; 1 * 4
     # a value within 100 times the noise does not count, nor does a derivative of less than two digits
-    assert direct_method._rates(t, values, fall, 0.0199, zero) == (1.5, 3.0)
+    assert direct_method._rates(t, values, fall, 0.0199, zero) == (1.5, 4.0)
     assert direct_method._rates(t, values, fall, 0.02, zero)[0] == 2.0
     assert direct_method._rates(t, values, fall, 0.0, np.array([0.0, 0.0401, 0.0]))[0] == 2.0
     assert direct_method._rates(t, values, fall, 0.0, np.array([0.0, 0.0399, 0.0]))[0] == 1.5

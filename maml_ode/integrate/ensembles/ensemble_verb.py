@@ -28,7 +28,7 @@ from maml_ode.flows.variants import (
 from maml_ode.integrate.checks import check_has_an_end, check_smoothness, refuse_unused
 from maml_ode.integrate.ensembles.judge import judge
 from maml_ode.integrate.ensembles.members import Members
-from maml_ode.integrate.ensembles.request import Request
+from maml_ode.integrate.ensembles.request import OWN_KEYWORDS, Request
 from maml_ode.integrate.ensembles.result import Ensemble
 from maml_ode.integrate.ensembles.watch import OutOfTime, Watch
 from maml_ode.integrate.exact import why_not_exact
@@ -41,11 +41,6 @@ if TYPE_CHECKING:
     from scipy.integrate import OdeSolver
 
 __all__ = ["ensemble"]
-
-_OWN_KEYWORDS = (
-    "tol", "t_max", "method", "rtol", "atol", "max_steps", "max_seconds", "threads", "alpha",
-    "switch_tol", "progress",
-)  # fmt: skip
 
 
 def ensemble(
@@ -263,5 +258,5 @@ def _check_runs(request: Request) -> Flow:
             )
         refuse_unused(rtol=request.rtol, atol=request.atol, **request.options)
     elif request.method != "auto":
-        check_options(resolve(request.method), request.options, _OWN_KEYWORDS)
+        check_options(resolve(request.method), request.options, OWN_KEYWORDS)
     return flow

@@ -22,7 +22,13 @@ from maml_ode.trajectory import Trajectory
 if TYPE_CHECKING:
     from scipy.integrate import OdeSolver
 
-__all__ = ["Request"]
+__all__ = ["OWN_KEYWORDS", "Request"]
+
+# Of `ensemble`: what a misspelt option of a method may have meant.
+OWN_KEYWORDS = (
+    "tol", "t_max", "method", "rtol", "atol", "max_steps", "max_seconds", "threads", "alpha",
+    "switch_tol", "progress",
+)  # fmt: skip
 
 # Flows of members that are kept: an aggregated family is aggregated once for a neighbour with the same alpha.
 FLOWS_KEPT = 16
@@ -59,6 +65,14 @@ class Request:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_flow_with", lru_cache(FLOWS_KEPT)(self._make_flow))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The flows that are kept are made again where they are wanted.
+        return {name: value for name, value in self.__dict__.items() if name != "_flow_with"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
 
     def __len__(self) -> int:
         return len(self.W0)

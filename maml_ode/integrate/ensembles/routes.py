@@ -11,9 +11,16 @@ from maml_ode.integrate.ensembles.by_formula import ByFormula, has_formula
 from maml_ode.integrate.ensembles.by_solve import follow_by_solve
 from maml_ode.integrate.ensembles.in_blocks import InBlocks, has_blocks, pays_in_blocks
 from maml_ode.integrate.ensembles.members import Indices, Members
-from maml_ode.integrate.ensembles.request import Request
+from maml_ode.integrate.ensembles.request import OWN_KEYWORDS, Request
 from maml_ode.integrate.ensembles.watch import Watch
-from maml_ode.integrate.methods import Choice, choose, facts_of, resolve, stiff_method
+from maml_ode.integrate.methods import (
+    Choice,
+    check_options,
+    choose,
+    facts_of,
+    resolve,
+    stiff_method,
+)
 from maml_ode.integrate.plan import Plan, Tolerances
 from maml_ode.integrate.tally import Tally
 
@@ -81,6 +88,7 @@ def _plan(request: Request, flow: Flow, choice: Choice) -> Plan | None:
     if choice.method == "exact":
         return None
     solver = resolve(choice.method)
+    check_options(solver, request.options, OWN_KEYWORDS)
     tolerances = Tolerances.choose(flow, request.tol, request.rtol, request.atol)
     check_reachable(flow, solver, request.tol, tolerances)
     watch = request.method == "auto" and facts_of(solver).explicit and not request.options

@@ -112,7 +112,7 @@ class BatchedFunction:
 
     def __call__(self, *points: Array) -> Array:
         """Return the results along the task; each of ``points`` has 1 or M rows, the function sees M."""
-        rows = [np.array(np.broadcast_to(p, (self.n_tasks, p.shape[1]))) for p in points]
+        rows = [np.array(np.broadcast_to(p, (self.n_tasks, p.shape[1])), order="C") for p in points]
         result = self.function(*rows)
         array = real_array(f"the result of {self.name}", result)
         self.precision.see(self.name, array)

@@ -150,7 +150,10 @@ def _samples(
 
 def _standardize(values: Array, names: tuple[Any, ...]) -> tuple[Array, Array]:
     """Centre the columns and divide them by their standard deviation, in place; return both."""
-    constant = np.flatnonzero(values.min(axis=0) == values.max(axis=0))
+    low, high = values.min(axis=0), values.max(axis=0)
+    # What differs by rounding alone, as 0.1 + 0.2 does from 0.3, is no spread to divide by.
+    one = np.spacing(np.maximum(np.abs(low), np.abs(high)))
+    constant = np.flatnonzero(high / 4.0 - low / 4.0 <= one)
     if constant.size:
         raise ValueError(
             f"standardize=True cannot divide by 0, but these columns are constant: "

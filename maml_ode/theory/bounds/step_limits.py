@@ -56,7 +56,18 @@ class AlphaLimit:
 
 
 class AlphaLimits(tuple[AlphaLimit, ...]):
-    """Limits on alpha; index by position or by name."""
+    """Limits on alpha; index by position or by name.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> limits = mo.theory.alpha_limits(mo.theory.constants(tasks))
+    >>> limits[0] is limits[limits[0].name]
+    True
+    >>> [limit.name for limit in limits if limit.printed][:1]
+    ['Theorem B.2']
+    """
 
     @overload  # type: ignore[override]
     def __getitem__(self, key: str) -> AlphaLimit: ...
@@ -116,6 +127,14 @@ def alpha_limits(
     -------
     AlphaLimits
         Empty limits are 0: for mu <= 0 no theorem applies.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> limits = mo.theory.alpha_limits(mo.theory.constants(tasks), switch_tol=0.1)
+    >>> sorted(limit.name for limit in limits)[:2]
+    ['BI-MAML, closed form', 'Theorem B.2']
     """
     k = checked_constants(constants)
     switch_tol = None if switch_tol is None else check_real("switch_tol", switch_tol, minimum=0.0)
@@ -236,6 +255,15 @@ def step_size_limit(
     -------
     Quantity
         In units of t; its note says where the limit holds. ``inf`` if lambda_max <= 0.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> limit = mo.theory.step_size_limit(F, [0.0])
+    >>> bool(abs(limit.value - 2 / F.hessian([0.0])[0, 0]) < 1e-12), limit.status.value
+    (True, 'exact')
     """
     checked_objective(objective)
     if not isinstance(where, (Ball, Interval, Sublevel)):

@@ -19,7 +19,21 @@ _WORDS = {True: "yes", False: "no", None: "undecided"}
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One condition of a statement and whether it is met (None: not known)."""
+    """One condition of a statement and whether it is met (None: not known).
+
+    Attributes
+    ----------
+    name : str
+    holds : bool or None
+    detail : str
+        The numbers.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> print(mo.theory.Hypothesis("alpha < 1/L", True, "alpha L = 0.3"))
+    alpha < 1/L: yes (alpha L = 0.3)
+    """
 
     name: str
     holds: Verdict
@@ -52,6 +66,14 @@ class Certificate:
     printed : float or None
         The paper's value where it differs.
     note : str
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("diabetes")
+    >>> found = mo.theory.certify(problem.tasks, problem.alpha, w0=problem.w0)
+    >>> found["smoothness"].holds, found["smoothness"].status.value
+    (True, 'exact')
     """
 
     name: str
@@ -123,6 +145,21 @@ class Certificates(list[Certificate]):
     """The certificates of one problem; index by position or by name.
 
     Its ``summary`` says in one sentence which guarantee applies and what it promises.
+
+    Parameters
+    ----------
+    items : iterable of Certificate
+    summary : str
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("diabetes")
+    >>> found = mo.theory.certify(problem.tasks, problem.alpha, w0=problem.w0)
+    >>> found[0] is found["smoothness"]
+    True
+    >>> found.table().splitlines()[0].split()[:3]
+    ['certificate', 'holds', 'value']
     """
 
     def __init__(self, items: Iterable[Certificate] = (), summary: str = "") -> None:

@@ -17,7 +17,6 @@ from maml_ode.compiled.fields import FIELD
 from maml_ode.compiled.scratch import borrowed
 from maml_ode.compiled.vectors import copy
 from maml_ode.integrate.solvers.control import LARGEST_STEP
-from maml_ode.integrate.solvers.kernels.norms import euclidean
 from maml_ode.integrate.solvers.kernels.phase_record import PHASE
 from maml_ode.integrate.solvers.kernels.runge_kutta import native_stages, step_error
 from maml_ode.integrate.solvers.kernels.step_control import (
@@ -26,7 +25,7 @@ from maml_ode.integrate.solvers.kernels.step_control import (
     first_step,
     is_finite,
 )
-from maml_ode.integrate.solvers.kernels.worth_a_look import worth_a_look
+from maml_ode.integrate.solvers.kernels.worth_a_look import judged_norm, worth_a_look
 from maml_ode.integrate.solvers.pauses import BEYOND, LIMIT, LOOK, NOT_FINITE, PAUSED, TOO_SMALL
 
 _ACCEPTED = -1
@@ -119,7 +118,7 @@ def explicit_phase(field, phase, A, error, error_3, rtol, atol, times, states, v
         if code != _ACCEPTED:
             return code
         phase.steps = n + 1
-        norms[n + 1] = euclidean(values[n + 1])
+        norms[n + 1] = judged_norm(phase, states[n + 1], values[n + 1])
         h = times[n + 1] - times[n]
         if worth_a_look(phase, h, states[n], states[n + 1], values[n], values[n + 1], norms[n + 1]):
             return LOOK

@@ -41,6 +41,11 @@ PHASE_DTYPE = np.dtype(
         ("best", np.float64),
         ("steps_since_best", np.int64),
         ("steps_above", np.int64),
+        # Of a field of second order on states (w, v), whose norm is that of grad F and of v: how many entries w
+        # has, else 0; whether the time comes last, and the friction, or r where it is r over that time.
+        ("observed", np.int64),
+        ("clocked", np.int64),
+        ("friction", np.float64),
         # How much one call may do: rows of the buffer, evaluations before it pauses, evaluations at all.
         ("room", np.int64),
         ("pause", np.int64),
