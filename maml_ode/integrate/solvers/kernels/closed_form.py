@@ -79,12 +79,14 @@ def _add_two(state, ways, decays, j, following, p, q):
             q[i] += f * decays[k, i]
 
 
-@inner(types.void(VECTOR, MATRIX, MATRIX, INDEX, REAL, VECTOR, MATRIX))
-def _set_states(state, motion, ways, count, start, times, states):
-    """Fill in the states at ``times``, one a row."""
+@inner(types.void(VECTOR, MATRIX, MATRIX, INDEX, REAL, VECTOR, MATRIX, MATRIX, MATRIX))
+def _set_states(state, motion, ways, count, start, times, decays, path, states):
+    """Fill in the states at ``times``, one a row.
+
+    ``decays``, as many rows as there are of what moves, and ``path``, d of them or one more to be even, are scratch.
+    """
     n, d = times.size, state.size
-    room, paths = np.empty((count, n)), np.empty((d + d % 2, n))
-    decays, path = borrowed(room), borrowed(paths)
+    decays, path = borrowed(decays), borrowed(path)
     for k in range(count):
         for i in range(n):
             decays[k, i] = -motion[RATES, k] * (times[i] - start)
@@ -186,7 +188,8 @@ def exact_phase(form, state, amplitudes, start, own, tol, t_max, times, states):
     points = _set_times(times, start, end, fastest if count > 0 else 1.0)
     if not times[0] - start > SMALL:
         return IRREGULAR, 0, math.nan, tries
-    _set_states(state, motion, ways[:count], count, start, times[:points], states)
+    decays, path = np.empty((count, points)), np.empty((d + d % 2, points))
+    _set_states(state, motion, ways[:count], count, start, times[:points], decays, path, states)
     for j in range(d):
         if not math.isfinite(end_state[j]):
             return IRREGULAR, 0, math.nan, tries
