@@ -83,7 +83,7 @@ def _add_two(state, ways, decays, j, following, p, q):
 def _set_states(state, motion, ways, count, start, times, decays, path, states):
     """Fill in the states at ``times``, one a row.
 
-    ``decays``, as many rows as there are of what moves, and ``path``, d of them or one more to be even, are scratch.
+    Scratch are ``decays``, a row for each part that moves, and ``path``, d rows or one more to be even.
     """
     n, d = times.size, state.size
     decays, path = borrowed(decays), borrowed(path)
