@@ -87,11 +87,14 @@ class Counts:
             "task_gradients": "gradients of single tasks",
             "task_hvps": "HVPs of single tasks",
         }
-        parts = [
-            f"{getattr(self, name):,} {named.get(name, name)}"
-            for name in KINDS
-            if getattr(self, name)
-        ]
+        once = {"losses": "loss", "rejected steps": "rejected step"}
+        parts = []
+        for name in KINDS:
+            if number := getattr(self, name):
+                word = named.get(name, name)
+                if number == 1 and " of " not in word:
+                    word = once.get(word, word.removesuffix("s"))
+                parts.append(f"{number:,} {word}")
         line = ", ".join(parts) or "nothing"
         return line if self.diagnostics is None else f"{line}; diagnostics: {self.diagnostics}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,8 @@ Test = Callable[[Array], Adaptation]
 OWN = ("t_max", "t_eval", "diagnostics", "resume", "sensitivities")
 # A time is a multiple of the step size if it is one to rounding.
 ROUNDING = 1e-9
+# Beyond, not every integer is a double.
+MOST_STEPS = 2.0**53
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +48,11 @@ class LearningCurve:
     passes : ndarray of shape (n,)
         What had been paid until then, in gradient passes over all tasks.
     loss : ndarray of shape (n,)
-        F.
+        F; NaN where Ctrl-C came before it.
     w : ndarray of shape (d, n)
         The states.
     tests : tuple of Adaptation
-        What ``test`` gave for each of them; empty without one.
+        What ``test`` gave for each of them; empty without one, and shorter after Ctrl-C.
     run : Trajectory
         The last piece of the run; of a flow, the whole.
 
@@ -73,7 +76,7 @@ class LearningCurve:
 
     @property
     def adapted(self) -> Array:
-        """The mean losses of the tests after 0, 1, ... inner steps, shape (n, steps + 1).
+        """The mean losses of the tests after 0, 1, ... inner steps, shape (n, steps + 1); NaN for those missing.
 
         Raises
         ------
@@ -82,7 +85,8 @@ class LearningCurve:
         """
         if not self.tests:
             raise ValueError("nothing was tested; pass test=, a function of w, to learning_curve.")
-        return np.array([one.mean for one in self.tests])
+        rows = np.array([one.mean for one in self.tests])
+        return np.pad(rows, ((0, self.t.size - len(rows)), (0, 0)), constant_values=np.nan)
 
     def to_dict(self) -> dict[str, Array]:
         """Return t, passes, loss and, of tests, adapted: a row's worth for `maml_ode.sweep`."""
@@ -142,7 +146,7 @@ def learning_curve(
     Returns
     -------
     LearningCurve
-        Shorter than asked for where the run ended before; after Ctrl-C, with the looks that were done.
+        Shorter than asked for where the run ended before; after Ctrl-C, with what was reached.
 
     Raises
     ------
@@ -184,7 +188,6 @@ def learning_curve(
         pieces = _of_the_algorithm(flow, start, at, h, tasks_per_step, rng)
     last: Trajectory | None = None
     looks: list[tuple[float, float, Array]] = [(0.0, 0.0, start)]
-    losses: list[float] = []
     tests: list[Adaptation] = []
     try:
         for last, counts in pieces:
@@ -193,18 +196,16 @@ def learning_curve(
     except KeyboardInterrupt:
         if last is None:
             raise
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            for _, _, w in looks:
-                losses.append(flow.objective.value(w))
-                if test is not None:
-                    tests.append(_tested(test, w))
-    except KeyboardInterrupt:
-        looks = looks[: len(losses) if test is None else len(tests)]
-    if last is None or not looks:
-        raise KeyboardInterrupt
+    if last is None:
+        raise RuntimeError("no run was made; this is a defect of maml_ode.")
     t, passes, states = map(np.array, zip(*looks, strict=True))
-    return LearningCurve(t, passes, np.array(losses[: t.size]), states.T, tuple(tests), last)
+    loss = np.full(t.size, np.nan)
+    with suppress(KeyboardInterrupt), np.errstate(over="ignore", invalid="ignore"):
+        for k, w in enumerate(states):
+            loss[k] = flow.objective.value(w)
+            if test is not None:
+                tests.append(_tested(test, w))
+    return LearningCurve(t, passes, loss, states.T, tuple(tests), last)
 
 
 Piece = tuple[Trajectory, Counts]
@@ -227,7 +228,13 @@ def _of_the_algorithm(
 ) -> Iterable[Piece]:
     from maml_ode.integrate.euler_verb import Iterate, iterate, task_sampler
 
-    looks = np.rint(at / h)
+    with np.errstate(over="ignore"):
+        looks = np.rint(at / h)
+    if not looks[-1] < MOST_STEPS:
+        raise ValueError(
+            f"times of up to {at[-1]:g} are {looks[-1]:.3g} iterations of {h:g}, more than can be counted; use a "
+            "larger step_size."
+        )
     if (np.abs(looks * h - at) > ROUNDING * at).any() or (np.diff(looks, prepend=0.0) < 1).any():
         raise ValueError(
             f"times must be multiples of step_size = {h:g}, an iteration or more apart."

@@ -29,7 +29,7 @@ _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 def code_digest(notebook: Any) -> str:
     """Return a digest of the notebook's code, which its outputs belong to."""
-    code = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]
 
 

@@ -33,6 +33,7 @@ FLOORS = [
     {"adaptation", "derivative_check", "flows", "formulas"},
     {"fields", "update_candidates", "update_check"},
     {"trajectory"},
+    {"_checked_runs"},
     {"integrate"},
     {"integrate.ensembles"},
     {

@@ -22,6 +22,10 @@ def interrupted(a):
         raise KeyboardInterrupt
     return {"a": a}
 
+def by_coordinate():
+    import maml_ode as mo
+    return mo.tasks.Quadratic([[[1.0, 0.0], [0.0, 2.0]]], [[1.0, 1.0]]), [0.1, 0.2]
+
 number = 3
 """
 
@@ -67,6 +71,8 @@ def test_compare_has_defaults_and_says_what_the_numbers_are():
         (["diabetes", "--flow", "mamml"], "Did you mean 'maml'"),
         (["diabetes", "--plot", "picture.xyz"], "the ending must be one of"),
         (["diabetes", "--step-size", "99"], "round(t_max/h) = 0 steps"),
+        (["diabetes", "--t-max", "inf"], "t_max must be finite, not inf"),
+        (["diabetes", "--t-max", "nan"], "t_max must be finite, not nan"),
     ],
 )
 def test_compare_refuses_what_it_cannot_do(arguments, words):
@@ -124,6 +130,13 @@ def test_sweep_says_what_failed_and_what_was_interrupted(study):
         (["own_study:run", "--grid", "a=range(1.5)"], "write range(b), range(a,b)"),
         (["own_study:run", "--grid", "a=linspace(1,2)"], "linspace(a,b,n)"),
         (["own_study:run", "--grid", "a=range(3,1)"], "has no values"),
+        (["own_study:run", "--grid", "a=range(0,9,0)"], "the step of a range cannot be 0"),
+        (["own_study:run", "--grid", "a=range(99999999999999999999)"], "from 0 to 1000000 values"),
+        (["own_study:run", "--grid", "a=linspace(0,1,99999999999)"], "from 0 to 1000000 values"),
+        (["own_study:run", "--grid", "a=linspace(0,1,-1)"], "from 0 to 1000000 values"),
+        (["own_study:run", "--grid", "a=geomspace(0,1,3)"], "ends of one sign, neither of them 0"),
+        (["own_study:run", "--grid", "a=geomspace(-1,1,3)"], "ends of one sign, neither of them 0"),
+        (["own_study:run", "--grid", "a=linspace(0,1e999,3)"], "the numbers must be finite"),
         (["own_study:run", "--grid", "a=1", "--store", "no/s.db"], "there is no such folder"),
     ],
 )
@@ -131,6 +144,14 @@ def test_sweep_refuses_what_it_cannot_do(study, arguments, words):
     result = invoke("sweep", *arguments)
     assert result.exit_code == 2
     assert words in " ".join(result.output.replace("│", " ").split())
+
+
+def test_an_inner_step_for_each_coordinate_is_written_out(study):
+    for how in ([], ["--markdown"]):
+        result = invoke("certify", "own_study:by_coordinate", *how)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.startswith("own_study:by_coordinate: alpha = [0.1, 0.2], eps0 = ")
+    assert repr(mo.experiments.load("own_study:by_coordinate")).endswith("alpha=[0.1, 0.2])")
 
 
 def test_values_are_what_they_look_like():

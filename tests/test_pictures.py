@@ -150,7 +150,7 @@ def test_a_bifurcation_diagram_shows_every_proved_point():
     assert set(offsets(ax, "minimum")) | set(offsets(ax, "maximum")) == {0.1, 0.4}
 
 
-def test_a_run_that_ended_before_its_first_report_has_nothing_to_draw():
+def test_a_run_that_ended_before_its_first_report_has_nothing_to_show():
     tasks = mo.tasks.Quadratic([np.diag([1.0, 2.0])], [[0.0, 0.0]])
     F, flow = mo.MAMLLoss(tasks, 0.1), mo.maml_flow(tasks, 0.1)
     run = mo.solve(flow, [1.0, 2.0], tol=1e-3, t_max=100.0, t_eval=[90.0])
@@ -162,6 +162,8 @@ def test_a_run_that_ended_before_its_first_report_has_nothing_to_draw():
         lambda: plots.plot_band([run, run]),
         lambda: plots.plot_spectrum(F, run),
         lambda: plots.plot_landscape(F, trajectories=[run]),
+        lambda: mo.theory.monitor(run, tasks, 0.1),
+        lambda: mo.theory.lyapunov(F.value, run, flow=flow),
     ):
         with pytest.raises(
             ValueError, match=r"has no points: the run ended at t = .*begin it with 0"

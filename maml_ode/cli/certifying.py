@@ -66,5 +66,9 @@ def certify_experiment(
         content = {"certificates": certificates.to_dicts(), "summary": certificates.summary()}
         echo_json({"experiment": problem.constants(), **content})
         return
-    click.echo(f"{problem.title}: alpha = {problem.alpha:g}, eps0 = {problem.switch_tol:g}\n")
+    from maml_ode.objectives.step_sizes import written
+
+    click.echo(
+        f"{problem.title}: alpha = {written(problem.alpha)}, eps0 = {problem.switch_tol:g}\n"
+    )
     click.echo(certificates.to_markdown() if markdown else certificates.table())

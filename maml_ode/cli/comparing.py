@@ -107,7 +107,7 @@ def compare_methods(
             flow_of(problem, flow, None),
             problem.w0,
             t_max=horizon,
-            step_sizes=step_sizes or [h for h in usual if round(horizon / h) >= 1],
+            step_sizes=step_sizes or [h for h in usual if horizon / h > 0.5],
             max_seconds=max_seconds,
             progress=(sys.stderr.isatty() and not as_json) if progress is None else progress,
             **chosen,

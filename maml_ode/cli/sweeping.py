@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sqlite3
+import sys
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from maml_ode.cli.output import NOT_CONVERGED, echo_json, say, usage_errors
 __all__ = ["sweep_function"]
 
 INTERRUPTED = 130
+MOST_VALUES = 1_000_000
 _RULE = re.compile(r"(range|linspace|geomspace)\(([^()]*)\)")
 
 
@@ -98,13 +100,27 @@ def _values(text: str) -> tuple[str, list[Any]]:
             f"--grid {text}: write range(b), range(a,b), range(a,b,step) with integers, or linspace(a,b,n) and "
             "geomspace(a,b,n) with n an integer."
         )
+    if not all(abs(one) <= sys.float_info.max for one in numbers):
+        raise click.UsageError(f"--grid {text}: the numbers must be finite.")
     if rule[1] == "range":
-        with usage_errors():
-            return name.strip(), list(range(*numbers))
+        if numbers[2:] == [0]:
+            raise click.UsageError(f"--grid {text}: the step of a range cannot be 0.")
+        listing = range(*numbers)
+        # Of a range that is longer than any integer of the machine there is no len.
+        count = (listing.stop - listing.start) // listing.step
+    else:
+        count = numbers[2]
+        if rule[1] == "geomspace" and not (min(numbers[:2]) > 0 or max(numbers[:2]) < 0):
+            raise click.UsageError(
+                f"--grid {text}: a geometric sequence has ends of one sign, neither of them 0."
+            )
+    if not count <= MOST_VALUES or (count < 0 and rule[1] != "range"):
+        raise click.UsageError(f"--grid {text}: take from 0 to {MOST_VALUES} values.")
+    if rule[1] == "range":
+        return name.strip(), list(listing)
     import numpy as np
 
-    with usage_errors():
-        return name.strip(), getattr(np, rule[1])(*numbers).tolist()
+    return name.strip(), getattr(np, rule[1])(*numbers).tolist()
 
 
 def _value(text: str) -> Any:

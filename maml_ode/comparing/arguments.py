@@ -34,6 +34,7 @@ __all__ = [
 EXPLICIT = ("Tsit5", "DOP853", "RK45", "LSODA", "RKC2")
 IMPLICIT = ("Radau", "BDF", "Rodas5P")
 RTOLS = (1e-2, 1e-4, 1e-6, 1e-8)
+MOST_STEPS = 2.0**62
 EULER_STEPS = (25, 50, 100, 200, 400)
 
 
@@ -89,10 +90,15 @@ def check_step_sizes(step_sizes: Any, horizon: float) -> list[float]:
     listed = as_sequence("step_sizes", step_sizes, "step sizes")
     found = [check_real("step_sizes", one, minimum=0.0, strict=True) for one in listed]
     for h in found:
-        if round(horizon / h) < 1:
+        if not horizon / h > 0.5:
             raise ValueError(
                 f"the step size {h:g} makes round(t_max/h) = 0 steps to t_max = {horizon:g}; use a smaller "
                 "one."
+            )
+        if not horizon / h < MOST_STEPS:
+            raise ValueError(
+                f"the step size {h:g} makes {horizon / h:.3g} steps to t_max = {horizon:g}, more than can be "
+                "counted; use a larger one."
             )
     return found
 

@@ -22,6 +22,7 @@ from maml_ode._validation import (
 )
 from maml_ode.experiments.defaults import default_step_size, default_switch_tol, gradient_norm
 from maml_ode.objectives.inner_loop import InnerSteps
+from maml_ode.objectives.step_sizes import written
 from maml_ode.tasks.base import TaskFamily, checked_family
 from maml_ode.tasks.linear_model import REDUCTIONS
 
@@ -194,8 +195,12 @@ class Experiment:
         return Experiment(**{**self._given, **changes})
 
     def __repr__(self) -> str:
-        alpha = self.alpha if np.ndim(self.alpha) else f"{self.alpha:g}"
-        return f"Experiment({self.name!r}, {self.tasks!r}, alpha={alpha})"
+        return f"Experiment({self.name!r}, {self.tasks!r}, alpha={written(self.alpha)})"
+
+    def _repr_html_(self) -> str:
+        from maml_ode.experiments.shown import experiment_table
+
+        return experiment_table(self)
 
     @property
     def ours(self) -> tuple[str, ...]:

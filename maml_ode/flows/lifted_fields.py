@@ -97,6 +97,19 @@ class LiftedField(VectorField):
     def discrete_rest_norm(self, z: Array, driven: Array) -> float:
         """Return the norm that is at most ``tol`` at rest, from the value of ``driving`` at w."""
 
+    def driven_by(self, driving: VectorField) -> LiftedField:
+        """Return the same field with something else for ``driving``.
+
+        Raises
+        ------
+        ValueError
+            If that is not known.
+        """
+        raise ValueError(
+            f"what {self.label} becomes with another inner step size is not known here; build its flow anew for "
+            "each of them."
+        )
+
     @property
     def step_size_limit(self) -> float | None:
         """The step size beyond which the algorithm's iterates grow, where that is known."""
@@ -139,10 +152,6 @@ class ObservedField(LiftedField):
         self.label = field.label
         self.cost, self.jacobian_cost = field.cost, field.jacobian_cost
         self.dim = self._parameters()
-
-    def driven_by(self, field: VectorField) -> ObservedField:
-        """Return another field on the same state, observed alike."""
-        return ObservedField(field, self._observe, self._lift)
 
     def _parameters(self) -> int:
         """Return d: as many numbers as ``observe`` makes of a state."""
@@ -225,6 +234,10 @@ class ObservedField(LiftedField):
                 "pass lift= that observe undoes."
             )
         return z
+
+    def driven_by(self, driving: VectorField) -> ObservedField:
+        """Return another field on the same state, observed alike."""
+        return ObservedField(driving, self._observe, self._lift)
 
     def rest_norm(self, z: Array, value: Array) -> float:
         """Return the norm of the field."""

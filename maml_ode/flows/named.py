@@ -253,8 +253,8 @@ def momentum_flow(objective: Objective, friction: float) -> Flow:
 
     Its state is z = (w, w'). `euler` on it is heavy ball: with v_0 = 0 and h the step size,
     v_{k+1} = (1 - friction h) v_k - h grad F(w_k), w_{k+1} = w_k + h v_{k+1}, that is the step h^2 with the
-    momentum 1 - friction h (B. T. Polyak, USSR Comp. Math. Math. Phys. 4(5), 1964). F + |w'|^2/2 falls along it.
-    It is at rest where both |grad F| and |w'| are at most ``tol``, each as a number.
+    momentum 1 - friction h (B. T. Polyak, USSR Comp. Math. Math. Phys. 4(5), 1964). F + ||w'||^2/2 falls along it.
+    It is at rest where both ||grad F|| and ||w'|| are at most ``tol``, each as a number.
 
     Parameters
     ----------
@@ -285,9 +285,9 @@ def nesterov_flow(objective: Objective, r: float = 3.0) -> Flow:
     Its state is z = (w, w', t), and the path is regular at t = 0, with w'/t -> -grad F(w0)/(1 + r). `euler` on it
     is Nesterov's method with s = h^2, h the step size: x_0 = y_0 = w0, and for k = 1, 2, ...
     x_k = y_{k-1} - s grad F(y_{k-1}), y_k = x_k + (k - 1)/(k + r - 1) (x_k - x_{k-1}); column k of ``y`` is x_k.
-    For convex F and r >= 3, F - F* <= (r - 1)^2 |w0 - w*|^2/(2 t^2). (W. Su, S. Boyd and E. J. Candes, "A
+    For convex F and r >= 3, F - F* <= (r - 1)^2 ||w0 - w*||^2/(2 t^2). (W. Su, S. Boyd and E. J. Candes, "A
     Differential Equation for Modeling Nesterov's Accelerated Gradient Method", JMLR 17(153), 2016.) It is at rest
-    where both |grad F| and |w'| are at most ``tol``, each as a number.
+    where both ||grad F|| and ||w'|| are at most ``tol``, each as a number.
 
     Parameters
     ----------

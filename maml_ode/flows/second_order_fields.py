@@ -16,7 +16,7 @@ import numpy as np
 from maml_ode._norms import vector_norm
 from maml_ode._validation import Array, check_real
 from maml_ode.counts import Counts
-from maml_ode.flows.fields import GradientField
+from maml_ode.flows.fields import GradientField, VectorField
 from maml_ode.flows.lifted_fields import LiftedField
 from maml_ode.objectives import Objective, checked_objective
 
@@ -25,7 +25,7 @@ __all__ = ["MechanicalEnergy", "MomentumField", "NesterovField", "SecondOrderFie
 
 @dataclass(frozen=True)
 class MechanicalEnergy:
-    """F(w) + |v|^2/2, which falls along w'' + c w' + grad F = 0 at the rate c |v|^2."""
+    """F(w) + ||v||^2/2, which falls along w'' + c w' + grad F = 0 at the rate c ||v||^2."""
 
     field: SecondOrderField
 
@@ -40,12 +40,12 @@ class MechanicalEnergy:
         return self.field.objective.value_cost
 
     def value(self, z: Array, /) -> float:
-        """Return F(w) + |v|^2/2."""
+        """Return F(w) + ||v||^2/2."""
         d = self.field.dim
         return self.field.objective.value(z[:d]) + self.kinetic(z)
 
     def kinetic(self, z: Array) -> float:
-        """Return |v|^2/2."""
+        """Return ||v||^2/2."""
         v = self.field.velocity(z)
         return 0.5 * float(v @ v)
 
@@ -57,7 +57,7 @@ class MechanicalEnergy:
 class SecondOrderField(LiftedField):
     """w'' + c w' + grad F(w) = 0 as a field on (w, v), v = w'.
 
-    A state is at rest where both |grad F| and |v| are at most ``tol``, each as a number: v is compared with
+    A state is at rest where both ||grad F|| and ||v|| are at most ``tol``, each as a number: v is compared with
     ``tol`` as the velocity -grad F of the gradient flow is.
     """
 
@@ -95,7 +95,7 @@ class SecondOrderField(LiftedField):
 
     @cached_property
     def energy(self) -> MechanicalEnergy:
-        """F(w) + |v|^2/2."""
+        """F(w) + ||v||^2/2."""
         return MechanicalEnergy(self)
 
     @property
@@ -133,21 +133,17 @@ class SecondOrderField(LiftedField):
         return second_order_quadratic(affine.K, affine.k, c)
 
     @abstractmethod
-    def on(self, objective: Objective) -> SecondOrderField:
-        """Return the same motion on another objective."""
-
-    @abstractmethod
     def friction_at(self, z: Array) -> float:
         """Return c."""
 
     def rest_norm(self, z: Array, value: Array) -> float:
-        """Return the larger one of |grad F| and |v|."""
+        """Return the larger one of ||grad F|| and ||v||."""
         v = self.velocity(z)
         force = value[self.dim : 2 * self.dim] + self.friction_at(z) * v
         return self._larger(force, v)
 
     def discrete_rest_norm(self, z: Array, driven: Array) -> float:
-        """Return the larger one of |grad F| and |v|."""
+        """Return the larger one of ||grad F|| and ||v||."""
         return self._larger(driven, self.velocity(z))
 
     @staticmethod
@@ -158,6 +154,22 @@ class SecondOrderField(LiftedField):
     def _largest_curvature(self) -> float | None:
         affine = self.driving.affine
         return None if affine is None else affine.largest_eigenvalue
+
+
+def gradient_of(driving: VectorField) -> Objective:
+    """Return the objective that drives a field of second order.
+
+    Raises
+    ------
+    TypeError
+        If the field descends none.
+    """
+    objective = driving.descends
+    if objective is None:
+        raise TypeError(
+            f"a field of second order descends an objective, which {driving.label} does not."
+        )
+    return objective
 
 
 class MomentumField(SecondOrderField):
@@ -188,9 +200,9 @@ class MomentumField(SecondOrderField):
         self.friction = check_real("friction", friction, minimum=0.0)
         self.label = f"momentum on {self.driving.label}"
 
-    def on(self, objective: Objective) -> MomentumField:
-        """Return the same motion on another objective."""
-        return MomentumField(objective, self.friction)
+    def driven_by(self, driving: VectorField) -> MomentumField:
+        """Return the momentum of another objective's gradient."""
+        return MomentumField(gradient_of(driving), self.friction)
 
     @property
     def friction_number(self) -> float:
@@ -276,6 +288,10 @@ class NesterovField(SecondOrderField):
         self.r = check_real("r", r, minimum=1.0)
         self.label = f"Nesterov on {self.driving.label}"
 
+    def driven_by(self, driving: VectorField) -> NesterovField:
+        """Return Nesterov's flow of another objective."""
+        return NesterovField(gradient_of(driving), self.r)
+
     @property
     def friction_number(self) -> float:
         """The r of r/t."""
@@ -291,17 +307,13 @@ class NesterovField(SecondOrderField):
         """The last place."""
         return 2 * self.dim
 
-    def on(self, objective: Objective) -> NesterovField:
-        """Return the same motion on another objective."""
-        return NesterovField(objective, self.r)
-
     def friction_at(self, z: Array) -> float:
         """Return r/t; at t = 0, where only v = 0 goes on, 0."""
         t = float(z[-1])
         return self.r / t if t > 0 else 0.0
 
     def rest_norm(self, z: Array, value: Array) -> float:
-        """Return the larger one of |grad F| and |v|."""
+        """Return the larger one of ||grad F|| and ||v||."""
         if z[-1] > 0:
             return super().rest_norm(z, value)
         return self._larger((1.0 + self.r) * value[self.dim : -1], self.velocity(z))

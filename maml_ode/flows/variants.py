@@ -10,9 +10,8 @@ import numpy.typing as npt
 from maml_ode.flows.fields import GradientField, VectorField
 from maml_ode.flows.flow import Flow, Phase, Until
 from maml_ode.flows.inner_step_fields import FirstOrderField, ReptileField
-from maml_ode.flows.lifted_fields import ObservedField
+from maml_ode.flows.lifted_fields import LiftedField
 from maml_ode.flows.modified_field import ModifiedField
-from maml_ode.flows.second_order_fields import SecondOrderField
 from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
 from maml_ode.objectives import MAMLLoss, Objective
 from maml_ode.objectives.step_sizes import Alpha
@@ -53,11 +52,11 @@ def takes_inner_steps(field: VectorField) -> bool:
 
 def _owner_of_alpha(field: VectorField) -> MAMLLoss | FirstOrderField | ReptileField | None:
     """Return what has the inner step size of a field; None if it has none."""
-    while isinstance(field, ObservedField):
+    while isinstance(field, LiftedField):
         field = field.driving
     if isinstance(field, (FirstOrderField, ReptileField)):
         return field
-    if isinstance(field, (GradientField, ModifiedField, SecondOrderField)):
+    if isinstance(field, (GradientField, ModifiedField)):
         objective = field.objective
         return objective if isinstance(objective, MAMLLoss) else None
     return None
@@ -101,14 +100,12 @@ def with_alpha(flow: Flow, alpha: npt.ArrayLike) -> Flow:
             return known
         if isinstance(known, (FirstOrderField, ReptileField)):
             return known.with_alpha(alpha)
-        if isinstance(known, ObservedField):
-            return known.driven_by(field(known.driving))
         if isinstance(known, ModifiedField):
             return ModifiedField(objective(known.objective), known.step_size)
-        if isinstance(known, SecondOrderField):
-            return known.on(objective(known.objective))
         if isinstance(known, GradientField):
             return GradientField(objective(known.objective))
+        if isinstance(known, LiftedField):
+            return known.driven_by(field(known.driving))
         return known
 
     def until(known: Until | None) -> Until | None:

@@ -296,7 +296,12 @@ def solve(
         looked=looked,
     )
     if read is not None:
-        run = replace(run, sensitivities=read(run.t, times is None))
+        try:
+            run = replace(run, sensitivities=read(run.t, times is None))
+        except KeyboardInterrupt:
+            from maml_ode.integrate.sensitivities.follow import UNREAD
+
+            run = replace(run, message=run.message + UNREAD)
     return run if resume is None else join(resume, run)
 
 

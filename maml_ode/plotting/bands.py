@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from maml_ode._checked_runs import some_runs
 from maml_ode._validation import Array, check_choice, check_count, check_real
 from maml_ode.plotting.axes import one_axes
-from maml_ode.plotting.runs import some_runs
 from maml_ode.plotting.series import QUANTITIES, Curve, axis_label, curve, is_norm
 from maml_ode.plotting.style import CYCLE, house_style, log_scale
 from maml_ode.trajectory import Trajectory

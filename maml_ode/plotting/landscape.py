@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._checked_runs import checked_runs
 from maml_ode._validation import Array, as_array, check_count, check_flag
 from maml_ode.objectives import Objective, checked_objective
 from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.basins import draw_basins
 from maml_ode.plotting.looks import look_of, name_of
 from maml_ode.plotting.plane import Plane, main_plane, plane_through
-from maml_ode.plotting.runs import checked_runs
 from maml_ode.plotting.style import house_style, legend_above
 from maml_ode.trajectory import Trajectory
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maml_ode._checked_runs import checked_run
 from maml_ode._validation import Array, check_count, check_real
 from maml_ode.objectives import Objective, checked_objective
 from maml_ode.plotting.axes import one_axes
-from maml_ode.plotting.runs import checked_run
 from maml_ode.plotting.style import MAML, house_style
 from maml_ode.trajectory import Trajectory
 

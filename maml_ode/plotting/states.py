@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._checked_runs import checked_run, some_runs
 from maml_ode._validation import as_sequence, check_count
 from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.looks import look_of, name_of
 from maml_ode.plotting.plane import main_plane, plane_through
-from maml_ode.plotting.runs import checked_run, some_runs
 from maml_ode.plotting.style import CYCLE, house_style, legend_above
 from maml_ode.trajectory import Trajectory
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from maml_ode._checked_runs import some_runs
 from maml_ode._validation import (
     as_sequence,
     check_choice,
@@ -26,7 +27,6 @@ from maml_ode.plotting.panels import (
     draw_states_or_path,
     shade_first,
 )
-from maml_ode.plotting.runs import some_runs
 from maml_ode.plotting.series import QUANTITIES, Curve, axis_label, curve, is_norm
 from maml_ode.plotting.style import house_style, log_scale
 from maml_ode.trajectory import Trajectory

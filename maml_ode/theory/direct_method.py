@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._checked_runs import checked_run
 from maml_ode._norms import vector_norm
 from maml_ode._validation import Array, as_array, as_point, check_callable, shown
 from maml_ode.flows import Flow
@@ -125,8 +126,7 @@ def lyapunov(
     check_callable("candidate", candidate, "candidate(w) -> float")
     if gradient is not None:
         check_callable("gradient", gradient, "gradient(w) -> an array of shape (d,)")
-    if not isinstance(trajectory, Trajectory):
-        raise TypeError(f"trajectory must be a Trajectory, not {shown(trajectory)}.")
+    checked_run(trajectory)
     # What falls along a lifted flow is a function of its whole state.
     states = np.ascontiguousarray(trajectory.z.T)
     d = states.shape[1]

@@ -318,6 +318,7 @@ def test_ctrl_c_gives_back_the_rows_that_were_done(make_logistic):
         ({"rtols": {"RK54": [1e-3]}}, ValueError, "unknown method in rtols 'RK54'"),
         ({"step_sizes": [-1.0]}, ValueError, "step_sizes must be greater than 0"),
         ({"step_sizes": [3.0]}, ValueError, r"makes round\(t_max/h\) = 0 steps to t_max = 1"),
+        ({"t_max": 1e300, "step_sizes": [1e-300]}, ValueError, "makes inf steps.*use a larger one"),
         ({"times": [0.5]}, ValueError, "times must increase from above 0 to t_max = 1"),
         ({"times": [0.7, 0.5, 1.0]}, ValueError, "times must increase"),
         ({"prices": {"hvps": 1.0}}, ValueError, "unknown price 'hvps'. Did you mean 'hvp'"),

@@ -360,3 +360,37 @@ def test_modified_flows_have_an_inner_step_size_of_their_own_too():
     how = {"method": "DOP853", "tol": 1e-6}
     runs = mo.ensemble(flows[0], W0, alpha=alpha, **how)
     assert_same_as_solve(runs, flows, W0, **how)
+
+
+def by_turns(tasks, alpha):
+    """Down F, then with momentum, then observed from a larger state: every phase has the inner step size."""
+    F = mo.MAMLLoss(tasks, alpha)
+    phases = [
+        mo.Phase(F, until=GradientNormBelow(F, 0.5)),
+        mo.Phase(mo.fields.MomentumField(F, 0.5), until=lambda t, w: 2.0 - t),
+        mo.Phase(mo.fields.GradientField(F), observe=lambda z: z[::-1], lift=lambda w: w[::-1]),
+    ]
+    return mo.Flow(phases, objective=F)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda tasks, alpha: mo.momentum_flow(mo.MAMLLoss(tasks, alpha), 0.5),
+        lambda tasks, alpha: mo.nesterov_flow(mo.MAMLLoss(tasks, alpha, inner_steps=2)),
+        by_turns,
+    ],
+    ids=["momentum", "Nesterov", "by turns"],
+)
+def test_phases_on_a_larger_state_have_an_inner_step_size_too(build):
+    tasks = margins(mo.tasks.LogisticRegression, 1)
+    W0, alphas = starts(build(tasks, 0.1), 3), [-0.1, 0.0, 0.3]
+    runs = mo.ensemble(build(tasks, 0.1), W0, alpha=alphas, t_max=3.0, tol=0.0)
+    for k, alpha in enumerate(alphas):
+        run = mo.solve(build(tasks, alpha), W0[k], t_max=3.0, tol=0.0)
+        np.testing.assert_array_equal(runs.w[k], run.w)
+        assert runs.loss[k] == pytest.approx(run.loss[-1], rel=1e-12)
+        assert np.linalg.norm(run.w - runs.w[(k + 1) % 3]) > 1e-3
+    f = mo.ExpectedLoss(tasks)
+    with pytest.raises(ValueError, match="takes no inner steps"):
+        mo.ensemble(mo.momentum_flow(f, 0.5), W0, alpha=alphas, t_max=1.0)

@@ -82,6 +82,34 @@ def test_an_interrupt_in_any_evaluation_leaves_a_beginning_of_the_run(make_logis
     assert seen == {True, False}
 
 
+def test_an_interrupt_where_sensitivities_are_put_together_leaves_the_run(make_logistic):
+    family = make_logistic(M=2)
+    keyboard = Keyboard(family)
+    flow, w0 = mo.maml_flow(keyboard.tasks(), 0.3), np.array([1.0, -1.0, 0.5])
+
+    def run():
+        return mo.solve(
+            flow, w0, tol=0.1, rtol=1e-3, atol=1e-5, sensitivities=["w0"], diagnostics=False
+        )
+
+    keyboard.calls = 0
+    whole = run()
+    total, unread = keyboard.calls, 0
+    for n in range(total - 12, total + 1):
+        keyboard.left = n
+        found = run()
+        keyboard.left = np.inf
+        k = min(len(found), len(whole)) - 1
+        assert k > 2
+        np.testing.assert_array_equal(found.y[:, :k], whole.y[:, :k])
+        if found.sensitivities is None and found.stop is whole.stop:
+            assert "Sensitivities are left out" in found.message
+            unread += 1
+        else:
+            assert found.stop is mo.StopReason.INTERRUPTED
+    assert unread
+
+
 class Moments:
     """Counts the lines of Python that run while a run is followed or finished, and presses Ctrl-C before one.
 

@@ -94,7 +94,7 @@ def test_a_norm_is_landed_on_to_a_share_of_its_threshold(size):
         method = Method(straight, off)
         landing = method.land(rule)
         assert len(method.taken) == steps
-        assert landing.w[0] == pytest.approx(0.5, rel=1.01e-13)
+        assert landing.w[0] == pytest.approx(0.5, rel=1.01e-13, abs=0)
 
 
 def test_corrections_end_where_they_no_longer_improve():

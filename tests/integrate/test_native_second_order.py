@@ -46,8 +46,15 @@ def assert_same_states(one, other):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_and_flow(monkeypatch, family, method):
+    loose = {"rtol": 1e-3, "atol": 1e-5} if method == "RKC2" else {"rtol": 1e-5, "atol": 1e-7}
     for name, flow in flows(FAMILIES[family](1)).items():
-        how = {"method": method, "tol": 1e-6, "t_max": 6.0, "rtol": 1e-5, "atol": 1e-7}
+        how = {
+            "method": method,
+            "tol": 1e-6,
+            "t_max": 5.0,
+            "diagnostics": method == "Tsit5",
+            **loose,
+        }
         compiled, stepped = both(monkeypatch, mo.solve, flow, start(flow), **how)
         assert_same(compiled, stepped)
         assert_same_states(compiled, stepped)
@@ -57,8 +64,8 @@ def test_every_family_and_flow(monkeypatch, family, method):
             alone = mo.solve(flows(FAMILIES[family](1))[name], start(flow), **how)
         for part in ("steps", "rejected"):
             assert getattr(alone.counts, part) == getattr(compiled.counts, part), name
-        # Where rounding has it so, landing on a switch looks once more.
-        assert alone.nfev == compiled.nfev or compiled.switch_times.size, name
+        # A look inside a step makes Python's evaluator forget what it evaluated at the end.
+        assert alone.nfev == compiled.nfev or len(flow.phases) > 1, name
         assert alone.stop is compiled.stop
         np.testing.assert_allclose(alone.final_z, compiled.final_z, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(alone.switch_times, compiled.switch_times, rtol=1e-9)
@@ -68,9 +75,11 @@ def test_every_family_and_flow(monkeypatch, family, method):
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option(monkeypatch, option, method):
     how = {"method": method, "tol": 1e-5, "max_steps": 2000, **OPTIONS[option]}
+    how.setdefault("t_max", 15.0)
+    if method == "RKC2":
+        how = {"rtol": 1e-3, "atol": 1e-5, **how}
     for family, name in (("logistic", "momentum twice"), ("sinusoid", "Nesterov")):
         flow = flows(FAMILIES[family](2))[name]
-        how.setdefault("t_max", 25.0)
         compiled, stepped = both(monkeypatch, mo.solve, flow, start(flow, 1), **how)
         assert_same(compiled, stepped)
         assert_same_states(compiled, stepped)
@@ -92,6 +101,12 @@ def test_at_rest_where_force_and_velocity_are(monkeypatch):
                     d = flow.dim
                     assert max(force, np.linalg.norm(compiled.final_z[d : 2 * d])) <= tol
     assert mo.StopReason.STATIONARY in stops
+    # Steps at whose ends the force and the velocity are small together, and what they sum up to is not.
+    sinusoid = mo.MAMLLoss(FAMILIES["sinusoid"](3), 0.05)
+    for tol in np.geomspace(1e-1, 1e-5, 25):
+        flow = mo.momentum_flow(sinusoid, 1.0)
+        how = {"method": "Tsit5", "tol": tol, "rtol": 1e-6, "diagnostics": False}
+        assert_same(*both(monkeypatch, mo.solve, flow, start(flow), **how))
 
 
 def test_resumed_runs_and_callbacks(monkeypatch):

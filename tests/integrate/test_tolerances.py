@@ -24,12 +24,14 @@ def test_tolerances_follow_the_stationarity_asked_for(tol, rtol, atol, logistic)
     """Between 1e-12 and 1e-6, whatever is asked for; what the user gives is taken and never changed."""
     flow = mo.maml_flow(logistic, 0.1)
     chosen = Tolerances.choose(flow, tol, None, None)
-    assert (chosen.rtol, chosen.atol) == pytest.approx((rtol, atol))
+    assert (chosen.rtol, chosen.atol) == pytest.approx((rtol, atol), rel=1e-15, abs=0)
     given = Tolerances.choose(flow, tol, 1e-3, 1e-5)
     assert (given.rtol, given.atol) == (1e-3, 1e-5)
     assert given.tightened() is None
     # Without a tol nothing is asked of the residual, however stiff the flow is.
-    assert Tolerances.choose(stiff_and_slow(1e9), 0.0, None, None).atol == pytest.approx(1e-10)
+    assert Tolerances.choose(stiff_and_slow(1e9), 0.0, None, None).atol == pytest.approx(
+        1e-10, abs=0
+    )
     with pytest.raises(ValueError, match="atol must be greater than 0"):
         Tolerances.choose(flow, tol, None, 0.0)
     assert Tolerances.choose(flow, tol, 0.0, 1.0).rtol == 0.0
@@ -50,7 +52,7 @@ def test_lowered_tolerances_end_at_the_smallest_that_rounding_knows(logistic):
             now = now.tightened()
         rtols, atols = np.array(seen).T
         for values, end, fixed in zip((rtols, atols), ends, ("rtol", "atol"), strict=True):
-            assert values[-1] == pytest.approx(end, rel=0 if fixed == "rtol" else 99)
+            assert values[-1] == pytest.approx(end, rel=0 if fixed == "rtol" else 99, abs=0)
             if fixed not in given:
                 steps = values[:-1] / values[1:]
                 assert steps == pytest.approx(np.where(values[1:] > 1e-13, 100.0, steps))
@@ -111,12 +113,12 @@ def test_tolerances_by_hand():
         Tolerances(1e-6, 1.5e-28, True, False),
     )
     lower = ours.tightened()
-    assert (lower.rtol, lower.atol) == pytest.approx((1e-13, 1.5e-10), rel=1e-15)
+    assert (lower.rtol, lower.atol) == pytest.approx((1e-13, 1.5e-10), rel=1e-15, abs=0)
     assert lower.tightened().rtol == 1e-13
     assert Tolerances(1e-13, 1e-30, False, True).tightened() is None
     assert Tolerances(2e-13, 1e-30, False, True).tightened().rtol == 1e-13
     least = atol_is_ours.tightened()
-    assert (least.rtol, least.atol) == (1e-6, pytest.approx(1.5e-30, rel=1e-15))
+    assert (least.rtol, least.atol) == (1e-6, pytest.approx(1.5e-30, rel=1e-15, abs=0))
     assert least.tightened() is None
     eps = 2.0**-23
     assert ours.seen_in(2.0**-52) is ours

@@ -45,3 +45,18 @@ def test_what_is_no_real_number_is_refused(function, needed):
             arguments = {name: GOOD[name] for name in needed} | {argument: value}
             with pytest.raises((TypeError, ValueError), match=argument):
                 function(**arguments)
+
+
+NEVER_NEGATIVE = {
+    "sigma", "kappa", "gamma", "gap", "f_gap", "gradient_norm", "gradient_F_norm", "task_gradient_norm",
+    "mean_query_norm", "mean_gradient_norm", "mean_prox_gradient_norm",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "needed"), CASES)
+def test_a_negative_norm_makes_no_bound(function, needed):
+    for argument in NEVER_NEGATIVE & set(needed):
+        for value in (-1e-3, np.array([0.5, -0.5])):
+            arguments = {name: GOOD[name] for name in needed} | {argument: value}
+            with pytest.raises(ValueError, match=f"^{argument} must"):
+                function(**arguments)

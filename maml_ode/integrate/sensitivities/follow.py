@@ -27,7 +27,9 @@ from maml_ode.integrate.tally import Tally
 from maml_ode.sensitivity import Sensitivity
 from maml_ode.stop import Stop, StopReason
 
-__all__ = ["Followed", "follow"]
+UNREAD = " Sensitivities are left out: they were interrupted from the keyboard."
+
+__all__ = ["UNREAD", "Followed", "follow"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,11 @@ def follow(
         callback=None if callback is None else _seen_by(callback, flow),
         progress=bar,
     ).run()
-    end = _ended_at_rest(record, legs, tol)
+    try:
+        end = _ended_at_rest(record, legs, tol)
+    except KeyboardInterrupt:
+        end, record.stop = False, None
+        record.interrupt()
     states = record.of_states(flow.dim)
 
     def read(times: Array, recorded: bool) -> dict[str, Sensitivity]:

@@ -131,20 +131,18 @@ class EulerStepper:
         while True:
             unseen = self._k == self._max_iter and self._tol == 0
             t, z = self._record.t, self._record.w
-            norm, driven, near = math.nan, np.empty(0), False
+            norm, driven = math.nan, np.empty(0)
             if not unseen:
                 driven = driving(t, np.ascontiguousarray(field.look_ahead(z, h)))
                 norm = field.discrete_rest_norm(z, driven)
-                near = self._tol > 0 and segment.leg.final and norm <= self._tol
-                if near:
+                if self._tol > 0 and segment.leg.final and norm <= self._tol:
                     # The algorithm may look ahead of w: what ends the run is the gradient at w itself.
                     norm = field.discrete_rest_norm(z, driving(t, np.array(field.at(z))))
             stop = self._at_iterate(segment, t, field.observe(z), norm, unseen)
             if stop is not None:
                 return Finding(stop)
-            room = 0
-            if compiled is not None and not near:
-                room = self._max_iter - self._k - int(self._tol == 0 and not shares)
+            # With tol = 0 nothing is left to decide at the last iterate.
+            room = self._max_iter - self._k - int(self._tol == 0)
             if compiled is not None and room > 0 and compiled.go_on(self._k, room, z, driven):
                 self._k += compiled.steps
             else:

@@ -46,10 +46,28 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 Numbers = npt.ArrayLike
 
+# With a minus an upper bound made of these would be one of nothing.
+NEVER_NEGATIVE = frozenset(
+    (
+        "gradient_norm",
+        "gradient_F_norm",
+        "mean_query_norm",
+        "mean_prox_gradient_norm",
+        "sigma",
+        "gap",
+        "gamma",
+        "kappa",
+        "kappa_i",
+    )
+)
+
 
 def as_numbers(name: str, value: Numbers) -> Array:
-    """Return real numbers as float64, of any shape."""
-    return np.asarray(real_array(name, value), dtype=np.float64)
+    """Return real numbers as float64, of any shape; a norm or a spread must not be negative."""
+    numbers = np.asarray(real_array(name, value), dtype=np.float64)
+    if name in NEVER_NEGATIVE and (numbers < 0).any():
+        raise ValueError(f"{name} must not be negative, but it is {numbers.min():g}.")
+    return numbers
 
 
 def all_numbers(**named: Numbers) -> list[Array]:

@@ -140,6 +140,10 @@ def switch_advice(
         raise ValueError("argmin f was not found: switch_advice needs a strongly convex f.")
     f, F = ExpectedLoss(tasks), MAMLLoss(tasks, step)
     solution = objective_minimizer(F, minimizer)
+    if solution is None:
+        raise ValueError(
+            "no local minimiser of F was found from argmin f; use a smaller alpha, at which F falls to one."
+        )
     slow = np.linalg.eigvalsh(f.hessian(minimizer))[0], np.linalg.eigvalsh(F.hessian(solution))[0]
     if min(slow) <= 0:
         raise ValueError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._checked_runs import checked_run
 from maml_ode._validation import Array, shown
 from maml_ode.flows import Flow
 from maml_ode.objectives import ExpectedLoss, MAMLLoss
@@ -164,8 +165,7 @@ def monitor(
     >>> mo.theory.monitor(run, problem.tasks, problem.alpha).ok
     True
     """
-    if not isinstance(trajectory, Trajectory):
-        raise TypeError(f"trajectory must be a Trajectory, not {shown(trajectory)}.")
+    checked_run(trajectory)
     checked_family(tasks)
     size = one_step_alpha(tasks, alpha)
     reason = outside_theory(size)

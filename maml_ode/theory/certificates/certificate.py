@@ -11,7 +11,7 @@ from maml_ode._html import html_table
 from maml_ode._validation import unknown_name
 from maml_ode.theory.quantities import Status
 
-__all__ = ["Certificate", "Certificates", "Hypothesis"]
+__all__ = ["Certificate", "Certificates", "Hypothesis", "all_hold"]
 
 Verdict = bool | None
 _WORDS = {True: "yes", False: "no", None: "undecided"}
@@ -42,6 +42,11 @@ class Hypothesis:
     def __str__(self) -> str:
         detail = f" ({self.detail})" if self.detail else ""
         return f"{self.name}: {_WORDS[self.holds]}{detail}"
+
+
+def all_hold(hypotheses: Iterable[Hypothesis]) -> Verdict:
+    """Return True where every hypothesis is met, else None: a statement without them decides nothing."""
+    return True if all(item.holds for item in hypotheses) else None
 
 
 @dataclass(frozen=True)
@@ -244,3 +249,10 @@ class Certificates(list[Certificate]):
 
     def __str__(self) -> str:
         return self.table()
+
+    def __repr__(self) -> str:
+        held = [
+            f"{sum(item.holds is verdict for item in self)} {word}"
+            for verdict, word in _WORDS.items()
+        ]
+        return f"Certificates({len(self)}: {', '.join(held)})"

@@ -1,4 +1,4 @@
-"""The runs that a picture is drawn of."""
+"""Runs that are drawn or read: trajectories with a point at least."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["checked_run", "checked_runs", "some_runs"]
 
 
 def checked_run(run: Trajectory, name: str = "trajectory") -> Trajectory:
-    """Return ``run`` if it is one, and has a point to draw.
+    """Return ``run`` if it is one, and has a point to look at.
 
     Raises
     ------
