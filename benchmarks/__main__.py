@@ -38,6 +38,7 @@ def main() -> int:
     """Run the rows that were asked for; a run of some rows keeps the others' results."""
     chosen = arguments()
     from benchmarks.page import write_page
+    from benchmarks.readme import write_table
     from benchmarks.rows import ROWS
 
     if chosen.list:
@@ -70,6 +71,9 @@ def main() -> int:
             record["rows"][row.name] = [asdict(timing) for timing in timings]
             path.write_text(json.dumps(record, indent=1) + "\n")
     write_page(record, chosen.output)
+    readme = chosen.output.parent / "README.md"
+    if readme.exists():
+        write_table(record, readme)
     return 0
 
 

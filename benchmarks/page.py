@@ -141,7 +141,7 @@ def write_page(record: dict[str, Any], folder: Path) -> None:
     ]
     for row, mine, theirs, ratio, word in verdicts(record):
         lines.append(f"| {row.title} | {mine} | {theirs} | {ratio} | {word} |")
-    lines += ["", "![Time of the best peer over ours](benchmarks_overview.png)", ""]
+    lines += ["", "![Time of the best peer over ours](benchmarks_overview.svg)", ""]
     notes = Path(__file__).with_name("notes.md")
     if notes.exists():
         lines += [notes.read_text().strip(), ""]
@@ -152,7 +152,7 @@ def write_page(record: dict[str, Any], folder: Path) -> None:
             lines += [f"### {row.title}", "", f"`python -m benchmarks --rows {row.name}`", ""]
             lines += [*_table(record["rows"][row.name]), ""]
     if "growth" in record["rows"]:
-        lines += ["![Growth of grad F](benchmarks_growth.png)", ""]
-        growth(record["rows"]["growth"], folder / "benchmarks_growth.png")
-    overview(verdicts(record), record, folder / "benchmarks_overview.png")
+        lines += ["![Growth of grad F](benchmarks_growth.svg)", ""]
+        growth(record["rows"]["growth"], folder / "benchmarks_growth.svg")
+    overview(verdicts(record), record, folder / "benchmarks_overview.svg")
     (folder / "benchmarks.md").write_text("\n".join(lines))

@@ -33,7 +33,7 @@ def overview(verdicts: list[Any], record: dict[str, Any], path: Path) -> None:
     axes.set_xlabel(
         "CPU time of the best peer over ours (right of 1: ahead; marks: what was asked for)"
     )
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, metadata={"Date": None})
 
 
 def growth(timings: list[dict[str, Any]], path: Path) -> None:
@@ -61,4 +61,4 @@ def growth(timings: list[dict[str, Any]], path: Path) -> None:
         axes.set_xlabel(letter)
     panels[0].set_ylabel("CPU seconds of grad F")
     panels[0].legend(frameon=False)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, metadata={"Date": None})

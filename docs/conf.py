@@ -7,7 +7,7 @@ from pathlib import Path
 
 import maml_ode
 
-sys.path.insert(0, str(Path(__file__).parent))  # for mathml.py
+sys.path.insert(0, str(Path(__file__).parent))  # for mathml.py and site_parts.py
 
 project = "maml_ode"
 author = "The maml_ode developers"
@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "mathml",
+    "site_parts",
     "sphinx.ext.viewcode",
 ]
 exclude_patterns = ["_build", "_templates"]
@@ -60,5 +61,5 @@ numpydoc_class_members_toctree = False
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # the tests execute every notebook
+nb_execution_mode = "off"  # notebooks come with their outputs, and the tests execute every one
 html_math_renderer = "mathml"

@@ -103,3 +103,5 @@ __getattr__, __dir__ = attach(
         "theory",
     ),
 )
+
+__all__ = __dir__()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from maml_ode._validation import as_sequence, shown
 from maml_ode.trajectory import Trajectory
 
-__all__ = ["checked_run", "checked_runs"]
+__all__ = ["checked_run", "checked_runs", "some_runs"]
 
 
 def checked_run(run: Trajectory, name: str = "trajectory") -> Trajectory:
@@ -34,3 +34,11 @@ def checked_runs(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     """Return a sequence of runs, each `checked_run`."""
     runs = as_sequence("trajectories", trajectories, "Trajectory")
     return [checked_run(run, f"trajectories[{k}]") for k, run in enumerate(runs)]
+
+
+def some_runs(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """Return a sequence of at least one run, each `checked_run`."""
+    runs = checked_runs(trajectories)
+    if not runs:
+        raise ValueError("trajectories is empty; pass at least one Trajectory.")
+    return runs

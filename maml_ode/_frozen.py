@@ -9,11 +9,16 @@ __all__ = ["made"]
 AnyClass = TypeVar("AnyClass")
 
 
-def made(cls: type[AnyClass], **values: Any) -> AnyClass:
+def made(cls: type[AnyClass], values: dict[str, Any] | None = None, **others: Any) -> AnyClass:
     """Return an instance with these values, for a class that checks nothing; every field is to be named.
 
-    The constructor of a frozen dataclass takes several times as long, which shows where a run is short.
+    The constructor of a frozen dataclass takes several times as long, which shows where a run is short. A
+    dictionary of ``values`` becomes the instance's own.
     """
     instance = object.__new__(cls)
-    instance.__dict__.update(values)
+    if values is None:
+        values = others
+    else:
+        values.update(others)
+    object.__setattr__(instance, "__dict__", values)
     return instance

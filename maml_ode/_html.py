@@ -1,4 +1,4 @@
-"""Tables for notebooks: every cell escaped, numbers right-aligned, no style that a dark page would lose."""
+"""Tables for notebooks: every cell escaped, columns of numbers at the right, nothing that a dark page loses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def html_table(
     --------
     >>> from maml_ode._html import html_table
     >>> html_table([("a < b", 1.5)])
-    '<table><tr><th>a &lt; b</th><td style="text-align:right">1.5</td></tr></table>'
+    '<table><tr><th style="text-align:left">a &lt; b</th><td style="text-align:left">1.5</td></tr></table>'
     """
     parts = ["<table>"]
     if caption:
@@ -48,8 +48,12 @@ def html_table(
         for place, value in enumerate(row):
             text = escape(cell(value)).replace("\n", "<br>")
             if place == 0 and header is None:
-                parts.append(f"<th>{text}</th>")
-            elif isinstance(value, (int, float)) and not isinstance(value, bool):
+                parts.append(f'<th style="text-align:left">{text}</th>')
+            elif (
+                header is not None
+                and isinstance(value, (int, float))
+                and not isinstance(value, bool)
+            ):
                 parts.append(f'<td style="text-align:right">{text}</td>')
             else:
                 parts.append(f'<td style="text-align:left">{text}</td>')

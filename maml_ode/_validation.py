@@ -122,6 +122,10 @@ def check_finite(name: str, array: Array) -> None:
 
 def as_point(name: str, value: Any, dim: int) -> Array:
     """Return ``value`` as one point of shape ``(dim,)``; a scalar is accepted when ``dim`` is 1."""
+    if type(value) is np.ndarray and value.dtype == _DOUBLE and value.shape == (dim,):
+        array: Array = np.array(value, order="C")
+        check_finite(name, array)
+        return array
     given = real_array(name, value)
     return as_array(name, given.reshape(1) if given.ndim == 0 and dim == 1 else given, (dim,))
 
@@ -235,6 +239,8 @@ def _is_integer(value: Any) -> bool:
 
 def check_count(name: str, value: Any, *, minimum: int = 1, maximum: int | None = 2**63 - 1) -> int:
     """Return an integer that is at least ``minimum`` and at most ``maximum``."""
+    if type(value) is int and value >= minimum and (maximum is None or value <= maximum):
+        return value
     if not _is_integer(value):
         raise TypeError(f"{name} must be an integer, not {shown(value)}.")
     if value < minimum:
@@ -246,6 +252,8 @@ def check_count(name: str, value: Any, *, minimum: int = 1, maximum: int | None 
 
 def check_flag(name: str, value: Any) -> bool:
     """Return True or False."""
+    if value is True or value is False:
+        return bool(value)
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {shown(value)}.")
     return bool(value)
@@ -310,7 +318,7 @@ def unknown_name(kind: str, given: object, known: Iterable[str]) -> str:
 
 def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
     """Return ``value`` if it is among ``known``; otherwise raise with the near match named."""
-    names = list(known)
+    names = known if isinstance(known, tuple) else list(known)
     if not isinstance(value, str) or value not in names:
         raise ValueError(unknown_name(name, value, names))
     return str(value)

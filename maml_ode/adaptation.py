@@ -35,6 +35,17 @@ class Adaptation:
         The inner step size.
     adapted : ndarray of shape (M, d)
         u_i after the last step.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[2.0]]], [[1.0], [-1.0]])
+    >>> found = mo.meta_test([0.5], tasks, alpha=0.1, steps=2)
+    >>> found.mean.round(4)
+    array([ 0.1875, -0.0044, -0.1292])
+    >>> low, high = found.interval(0.9)
+    >>> bool((low <= found.mean).all() and (found.mean <= high).all())
+    True
     """
 
     losses: Array

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 from maml_ode._html import html_table
@@ -33,6 +34,15 @@ class Counts:
         Accepted and rejected steps; ``rejected`` stays 0 where the method does not report it.
     diagnostics : Counts or None
         What was computed only to fill a trajectory's diagnostic fields, counted apart.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> cost = mo.Counts(gradients=2, hvps=1)  # grad F with one inner step
+    >>> print(cost * 10 + mo.Counts(steps=10))
+    20 gradients, 10 HVPs, 10 steps
+    >>> cost.gradient_equivalents()
+    3.0
     """
 
     losses: int = 0
@@ -47,6 +57,11 @@ class Counts:
     task_gradients: int = 0
     task_hvps: int = 0
     diagnostics: Counts | None = None
+
+    @cached_property
+    def parts(self) -> tuple[tuple[str, int | float], ...]:
+        """The kinds of which there are any, with their numbers."""
+        return tuple((name, getattr(self, name)) for name in KINDS if getattr(self, name))
 
     def __add__(self, other: Counts) -> Counts:
         """Add kind by kind; diagnostics add up too."""
@@ -72,11 +87,14 @@ class Counts:
             "task_gradients": "gradients of single tasks",
             "task_hvps": "HVPs of single tasks",
         }
-        parts = [
-            f"{getattr(self, name):,} {named.get(name, name)}"
-            for name in KINDS
-            if getattr(self, name)
-        ]
+        once = {"losses": "loss", "rejected steps": "rejected step"}
+        parts = []
+        for name in KINDS:
+            if number := getattr(self, name):
+                word = named.get(name, name)
+                if number == 1 and " of " not in word:
+                    word = once.get(word, word.removesuffix("s"))
+                parts.append(f"{number:,} {word}")
         line = ", ".join(parts) or "nothing"
         return line if self.diagnostics is None else f"{line}; diagnostics: {self.diagnostics}"
 

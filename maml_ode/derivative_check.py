@@ -60,7 +60,23 @@ class DerivativeCheck:
 
 @dataclass(frozen=True, eq=False)
 class DerivativeReport:
-    """The verdict on all derivatives of a family or an objective at one point."""
+    """The verdict on all derivatives of a family or an objective at one point.
+
+    Attributes
+    ----------
+    subject : str
+        What was checked.
+    checks : tuple of DerivativeCheck
+        One a derivative.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> report = mo.check_derivatives(mo.MAMLLoss(tasks, alpha=0.1))
+    >>> report.ok, [check.name for check in report.checks][:1]
+    (True, ['gradient'])
+    """
 
     subject: str
     checks: tuple[DerivativeCheck, ...]
@@ -89,23 +105,10 @@ class DerivativeReport:
         return "\n".join(lines)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the remainders over the step, with the wanted orders as thin lines."""
-        from matplotlib import pyplot
+        """Draw the remainders over the step; see `maml_ode.plotting.plot_derivatives`."""
+        from maml_ode.plotting import plot_derivatives
 
-        if ax is None:
-            _, ax = pyplot.subplots()
-        for check, marker in zip(self.checks, "osv^Dx" * len(self.checks), strict=False):
-            positive = check.remainders > 0
-            if not positive.any():
-                continue
-            steps, remainders = check.steps[positive], check.remainders[positive]
-            ax.loglog(steps, remainders, marker, ms=4, label=f"{check.name} ({check.slope:.2f})")
-            ax.loglog(steps, remainders[0] * (steps / steps[0]) ** check.expected, "k:", lw=0.8)
-        ax.set_xlabel("step h")
-        ax.set_ylabel("Taylor remainder")
-        ax.set_title(self.subject)
-        ax.legend()
-        return ax
+        return plot_derivatives(self, ax)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,18 @@ class ClosedForm:
         The same for each task: f_i of a family and of `ExpectedLoss`, F_i of `MAMLLoss`.
     name : str
         What ``latex`` calls it: "f", "F", "f_1", ...
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> form = mo.closed_form(mo.tasks.Symbolic("a*w**2 - sin(w)", ["w"], {"a": [1.0, 2.0]}))
+    >>> form.value
+    1.5*w**2 - 1.0*sin(w)
+    >>> form.gradient[0]
+    3.0*w - 1.0*cos(w)
+    >>> value, gradient, hessian = form.lambdify()([0.0])
+    >>> float(gradient[0])
+    -1.0
     """
 
     symbols: tuple[Any, ...]
@@ -64,17 +77,20 @@ class ClosedForm:
         }
         return sympy.ImmutableDenseMatrix(d, d, lambda j, k: upper[min(j, k), max(j, k)])
 
-    def latex(self, digits: int = 6) -> str:
+    def latex(self, digits: int = 6, width: int = 80) -> str:
         """Return value, gradient and Hessian as one LaTeX ``aligned`` environment, for ``$$...$$``.
 
         Parameters
         ----------
         digits : int
             Significant digits of the numbers shown.
+        width : int
+            About how many characters are in a row before a sum goes on in the next. Gradients and Hessians whose
+            entries are longer are written out, one partial derivative after the other.
         """
         import sympy
 
-        digits = check_count("digits", digits)
+        digits, width = check_count("digits", digits), check_count("width", width)
 
         def shortened(expression: Any) -> Any:
             numbers = expression.atoms(sympy.Float)
@@ -82,17 +98,22 @@ class ClosedForm:
                 {x: _number(float(f"{float(x):.{digits}g}")) for x in numbers}
             )
 
-        one = len(self.symbols) == 1
-        w = "w" if len(self.symbols) > 1 else sympy.latex(self.symbols[0])
-        lines = [
-            (f"{self.name}({w})", self.value),
-            (f"{self.name}'({w})" if one else rf"\nabla {self.name}({w})", self.gradient),
-            (f"{self.name}''({w})" if one else rf"\nabla^2 {self.name}({w})", self.hessian),
-        ]
-        rows = [
-            rf"{left} &= {sympy.latex(shortened(right[0] if one and right.is_Matrix else right))}"
-            for left, right in lines
-        ]
+        names = [sympy.latex(symbol) for symbol in self.symbols]
+        one, own = len(names) == 1, names != [f"w_{{{k + 1}}}" for k in range(len(names))]
+        at = f"({', '.join(names) if own else 'w'})"
+        rows = _rows(f"{self.name}{at}", shortened(self.value), width)
+        for order, matrix in ((1, self.gradient), (2, self.hessian)):
+            entries = shortened(matrix)
+            primes, nabla = "'" * order, rf"\nabla{'' if order == 1 else '^2'}"
+            if one:
+                rows += _rows(f"{self.name}{primes}{at}", entries[0], width)
+            elif order * max(_shown(entry) for entry in entries) <= width:
+                rows.append(rf"{nabla} {self.name}{at} &= {sympy.latex(entries)}")
+            else:
+                for place in _upper(len(names), order):
+                    by = " ".join(rf"\partial_{{{names[k]}}}" for k in place)
+                    at_place = entries[(*place, 0)[:2]]
+                    rows += _rows(f"{by} {self.name}{at}", at_place, width)
         return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
     def lambdify(self) -> Callable[[npt.ArrayLike], tuple[float, Array, Array]]:
@@ -213,6 +234,37 @@ def _polynomial(G: Array, c: Array, e: float, symbols: Sequence[Any]) -> Any:
         terms += [_number(0.5 * G[j, j]) * w**2, _number(-c[j]) * w]
         terms += [_number(0.5 * (G[j, k] + G[k, j])) * w * symbols[k] for k in range(j)]
     return sympy.Add(*terms)
+
+
+def _upper(d: int, order: int) -> list[tuple[int, ...]]:
+    """Return the places of a gradient's entries, or of a Hessian's on and above its diagonal."""
+    return list(combinations_with_replacement(range(d), order))
+
+
+def _rows(left: str, expression: Any, width: int) -> list[str]:
+    """Return an equation, its sum in as many rows as it needs."""
+    import sympy
+
+    if _shown(expression) <= width:
+        return [f"{left} &= {sympy.latex(expression)}"]
+    rows, room = [f"{left} &="], width
+    for term in expression.as_ordered_terms():
+        text = sympy.latex(term)
+        sign, rest = ("-", text[1:].lstrip()) if text.startswith("-") else ("+", text)
+        if len(rows) == 1 and room == width:
+            rows[-1] += f" {text}"
+        elif _shown(term) > room:
+            rows.append(rf"&\quad {{}} {sign} {rest}")
+            room = width
+        else:
+            rows[-1] += f" {sign} {rest}"
+        room -= _shown(term)
+    return rows
+
+
+def _shown(expression: Any) -> int:
+    """Return about how many characters of a formula are seen."""
+    return len(str(expression).replace("*", "").replace(" ", ""))
 
 
 def _after_steps(support: Any, query: Any, symbols: Sequence[Any], steps: Array) -> Any:

@@ -55,6 +55,16 @@ class LearningCurve:
         What ``test`` gave for each of them; empty without one, and shorter after Ctrl-C.
     run : Trajectory
         The last piece of the run; of a flow, the whole.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> curve = mo.learning_curve(mo.maml_flow(tasks, 0.1), [10.0], [1.0, 2.0])
+    >>> curve.t
+    array([0., 1., 2.])
+    >>> bool((curve.loss[1:] < curve.loss[:-1]).all())
+    True
     """
 
     t: Array

@@ -29,6 +29,20 @@ class Sensitivity:
     final_time : ndarray of shape () or (p,)
         That of the time at which the run came to rest, or its last phase's rule was met; NaN where the run
         ended at a fixed time.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> flow = mo.maml_flow(tasks, alpha=0.1)
+    >>> run = mo.solve(flow, [10.0], t_max=1.0, sensitivities=("alpha",))
+    >>> found = run.sensitivities["alpha"]
+    >>> found.state.shape, found.path.shape == run.y.shape
+    ((1,), True)
+    >>> h = 1e-5  # beside a difference quotient
+    >>> ends = [mo.solve(mo.maml_flow(tasks, a), [10.0], t_max=1.0).w[0] for a in (0.1 - h, 0.1 + h)]
+    >>> bool(abs((ends[1] - ends[0]) / (2 * h) - found.state[0]) < 1e-4)
+    True
     """
 
     state: Array

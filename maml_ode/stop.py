@@ -9,7 +9,16 @@ __all__ = ["Stop", "StopReason"]
 
 
 class StopReason(enum.Enum):
-    """Why a run ended; the value is the sentence that says it."""
+    """Why a run ended; the value is the sentence that says it.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> str(mo.StopReason.HORIZON)
+    'The time horizon was reached.'
+    >>> [reason.name for reason in mo.StopReason if "limit" in reason.value]
+    ['STEP_LIMIT', 'EVALUATION_LIMIT', 'TIME_LIMIT']
+    """
 
     STATIONARY = "The norm of the field fell to the tolerance."
     SWITCHED = "The last phase's own ending rule was met."
@@ -47,7 +56,8 @@ class Stop:
     @property
     def message(self) -> str:
         """The whole sentence."""
-        return f"{self.reason} {self.detail}" if self.detail else str(self.reason)
+        sentence: str = self.reason.value
+        return f"{sentence} {self.detail}" if self.detail else sentence
 
     @property
     def status(self) -> int:

@@ -27,6 +27,7 @@ from maml_ode.trajectory import Trajectory
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 __all__ = ["Sweep", "SweepInterrupted", "sweep"]
 
@@ -48,6 +49,16 @@ class Sweep:
         Number of points of the grid; there are fewer rows if the sweep was interrupted.
     notes : list of str
         What happened on the way: workers that died, and the points that were tried once more.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.experiments.load("diabetes").tasks
+    >>> def run(alpha): return mo.solve(mo.maml_flow(tasks, alpha), [0.0] * 8, t_max=1.0)
+    ...
+    >>> found = mo.sweep(run, {"alpha": [0.1, 0.5]}, progress=False)
+    >>> found, found.rows[0]["stop"], found.failed
+    (Sweep(alpha: 2 of 2 points, 0 failed), 'HORIZON', [])
     """
 
     rows: list[dict[str, Any]]
@@ -66,6 +77,12 @@ class Sweep:
         failed = len(self.failed)
         words = f"{len(self.rows)} of {self.n_points} points, {failed} failed."
         return f"{text_table(self.rows, list(names))}\n\n{words}" if self.rows else words
+
+    def plot(self, x: str, y: str, ax: Axes | None = None, **kw: Any) -> Axes:
+        """Draw one result over another; see `maml_ode.plotting.plot_sweep`."""
+        from maml_ode.plotting import plot_sweep
+
+        return plot_sweep(self.rows, x, y, ax, **kw)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame.

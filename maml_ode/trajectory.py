@@ -98,6 +98,18 @@ class Trajectory:
         one: ``z``, which is ``y`` for all other flows.
     lifted_final_state : ndarray or None
         The whole state in which a run of a lifted flow ended, in its own length: ``final_z``.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("diabetes")
+    >>> run = mo.solve(problem.bimaml_flow(), problem.w0, t_max=5.0)
+    >>> run.y.shape[0], run.stop.name, run.success
+    (8, 'HORIZON', True)
+    >>> float(run.loss[-1]) < float(run.loss[0])
+    True
+    >>> run.switch_times.round(4)
+    array([2.7383])
     """
 
     t: Array

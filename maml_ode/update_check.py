@@ -58,6 +58,15 @@ class UpdateReport:
         Whether two calls at the same w gave the same.
     resolution : float
         The part of D that may be rounding: ``eps |w|/|D|``, eps of the type that the update returned.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> report = mo.identify_update(lambda w: w - 0.05 * F.gradient(w), tasks, 0.1, 0.05)
+    >>> report.best, round(report.factor, 6)
+    ('MAML', 1.0)
     """
 
     best: str | None

@@ -1,6 +1,8 @@
 """Formulas by SymPy against the compiled families and objectives, which know nothing of them."""
 
+import importlib.util
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +108,70 @@ def test_the_formulas_of_figure_1_in_latex():
     third = mo.closed_form(mo.tasks.Quadratic([[[2 / 3]]], [[0.0]]))
     assert "0.333 w^{2}" in third.latex(digits=3)
     assert third._repr_latex_().startswith("$$")
+
+
+def entries_of(text):
+    """The equations of an aligned environment, rows that go on in the next put together again."""
+    lines = text.split("\n")
+    assert (lines[0], lines[-1]) == ("\\begin{aligned}", "\\end{aligned}")
+    assert all(line.endswith(" \\\\") for line in lines[1:-2])
+    joined = " ".join(line.removesuffix(" \\\\") for line in lines[1:-1])
+    return joined.replace("&\\quad {} ", "").replace("&=", "\n&=")
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_long_sums_go_on_in_the_next_row(steps):
+    """However narrow, the rows put together are SymPy's own words for the formula."""
+    form = mo.closed_form(mo.MAMLLoss(FIGURE_1, 0.4, inner_steps=steps))
+    whole = form.latex(width=10_000)
+    assert whole.count("&") == 3
+    for width in (10, 60, 80):
+        text = form.latex(width=width)
+        assert entries_of(text) == entries_of(whole)
+        assert text.count("&") > 3
+
+
+def test_derivatives_with_long_entries_are_written_out_one_by_one():
+    formula = mo.tasks.Symbolic("exp(-x**2)*y + z*(x - y)**2", "x y z", weights=[1.0])
+    short = mo.closed_form(formula).latex()
+    assert "f(x, y, z) &= " in short
+    assert "\\nabla f(x, y, z) &= \\left[" in short
+    long = mo.closed_form(mo.MAMLLoss(formula, 0.1)).latex()
+    assert "matrix" not in long
+    named = [line.split("F(")[0] for line in long.split("\n") if "&=" in line]
+    seconds = ("x", "x"), ("x", "y"), ("x", "z"), ("y", "y"), ("y", "z"), ("z", "z")
+    firsts = [rf"\partial_{{{a}}} " for a in "xyz"]
+    assert named == ["", *firsts, *(rf"\partial_{{{a}}} \partial_{{{b}}} " for a, b in seconds)]
+    # A Hessian of many short numbers stays a matrix.
+    many = mo.closed_form(mo.tasks.Quadratic([np.eye(9) + 0.25], [np.zeros(9)])).latex()
+    assert many.count("matrix") == 4
+    with pytest.raises(ValueError, match="width must be at least 1"):
+        mo.closed_form(formula).latex(width=0)
+
+
+def test_the_site_shows_the_formulas_of_figure_1():
+    page = (Path(__file__).parent.parent / "docs" / "paper.md").read_text(encoding="utf-8")
+    problem = mo.experiments.load("figure1")
+    for form in (
+        mo.closed_form(problem.tasks),
+        mo.closed_form(mo.MAMLLoss(problem.tasks, problem.alpha)),
+    ):
+        assert f"$$\n{form.latex(digits=4)}\n$$" in page
+
+
+def test_the_site_draws_the_rows_of_a_formula():
+    pytest.importorskip("latex2mathml", reason="needs the extra 'docs'")
+    pytest.importorskip("docutils", reason="needs the extra 'docs'")
+    path = Path(__file__).parent.parent / "docs" / "mathml.py"
+    spec = importlib.util.spec_from_file_location("mathml", path)
+    mathml = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mathml)
+    text = mo.closed_form(mo.MAMLLoss(FIGURE_1, 0.4)).tasks[0].latex()
+    drawn = mathml._mathml(text, display="block")
+    assert drawn.count("<mtr>") == text.count("&") > 3
+    assert "&</mi>" not in drawn
+    assert drawn.count("text-align: left") == drawn.count("<mtr>")
+    assert "<mrow><mi>&#x02032;</mi><mi>&#x02032;</mi></mrow>" in mathml._mathml("F_{1}''(w)")
 
 
 def test_numbers_are_those_of_the_family_to_the_last_bit():

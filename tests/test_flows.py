@@ -10,6 +10,16 @@ from maml_ode.fields import CallableField, FirstOrderField, ModifiedField, Repti
 from maml_ode.flows import GradientNormBelow
 from maml_ode.flows.sliding import SlidingField
 from maml_ode.flows.switch_rules import Reversed
+from maml_ode.flows.variants import (
+    alpha_of,
+    families_of,
+    has_alpha,
+    has_alpha_arrays,
+    norm_switches,
+    takes_inner_steps,
+    with_alpha,
+    with_switch_tol,
+)
 
 
 def numerical_jacobian(field, w, h=1e-6):
@@ -230,6 +240,100 @@ def test_fields_can_be_sent_to_another_process_after_they_have_been_used(fields)
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(field))(w), value)
 
 
+def test_what_a_field_of_ones_own_is_without_saying_more():
+    class Own(mo.flows.VectorField):
+        dim, label, cost, jacobian_cost = 2, "own", mo.Counts(gradients=1), mo.Counts(hessians=1)
+
+        def __call__(self, w):
+            return -w
+
+        def jacobian(self, w):
+            return np.array([[1.0, 2.0], [3.0, 4.0]])
+
+    field, w = Own(), np.array([1.0, -1.0])
+    assert (field.smoothness, field.precision, field.has_jacobian) == (3, 2.0**-52, True)
+    assert (field.affine, field.descends, field.energy, field.native) == (None,) * 4
+    assert (field.is_summed, field.is_lifted, field.state_dim) == (False, False, 2)
+    assert field.observe(w) is field.lift(w) is w
+    assert field.jvp_cost == field.jacobian_cost
+    np.testing.assert_array_equal(field.jacobian_vector(w, w), [-1.0, -1.0])
+
+
+def test_the_type_that_a_field_returns_is_seen_once_it_has_been_called():
+    field = CallableField(lambda w: -w.astype(np.float32), 2)
+    assert field.precision == 2.0**-52
+    with pytest.warns(mo.tasks.PrecisionWarning, match="the field's function"):
+        value = field(np.ones(2))
+    assert (value.dtype, field.precision) == (np.float64, 2.0**-23)
+
+
+def test_a_field_is_as_rough_as_its_roughest_family():
+    def functions(dtype):
+        return mo.tasks.from_callables(
+            lambda i, w: dtype(0.5 * float(w @ w)), lambda i, w: w.astype(dtype),
+            lambda i, w: np.eye(2, dtype=dtype), n_tasks=1, dim=2,
+        )  # fmt: skip
+
+    single, double = functions(np.float32), functions(np.float64)
+    with pytest.warns(mo.tasks.PrecisionWarning):
+        single.gradients(np.ones(2))
+    for tasks, query in ((single, double), (double, single)):
+        assert FirstOrderField(tasks, 0.1, query=query).precision == 2.0**-23
+    assert FirstOrderField(double, 0.1).precision == 2.0**-52
+
+
+def test_a_flow_is_rough_where_a_field_jumps():
+    hinge = mo.tasks.SVM(np.ones((1, 2, 2)), np.array([[1.0, -1.0]]), loss="squared_hinge")
+    plain, jumps = mo.gradient_flow(mo.ExpectedLoss(hinge)), mo.maml_flow(hinge, 0.1)
+    assert [flow.phases[0].field.smoothness for flow in (plain, jumps)] == [0, -1]
+    assert (plain.is_rough, jumps.is_rough) == (False, True)
+
+
+def test_a_phase_keeps_what_it_was_made_of():
+    def first(z):
+        return z[:1]
+
+    def lift(w):
+        return np.append(w, 0.0)
+
+    phase = mo.Phase(CallableField(lambda z: -z, 2), lambda t, w: w[0], 0, first, lift)
+    assert (phase.observe, phase.lift, phase.then) == (first, lift, 0)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e3])
+def test_what_is_observed_of_a_lifted_state_may_be_off_by_a_billionth(size):
+    def lifted(share, observe=lambda z: z[:1]):
+        def lift(w):
+            return np.append(w * (1.0 + share), 0.0)
+
+        lift = None if share is None else lift
+        return mo.Phase(CallableField(lambda z: -z, 2), observe=observe, lift=lift).field
+
+    w = np.array([size])
+    same = mo.Phase(CallableField(lambda z: -z, 1), observe=lambda z: z).field
+    assert same.lift(w) == w  # nothing is padded
+    np.testing.assert_array_equal(lifted(None).lift(np.zeros(1)), [0.0, 0.0])
+    for share in (0.9e-9, -0.9e-9, 0.0):
+        assert lifted(share).lift(w)[0] == pytest.approx(size, rel=1e-9)
+    with pytest.raises(ValueError, match=r"away, with lift\(w\); pass lift="):
+        lifted(1.1e-9).lift(w)
+    with pytest.raises(ValueError, match="with w padded with zeros, as lift is by default"):
+        lifted(None, observe=lambda z: z[1:]).lift(w)
+
+
+@pytest.mark.parametrize("curvature", [0.0, -1.0, 3.0])
+def test_where_nothing_curves_upwards_steps_of_any_length_are_stable(curvature):
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[curvature]]], [[0.0]]))
+    momentum, nesterov = mo.momentum_flow(f, 2.0), mo.nesterov_flow(f)
+    assert nesterov.phases[0].field.r == 3.0  # as the bound needs
+    limits = [flow.phases[0].field.step_size_limit for flow in (momentum, nesterov)]
+    if curvature > 0:  # h^2 lambda = 2 (2 - c h), and h^2 lambda = 4/3
+        assert limits == pytest.approx([2.0 / 3.0, 2.0 / 3.0], rel=1e-15)
+    else:
+        assert limits == [1.0, np.inf]  # friction alone: c h = 2
+        assert mo.momentum_flow(f, 0.0).phases[0].field.step_size_limit == np.inf
+
+
 def surface():
     """||grad f|| = 2 with f = |w|^2, whose Hessian is 2 I, and two fields that push at each other there."""
     f = mo.ExpectedLoss(mo.tasks.Quadratic([2.0 * np.eye(2)], np.zeros((1, 2))))
@@ -256,3 +360,93 @@ def test_the_sliding_field_by_hand():
     np.testing.assert_array_equal(field(still), still)
     even = SlidingField(field.outer, CallableField(lambda w: np.array([3.0, 0.0]), 2), field.rule)
     assert even.leaves_inward(np.array([1.0, 0.0]))  # as weak as each other
+
+
+def flows_of_every_field(tasks, alpha):
+    """Return flows whose fields and rules take inner steps of size ``alpha`` (switch norms: 0.5, and one of f)."""
+    f, F = mo.ExpectedLoss(tasks), mo.MAMLLoss(tasks, alpha, inner_steps=2)
+    below = GradientNormBelow(F, 0.5)
+    lifted = CallableField(lambda z: -z, 2 * tasks.dim)
+    flows = [
+        mo.Flow([mo.Phase(F, until=below), mo.Phase(field)], F)
+        for field in (
+            f,
+            FirstOrderField(tasks, alpha, inner_steps=2),
+            ReptileField(tasks, alpha, inner_steps=2),
+            ModifiedField(F, 0.2),
+            mo.momentum_flow(F, 1.5).phases[0].field,
+            mo.nesterov_flow(F, 4.0).phases[0].field,
+        )
+    ]
+    flows += [
+        mo.Flow([mo.Phase(mo.fields.GradientField(F), observe=lambda z: z[:1], lift=lift)], first)
+        for first in [mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))]
+        for lift in (None, lambda w: np.append(w, [2.0, 3.0]))
+    ]
+    return [
+        *flows,
+        mo.bimaml_flow(tasks, alpha, 0.3, rule="retest", inner_steps=2),
+        mo.bimaml_flow(tasks, alpha, switch="auto", inner_steps=2),
+        mo.Flow([mo.Phase(lifted, observe=lambda z: z[: tasks.dim])], F),
+        mo.Flow([mo.Phase(f, until=below, then=0), mo.Phase(f)], f),
+    ]
+
+
+def test_another_alpha_is_taken_by_all_that_takes_inner_steps(logistic):
+    """Against the same flows built anew with it."""
+    z = np.linspace(-1.0, 2.0, 7)
+    for old, new in zip(
+        flows_of_every_field(logistic, 0.1), flows_of_every_field(logistic, 0.4), strict=True
+    ):
+        changed = with_alpha(old, 0.4)
+        assert (changed.name, changed.rule) == (new.name, new.rule)
+        w = z[: old.dim]
+        assert changed.objective.value(w) == new.objective.value(w)
+        for before, found, wanted in zip(old.phases, changed.phases, new.phases, strict=True):
+            state = z[: before.field.state_dim]
+            np.testing.assert_array_equal(found.field(state), wanted.field(state))
+            np.testing.assert_array_equal(found.field.lift(w), wanted.field.lift(w))
+            takes = not np.array_equal(before.field(state), wanted.field(state))
+            assert takes_inner_steps(before.field) == takes
+            assert alpha_of(before.field) == (0.1 if takes else None)
+            assert found.then == before.then
+            if before.until is not None:
+                assert found.until(0.0, w) == wanted.until(0.0, w)
+        assert has_alpha(old) == any(takes_inner_steps(phase.field) for phase in old.phases)
+        assert not has_alpha_arrays(changed)
+    bimaml = with_alpha(mo.bimaml_flow(logistic, 0.1, 0.3), [[0.1, 0.2, 0.3]])
+    assert has_alpha_arrays(bimaml)
+    assert (
+        norm_switches(bimaml),
+        norm_switches(old),
+        norm_switches(mo.maml_flow(logistic, 0.1)),
+    ) == (1, 1, 0)
+    # What takes none is not made anew, and a rule goes on to share the evaluations of its phase.
+    assert with_alpha(old, 0.4).phases[0].field is old.phases[0].field
+    own = with_alpha(flows_of_every_field(logistic, 0.1)[0], 0.4).phases[0]
+    assert own.until.objective is own.field.objective
+
+
+def test_another_threshold_is_taken_by_every_norm(logistic):
+    for flow in flows_of_every_field(logistic, 0.1):
+        changed = with_switch_tol(flow, 0.7)
+        assert (changed.name, changed.rule) == (flow.name, flow.rule)
+        assert changed.objective is flow.objective
+        for found, phase in zip(changed.phases, flow.phases, strict=True):
+            assert (found.field, found.then) == (phase.field, phase.then)
+            if isinstance(phase.until, GradientNormBelow):
+                assert found.until == GradientNormBelow(phase.until.objective, 0.7)
+            else:
+                assert found.until is phase.until
+
+
+def test_families_are_those_that_a_field_is_made_of(logistic, make_logistic):
+    query = make_logistic()
+    assert families_of(mo.fields.GradientField(mo.ExpectedLoss(logistic))) == [logistic] * 2
+    assert families_of(mo.fields.GradientField(mo.MAMLLoss(logistic, 0.1, query=query))) == [
+        logistic,
+        query,
+    ]
+    assert families_of(FirstOrderField(logistic, 0.1, query=query)) == [logistic, query]
+    assert families_of(ReptileField(logistic, 0.1)) == [logistic] * 2
+    assert families_of(CallableField(lambda w: -w, 2)) == []

@@ -45,6 +45,7 @@ def test_counts_say_what_was_evaluated_in_one_line():
     counts = Counts(gradients=1200, hvps=7, steps=3, diagnostics=Counts(losses=4))
     assert str(counts) == "1,200 gradients, 7 HVPs, 3 steps; diagnostics: 4 losses"
     assert str(Counts()) == "nothing"
+    assert str(Counts(losses=1, gradients=1, rejected=1)) == "1 loss, 1 gradient, 1 rejected step"
     rows = {row[0]: row[1:] for row in Cells(counts._repr_html_()).rows}
     assert rows["gradients"] == ["1200", "0"]
     assert rows["losses"] == ["0", "4"]
@@ -69,3 +70,47 @@ def test_certificates_show_every_verdict_and_the_summary():
     assert [row[0] for row in rows[1:]] == [item.name for item in certificates]
     assert {row[1] for row in rows[1:]} <= {"yes", "no", "undecided"}
     assert certificates.summary()[:40].split("<")[0] in html
+
+
+def test_an_experiment_shows_its_constants_and_looks_for_none():
+    problem = mo.experiments.load("diabetes")
+    rows = Cells(problem._repr_html_()).rows
+    told = {row[0]: row[1] for row in rows}
+    assert told["Euler's step size beta"] == f"{problem.beta:.6g}"
+    assert told["switch tolerance eps0"] == "80"
+    ours = [row[1] for row in rows if row[0] == "Ours"]
+    assert tuple(ours) == problem.ours
+    open_ones = mo.Experiment(problem.tasks, 0.1, name="<i>", notes=["said: <b>"])
+    html = open_ones._repr_html_()
+    assert "beta" not in vars(open_ones)
+    assert "<i>" not in html
+    assert "<b>" not in html
+    assert len(repr(problem)) < 80
+
+
+def test_tables_of_comparisons_sweeps_and_ensembles_hold_their_rows():
+    problem = mo.experiments.load("diabetes")
+    found = mo.compare(
+        problem.maml_flow(), problem.w0, t_max=1.0, methods=["RK45"], rtols=[1e-3], step_sizes=[0.1]
+    )
+    header, *rows = Cells(found._repr_html_()).rows
+    assert [row[header.index("method")] for row in rows] == [row["method"] for row in found.rows]
+    assert rows[0][header.index("error")] == f"{found.rows[0]['error']:.6g}"
+
+    def run(alpha):
+        if alpha < 0:
+            raise ValueError("<b>no</b>")
+        return {"name": "<script>", "alpha squared": alpha**2}
+
+    swept = mo.sweep(run, {"alpha": [0.5, -1.0]}, progress=False)
+    html = swept._repr_html_()
+    header, *rows = Cells(html).rows
+    assert "<script>" not in html
+    assert "<b>" not in html
+    assert rows[0][header.index("alpha squared")] == "0.25"
+    assert "<b>no</b>" in rows[1][header.index("exception")]
+
+    runs = mo.ensemble(problem.maml_flow(), np.stack([problem.w0, 2 * problem.w0]), t_max=1.0)
+    told = dict(Cells(runs._repr_html_()).rows)
+    assert told["members"] == "2 of dimension 8"
+    assert told["ended"] == "2 HORIZON"

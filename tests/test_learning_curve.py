@@ -40,6 +40,18 @@ FLOWS = {
     "BI-MAML": lambda t: mo.bimaml_flow(t, ALPHA, 1.5),
     "FO-MAML": lambda t: mo.fomaml_flow(t, ALPHA),
     "Reptile": lambda t: mo.reptile_flow(t, ALPHA, 2),
+    "momentum": lambda t: mo.momentum_flow(mo.MAMLLoss(t, ALPHA), 0.5),
+    "Nesterov": lambda t: mo.nesterov_flow(mo.MAMLLoss(t, ALPHA)),
+    # Phases that end by the clock, between looks, and hand a velocity and the time on.
+    "two clocks": lambda t: mo.Flow(
+        [
+            mo.Phase(
+                mo.momentum_flow(mo.ExpectedLoss(t), 0.5).phases[0].field, lambda t, w: 0.19 - t
+            ),
+            *mo.nesterov_flow(mo.MAMLLoss(t, ALPHA)).phases,
+        ],
+        objective=mo.MAMLLoss(t, ALPHA),
+    ),
 }
 
 

@@ -216,3 +216,67 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(diabetes):
     ]:
         with pytest.raises(TypeError, match=sentence):
             call()
+
+
+def test_basins_part_the_starts_by_where_their_flows_end():
+    # F(x, y) = sum of (x^2 - 1)^2 and y^2: the border of its two basins is x = 0, whatever y.
+    tasks = mo.tasks.Symbolic("(x**2 - 1)**2 + y**2", variables=["x", "y"])
+    F = mo.ExpectedLoss(tasks)
+    ax = mo.plotting.plot_landscape(
+        F, bounds=((-2, 2), (-1, 1)), n_points=20, flow_lines=False, basins=True
+    )
+    (border,) = (c for c in ax.collections if c.get_gid() == "border of basins")
+    (path,) = border.get_paths()
+    np.testing.assert_allclose(path.vertices[:, 0], 0.0, atol=1e-12)
+    minima = next(line for line in ax.get_lines() if line.get_label() == "minimum").get_xydata()
+    np.testing.assert_allclose(minima, [[-1, 0], [1, 0]], atol=1e-4)
+
+    # A plane beside the origin of three dimensions: the flow leaves it, its basins are seen in it.
+    tasks = mo.tasks.Symbolic("(x**2 - 1)**2 + y**2 + z**2", variables=["x", "y", "z"])
+    ax = mo.plotting.plot_landscape(
+        mo.ExpectedLoss(tasks),
+        bounds=((-2, 2), (-1, 1)),
+        plane=[[0, 0, 1], [1, 0, 1], [0, 1, 1]],
+        n_points=8,
+        basins=True,
+    )
+    assert any(c.get_gid() == "border of basins" for c in ax.collections)
+    assert "minimum" not in [line.get_label() for line in ax.get_lines()]
+
+
+def test_panels_of_trajectories_hold_states_paths_phases_bounds_and_bands(diabetes):
+    problem, run, steps = diabetes
+    states, path, norm = mo.plotting.plot_trajectories(
+        [run], show=["states", "path", "grad_norm"], phases=True
+    )
+    np.testing.assert_array_equal(states.get_lines()[0].get_ydata(), run.y[0])
+    np.testing.assert_allclose(
+        path.get_lines()[0].get_xydata(), main_plane([run]).coordinates(run.y.T)
+    )
+    (shade,) = norm.patches
+    assert shade.get_x() == run.switch_times[0]
+    assert shade.get_x() + shade.get_width() == pytest.approx(run.t[-1])
+    (scaled,) = mo.plotting.plot_trajectories([run, steps], show="loss", x="iteration", phases=True)
+    assert scaled.patches[0].get_x() == pytest.approx(run.switch_times[0] / 0.1)
+
+    monitor = mo.theory.monitor(run, problem.tasks, problem.alpha)
+    (axis,) = mo.plotting.plot_trajectories([run], show="grad_norm", bound=monitor)
+    np.testing.assert_array_equal(offsets(axis, "bound"), monitor.t[monitor.grad_bound > 0])
+
+    problems = [mo.experiments.load("linear_regression", seed=k) for k in range(3)]
+    runs = [mo.solve(p.maml_flow(), p.w0, t_max=2.0) for p in problems]
+    one = mo.euler(problems[0].maml_flow(), problems[0].w0, 0.1, max_iter=20)
+    (axis,) = mo.plotting.plot_trajectories([*runs, one], show="loss", band=0.5)
+    median, dots = axis.get_lines()
+    assert median.get_ydata()[0] == sorted(r.loss[0] for r in runs)[1]
+    np.testing.assert_array_equal(dots.get_ydata(), one.loss)
+    assert len(axis.collections) == 1
+    for call, sentence in [
+        ({"show": "states"}, "room for one trajectory"),
+        ({"show": "loss", "bound": monitor}, 'add "grad_norm"'),
+        ({"band": 1.0}, "band must be less than 1"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            mo.plotting.plot_trajectories([run, steps], **call)
+    with pytest.raises(TypeError, match="must be a Monitor"):
+        mo.plotting.plot_trajectories([run], bound=3.0)

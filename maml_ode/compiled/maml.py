@@ -45,6 +45,25 @@ def inner_path(problem, i, alpha, path, order, tapes, scratch):
         take_step(path[j], alpha, scratch, path[j + 1])
 
 
+@inner(types.void(PROBLEM, PROBLEM, INDEX, REAL, MATRIX, MATRIX, VECTOR, VECTOR))
+def task_gradient(problem, query, i, alpha, path, tapes, product, adjoint):
+    """Adjoint = grad F_i(path[0])."""
+    inner_steps = path.shape[0] - 1
+    inner_path(problem, i, alpha, path, 1, tapes, product)
+    derivatives.gradient(query, i, path[inner_steps], 0, tapes[inner_steps], adjoint)
+    for j in range(inner_steps - 1, -1, -1):
+        derivatives.hvp_after(problem, i, path[j], adjoint, 1, tapes[j], product)
+        take_step(adjoint, alpha, product, adjoint)
+
+
+@inner(types.void(PROBLEM, PROBLEM, INDEX, REAL, MATRIX, MATRIX, VECTOR))
+def task_first_order_gradient(problem, query, i, alpha, path, tapes, out):
+    """Out = grad g_i(u_k), u_k following from path[0]."""
+    inner_steps = path.shape[0] - 1
+    inner_path(problem, i, alpha, path, 0, tapes, out)
+    derivatives.gradient(query, i, path[inner_steps], 0, tapes[inner_steps], out)
+
+
 @on_demand(types.void(PROBLEM, VECTOR, REAL, INDEX, MATRIX))
 def adapt(problem, w, alpha, inner_steps, out):
     """out[i] = u_k of task i."""
@@ -82,11 +101,7 @@ def gradient(problem, query, w, alpha, inner_steps, out):
     copy(w, path[0])
     out[:] = 0.0
     for i in range(problem.weights.size):
-        inner_path(problem, i, alpha, path, 1, tapes, product)
-        derivatives.gradient(query, i, path[inner_steps], 0, tapes[inner_steps], adjoint)
-        for j in range(inner_steps - 1, -1, -1):
-            derivatives.hvp_after(problem, i, path[j], adjoint, 1, tapes[j], product)
-            take_step(adjoint, alpha, product, adjoint)
+        task_gradient(problem, query, i, alpha, path, tapes, product, adjoint)
         p = problem.weights[i]
         for k in range(d):
             out[k] += p * adjoint[k]
@@ -102,8 +117,7 @@ def first_order_gradient(problem, query, w, alpha, inner_steps, out):
     copy(w, path[0])
     out[:] = 0.0
     for i in range(problem.weights.size):
-        inner_path(problem, i, alpha, path, 0, tapes, scratch)
-        derivatives.gradient(query, i, path[inner_steps], 0, tapes[inner_steps], scratch)
+        task_first_order_gradient(problem, query, i, alpha, path, tapes, scratch)
         p = problem.weights[i]
         for k in range(d):
             out[k] += p * scratch[k]

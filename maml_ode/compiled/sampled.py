@@ -11,7 +11,12 @@ from numba import types
 from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import inner, on_demand
-from maml_ode.compiled.maml import inner_path, take_step, tapes_for
+from maml_ode.compiled.maml import (
+    take_step,
+    tapes_for,
+    task_first_order_gradient,
+    task_gradient,
+)
 from maml_ode.compiled.scratch import stack
 from maml_ode.compiled.vectors import copy
 
@@ -34,11 +39,7 @@ def gradient(problem, query, w, alpha, inner_steps, tasks, out):
     copy(w, path[0])
     out[:] = 0.0
     for i in tasks:
-        inner_path(problem, i, alpha, path, 1, tapes, product)
-        derivatives.gradient(query, i, path[inner_steps], 0, tapes[inner_steps], adjoint)
-        for j in range(inner_steps - 1, -1, -1):
-            derivatives.hvp_after(problem, i, path[j], adjoint, 1, tapes[j], product)
-            take_step(adjoint, alpha, product, adjoint)
+        task_gradient(problem, query, i, alpha, path, tapes, product, adjoint)
         _add_multiple(1.0 / tasks.size, adjoint, out)
 
 
@@ -51,8 +52,7 @@ def first_order_gradient(problem, query, w, alpha, inner_steps, tasks, out):
     copy(w, path[0])
     out[:] = 0.0
     for i in tasks:
-        inner_path(problem, i, alpha, path, 0, tapes, scratch)
-        derivatives.gradient(query, i, path[inner_steps], 0, tapes[inner_steps], scratch)
+        task_first_order_gradient(problem, query, i, alpha, path, tapes, scratch)
         _add_multiple(1.0 / tasks.size, scratch, out)
 
 

@@ -26,3 +26,5 @@ __getattr__, __dir__ = attach(
     },
     submodules=("adversary", "box_proof", "noise_constant", "open_points"),
 )
+
+__all__ = __dir__()

@@ -24,6 +24,14 @@ class Comparison:
     relation : {"<=", ">=", "="}
     right_name : str
     right : float
+
+    Examples
+    --------
+    >>> from maml_ode.errata import Comparison
+    >>> claim = Comparison("F''(0)", -1.2, ">=", "mu/8", 0.125)
+    >>> print(claim), claim.holds
+    F''(0) >= mu/8: -1.2 >= 0.125
+    (None, False)
     """
 
     left_name: str
@@ -64,6 +72,13 @@ class Evidence:
         What holds instead, on the same example.
     numbers : dict of str to float
         Further computed numbers.
+
+    Examples
+    --------
+    >>> from maml_ode.errata import errata
+    >>> found = errata()[0].counterexample()
+    >>> found.printed.holds, found.corrected.holds
+    (False, True)
     """
 
     example: str
@@ -91,6 +106,13 @@ class Erratum:
         A sketch.
     computed_by : tuple of str
         The functions that give what holds instead, as ``mo.theory...`` with ``import maml_ode as mo``.
+
+    Examples
+    --------
+    >>> from maml_ode.errata import errata
+    >>> item = errata()[0]
+    >>> item.statement, item.verdict, item.counterexample().printed.holds
+    ('Assumption 3.3', 'false', False)
     """
 
     statement: str

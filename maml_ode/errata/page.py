@@ -36,6 +36,10 @@ This page is written by `maml-ode errata docs/errata.md`.
 def errata() -> tuple[Erratum, ...]:
     """Return the errata: definitions and algorithms, rates, landscape and experiments.
 
+    Returns
+    -------
+    tuple of Erratum
+
     Examples
     --------
     >>> from maml_ode.errata import errata
@@ -50,7 +54,18 @@ def errata() -> tuple[Erratum, ...]:
 
 
 def to_markdown() -> str:
-    """Return the page of errata and open points, its numbers computed now."""
+    """Return the page of errata and open points, its numbers computed now.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from maml_ode.errata import to_markdown
+    >>> to_markdown().startswith("# ")
+    True
+    """
     items = errata()
     evidence = [item.counterexample() for item in items]
     rows = ["| statement | verdict | printed | corrected |", "|---|---|---|---|"]

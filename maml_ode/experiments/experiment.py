@@ -197,6 +197,11 @@ class Experiment:
     def __repr__(self) -> str:
         return f"Experiment({self.name!r}, {self.tasks!r}, alpha={written(self.alpha)})"
 
+    def _repr_html_(self) -> str:
+        from maml_ode.experiments.shown import experiment_table
+
+        return experiment_table(self)
+
     @property
     def ours(self) -> tuple[str, ...]:
         """What the paper leaves out and we chose, one sentence each."""

@@ -40,6 +40,16 @@ def names() -> tuple[str, ...]:
     """Return the names that `load` knows: the paper's in the order of its figures, ours, those of other packages.
 
     A package adds names by entry points of the group ``maml_ode.experiments``, each a function as `load` takes it.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> mo.experiments.names()[:3]
+    ('figure1', 'linear_regression', 'diabetes')
     """
     return (*_BUILDERS, *(name for name in installed() if name not in _BUILDERS))
 
@@ -50,7 +60,28 @@ def outlines() -> tuple[Outline, ...]:
 
 
 def overrides(name: str) -> tuple[str, ...]:
-    """Return the keyword arguments that ``load(name, ...)`` takes beside the seed."""
+    """Return the keyword arguments that ``load(name, ...)`` takes beside the seed.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> "alpha" in mo.experiments.overrides("diabetes")
+    True
+    """
     target = _target(name)
     if target is not None:
         return own_overrides(target)

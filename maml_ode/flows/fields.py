@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
-from maml_ode._validation import (
-    Array,
-    check_callable,
-    check_count,
-    check_real,
-    check_text,
-    evaluation_point,
-    real_array,
-)
+from maml_ode._validation import Array
 from maml_ode.counts import Counts
+from maml_ode.flows.closed_forms import handle_of
 from maml_ode.objectives import MAMLLoss, Objective, checked_objective
-from maml_ode.objectives.affine_field import AffineField, modified_affine_field
-from maml_ode.tasks.adapters.results import Precision
+from maml_ode.objectives.affine_field import AffineField
 from maml_ode.tasks.base import DOUBLE_PRECISION
 
-__all__ = [
-    "CallableField",
-    "Energy",
-    "GradientField",
-    "ModifiedField",
-    "VectorField",
-]
+__all__ = ["Energy", "GradientField", "VectorField"]
 
 
 class Energy(Protocol):
@@ -67,6 +52,16 @@ class VectorField(ABC):
         How many derivatives of the field are continuous; -1 means that the field itself jumps.
     cost, jacobian_cost : Counts
         What one evaluation costs.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> field = mo.maml_flow(tasks, alpha=0.1).phases[0].field
+    >>> isinstance(field, mo.flows.VectorField), field.label, field.dim
+    (True, '-grad F', 1)
+    >>> field([1.0]).round(6)
+    array([-0.66])
     """
 
     dim: int
@@ -144,6 +139,16 @@ class VectorField(ABC):
 
         return affine_field(self.affine.K, self.affine.k)
 
+    @cached_property
+    def closed_form(self) -> tuple[Any, bool] | None:
+        """The handle of an affine field in its eigenbasis for compiled code, or None if it has none.
+
+        With it, whether the handle knows how to find amplitudes.
+
+        See ``maml_ode.compiled.closed_forms``.
+        """
+        return None if self.affine is None else handle_of(self.affine)
+
     @property
     def native_curved(self) -> Any | None:
         """The handle of a gradient field whose Jacobian compiled steppers may ask for as well, else None."""
@@ -155,7 +160,12 @@ class VectorField(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("native", "native_curved", "affine"):  # rebuilt on the other side
+        for name in (
+            "native",
+            "native_curved",
+            "closed_form",
+            "affine",
+        ):  # rebuilt on the other side
             state.pop(name, None)
         return state
 
@@ -173,7 +183,21 @@ class VectorField(ABC):
 
 
 class GradientField(VectorField):
-    """The gradient flow's field -grad F of an objective."""
+    """The gradient flow's field -grad F of an objective.
+
+    Parameters
+    ----------
+    objective : Objective
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> field = mo.fields.GradientField(F)
+    >>> bool(field([1.0]) == -F.gradient([1.0]))
+    True
+    """
 
     def __init__(self, objective: Objective) -> None:
         self.objective = checked_objective(objective)
@@ -239,130 +263,3 @@ class GradientField(VectorField):
     def jacobian_vector(self, w: Array, v: Array) -> Array:
         """Return -Hess F(w) v."""
         return -self.objective.hvp(w, v)
-
-
-class ModifiedField(VectorField):
-    """The field -grad(F + step_size/4 ||grad F||^2) = -(g + step_size/2 Hess F g), g = grad F.
-
-    Euler's iterates with step beta follow this flow to second order in beta while they follow -grad F
-    only to first order (Barrett and Dherin, "Implicit Gradient Regularization", ICLR 2021,
-    arXiv:2009.11162).
-    """
-
-    def __init__(self, objective: Objective, step_size: float) -> None:
-        self.objective = checked_objective(objective)
-        self.dim = objective.dim
-        self.step_size = check_real("step_size", step_size, minimum=0.0)
-        self.label = f"modified field, step size {self.step_size:g}"
-        self.cost = objective.gradient_cost + objective.hvp_cost
-        self.jacobian_cost = objective.hessian_cost
-
-    @property
-    def precision(self) -> float:
-        """That of the losses."""
-        return self.objective.precision
-
-    @property
-    def smoothness(self) -> int:
-        """Two derivatives fewer than the objective."""
-        return self.objective.smoothness - 2
-
-    @property
-    def has_jacobian(self) -> bool:
-        """Only for quadratic objectives: otherwise it needs a fourth derivative of the losses."""
-        return self.objective.quadratic_form is not None
-
-    @cached_property
-    def affine(self) -> AffineField | None:
-        """G + step_size/2 G^2 and its offset for a quadratic objective."""
-        form = self.objective.quadratic_form
-        return None if form is None else modified_affine_field(form.field, self.step_size)
-
-    def _family_handle(self) -> Any | None:
-        return self.objective.modified_handle(self.step_size)
-
-    def __call__(self, w: Array) -> Array:
-        """Return -(g + step_size/2 Hess F g)."""
-        gradient = self.objective.gradient(w)
-        return -(gradient + 0.5 * self.step_size * self.objective.hvp(w, gradient))
-
-    def jacobian(self, w: Array) -> Array:
-        """Return -(G + step_size/2 G^2) of a quadratic objective."""
-        if self.affine is None:
-            raise TypeError(
-                "the Jacobian of the modified field of a non-quadratic objective needs fourth "
-                "derivatives, which families do not have; use an explicit method."
-            )
-        return -self.affine.K
-
-
-class CallableField(VectorField):
-    """A user's own right-hand side ``function(w) -> (d,)`` with an optional Jacobian ``(d, d)``.
-
-    Both functions receive a copy of w, and what they return is copied; NaN and infinity are passed on.
-
-    Parameters
-    ----------
-    function : callable
-    dim : int
-        d.
-    jacobian : callable, optional
-    label : str
-
-    Raises
-    ------
-    TypeError, ValueError
-        For arguments that are none of these; at an evaluation, for a result that does not hold real
-        numbers or has the wrong shape.
-    """
-
-    def __init__(
-        self,
-        function: Callable[[Array], Array],
-        dim: int,
-        jacobian: Callable[[Array], Array] | None = None,
-        label: str = "field",
-    ) -> None:
-        self.function = check_callable("function", function, "function(w)")
-        self.dim = check_count("dim", dim)
-        self.label = check_text("label", label)
-        self._jacobian = (
-            None if jacobian is None else check_callable("jacobian", jacobian, "jacobian(w)")
-        )
-        self.cost = Counts()
-        self.jacobian_cost = Counts()
-        self._precision = Precision()
-
-    @property
-    def precision(self) -> float:
-        """Return eps of the type that the function returned, once it has been called."""
-        return self._precision.eps
-
-    @property
-    def has_jacobian(self) -> bool:
-        """Whether a Jacobian was given."""
-        return self._jacobian is not None
-
-    def __call__(self, w: Array) -> Array:
-        """Return the user's field at ``w``."""
-        given = self.function(evaluation_point("w", w, self.dim).copy())
-        numbers = real_array("the result of the field's function", given)
-        self._precision.see("the field's function", numbers)
-        value = np.array(numbers, dtype=np.float64)
-        if value.shape != (self.dim,):
-            raise ValueError(
-                f"the field must return shape ({self.dim},), but it returned shape {value.shape}."
-            )
-        return value
-
-    def jacobian(self, w: Array) -> Array:
-        """Return the user's Jacobian at ``w``."""
-        if self._jacobian is None:
-            raise TypeError("this field was given no Jacobian; pass jacobian= to CallableField.")
-        given = self._jacobian(evaluation_point("w", w, self.dim).copy())
-        value = np.array(real_array("the result of jacobian", given), dtype=np.float64)
-        if value.shape != (self.dim, self.dim):
-            raise ValueError(
-                f"the Jacobian must have shape ({self.dim}, {self.dim}), but it has {value.shape}."
-            )
-        return value

@@ -38,6 +38,15 @@ class SwitchRule(enum.StrEnum):
     RETEST
         The text's order, tested again at every iteration. Chatters on {||grad f|| = eps0} unless the
         minimiser of F lies inside that set.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> [rule.value for rule in mo.flows.SwitchRule]
+    ['one_way', 'as_printed', 'retest']
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> mo.bimaml_flow(tasks, 0.1, 0.5, rule="retest").rule
+    <SwitchRule.RETEST: 'retest'>
     """
 
     ONE_WAY = "one_way"
@@ -74,6 +83,16 @@ class Phase:
     lift : callable, optional
         ``lift(w) -> z``, the state in which the phase begins, with observe(lift(w)) = w; w padded with zeros by
         default.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> f = mo.ExpectedLoss(tasks)
+    >>> flow = mo.Flow([mo.Phase(f, until=lambda t, w: w[0] - 1.0)])
+    >>> run = mo.solve(flow, [10.0])
+    >>> run.stop.name, round(float(run.w[0]), 9)
+    ('SWITCHED', 1.0)
     """
 
     field: VectorField
@@ -155,6 +174,17 @@ class Flow:
     ValueError
         For no phases, phases of different dimension, a phase without end before the last, or a rule other
         than one_way for a flow that does not have two phases.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> f, F = mo.ExpectedLoss(tasks), mo.MAMLLoss(tasks, alpha=0.1)
+    >>> rule = mo.flows.GradientNormBelow(f, 0.5)
+    >>> flow = mo.Flow([mo.Phase(f, until=rule), mo.Phase(F)], objective=F, name="BI-MAML")
+    >>> run = mo.solve(flow, [10.0], tol=1e-8)
+    >>> run.stop.name, len(run.switch_times)
+    ('STATIONARY', 1)
     """
 
     phases: tuple[Phase, ...]
@@ -285,7 +315,7 @@ class Flow:
     @cached_property
     def task_objective(self) -> ExpectedLoss:
         """The expected task loss f of the objective's family."""
-        return ExpectedLoss(self.objective.tasks, self.objective.aggregate)
+        return ExpectedLoss(self.objective.tasks, self.objective.aggregate, self.objective.threads)
 
     def with_rule(self, rule: str) -> Flow:
         """Return the same flow under another switching rule."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode.flows.fields import CallableField, VectorField
+from maml_ode.flows.callable_field import CallableField
+from maml_ode.flows.fields import VectorField
 from maml_ode.flows.lifted_fields import ObservedField
 from maml_ode.flows.switch_rules import CallableRule, EndingRule
 from maml_ode.objectives import Objective

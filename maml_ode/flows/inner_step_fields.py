@@ -30,9 +30,10 @@ class _InnerStepField(VectorField):
         inner_steps: int,
         query: TaskFamily | None,
         aggregate: Aggregate,
+        threads: int,
     ) -> None:
         self.aggregate = checked_aggregate(aggregate)
-        self._inner = InnerSteps.checked(tasks, alpha, inner_steps, query)
+        self._inner = InnerSteps.checked(tasks, alpha, inner_steps, query, threads)
         self.tasks, self.query = self._inner.tasks, self._inner.query
         self.alpha, self.inner_steps = self._inner.alpha, self._inner.count
         self.dim = tasks.dim
@@ -67,6 +68,26 @@ class FirstOrderField(_InnerStepField):
 
     In general not a gradient. For quadratic families with g = f and one number alpha it is affine with
     symmetric K = sum p_i H_i (I - alpha H_i)^k.
+
+    Parameters
+    ----------
+    tasks : TaskFamily
+    alpha : float or array_like
+        Inner step size.
+    inner_steps : int
+    query : TaskFamily, optional
+        The g_i; f_i by default.
+    aggregate : "auto" or False
+        As in `MAMLLoss`.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> field = mo.fields.FirstOrderField(tasks, alpha=0.1)
+    >>> u = mo.MAMLLoss(tasks, alpha=0.1).adapt([1.0])
+    >>> bool(abs(field([1.0]) + tasks.weights @ tasks.gradients(u)) < 1e-14)
+    True
     """
 
     def __init__(
@@ -76,8 +97,9 @@ class FirstOrderField(_InnerStepField):
         inner_steps: int = 1,
         query: TaskFamily | None = None,
         aggregate: Aggregate = "auto",
+        threads: int = 1,
     ) -> None:
-        super().__init__(tasks, alpha, inner_steps, query, aggregate)
+        super().__init__(tasks, alpha, inner_steps, query, aggregate, threads)
         self.label = "FO-MAML"
         self.cost = Counts(gradients=self.inner_steps + 1)
         self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
@@ -85,7 +107,9 @@ class FirstOrderField(_InnerStepField):
     def with_alpha(self, alpha: npt.ArrayLike) -> FirstOrderField:
         """Return the same field with another inner step size."""
         query = None if self.query is self.tasks else self.query
-        return FirstOrderField(self.tasks, alpha, self.inner_steps, query, self.aggregate)
+        return FirstOrderField(
+            self.tasks, alpha, self.inner_steps, query, self.aggregate, self._inner.threads
+        )
 
     @cached_property
     def affine(self) -> AffineField | None:
@@ -114,6 +138,23 @@ class ReptileField(_InnerStepField):
 
     Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms", arXiv:1803.02999. With one
     inner step it is -grad f.
+
+    Parameters
+    ----------
+    tasks : TaskFamily
+    alpha : float or array_like
+        Inner step size.
+    inner_steps : int
+    aggregate : "auto" or False
+        As in `MAMLLoss`.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> field = mo.fields.ReptileField(tasks, alpha=0.1, inner_steps=1)
+    >>> bool(abs(field([1.0]) + mo.ExpectedLoss(tasks).gradient([1.0])) < 1e-14)
+    True
     """
 
     def __init__(
@@ -122,15 +163,18 @@ class ReptileField(_InnerStepField):
         alpha: npt.ArrayLike,
         inner_steps: int = 1,
         aggregate: Aggregate = "auto",
+        threads: int = 1,
     ) -> None:
-        super().__init__(tasks, alpha, inner_steps, None, aggregate)
+        super().__init__(tasks, alpha, inner_steps, None, aggregate, threads)
         self.label = "Reptile"
         self.cost = Counts(gradients=self.inner_steps)
         self.jacobian_cost = Counts(gradients=self.inner_steps, hessians=self.inner_steps + 1)
 
     def with_alpha(self, alpha: npt.ArrayLike) -> ReptileField:
         """Return the same field with another inner step size."""
-        return ReptileField(self.tasks, alpha, self.inner_steps, self.aggregate)
+        return ReptileField(
+            self.tasks, alpha, self.inner_steps, self.aggregate, self._inner.threads
+        )
 
     @cached_property
     def affine(self) -> AffineField | None:

@@ -31,6 +31,16 @@ class LiftedField(VectorField):
     ----------
     driving : VectorField
         What the discrete algorithm evaluates once a step.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> field = mo.momentum_flow(mo.ExpectedLoss(tasks), friction=1.0).phases[0].field
+    >>> isinstance(field, mo.fields.LiftedField), field.dim, field.lift([10.0])
+    (True, 1, array([10.,  0.]))
+    >>> field.observe(field.lift([10.0]))
+    array([10.])
     """
 
     driving: VectorField
@@ -42,7 +52,7 @@ class LiftedField(VectorField):
 
     @cached_property
     def native(self) -> Any | None:
-        """None: lifted fields are called from Python."""
+        """None: unless a field says otherwise, it is called from Python."""
         return None
 
     @property

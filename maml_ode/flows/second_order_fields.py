@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ __all__ = ["MechanicalEnergy", "MomentumField", "NesterovField", "SecondOrderFie
 
 @dataclass(frozen=True)
 class MechanicalEnergy:
-    """F(w) + |v|^2/2, which falls along w'' + c w' + grad F = 0 at the rate c |v|^2."""
+    """F(w) + ||v||^2/2, which falls along w'' + c w' + grad F = 0 at the rate c ||v||^2."""
 
     field: SecondOrderField
 
@@ -39,12 +40,12 @@ class MechanicalEnergy:
         return self.field.objective.value_cost
 
     def value(self, z: Array, /) -> float:
-        """Return F(w) + |v|^2/2."""
+        """Return F(w) + ||v||^2/2."""
         d = self.field.dim
         return self.field.objective.value(z[:d]) + self.kinetic(z)
 
     def kinetic(self, z: Array) -> float:
-        """Return |v|^2/2."""
+        """Return ||v||^2/2."""
         v = self.field.velocity(z)
         return 0.5 * float(v @ v)
 
@@ -56,7 +57,7 @@ class MechanicalEnergy:
 class SecondOrderField(LiftedField):
     """w'' + c w' + grad F(w) = 0 as a field on (w, v), v = w'.
 
-    A state is at rest where both |grad F| and |v| are at most ``tol``, each as a number: v is compared with
+    A state is at rest where both ||grad F|| and ||v|| are at most ``tol``, each as a number: v is compared with
     ``tol`` as the velocity -grad F of the gradient flow is.
     """
 
@@ -94,7 +95,7 @@ class SecondOrderField(LiftedField):
 
     @cached_property
     def energy(self) -> MechanicalEnergy:
-        """F(w) + |v|^2/2."""
+        """F(w) + ||v||^2/2."""
         return MechanicalEnergy(self)
 
     @property
@@ -114,18 +115,35 @@ class SecondOrderField(LiftedField):
         """Return (w, 0)."""
         return np.concatenate([w, np.zeros(self.state_dim - self.dim)])
 
+    @property
+    @abstractmethod
+    def friction_number(self) -> float:
+        """The number that the friction is made of: c itself, or r."""
+
+    @cached_property
+    def native(self) -> Any | None:
+        """The handle for compiled steppers, None where F can only be evaluated from Python."""
+        affine, c = self.driving.affine, self.friction_number
+        if affine is None and self.driving.native is None:
+            return None
+        from maml_ode.compiled.second_order import second_order_field, second_order_quadratic
+
+        if affine is None:
+            return second_order_field(self.driving.native, c)
+        return second_order_quadratic(affine.K, affine.k, c)
+
     @abstractmethod
     def friction_at(self, z: Array) -> float:
         """Return c."""
 
     def rest_norm(self, z: Array, value: Array) -> float:
-        """Return the larger one of |grad F| and |v|."""
+        """Return the larger one of ||grad F|| and ||v||."""
         v = self.velocity(z)
         force = value[self.dim : 2 * self.dim] + self.friction_at(z) * v
         return self._larger(force, v)
 
     def discrete_rest_norm(self, z: Array, driven: Array) -> float:
-        """Return the larger one of |grad F| and |v|."""
+        """Return the larger one of ||grad F|| and ||v||."""
         return self._larger(driven, self.velocity(z))
 
     @staticmethod
@@ -158,6 +176,23 @@ class MomentumField(SecondOrderField):
     """Momentum, w' = v, v' = -friction v - grad F(w) (Polyak, USSR Comp. Math. Math. Phys. 4(5), 1964).
 
     Its algorithm is heavy ball: v_{k+1} = (1 - friction h) v_k - h grad F(w_k), w_{k+1} = w_k + h v_{k+1}.
+
+    Parameters
+    ----------
+    objective : Objective
+    friction : float
+        At least 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> field = mo.fields.MomentumField(F, friction=2.0)
+    >>> w_and_v = field(np.array([1.0, 0.5]))
+    >>> float(w_and_v[0]), bool(w_and_v[1] == -2.0 * 0.5 - F.gradient([1.0])[0])
+    (0.5, True)
     """
 
     def __init__(self, objective: Objective, friction: float) -> None:
@@ -168,6 +203,11 @@ class MomentumField(SecondOrderField):
     def driven_by(self, driving: VectorField) -> MomentumField:
         """Return the momentum of another objective's gradient."""
         return MomentumField(gradient_of(driving), self.friction)
+
+    @property
+    def friction_number(self) -> float:
+        """The friction."""
+        return self.friction
 
     def friction_at(self, z: Array) -> float:
         """Return the friction."""
@@ -222,6 +262,25 @@ class NesterovField(SecondOrderField):
     W. Su, S. Boyd and E. J. Candes, JMLR 17(153), 2016. At t = 0 the path is regular: v/t -> -grad F(w)/(1 + r).
     Its algorithm is Nesterov's method with s = h^2, x_k = y_{k-1} - s grad F(y_{k-1}),
     y_k = x_k + (k - 1)/(k + r - 1) (x_k - x_{k-1}), k = t/h, v_k = (x_k - x_{k-1})/h.
+
+    Parameters
+    ----------
+    objective : Objective
+    r : float
+        At least 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> field = mo.fields.NesterovField(F)
+    >>> field.lift([1.0])  # at rest, at time 0
+    array([1., 0., 0.])
+    >>> velocity = field(np.array([1.0, 0.5, 2.0]))
+    >>> bool(velocity[1] == -3.0 / 2.0 * 0.5 - F.gradient([1.0])[0])
+    True
     """
 
     def __init__(self, objective: Objective, r: float = 3.0) -> None:
@@ -232,6 +291,11 @@ class NesterovField(SecondOrderField):
     def driven_by(self, driving: VectorField) -> NesterovField:
         """Return Nesterov's flow of another objective."""
         return NesterovField(gradient_of(driving), self.r)
+
+    @property
+    def friction_number(self) -> float:
+        """The r of r/t."""
+        return self.r
 
     @property
     def state_dim(self) -> int:
@@ -249,7 +313,7 @@ class NesterovField(SecondOrderField):
         return self.r / t if t > 0 else 0.0
 
     def rest_norm(self, z: Array, value: Array) -> float:
-        """Return the larger one of |grad F| and |v|."""
+        """Return the larger one of ||grad F|| and ||v||."""
         if z[-1] > 0:
             return super().rest_norm(z, value)
         return self._larger((1.0 + self.r) * value[self.dim : -1], self.velocity(z))

@@ -36,6 +36,16 @@ class EndingRule(ABC):
     sign : {1, -1}
     strict : bool
         Whether a value of exactly 0 does not meet the rule yet.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> rule = mo.flows.GradientNormBelow(mo.ExpectedLoss(tasks), 0.5)
+    >>> isinstance(rule, mo.flows.EndingRule), rule.scale, rule.cost.gradients
+    (True, 0.5, 1)
+    >>> mo.solve(mo.Flow([mo.Phase(mo.ExpectedLoss(tasks), until=rule)]), [10.0]).stop.name
+    'SWITCHED'
     """
 
     @property
@@ -86,7 +96,22 @@ class EndingRule(ABC):
 
 @dataclass(frozen=True)
 class GradientNormBelow(EndingRule):
-    """The rule that ends a phase when ||grad objective(w)|| <= threshold."""
+    """The rule that ends a phase when ||grad objective(w)|| <= threshold.
+
+    Parameters
+    ----------
+    objective : Objective
+    threshold : float
+        At least 0, in the units of the gradient.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> rule = mo.flows.GradientNormBelow(mo.ExpectedLoss(tasks), 0.5)
+    >>> round(rule(0.0, [0.1]), 6), rule(0.0, [0.5]) > 0
+    (-0.3, True)
+    """
 
     objective: Objective
     threshold: float
@@ -143,6 +168,15 @@ class OnlineSwitch(EndingRule):
         At least 0, the same for all tasks, coordinates and steps.
     divisor : float
         sqrt(kappa_c - 1), or kappa_c - 1 if the path comes near argmin f along the direction of argmin F.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> rule = mo.flows.OnlineSwitch(tasks, alpha=0.1, divisor=2.0)
+    >>> flow = mo.bimaml_flow(tasks, 0.1, switch="auto")
+    >>> rule(0.0, [10.0]) > 0, len(mo.solve(flow, [10.0]).switch_times)
+    (True, 1)
     """
 
     tasks: TaskFamily

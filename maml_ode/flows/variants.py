@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode.flows.fields import GradientField, ModifiedField, VectorField
+from maml_ode.flows.fields import GradientField, VectorField
 from maml_ode.flows.flow import Flow, Phase, Until
 from maml_ode.flows.inner_step_fields import FirstOrderField, ReptileField
 from maml_ode.flows.lifted_fields import LiftedField
+from maml_ode.flows.modified_field import ModifiedField
 from maml_ode.flows.switch_rules import GradientNormBelow, OnlineSwitch
 from maml_ode.objectives import MAMLLoss, Objective
 from maml_ode.objectives.step_sizes import Alpha
@@ -41,21 +41,25 @@ def has_alpha_arrays(flow: Flow) -> bool:
 
 def alpha_of(field: VectorField) -> Alpha | None:
     """Return the inner step size of a field; None if it takes no inner steps."""
-    if not takes_inner_steps(field):
-        return None
-    if isinstance(field, LiftedField):
-        return alpha_of(field.driving)
-    owner: Any = field.objective if isinstance(field, (GradientField, ModifiedField)) else field
-    return owner.alpha  # type: ignore[no-any-return]
+    owner = _owner_of_alpha(field)
+    return None if owner is None else owner.alpha
 
 
 def takes_inner_steps(field: VectorField) -> bool:
     """Whether a field depends on an inner step size alpha."""
+    return _owner_of_alpha(field) is not None
+
+
+def _owner_of_alpha(field: VectorField) -> MAMLLoss | FirstOrderField | ReptileField | None:
+    """Return what has the inner step size of a field; None if it has none."""
+    while isinstance(field, LiftedField):
+        field = field.driving
+    if isinstance(field, (FirstOrderField, ReptileField)):
+        return field
     if isinstance(field, (GradientField, ModifiedField)):
-        return isinstance(field.objective, MAMLLoss)
-    if isinstance(field, LiftedField):
-        return takes_inner_steps(field.driving)
-    return isinstance(field, (FirstOrderField, ReptileField))
+        objective = field.objective
+        return objective if isinstance(objective, MAMLLoss) else None
+    return None
 
 
 def families_of(field: VectorField) -> list[TaskFamily]:
@@ -92,13 +96,15 @@ def with_alpha(flow: Flow, alpha: npt.ArrayLike) -> Flow:
         return changed[id(known)]
 
     def field(known: VectorField) -> VectorField:
+        if not takes_inner_steps(known):
+            return known
         if isinstance(known, (FirstOrderField, ReptileField)):
             return known.with_alpha(alpha)
         if isinstance(known, ModifiedField):
             return ModifiedField(objective(known.objective), known.step_size)
-        if isinstance(known, GradientField) and takes_inner_steps(known):
+        if isinstance(known, GradientField):
             return GradientField(objective(known.objective))
-        if isinstance(known, LiftedField) and takes_inner_steps(known):
+        if isinstance(known, LiftedField):
             return known.driven_by(field(known.driving))
         return known
 

@@ -27,3 +27,5 @@ __getattr__, __dir__ = attach(
         "solve": "maml_ode.integrate.solve_verb",
     },
 )
+
+__all__ = __dir__()

@@ -45,7 +45,7 @@ def check_has_an_end(flow: Flow, tol: float, t_max: float) -> None:
 
 def refuse_sampling(options: dict[str, Any]) -> None:
     """Refuse to draw tasks in continuous time."""
-    if {"tasks_per_step", "rng"} & set(options):
+    if options and {"tasks_per_step", "rng"} & set(options):
         raise TypeError(
             "solve follows the flow of all tasks: with tasks drawn at every evaluation the velocity is no "
             "function of w, and no estimate of a step's error means anything. Use mo.euler(flow, w0, step_size, "

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from maml_ode._frozen import made
 from maml_ode._norms import vector_norm
 from maml_ode.flows import Flow
 from maml_ode.flows.flow import Leg
@@ -141,7 +142,10 @@ class Driver:
         recurs = self.flow.retested or self.flow.re_entrant
         rule = None if leg.rule is None else RuleEvaluator(leg.rule, evaluator, recurs)
         wanted = number >= len(self.flow.legs) - 1
-        return Segment(number, leg, evaluator, rule, self.tol if leg.final else 0.0, wanted)
+        return made(
+            Segment, number=number, leg=leg, evaluator=evaluator, rule=rule,
+            tol=self.tol if leg.final else 0.0, wanted=wanted,
+        )  # fmt: skip
 
     def _first_phase(self) -> int:
         """Return 0, or the phase that the sign of a rule which is tested again and again chooses."""
@@ -157,7 +161,7 @@ class Driver:
         for until the state has moved away from it.
         """
         waits = self.flow.re_entrant and self.stepper.locates
-        if self.flow.retested or waits or self.stepper.by_formula:
+        if self.flow.retested or waits:
             return number
         passed = {left}
         while number < len(self._segments) and number not in passed:
@@ -182,7 +186,7 @@ class Driver:
         record = self.record
         began = record.t, np.array(record.w)
         self._reach = max(self._reach, vector_norm(began[1]))
-        counts_steps = self.stepper.locates and not self.stepper.by_formula
+        counts_steps = self.stepper.locates
         if counts_steps and self.tally.steps >= plan.max_steps:  # the switch took the last one
             return OUT_OF_STEPS
         if counts_steps and self.progress.show:  # a whole phase may be one batch
@@ -239,7 +243,7 @@ class Driver:
     def _watchers(self, segment: Segment, plan: Plan) -> tuple[list[Watcher], list[Watcher]]:
         """Return those that may refuse a step, and those that look at what is recorded."""
         t, w, rule, field = self.record.t, self.record.w, segment.rule, segment.leg.field
-        if self.stepper.by_formula or not self.stepper.locates:
+        if not self.stepper.locates:
             return [], []
         judges: list[Watcher] = []
         watchers: list[Watcher] = []

@@ -103,7 +103,8 @@ def euler(
     ValueError
         For a w0 of wrong shape or not finite, or numbers out of range.
     TypeError
-        For ``tasks_per_step`` with a phase that is no mean over tasks, or an ``rng`` without it.
+        For ``tasks_per_step`` with a phase that is no mean over tasks, or an ``rng`` without it. Momentum and
+        Nesterov's flow are driven by one, so that they may be run on a few tasks a step.
 
     Notes
     -----

@@ -43,8 +43,7 @@ class FieldEvaluator:
     def __init__(self, field: VectorField, tally: Tally, *, compiled: bool = False) -> None:
         self.field = field
         self.tally = tally
-        # A field of compiled families calls the same code itself.
-        self._compiled = _evaluate() if compiled and field.affine is not None else None
+        self._compiled = _evaluate() if compiled and _has_code_of_its_own(field) else None
         # The norm that is at most tol at rest, of a state and the field's value there.
         self.norm = field.rest_norm if isinstance(field, LiftedField) else _norm_of_value
         self.non_finite = 0
@@ -133,6 +132,11 @@ class FieldEvaluator:
             return self.field.jacobian_vector(w, v)
 
 
+def _has_code_of_its_own(field: VectorField) -> bool:
+    """Whether compiled methods do not evaluate what the field itself calls, as one of compiled families does."""
+    return field.affine is not None or (isinstance(field, LiftedField) and field.native is not None)
+
+
 def _norm_of_value(w: Array, value: Array) -> float:
     return vector_norm(value)
 
@@ -140,7 +144,9 @@ def _norm_of_value(w: Array, value: Array) -> float:
 @cache
 def _evaluate() -> Callable[[Any, Array, Array], None]:
     """Return what compiled methods evaluate; late, because it imports Numba."""
-    from maml_ode.compiled.fields import evaluate
+    from maml_ode.compiled import fields
+
+    evaluate = fields.evaluate.from_python.compiled
 
     def contiguously(handle: Any, w: Array, out: Array) -> None:
         evaluate(handle, w if w.flags.c_contiguous else np.ascontiguousarray(w), out)

@@ -37,6 +37,10 @@ SMALL = 1e-150
 EPS = float(np.finfo(np.float64).eps)
 # Beyond this exponent 1 adds nothing to exp.
 ONE_IS_LOST = 40.0
+# Where rounding of the state keeps its norm above tol, later times are tried: those at which the formula is twice
+# the excess below it, then so many times more, and at last these parts of tol.
+LEAST_EXCESS, AIMED_BELOW, GROWTH = 1e-15, 2.0, 100.0
+LAST_SHARES = (1e-2, 1e-4, 1e-8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,8 +254,9 @@ def why_not_exact(flow: Flow) -> str | None:
     """Return why a flow has no closed form here, or None if it has one."""
     if flow.rule is not SwitchRule.ONE_WAY:
         return f"the rule is {str(flow.rule)!r}, not 'one_way'"
-    if any(phase.then is not None for phase in flow.phases):
-        return "its phases do not follow each other in order"
+    for phase in flow.phases:
+        if phase.then is not None:
+            return "its phases do not follow each other in order"
     for number, phase in enumerate(flow.phases):
         if phase.field.is_summed:
             return (

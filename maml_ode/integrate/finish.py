@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from maml_ode._frozen import made
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.flows import Flow
@@ -47,7 +48,10 @@ def finish(
     looked : Counts, optional
         What was spent on diagnostics before the run.
     """
-    how = _How(method, t_eval, keep_sol, step_size, integrate_energy, looked)
+    how = made(
+        _How, method=method, t_eval=t_eval, keep_sol=keep_sol, step_size=step_size,
+        integrate_energy=integrate_energy, looked=looked,
+    )  # fmt: skip
     try:
         return _finish(flow, record, how, diagnostics)
     except KeyboardInterrupt:

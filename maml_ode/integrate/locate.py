@@ -143,12 +143,13 @@ def _bracket(
 ) -> tuple[float, float] | None:
     """Return times around ``t`` between which the rule comes to be met along ``path``."""
     width = 1e-9 * (end - start)
-    while width <= end - start:
+    while True:
         low, high = max(t - width, start), min(t + width, end)
         if not rule.is_met(rule(low, path(low))) and rule.is_met(rule(high, path(high))):
             return low, high
+        if low == start and high == end:
+            return None
         width *= 10.0
-    return None
 
 
 def _first_met(rule: RuleEvaluator, path: Interpolant, low: float, high: float) -> float:

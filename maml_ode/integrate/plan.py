@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from maml_ode._frozen import made
 from maml_ode._validation import check_real
 from maml_ode.flows import Flow
 from maml_ode.tasks.base import DOUBLE_PRECISION
@@ -45,13 +46,18 @@ class Tolerances:
         default = 1e-4 if flow.is_rough else min(max(tol if tol > 0 else 1e-8, 1e-12), 1e-6)
         default_atol = default / 100
         last = flow.phases[-1].field.affine
-        if tol > 0 and last is not None and last.largest_eigenvalue > 0:
-            default_atol = min(default_atol, tol / (15 * last.largest_eigenvalue))
+        if tol > 0 and last is not None:
+            largest = last.largest_eigenvalue
+            if largest > 0:
+                default_atol = min(default_atol, tol / (15 * largest))
         chosen_rtol = default if rtol is None else check_real("rtol", rtol, minimum=0.0)
         chosen_atol = (
             default_atol if atol is None else check_real("atol", atol, minimum=0.0, strict=True)
         )
-        return cls(chosen_rtol, chosen_atol, rtol is not None, atol is not None)
+        return made(
+            cls, rtol=chosen_rtol, atol=chosen_atol, fixed_rtol=rtol is not None,
+            fixed_atol=atol is not None, precision=DOUBLE_PRECISION,
+        )  # fmt: skip
 
     def seen_in(self, precision: float) -> Tolerances:
         """Return tolerances for fields that are computed with this eps: ours rise with its rounding."""
@@ -120,8 +126,6 @@ class Plan:
     @cached_property
     def step_options(self) -> dict[str, Any]:
         """The user's options with the bounds that remedies have set."""
-        if self.first_step is None and self.max_step is None:
-            return dict(self.options)
         bounds = {"first_step": self.first_step, "max_step": self.max_step}
         return {**self.options, **{k: v for k, v in bounds.items() if v is not None}}
 

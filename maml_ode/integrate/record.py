@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maml_ode._frozen import made
 from maml_ode._validation import Array
 from maml_ode.integrate.tally import Tally
 from maml_ode.stop import Stop, StopReason
@@ -145,6 +146,25 @@ class Record:
         self.t, self.w, self.phase = t, rows[-1], phase
         self.known = (phase, float(self._norms[end - 1]))
 
+    def room(self, rows: int) -> tuple[Array, Array]:
+        """Return where the times and the states of so many further points go, of which `filled` is then told."""
+        end = self.size + rows
+        if end > self._times.size:
+            self._grow(end)
+        return self._times[self.size : end], self._states[self.size : end]
+
+    def filled(self, rows: int, phase: int) -> None:
+        """Add points of one phase, later than the last one, that have been written into their `room`."""
+        if rows == 0:
+            return
+        end = self.size + rows
+        self._phases[self.size : end] = phase
+        self._norms[self.size : end] = math.nan
+        t, w = float(self._times[end - 1]), self._states[end - 1]
+        self.size = self.tally.points = end
+        self.t, self.w, self.phase = t, w, phase
+        self.known = (phase, math.nan)
+
     def know(self, norm: float, phase: int | None = None) -> None:
         """Take the norm of a field at the present state: of the present phase's, or that of another phase."""
         of = self.phase if phase is None else phase
@@ -210,7 +230,14 @@ class Record:
     def points(self, t_eval: Array | None, sol: Callable[..., Array] | None) -> Points:
         """Return the recorded points, or the solution at ``t_eval`` as far as the run came."""
         if t_eval is None:
-            return Points(self.times, self.states, self.phases, True)
+            return made(
+                Points,
+                t=self.times,
+                states=self.states,
+                phase=self.phases,
+                recorded=True,
+                whole=None,
+            )
         # An interrupt may have left the last point without its piece.
         covered = self._pieces[-1][0] if self._pieces else self._start
         t = t_eval[t_eval <= covered]

@@ -6,10 +6,12 @@ import inspect
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from maml_ode._frozen import made
 from maml_ode._validation import (
     Array,
     as_point,
@@ -36,6 +38,7 @@ from maml_ode.integrate.checks import (
 from maml_ode.integrate.diagnose import seconds_per_point
 from maml_ode.integrate.driver import Driver
 from maml_ode.integrate.exact import why_not_exact
+from maml_ode.integrate.exact_run import ExactRun
 from maml_ode.integrate.finish import finish
 from maml_ode.integrate.methods import (
     Choice,
@@ -45,12 +48,11 @@ from maml_ode.integrate.methods import (
     resolve,
     stiff_method,
 )
-from maml_ode.integrate.plan import NO_METHOD, Plan, Tolerances
+from maml_ode.integrate.plan import Plan, Tolerances
 from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.resume import check_same_flow
 from maml_ode.integrate.sensitivities.parameters import LOOSEST, blocks_of, checked_names, tightened
-from maml_ode.integrate.steppers.exact import ExactStepper
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.times import check_horizon, check_t_eval
 from maml_ode.stop import StopReason
@@ -220,21 +222,23 @@ def solve(
     record.keeps_solution = dense_output or times is not None or energy != "count"
     choice = Choice(method)
     try:
-        choice = choose(
-            flow, method, start, tol=min(tol, LOOSEST) if blocks else tol, horizon=t_max - t_start,
-            stepping=asks_for_steps, tally=tally,
-        )  # fmt: skip
+        if method == "auto":
+            choice = choose(
+                flow, method, start, tol=min(tol, LOOSEST) if blocks else tol, horizon=t_max - t_start,
+                stepping=asks_for_steps, tally=tally,
+            )  # fmt: skip
         if max_seconds is not None and diagnostics:
             tally.seconds_per_point, spent = seconds_per_point(flow, start)
             looked = spent if looked is None else looked + spent
         if choice.method == "exact":
-            refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
-            _run_exact(flow, record, tally, tol, t_max, number)
+            if asks_for_steps:
+                refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
+            _check_exact(flow)
+            ExactRun(flow, record, tally, tol=tol, t_max=t_max, compiled=not diagnostics).run(
+                number
+            )
         else:
-            # SciPy, for those who step.
-            from maml_ode.integrate.solvers.adaptive import AdaptiveSolver
-            from maml_ode.integrate.steppers.native import NativeStepper
-
+            AdaptiveSolver, NativeStepper = _steppers()
             solver = resolve(choice.method)
             check_options(solver, options, _OWN_KEYWORDS)
             check_smoothness(flow, tol, t_max)
@@ -243,14 +247,18 @@ def solve(
                 tolerances = tightened(tolerances)
             check_reachable(flow, solver, tol, tolerances)
             watch = method == "auto" and facts_of(solver).explicit and not options and not blocks
-            plan = Plan(
-                solver,
-                tolerances,
-                t_max,
-                max_steps,
-                options,
+            plan = made(
+                Plan,
+                method=solver,
+                tolerances=tolerances,
+                t_max=t_max,
+                max_steps=max_steps,
+                options=options,
                 enforce_energy=energy == "enforce",
                 stiff_method=resolve(stiff_method(flow)) if watch else None,
+                first_step=None,
+                max_step=None,
+                note="",
             )
             with Progress(progress, f"{flow.name} by {solver.__name__}", t_max, tol) as bar:
                 if blocks:
@@ -296,27 +304,22 @@ def solve(
     return run if resume is None else join(resume, run)
 
 
-def _run_exact(
-    flow: Flow, record: Record, tally: Tally, tol: float, t_max: float, number: int | None
-) -> None:
-    """Follow a flow by its closed form.
+@cache
+def _steppers() -> tuple[Any, Any]:
+    """Return what only those who step need: it imports SciPy."""
+    from maml_ode.integrate.solvers.adaptive import AdaptiveSolver
+    from maml_ode.integrate.steppers.native import NativeStepper
 
-    Raises
-    ------
-    ValueError
-        If the flow has no closed form, or a phase never ends and ``t_max`` is infinite.
-    """
+    return AdaptiveSolver, NativeStepper
+
+
+def _check_exact(flow: Flow) -> None:
+    """Refuse a flow without closed form."""
     reason = why_not_exact(flow)
     if reason is not None:
         raise ValueError(
             f'method="exact" needs affine phases with a closed form, but {reason}; use "auto" or DOP853.'
         )
-    # The closed form has no tolerances to choose and no solver: of a plan it reads the horizon alone.
-    plan = Plan(NO_METHOD, Tolerances(0.0, 0.0, True, True), t_max, 1)
-    with Progress(False, flow.name, t_max, tol) as bar:
-        Driver(
-            flow, ExactStepper(record, tally, t_max), plan, record, tally, tol=tol, progress=bar
-        ).run(number)
 
 
 def _check_start(

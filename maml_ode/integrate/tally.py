@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from operator import attrgetter
+from typing import Any
 
 from maml_ode._frozen import made
 from maml_ode.counts import KINDS, Counts
 from maml_ode.stop import Stop, StopReason
 
 __all__ = ["Abort", "Tally"]
-
-
-_all_kinds = attrgetter(*KINDS)
 
 
 class Abort(Exception):
@@ -58,13 +55,13 @@ class Tally:
 
     def total(self, diagnostics: Counts | None) -> Counts:
         """Return everything charged so far, with the diagnostics beside it."""
-        sums = dict.fromkeys(KINDS, 0)
-        sums.update(factorizations=self.nlu, steps=self.steps, rejected=self.rejected)
+        sums: dict[str, Any] = dict.fromkeys(KINDS, 0)
+        sums["factorizations"], sums["steps"] = self.nlu, self.steps
+        sums["rejected"], sums["diagnostics"] = self.rejected, diagnostics
         for cost, times in self._charged.values():
-            for kind, count in zip(KINDS, _all_kinds(cost), strict=True):
-                if count:
-                    sums[kind] += times * count
-        return made(Counts, **sums, diagnostics=diagnostics)
+            for kind, count in cost.parts:
+                sums[kind] += times * count
+        return made(Counts, sums)
 
     @property
     def out_of_time(self) -> bool:

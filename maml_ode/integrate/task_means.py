@@ -10,6 +10,7 @@ import numpy.typing as npt
 from maml_ode._validation import Array
 from maml_ode.fields import FirstOrderField, GradientField, ReptileField
 from maml_ode.flows.fields import VectorField
+from maml_ode.flows.lifted_fields import LiftedField
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = ["mean_over", "tasks_behind"]
@@ -18,7 +19,12 @@ Tasks = npt.NDArray[np.int64]
 
 
 def tasks_behind(field: VectorField) -> TaskFamily | None:
-    """Return the tasks that a field is a mean over, weighted by p_i; None if it is no mean."""
+    """Return the tasks that a field is a mean over, weighted by p_i; None if it is no mean.
+
+    Of a lifted field, whose algorithm is affine in the value of ``driving``: those of that.
+    """
+    if isinstance(field, LiftedField):
+        return tasks_behind(field.driving)
     if isinstance(field, GradientField):
         return field.objective.tasks
     return field.tasks if isinstance(field, (FirstOrderField, ReptileField)) else None

@@ -16,6 +16,8 @@ ULPS = 8
 
 def check_horizon(t_max: float, t_start: float) -> float:
     """Return a horizon after ``t_start``, which may be infinite."""
+    if t_max is math.inf:
+        return math.inf
     if isinstance(t_max, (int, float, np.integer, np.floating)) and t_max == math.inf:
         return math.inf
     return check_real("t_max", t_max, minimum=t_start, strict=True)

@@ -72,7 +72,7 @@ class AffineField:
         """Eigenvalues and eigenvectors of K with their error bars."""
         return self.eigen.spectrum
 
-    @property
+    @cached_property
     def largest_eigenvalue(self) -> float:
         """The largest eigenvalue of K, the stiffest rate of the field."""
         return self.spectrum.largest

@@ -154,4 +154,6 @@ class CompiledLoop:
 
     def native_modified_field(self, step_size: float) -> Any:
         """Return the handle of -(g + step_size/2 Hess g), g being `gradient`, for compiled steppers."""
-        return fields.modified_field(*self._curved, self.alpha, self.count, step_size)
+        from maml_ode.compiled import modified
+
+        return modified.modified_field(self.native_curved_field(), step_size)

@@ -22,6 +22,8 @@ class ExpectedLoss(Objective):
     tasks : TaskFamily
     aggregate : {"auto", False}
         Whether a quadratic f is summed up over the tasks once; see `MAMLLoss`.
+    threads : int
+        How many threads share the tasks; see `MAMLLoss`.
 
     Examples
     --------
@@ -31,9 +33,9 @@ class ExpectedLoss(Objective):
     array([4.])
     """
 
-    def __init__(self, tasks: TaskFamily, aggregate: Aggregate = "auto") -> None:
+    def __init__(self, tasks: TaskFamily, aggregate: Aggregate = "auto", threads: int = 1) -> None:
         self.aggregate = checked_aggregate(aggregate)
-        self._inner = InnerSteps.none(tasks)
+        self._inner = InnerSteps.none(tasks, threads)
         self.tasks = self._inner.tasks
         self.value_cost = Counts(losses=1)
         self.gradient_cost = Counts(gradients=1)
@@ -42,6 +44,7 @@ class ExpectedLoss(Objective):
 
     def __repr__(self) -> str:
         extra = "" if self.aggregate else ", aggregate=False"
+        extra += "" if self.threads == 1 else f", threads={self.threads}"
         return f"ExpectedLoss({self.tasks!r}{extra})"
 
     def is_expected_loss_of(self, tasks: TaskFamily) -> bool:

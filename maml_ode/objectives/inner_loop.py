@@ -1,8 +1,8 @@
 """Inner steps on every task, and what is differentiated through them.
 
-`InnerSteps` says which steps on which losses; an `InnerLoop` runs them. There are three: one in compiled code
-for families that are packed for it, one in NumPy for families that only Python can evaluate, and one that asks
-families for their own code where they have it.
+`InnerSteps` says which steps on which losses; an `InnerLoop` runs them. There are four: one in compiled code
+for families that are packed for it, the same with the tasks shared among threads, one in NumPy for families that
+only Python can evaluate, and one that asks families for their own code where they have it.
 """
 
 from __future__ import annotations
@@ -114,16 +114,31 @@ class InnerSteps:
         Inner step size.
     count : int
         Number k of steps; 0 for the expected loss.
+    threads : int
+        How many threads share the tasks.
     """
 
     tasks: TaskFamily
     query: TaskFamily
     alpha: Alpha
     count: int
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if check_count("threads", self.threads) > 1 and not self.is_compiled:
+            raise ValueError(
+                "threads share the kernels of compiled families at one number alpha; leave threads out for "
+                "functions of Python, JAX or torch and for an array alpha."
+            )
 
     @classmethod
     def checked(
-        cls, tasks: TaskFamily, alpha: Any, inner_steps: int, query: TaskFamily | None
+        cls,
+        tasks: TaskFamily,
+        alpha: Any,
+        inner_steps: int,
+        query: TaskFamily | None,
+        threads: int = 1,
     ) -> InnerSteps:
         """Return the steps that a caller asked for.
 
@@ -131,25 +146,33 @@ class InnerSteps:
         ------
         ValueError, TypeError
             For an ``alpha`` that is not finite or does not broadcast against (inner_steps, M, d), ``inner_steps``
-            below 1, something that is no family, or a query family whose size or weights differ.
+            or ``threads`` below 1, something that is no family, a query family whose size or weights differ, or
+            several threads for what has no kernels.
         """
         family, judge = checked_family(tasks), _checked_query(tasks, query)
         count = check_count("inner_steps", inner_steps)
-        return cls(family, judge, checked_alpha(alpha, count, family.n_tasks, family.dim), count)
+        step = checked_alpha(alpha, count, family.n_tasks, family.dim)
+        return cls(family, judge, step, count, threads)
 
     @classmethod
-    def none(cls, tasks: TaskFamily) -> InnerSteps:
+    def none(cls, tasks: TaskFamily, threads: int = 1) -> InnerSteps:
         """Return no steps at all: what is judged is w itself."""
-        return cls(checked_family(tasks), tasks, 0.0, 0)
+        return cls(checked_family(tasks), tasks, 0.0, 0, threads)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether compiled code can run the steps: kernels are typed for one number alpha."""
+        packed = self.tasks.problem is not None and self.query.problem is not None
+        return packed and not isinstance(self.alpha, np.ndarray)
 
     @cached_property
     def loop(self) -> InnerLoop:
-        """The engine that runs the steps, chosen when something is first evaluated.
+        """The engine that runs the steps, chosen when something is first evaluated."""
+        if not isinstance(self.alpha, np.ndarray) and self.is_compiled:
+            if self.threads > 1:
+                from maml_ode.objectives.threaded_loop import ThreadedLoop
 
-        Kernels are typed for one number alpha, so that arrays go through the families' batched evaluations.
-        """
-        packed = self.tasks.problem is not None and self.query.problem is not None
-        if packed and not isinstance(self.alpha, np.ndarray):
+                return ThreadedLoop(self.tasks, self.query, self.alpha, self.count, self.threads)
             from maml_ode.objectives.compiled_loop import CompiledLoop
 
             return CompiledLoop(self.tasks, self.query, self.alpha, self.count)

@@ -35,10 +35,22 @@ class Objective(ABC):
         -1 a value that jumps.
     aggregate : "auto" or False
         False keeps a quadratic as a sum over tasks and samples.
+    threads : int
+        How many threads share the tasks.
     quadratic_form : QuadraticForm or None
         G, c, k of w'Gw/2 - c'w + k when the objective is quadratic and was aggregated.
     value_cost, gradient_cost, hvp_cost, hessian_cost : Counts
         What one evaluation costs.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> isinstance(F, mo.objectives.Objective), F.dim, F.smoothness
+    (True, 1, 2)
+    >>> round(float(F.value([1.0])), 6), F.gradient([1.0]).round(6)
+    (-0.72, array([0.66]))
     """
 
     tasks: TaskFamily
@@ -53,6 +65,11 @@ class Objective(ABC):
     def dim(self) -> int:
         """The number of parameters d."""
         return self.tasks.dim
+
+    @property
+    def threads(self) -> int:
+        """How many threads share the tasks."""
+        return self._inner.threads
 
     @property
     def precision(self) -> float:
@@ -177,10 +194,28 @@ class Objective(ABC):
 def checked_objective(objective: Objective, name: str = "objective") -> Objective:
     """Return ``objective`` if it is one.
 
+    Parameters
+    ----------
+    objective : object
+    name : str
+        What an error calls it.
+
+    Returns
+    -------
+    Objective
+        The same.
+
     Raises
     ------
     TypeError
         If it is not.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> mo.objectives.checked_objective(mo.ExpectedLoss(tasks))
+    ExpectedLoss(Quadratic(n_tasks=2, dim=1))
     """
     if not isinstance(objective, Objective):
         raise TypeError(

@@ -53,6 +53,14 @@ def plot_adaptation(
     ------
     ValueError, TypeError
         For anything but adaptations, or a level that is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[2.0]]], [[1.0], [-1.0]])
+    >>> ax = mo.plotting.plot_adaptation(mo.meta_test([0.5], tasks, alpha=0.1))
+    >>> ax.get_xlabel()
+    'inner steps'
     """
     curves = [(checked_adaptation(adaptation), check_text("label", label), kw)]
     if baseline is not None:

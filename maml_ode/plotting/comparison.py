@@ -64,6 +64,14 @@ def plot_comparison(
     ------
     ValueError
         If no row has an error above 0, or ``x`` is unknown.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("diabetes")
+    >>> found = mo.compare(problem.maml_flow(), problem.w0, t_max=1.0, methods=["RK45"], rtols=[1e-3, 1e-6])
+    >>> mo.plotting.plot_comparison(found.rows).get_xscale()
+    'log'
     """
     check_choice("x", x, COSTS)
     labels = check_flag("labels", labels)

@@ -9,7 +9,7 @@ import numpy as np
 from maml_ode._validation import shown
 from maml_ode.integrate.ensembles.result import Ensemble
 from maml_ode.plotting.axes import one_axes
-from maml_ode.plotting.style import house_style
+from maml_ode.plotting.style import MAML, house_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +39,15 @@ def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
     ------
     TypeError
         For anything but an ensemble, or an ax that is no matplotlib Axes.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> import numpy as np
+    >>> problem = mo.experiments.load("figure1")
+    >>> runs = mo.ensemble(problem.maml_flow(), np.linspace(0.2, 0.5, 7)[:, None])
+    >>> mo.plotting.plot_ensemble(runs).get_ylabel()
+    'last $w$'
     """
     if not isinstance(ensemble, Ensemble):
         raise TypeError(
@@ -61,7 +70,8 @@ def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None) -> Axes:
             (~ensemble.success, "x", "did not arrive"),
         ):
             if mask.any():
-                ax.plot(x[mask], y[mask], marker, markersize=3, label=label)
+                color = "0.15" if marker == "o" else MAML["color"]
+                ax.plot(x[mask], y[mask], marker, color=color, markersize=2.5, label=label)
         ax.set_title(f"{ensemble.flow_name}, {len(ensemble)} members")
         ax.legend()
     return ax

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,10 @@ from maml_ode._checked_runs import checked_runs
 from maml_ode._validation import Array, as_array, check_count, check_flag
 from maml_ode.objectives import Objective, checked_objective
 from maml_ode.plotting.axes import one_axes
+from maml_ode.plotting.basins import draw_basins
+from maml_ode.plotting.looks import look_of, name_of
 from maml_ode.plotting.plane import Plane, main_plane, plane_through
-from maml_ode.plotting.style import CYCLE, house_style
+from maml_ode.plotting.style import house_style, legend_above
 from maml_ode.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def plot_landscape(
     critical_points: CriticalPoints | None = None,
     n_points: int | None = None,
     flow_lines: bool = True,
+    basins: bool = False,
 ) -> Axes:
     """Draw an objective over its one parameter, over its two, or over a plane of its many.
 
@@ -45,8 +48,9 @@ def plot_landscape(
     minimum a gradient flow from each start ends in; the borders are the maxima. Critical points are found by
     signs of the derivative on the grid and refined, so that pairs closer than the grid are missed; hand
     over ``critical_points`` from `maml_ode.theory.count_critical_points` to mark proved ones. Two
-    parameters: contours, and the lines that -grad follows. More: the same in a plane, with the gradient's
-    projection onto it.
+    parameters: contours, the lines that -grad follows, and on demand the borders between the starts from which
+    the gradient flow ends in different minima. More: the same in a plane, with the gradient's projection onto it;
+    the flow from its points goes its own way in all dimensions.
 
     Parameters
     ----------
@@ -66,6 +70,9 @@ def plot_landscape(
         Points per axis: 801 by default for one parameter, 61 for two.
     flow_lines : bool
         Whether to draw the lines that -grad follows.
+    basins : bool
+        For d >= 2, whether to solve the gradient flow from every point of the grid, as one `maml_ode.ensemble`,
+        and to draw the borders of the basins and the minima. Runs that do not end belong to none.
 
     Returns
     -------
@@ -89,14 +96,16 @@ def plot_landscape(
     checked_objective(objective)
     runs = _checked_runs(trajectories, objective.dim)
     check_flag("flow_lines", flow_lines)
+    check_flag("basins", basins)
+    taken: list[str] = []
     if objective.dim == 1:
         low, high = _interval(bounds, runs)
         n = check_count("n_points", 801 if n_points is None else n_points, minimum=3)
         with house_style():
             axis = one_axes(ax)
             _curve(axis, objective, np.linspace(low, high, n), critical_points)
-            for k, run in enumerate(runs):
-                _lay_over(axis, run, k, run.y[0], run.loss if run.loss.size else run.y[0])
+            for run in runs:
+                _lay_over(axis, run, taken, run.y[0], run.loss if run.loss.size else run.y[0])
             axis.legend()
         return axis
     place = _plane(objective.dim, plane, runs)
@@ -104,13 +113,15 @@ def plot_landscape(
     n = check_count("n_points", 61 if n_points is None else n_points, minimum=3)
     with house_style():
         axis = one_axes(ax)
-        _contours(axis, objective, place, box, n, flow_lines)
-        for k, run in enumerate(runs):
+        largest = _contours(axis, objective, place, box, n, flow_lines)
+        if basins:
+            draw_basins(axis, objective, place, box, n, largest)
+        for run in runs:
             seen = place.coordinates(run.y.T)
-            _lay_over(axis, run, k, seen[:, 0], seen[:, 1])
+            _lay_over(axis, run, taken, seen[:, 0], seen[:, 1])
         axis.set(xlim=box[0], ylim=box[1])
-        if runs:
-            axis.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
+        if runs or basins:
+            legend_above(axis, columns=2)
     return axis
 
 
@@ -162,7 +173,10 @@ def _proved(known: CriticalPoints, w: Array) -> tuple[list[float], list[float]]:
     return minima, [point for point, kind in inside if kind == "maximum"]
 
 
-def _contours(axis: Axes, F: Objective, place: Plane, box: Array, n: int, flow_lines: bool) -> None:
+def _contours(
+    axis: Axes, F: Objective, place: Plane, box: Array, n: int, flow_lines: bool
+) -> float:
+    """Draw contours and flow lines; return the largest gradient norm on the grid."""
     x, y = np.linspace(box[0, 0], box[0, 1], n), np.linspace(box[1, 0], box[1, 1], n)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     points = place.points(grid)
@@ -176,26 +190,40 @@ def _contours(axis: Axes, F: Objective, place: Plane, box: Array, n: int, flow_l
         levels = np.array([levels[0] - 1.0, levels[0] + 1.0])
     filled = axis.contourf(x, y, values, levels=levels, cmap="Greys_r", alpha=0.75)
     axis.contour(x, y, values, levels=levels, colors="0.35", linewidths=0.3)
-    bar = axis.figure.colorbar(filled, ax=axis, label="objective", format="%.3g")
+    bar = axis.figure.colorbar(filled, ax=axis, label="objective")
+    shown_levels = levels[:: max(1, (len(levels) - 1) // 7)]
+    bar.set_ticks(shown_levels.tolist(), labels=_told_apart(shown_levels))
     bar.ax.tick_params(labelsize=7)
+    gradients = F.gradients(points)
     if flow_lines:
-        descent = -F.gradients(points) @ place.basis.T
+        descent = -gradients @ place.basis.T
         u, v = descent[:, 0].reshape(n, n), descent[:, 1].reshape(n, n)
         axis.streamplot(
             x, y, u, v, color="0.2", linewidth=0.5, density=0.9, arrowsize=0.7, zorder=2
         )
     axis.grid(False)
     axis.set(xlabel=place.names[0], ylabel=place.names[1])
+    return float(np.nanmax(np.linalg.norm(gradients, axis=1)))
 
 
-def _lay_over(axis: Axes, run: Trajectory, k: int, x: Array, y: Array) -> None:
-    style: dict[str, Any] = dict(CYCLE[k % len(CYCLE)])
-    if run.step_size is None:
-        style.pop("marker")
-    else:
-        style |= {"linestyle": "none", "markeredgecolor": "white", "markeredgewidth": 0.3}
-    name = run.flow_name + ("" if run.step_size is None else f", step {run.step_size:g}")
-    axis.plot(x, y, label=name, zorder=5, **style)
+def _told_apart(values: Array) -> list[str]:
+    """Return numbers to as few digits as tell them from each other."""
+    for digits in range(3, 17):
+        texts = [f"{value:.{digits}g}" for value in values]
+        if len(set(texts)) == len(texts):
+            break
+    return texts
+
+
+def _lay_over(axis: Axes, run: Trajectory, taken: list[str], x: Array, y: Array) -> None:
+    from matplotlib.patheffects import withStroke
+
+    style = look_of(run, taken)
+    if run.step_size is not None:
+        style |= {"markeredgecolor": "white", "markeredgewidth": 0.3}
+    else:  # a light rim keeps thin lines off dark ground
+        style |= {"path_effects": [withStroke(linewidth=3.5, foreground="white")]}
+    axis.plot(x, y, label=name_of(run), zorder=5, **style)
     entered = np.flatnonzero(np.diff(run.phase)) + 1
     if entered.size:
         axis.plot(

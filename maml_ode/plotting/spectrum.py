@@ -10,7 +10,7 @@ from maml_ode._checked_runs import checked_run
 from maml_ode._validation import Array, check_count, check_real
 from maml_ode.objectives import Objective, checked_objective
 from maml_ode.plotting.axes import one_axes
-from maml_ode.plotting.style import house_style
+from maml_ode.plotting.style import MAML, house_style
 from maml_ode.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -91,10 +91,12 @@ def plot_spectrum(
             axis.set_yscale("symlog", linthresh=max(float(smallest), 1e-3 * size))
             axis.axhline(0.0, color="0.3", linewidth=0.8)
         if beta is not None:
-            axis.axhline(
-                2 / beta, color="#d9503c", linestyle="--", label=f"$2/\\beta$, $\\beta$ = {beta:g}"
-            )
-            axis.legend()
+            name = f"$2/\\beta$, $\\beta$ = {beta:g}"
+            axis.axhline(2 / beta, color=MAML["color"], linestyle="--", label=name)
+            axis.annotate(
+                name, (1.0, 2 / beta), xycoords=("axes fraction", "data"), xytext=(-2, -3),
+                textcoords="offset points", ha="right", va="top", fontsize=8, color=MAML["color"],
+            )  # fmt: skip
         axis.set(xlabel="time $t$", ylabel="eigenvalues of the Hessian")
     return axis
 

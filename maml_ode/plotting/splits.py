@@ -44,6 +44,16 @@ def plot_split(
     ------
     ValueError, TypeError
         For the decomposition of a single point, or times or axes whose number does not fit.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("diabetes")
+    >>> run = mo.solve(problem.maml_flow(), problem.w0, t_max=5.0)
+    >>> F = mo.MAMLLoss(problem.tasks, problem.alpha)
+    >>> sizes, angle = mo.plotting.plot_split(mo.theory.decompose(F, run.y), run.t)
+    >>> sizes.get_ylabel()
+    'norm'
     """
     if not isinstance(split, Decomposition):
         raise TypeError(

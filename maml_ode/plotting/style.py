@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BIMAML", "CYCLE", "HOUSE_STYLE", "MAML", "house_style", "log_scale"]
+__all__ = ["BIMAML", "CYCLE", "HOUSE_STYLE", "MAML", "house_style", "legend_above", "log_scale"]
 
 HOUSE_STYLE: Any = {
     "font.size": 9.0,
@@ -57,11 +57,44 @@ CYCLE: tuple[dict[str, Any], ...] = (
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Put the house style into force; matplotlib's own settings come back at the end."""
+    """Put the house style into force; matplotlib's own settings come back at the end.
+
+    Yields
+    ------
+    None
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> import matplotlib
+    >>> with mo.plotting.house_style():
+    ...     inside = matplotlib.rcParams["axes.grid"]
+    ...
+    >>> inside
+    True
+    """
     import matplotlib
 
     with matplotlib.rc_context(HOUSE_STYLE):
         yield
+
+
+def legend_above(axis: Axes, columns: int = 3) -> None:
+    """Put the legend above the axes, where it covers nothing; an entry that repeats another is left out."""
+    handles, texts = axis.get_legend_handles_labels()
+    first = {text: handle for handle, text in zip(handles[::-1], texts[::-1], strict=True)}
+    named = dict.fromkeys(texts)
+    if named:
+        axis.legend(
+            [first[text] for text in named],
+            list(named),
+            loc="lower left",
+            bbox_to_anchor=(0.0, 1.0),
+            borderaxespad=0.2,
+            ncols=min(columns, len(named)),
+            columnspacing=1.2,
+            handlelength=1.8,
+        )
 
 
 def log_scale(axis: Axes) -> None:

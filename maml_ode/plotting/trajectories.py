@@ -8,20 +8,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maml_ode._validation import as_sequence, check_choice, check_real, check_text, shown
+from maml_ode._checked_runs import some_runs
+from maml_ode._validation import (
+    as_sequence,
+    check_choice,
+    check_flag,
+    check_real,
+    check_text,
+    shown,
+)
+from maml_ode.plotting.bands import checked_share, draw_band
+from maml_ode.plotting.looks import kind_of, look_of, name_of, taken_on
+from maml_ode.plotting.panels import (
+    BOUNDED,
+    PLANES,
+    check_bound,
+    draw_bound,
+    draw_states_or_path,
+    shade_first,
+)
 from maml_ode.plotting.series import QUANTITIES, Curve, axis_label, curve, is_norm
-from maml_ode.plotting.style import BIMAML, CYCLE, MAML, house_style, log_scale
+from maml_ode.plotting.style import house_style, log_scale
 from maml_ode.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from maml_ode.theory import Monitor
+
 __all__ = ["checked_axes", "new_axes", "plot_trajectories", "plot_trajectory"]
 
-MOST_MARKERS = 60
 # Properties of a line that are not the user's to choose.
 PLACES = ("axes", "figure", "transform")
-OWN_STYLES = {"MAML": MAML, "BI-MAML": BIMAML}
+OWN_OPTIONS = ("show", "x", "step_size", "phases", "bound")
 
 
 def plot_trajectory(
@@ -41,14 +60,28 @@ def plot_trajectory(
     label : str, optional
         Name in the legend.
     **kw
-        ``show``, ``x``, ``step_size`` of `plot_trajectories`; anything else is a property of the
-        lines, such as ``color`` or ``linestyle``.
+        ``show``, ``x``, ``step_size``, ``phases``, ``bound`` of `plot_trajectories`; anything else is a property
+        of the lines, such as ``color`` or ``linestyle``.
 
     Returns
     -------
     tuple of Axes
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `plot_trajectories`.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("diabetes")
+    >>> run = mo.solve(problem.maml_flow(), problem.w0, t_max=5.0)
+    >>> axes = mo.plotting.plot_trajectory(run, show="grad_norm", color="black")
+    >>> axes[0].get_lines()[0].get_color()
+    'black'
     """
-    own = {key: kw.pop(key) for key in ("show", "x", "step_size") if key in kw}
+    own = {key: kw.pop(key) for key in OWN_OPTIONS if key in kw}
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory must be a Trajectory, not {shown(trajectory)}.")
     labels = None if label is None else [check_text("label", label)]
@@ -64,6 +97,9 @@ def plot_trajectories(
     x: str = "time",
     step_size: float | None = None,
     styles: Sequence[Mapping[str, Any]] | None = None,
+    phases: bool = False,
+    bound: Monitor | None = None,
+    band: float | None = None,
 ) -> tuple[Axes, ...]:
     """Lay trajectories over each other: continuous ones as lines, iterates as markers.
 
@@ -80,14 +116,21 @@ def plot_trajectories(
         What the panels show, from left to right: "loss" (the flow's objective F), "task_loss" (f),
         "grad_norm" (||grad F||), "task_grad_norm" (||grad f||), or "phase_norm", which is
         ||grad f|| in the first phase of BI-MAML and ||grad F|| elsewhere, as in the figures of Xu,
-        Chen and Karbasi (AISTATS 2021). By default loss and grad_norm, and only the loss if ``ax``
-        is a single Axes.
+        Chen and Karbasi (AISTATS 2021); "states" is the panel of `plot_states` (of one trajectory), "path" that
+        of `plot_path`. By default loss and grad_norm, and only the loss if ``ax`` is a single Axes.
     x : {"time", "iteration"}
         "iteration" divides the time by the step size.
     step_size : float, optional
         For ``x="iteration"``; by default that of the first discrete trajectory.
     styles : sequence of mapping, optional
         Line properties, one mapping per trajectory, over the default ones.
+    phases : bool
+        Whether to shade every second phase of the first trajectory that has more than one.
+    bound : Monitor, optional
+        From `maml_ode.theory.monitor`: its bound of ||grad F||, drawn over the panels of that norm.
+    band : float, optional
+        A share, such as 0.9: continuous runs of the same flow (over several seeds, say) become their median and
+        the band that holds this share of them.
 
     Returns
     -------
@@ -98,12 +141,22 @@ def plot_trajectories(
     ------
     ValueError, TypeError
         For no trajectories, a number of labels, styles or axes that does not fit, an unknown
-        quantity, or a trajectory without diagnostics.
+        quantity, a trajectory without diagnostics, or a bound without a panel of ||grad F||.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("linear_regression")
+    >>> flow = mo.solve(problem.bimaml_flow(), problem.w0, t_max=5.0)
+    >>> steps = mo.euler(problem.bimaml_flow(), problem.w0, problem.beta, max_iter=50)
+    >>> axes = mo.plotting.plot_trajectories([flow, steps], show=["loss", "phase_norm"], phases=True)
+    >>> [text.get_text() for text in axes[0].get_legend().get_texts()]
+    ['BI-MAML flow', 'BI-MAML, step 0.05', 'switch']
     """
     runs = _check_runs(trajectories)
     quantities = _check_shown(show, ax)
     scale = _check_scale(runs, x, step_size)
-    names = [_name(run) for run in runs]
+    names = [name_of(run) for run in runs]
     if labels is not None:
         names = [check_text("labels", name) for name in as_sequence("labels", labels, "texts")]
     own = [{}] * len(runs) if styles is None else as_sequence("styles", styles, "mappings")
@@ -113,26 +166,53 @@ def plot_trajectories(
             raise ValueError(
                 f"{what} must have one entry per trajectory: {len(runs)}, not {len(given)}."
             )
-    curves = [[curve(run, quantity, scale) for run in runs] for quantity in quantities]
+    check_flag("phases", phases)
+    check_bound(bound, quantities)
+    share = None if band is None else checked_share("band", band)
+    curves = {
+        quantity: [curve(run, quantity, scale) for run in runs]
+        for quantity in quantities
+        if quantity in QUANTITIES
+    }
     with house_style():
         axes = new_axes(len(quantities)) if ax is None else checked_axes(ax, len(quantities))
-        for axis, quantity, row in zip(axes, quantities, curves, strict=True):
-            taken = _taken(axis)
-            for run, line, name, extra in zip(runs, row, names, own, strict=True):
-                style = _style(run, taken) | extra
-                _draw(axis, run, line, name, style)
+        for axis, quantity in zip(axes, quantities, strict=True):
+            if quantity not in curves:
+                draw_states_or_path(axis, quantity, runs, None if labels is None else names)
+                continue
+            row, taken = curves[quantity], taken_on(axis)
+            for group in _groups(runs, share):
+                lines = [row[k] for k in group]
+                style = look_of(runs[group[0]], taken) | own[group[0]]
+                if len(group) > 1:
+                    draw_band(axis, lines, share or 0.0, names[group[0]], style)
+                else:
+                    _draw(axis, runs[group[0]], lines[0], names[group[0]], style)
             axis.set_xlabel("time $t$" if scale is None else "iteration $k$")
             axis.set_ylabel(axis_label(quantity, runs))
             if is_norm(quantity) and any((line.y > 0).any() for line in row):
                 log_scale(axis)
-            _legend(axis)
+            if bound is not None and quantity in BOUNDED:
+                draw_bound(axis, bound, scale)
+            if phases:
+                shade_first(axis, runs, scale)
+            _legend(axis, None if share is None else f"median and middle {share:.0%}")
     return axes
+
+
+def _groups(runs: list[Trajectory], share: float | None) -> list[list[int]]:
+    """Return the numbers of runs that are drawn together: continuous ones of one flow, where a band is wanted."""
+    groups: dict[Any, list[int]] = {}
+    for k, run in enumerate(runs):
+        together = share is not None and run.step_size is None
+        groups.setdefault(run.flow_name if together else k, []).append(k)
+    return list(groups.values())
 
 
 def _draw(axis: Axes, run: Trajectory, line: Curve, name: str, style: dict[str, Any]) -> None:
     (drawn,) = axis.plot(line.x, line.y, label=name, **style)
     # The flow's name on the artist lets a later call on the same axes find its colour again.
-    drawn.set_gid(f"{_kind(run)}:{run.flow_name}")
+    drawn.set_gid(f"{kind_of(run)}:{run.flow_name}")
     if line.switch_x.size:
         first = all(text != "switch" for text in axis.get_legend_handles_labels()[1])
         axis.plot(
@@ -149,63 +229,17 @@ def _draw(axis: Axes, run: Trajectory, line: Curve, name: str, style: dict[str, 
         )
 
 
-def _legend(axis: Axes) -> None:
+def _legend(axis: Axes, title: str | None = None) -> None:
     """Show the legend with the ring that marks switches last."""
     handles, texts = axis.get_legend_handles_labels()
     order = sorted(range(len(texts)), key=lambda k: texts[k] == "switch")
-    axis.legend([handles[k] for k in order], [texts[k] for k in order])
-
-
-def _kind(run: Trajectory) -> str:
-    return "flow" if run.step_size is None else "iterates"
-
-
-def _taken(axis: Axes) -> list[str]:
-    return [str(line.get_gid()) for line in axis.get_lines() if line.get_gid()]
-
-
-def _style(run: Trajectory, taken: list[str]) -> dict[str, Any]:
-    """Return colour by flow, line or marker by kind; ``taken`` grows by this run."""
-    flows = list(dict.fromkeys(entry.partition(":")[2] for entry in taken))
-    if run.flow_name not in flows:
-        flows.append(run.flow_name)
-    others = [name for name in flows if name not in OWN_STYLES]
-    if run.flow_name in OWN_STYLES:
-        base = OWN_STYLES[run.flow_name]
-    else:
-        base = CYCLE[len(OWN_STYLES) :][others.index(run.flow_name) % (len(CYCLE) - 2)]
-    entry = f"{_kind(run)}:{run.flow_name}"
-    repeated = taken.count(entry)
-    taken.append(entry)
-    varied = base if repeated == 0 else CYCLE[(CYCLE.index(base) + repeated) % len(CYCLE)]
-    if _kind(run) == "flow":
-        return {"color": base["color"], "linestyle": varied["linestyle"], "linewidth": 1.5}
-    return {
-        "color": base["color"],
-        "linestyle": "none",
-        "marker": varied["marker"],
-        "markersize": 3.5,
-        "markerfacecolor": base["color"] if repeated == 0 else "white",
-        "markevery": max(1, len(run) // MOST_MARKERS),
-    }
-
-
-def _name(run: Trajectory) -> str:
-    if run.step_size is not None:
-        return f"{run.flow_name}, step {run.step_size:g}"
-    return run.flow_name if run.flow_name.endswith("flow") else f"{run.flow_name} flow"
+    axis.legend([handles[k] for k in order], [texts[k] for k in order], title=title)
 
 
 def _check_runs(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     if isinstance(trajectories, Trajectory):
         raise TypeError("trajectories must be a sequence; use plot_trajectory for one Trajectory.")
-    runs = as_sequence("trajectories", trajectories, "Trajectory")
-    if not runs:
-        raise ValueError("trajectories is empty; pass at least one Trajectory.")
-    for k, run in enumerate(runs):
-        if not isinstance(run, Trajectory):
-            raise TypeError(f"trajectories[{k}] must be a Trajectory, not {shown(run)}.")
-    return runs
+    return some_runs(trajectories)
 
 
 def _check_style(style: Any) -> dict[str, Any]:
@@ -243,8 +277,10 @@ def _check_shown(show: str | Sequence[str] | None, ax: Any) -> list[str]:
         return ["loss"] if single else ["loss", "grad_norm"]
     asked = [show] if isinstance(show, str) else as_sequence("show", show, "names of quantities")
     if not asked:
-        raise ValueError(f"show is empty; name at least one of {', '.join(QUANTITIES)}.")
-    return [check_choice("show", name, QUANTITIES) for name in asked]
+        raise ValueError(
+            f"show is empty; name at least one of {', '.join((*QUANTITIES, *PLANES))}."
+        )
+    return [check_choice("show", name, (*QUANTITIES, *PLANES)) for name in asked]
 
 
 def _check_scale(runs: list[Trajectory], x: str, step_size: float | None) -> float | None:

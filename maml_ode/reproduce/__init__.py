@@ -26,6 +26,7 @@ ARTEFACTS: dict[str, str] = {
     "fig2": "maml_ode.reproduce.figure2",
     "fig3": "maml_ode.reproduce.figure3",
     "fig4": "maml_ode.reproduce.figure4",
+    "fig5": "maml_ode.reproduce.figure5",
     "report": "maml_ode.reproduce.report",
 }
 # Made from files of the user's, and only when these are given.
@@ -56,3 +57,5 @@ __getattr__, __dir__ = attach(
         "reproduce": "maml_ode.reproduce.pipeline",
     },
 )
+
+__all__ = __dir__()

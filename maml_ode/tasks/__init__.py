@@ -41,3 +41,5 @@ __getattr__, __dir__ = attach(
         "from_torch": "maml_ode.tasks.adapters.torch",
     },
 )
+
+__all__ = __dir__()

@@ -37,6 +37,13 @@ class Smoothness(enum.IntEnum):
 
     The MAML loss evaluates f_i after a gradient step, so it loses one: with ``CONTINUOUS`` losses
     (the plain hinge) F itself jumps, with ``GRADIENT`` (the squared hinge) grad F jumps.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.SVM([[[1.0], [2.0]]], [[1, -1]], loss="squared_hinge")
+    >>> tasks.smoothness.name, mo.MAMLLoss(tasks, 0.1).smoothness
+    ('GRADIENT', 0)
     """
 
     CONTINUOUS = 0
@@ -111,6 +118,22 @@ class TaskFamily(ABC):
         miss 1 by their own rounding.
     smoothness : Smoothness
         How many derivatives of the losses are continuous.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> import numpy as np
+    >>> class Quartic(mo.tasks.TaskFamily):
+    ...     def __init__(self, a): super().__init__(len(a), 1); self.a = np.array(a)[:, None]
+    ...     def _losses(self, w): return (self.a * w**4)[:, 0]
+    ...     def _gradients(self, w): return 4 * self.a * w**3
+    ...     def _hvps(self, w, v): return 12 * self.a * w**2 * v
+    ...     def _hessians(self, w): return (12 * self.a * w**2)[:, :, None]
+    ...     def _thirds(self, w, v): return (24 * self.a * w * v)[:, :, None]
+    ...     def _third_vectors(self, w, v, q): return 24 * self.a * w * v * q
+    ...
+    >>> mo.check_derivatives(mo.MAMLLoss(Quartic([1.0, 2.0]), 0.01), w=[0.4]).ok
+    True
     """
 
     n_tasks: int

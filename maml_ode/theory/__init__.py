@@ -89,3 +89,5 @@ __getattr__, __dir__ = attach(
         "variants": "maml_ode.theory.bounds.relatives",
     },
 )
+
+__all__ = __dir__()

@@ -47,6 +47,16 @@ class LyapunovReading:
         The smallest C with E <= C/t at all samples; NaN if E is negative somewhere.
     derivative_error : ndarray of shape (n,)
         An estimate of what differences and rounding leave of the derivative.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> flow = mo.maml_flow(tasks, alpha=0.1)
+    >>> run = mo.solve(flow, [10.0], t_max=5.0)
+    >>> reading = mo.theory.lyapunov(flow.objective.value, run, gradient=flow.objective.gradient, flow=flow)
+    >>> reading.rises.size, bool((reading.derivative <= 0).all())
+    (0, True)
     """
 
     t: Array

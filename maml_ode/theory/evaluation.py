@@ -22,6 +22,7 @@ __all__ = [
     "norm",
     "objective_gradient",
     "objective_hessian",
+    "objective_product",
     "objective_value",
     "task_gradients",
     "task_hessians",
@@ -37,10 +38,10 @@ def all_finite(*arrays: Any) -> bool:
 
 
 def norm(v: Array) -> float:
-    """Return the Euclidean norm of a vector, finite up to the largest float; NaN stays NaN."""
+    """Return the Euclidean norm of a vector, right from the smallest float to the largest; NaN stays NaN."""
     with np.errstate(all="ignore"):
         plain = float(np.linalg.norm(v))
-        if np.isfinite(plain) or not np.isfinite(v).all():
+        if (np.isfinite(plain) and plain > 1e-140) or not np.isfinite(v).all() or not v.any():
             return plain
         largest = float(np.abs(v).max())
         return largest * float(np.linalg.norm(v / largest))
@@ -93,6 +94,11 @@ def objective_gradient(objective: Objective, w: Array) -> Array:
 def objective_hessian(objective: Objective, w: Array) -> Array:
     """Return its Hessian at ``w``: shape (d, d), NaN unless it is finite."""
     return _guarded(objective.hessian, (objective.dim, objective.dim), w)
+
+
+def objective_product(objective: Objective, w: Array, v: Array) -> Array:
+    """Return its Hessian at ``w`` times ``v``: shape (d,), NaN unless it is finite."""
+    return _guarded(objective.hvp, (objective.dim,), w, v)
 
 
 def extreme_eigenvalues(matrices: Array) -> Array:

@@ -1,13 +1,17 @@
-"""Minimisers of f and F, for constants and certificates that live there."""
+"""Minimisers of f and F, for constants and certificates that live there.
+
+A descent may rest at a saddle or at an inflection. Whether the point where it rests is a local minimiser is
+decided here, for all who ask for one.
+"""
 
 from __future__ import annotations
 
-import math
+from typing import NamedTuple
 
 import numpy as np
 
 from maml_ode._validation import Array
-from maml_ode.objectives import Objective
+from maml_ode.objectives import ExpectedLoss, Objective
 from maml_ode.objectives.spectrum import Spectrum
 from maml_ode.sizes import MATRIX_ONCE
 from maml_ode.tasks.base import TaskFamily
@@ -16,117 +20,233 @@ from maml_ode.theory.evaluation import (
     norm,
     objective_gradient,
     objective_hessian,
+    objective_product,
     objective_value,
     task_gradients,
-    task_hessians,
     task_losses,
-    task_products,
 )
 
 __all__ = ["expected_loss_minimizer", "objective_minimizer"]
 
 _MOST_STEPS = 200
+_MOST_DESCENTS = 20
 _FLAT = 1e-14
+_LANCZOS_STEPS = 30
+_MOST_DIRECTIONS = 8
+
+
+class _Rest(NamedTuple):
+    """Where a descent rests, the last step that it made or tried, and whether that one was next to nothing."""
+
+    w: Array
+    step: Array
+    ended: bool
 
 
 def expected_loss_minimizer(tasks: TaskFamily, start: Array | None = None) -> Array | None:
-    """Return argmin f to about rounding, for a strongly convex f; None if Newton's method fails or it overflows.
+    """Return argmin f to about rounding, for a strongly convex f; else a local minimiser of f, or None.
 
-    Damped Newton: dense for d <= 500, else with conjugate gradients on Hessian-vector products. It ends where a
-    step neither lowers f by more than its rounding nor halves the gradient.
+    None if f is quadratic without a unique minimum, and as `objective_minimizer` says.
     """
-    p = tasks.weights
-    origin = np.zeros(tasks.dim) if start is None else np.array(start, dtype=np.float64)
-    w = origin
     terms = tasks.quadratic
-    if terms is not None:
-        H, b = np.tensordot(p, terms.H, 1), p @ terms.b
-        formed = 0.0 if terms.H_error is None else float(p @ terms.H_error)
-        regular = Spectrum.of_matrix(H, formed).is_positive_definite
-        solution = np.asarray(np.linalg.solve(H, b)) if regular else None
-        return solution if solution is not None and all_finite(solution) else None
-    gradient, loss = p @ task_gradients(tasks, w), float(p @ task_losses(tasks, w))
-    at_start = norm(gradient)
+    if terms is None:
+        origin = np.zeros(tasks.dim) if start is None else np.array(start, dtype=np.float64)
+        return objective_minimizer(ExpectedLoss(tasks), origin)
+    p = tasks.weights
+    H, b = np.tensordot(p, terms.H, 1), p @ terms.b
+    formed = 0.0 if terms.H_error is None else float(p @ terms.H_error)
+    if not Spectrum.of_matrix(H, formed).is_positive_definite:
+        return None
+    solution = np.asarray(np.linalg.solve(H, b))
+    return solution if all_finite(solution) else None
+
+
+def objective_minimizer(objective: Objective, start: Array) -> Array | None:
+    """Return the local minimiser of an objective that damped Newton steps reach from ``start``.
+
+    Dense with |Hess| in place of the Hessian for d <= 500, else with conjugate gradients on Hessian-vector
+    products. A point where the steps end is left again where the objective falls on some side of it, as at a
+    saddle or an inflection. None where the objective is not finite, falls for ever, or is not seen to end.
+    """
+    w = start
+    for _ in range(_MOST_DESCENTS):
+        rest = _descent(objective, w, start)
+        if rest is None:
+            return None
+        lower, rises = _beside(objective, rest, start)
+        if lower is None:
+            return rest.w if rest.ended or rises else None
+        w = lower
+    return None
+
+
+def _descent(objective: Objective, w: Array, start: Array) -> _Rest | None:
+    """Descend until a step neither lowers the value by more than its rounding nor halves the gradient."""
+    gradient, value = objective_gradient(objective, w), objective_value(objective, w)
+    at_start, near = norm(gradient), w is start
     for _ in range(_MOST_STEPS):
         size = norm(gradient)
         if size == 0.0:
-            return w
-        step = _newton_step(tasks, w, gradient)
+            return _Rest(w, np.zeros_like(w), near)
+        step, sure = _newton_step(objective, w, gradient)
         slope = float(gradient @ step)
         if not all_finite(step) or not slope > 0:
             return None
-        scale = 1.0
-        while scale > 1e-10:
-            trial = w - scale * step
-            new, value = p @ task_gradients(tasks, trial), float(p @ task_losses(tasks, trial))
-            # near the minimiser the loss is flat to rounding, and the gradient norm decides
-            if value <= loss - 1e-4 * scale * slope or norm(new) < 0.5 * size:
-                break
-            scale *= 0.5
-        else:
+        # exp(-w) has steps of length 1 for ever, and no minimiser
+        near, below = norm(sure) <= 1e-6 * (norm(w) + norm(w - start)), value
+        moved = _moved(objective, w, value, gradient, step)
+        if moved is None and slope > _FLAT * abs(value):  # a Hessian near 0 makes a step of no use
+            moved = _moved(objective, w, value, gradient, gradient)
+        if moved is None:
             break
-        done = slope <= _FLAT * (abs(loss) + abs(value)) and not norm(new) < 0.5 * size
+        trial, new, below = moved
+        done = slope <= _FLAT * (abs(value) + abs(below)) and not norm(new) < 0.5 * size
         if done and not norm(new) < size:
             break
-        w, gradient, loss = trial, new, value
+        w, gradient, value = trial, new, below
         if done:
             break
-    size = float(p @ np.linalg.norm(task_gradients(tasks, w), axis=1))
-    if not norm(gradient) <= 1e-8 * (at_start + size):
-        return None
-    # exp(-w) has steps of length 1 for ever, and no minimiser
-    flat = slope <= 1e-12 * (abs(loss) + abs(value))
-    near = norm(step) <= 1e-6 * (norm(w) + norm(w - origin))
-    return w if flat or near else None
+    tasks = objective.tasks
+    size = float(tasks.weights @ np.linalg.norm(task_gradients(tasks, w), axis=1))
+    flat = slope <= 1e-12 * (abs(value) + abs(below))
+    vanishes = flat or norm(gradient) <= 1e-8 * (at_start + size)
+    return _Rest(w, step, vanishes and near) if vanishes or moved is None else None
 
 
-def _newton_step(tasks: TaskFamily, w: Array, gradient: Array) -> Array:
-    p = tasks.weights
-    if tasks.dim <= MATRIX_ONCE:
-        hessian = np.tensordot(p, task_hessians(tasks, w), 1)
-        if not all_finite(hessian) or np.linalg.eigvalsh(hessian)[0] <= 0:
-            return gradient
-        return np.asarray(np.linalg.solve(hessian, gradient))
+def _moved(
+    objective: Objective, w: Array, value: float, gradient: Array, step: Array
+) -> tuple[Array, Array, float] | None:
+    """Return a point down the step, with its gradient and its value; None where no part of the step serves."""
+    size, slope, scale = norm(gradient), float(gradient @ step), 1.0
+    while scale > 1e-10:
+        trial = w - scale * step
+        new, below = objective_gradient(objective, trial), objective_value(objective, trial)
+        # near the minimiser the value is flat to rounding, and the gradient norm decides
+        if below <= value - 1e-4 * scale * slope or norm(new) < 0.5 * size:
+            return trial, new, below
+        scale *= 0.5
+    return None
+
+
+def _newton_step(objective: Objective, w: Array, gradient: Array) -> tuple[Array, Array]:
+    """Return a step, and what is left of it without the directions in which the Hessian is next to nothing."""
+    dim = objective.dim
+    if dim <= MATRIX_ONCE:
+        hessian = objective_hessian(objective, w)
+        if not all_finite(hessian):
+            return gradient, gradient
+        values, vectors = np.linalg.eigh(hessian)
+        # |H| in place of H makes every step a descent direction, also where the objective is not convex
+        sizes = np.abs(values)
+        largest = float(sizes.max())
+        with np.errstate(all="ignore"):  # far out on a flat tail the step may overflow
+            sizes = np.maximum(sizes, max(dim * objective.precision * largest, 1e-300))
+            parts = (vectors.T @ gradient) / sizes
+            return vectors @ parts, vectors @ np.where(sizes > 1e-10 * largest, parts, 0.0)
     from scipy.sparse.linalg import LinearOperator, cg
 
     operator = LinearOperator(
-        (tasks.dim, tasks.dim),
-        matvec=lambda v: p @ task_products(tasks, w, v.ravel()),
+        (dim, dim),
+        matvec=lambda v: objective_product(objective, w, v.ravel()),
         dtype=np.float64,
     )
     step, _ = cg(operator, gradient, rtol=1e-6, maxiter=200)
-    return np.asarray(step)
+    if not float(gradient @ step) > 0:  # where the objective is not convex
+        step = gradient
+    return step, step
 
 
-def objective_minimizer(objective: Objective, start: Array) -> Array:
-    """Return the local minimiser of an objective that a damped Newton method reaches from ``start``.
+def _beside(objective: Objective, rest: _Rest, start: Array) -> tuple[Array | None, bool]:
+    """Return a point beside a resting one where the objective is visibly lower, or None; whether it visibly rises.
 
-    Where no step lowers the objective, or it is not finite, the best point so far.
+    The Hessian decides in the directions in which it is positive there and nearby. In the others the value is
+    looked at from near to far, also after a Newton step in the decided ones: the first change beyond rounding
+    counts.
     """
-    w, value = start, objective_value(objective, start)
-    before = math.inf
-    for _ in range(100):
-        gradient = objective_gradient(objective, w)
-        hessian = objective_hessian(objective, w)
-        if not all_finite(gradient, hessian, value):
-            return w
-        values, vectors = np.linalg.eigh(hessian)
-        # |H| in place of H makes every step a descent direction, also where F is not convex
-        size = np.maximum(np.abs(values), 1e-12 * max(float(np.abs(values).max()), 1e-300))
-        with np.errstate(all="ignore"):  # far out on a flat tail the step may overflow
-            direction = vectors @ ((vectors.T @ gradient) / size)
-            slope = float(gradient @ direction)
-        flat = slope <= _FLAT * abs(value) and not norm(gradient) < 0.5 * before
-        if flat or not slope > 0 or not all_finite(direction):
-            return w
-        before, scale = norm(gradient), 1.0
-        # "not below" rather than "above", so that a NaN is no descent
-        while not (
-            (new := objective_value(objective, w - scale * direction))
-            <= value - 1e-4 * scale * slope
-        ):
-            scale *= 0.5
-            if scale <= 1e-8:
-                return w
-        w, value = w - scale * direction, new
-    return w
+    rises = True
+    scale = max(norm(rest.w), norm(rest.w - start)) or 1.0
+    doubtful, decided, curvature = _directions(objective, rest, scale)
+    if not doubtful.size:
+        return None, rises
+    value, noise = objective_value(objective, rest.w), _rounding(objective, rest.w)
+    first = min(max(100.0 * norm(rest.step), 1e-8 * scale), 1e-4 * scale)
+    lengths = first * 10.0 ** np.arange(13.0)
+    for direction in np.concatenate([doubtful.T, -doubtful.T]):
+        lowest, found = value, None
+        for length in lengths[lengths <= 1e4 * scale]:
+            point = rest.w + length * direction
+            bent = point - decided @ (
+                (decided.T @ objective_gradient(objective, point)) / curvature
+            )
+            values = [objective_value(objective, u) for u in (point, bent)]
+            if not all_finite(values):
+                rises = False
+                break
+            here, where = min(values), (point, bent)[int(np.argmin(values))]
+            visible = 8.0 * (noise + _rounding(objective, where))
+            if here < lowest - visible:
+                lowest, found = here, where
+            elif here > lowest + visible:
+                break
+        else:
+            rises = False
+        if found is not None:
+            return found, False
+    return None, rises
+
+
+def _directions(objective: Objective, rest: _Rest, scale: float) -> tuple[Array, Array, Array]:
+    """Return unit vectors in which the Hessian decides nothing, those in which it does, and its values there."""
+    dim, w = objective.dim, rest.w
+    if dim > MATRIX_ONCE:
+        value, vector = _softest(objective, w)
+        nothing = np.empty((dim, 0))
+        return nothing if value > 0 else vector[:, np.newaxis], nothing, np.empty(0)
+    hessian = objective_hessian(objective, w)
+    if not all_finite(hessian):
+        hessian = np.zeros((dim, dim))
+    values, vectors = np.linalg.eigh(hessian)
+    # a gradient that vanishes to rounding may be this far from one that does
+    beside = [
+        w + far * x for far in (-1, 1) for x in (10.0 * rest.step, 1e-3 * scale * vectors[:, 0])
+    ]
+    change = max(norm(objective_hessian(objective, u) - hessian) for u in beside)
+    decided = values > 2.0 * change + dim * objective.precision * np.abs(values).max()
+    doubtful = vectors[:, ~decided]
+    if doubtful.shape[1] > 1:  # a cubic form may vanish on every eigenvector
+        mixed = np.random.default_rng(0).standard_normal((doubtful.shape[1], _MOST_DIRECTIONS))
+        mixed = doubtful @ (mixed / np.linalg.norm(mixed, axis=0))
+        doubtful = np.concatenate([doubtful[:, :_MOST_DIRECTIONS], mixed], axis=1)
+    return doubtful, vectors[:, decided], values[decided]
+
+
+def _softest(objective: Objective, w: Array) -> tuple[float, Array]:
+    """Return the smallest Ritz value of the Hessian after some products, and its vector."""
+    basis = np.random.default_rng(0).standard_normal((1, objective.dim))
+    basis /= norm(basis)
+    images = np.empty((0, objective.dim))
+    for _ in range(_LANCZOS_STEPS):
+        image = objective_product(objective, w, basis[-1])
+        images = np.concatenate([images, image[np.newaxis]])
+        for _ in range(2):  # once more, against what rounding left
+            image = image - basis.T @ (basis @ image)
+        if not norm(image) > 1e-10 * norm(images[-1]):  # an invariant subspace, or not finite
+            break
+        basis = np.concatenate([basis, image[np.newaxis] / norm(image)])
+    basis = basis[: len(images)]
+    if not all_finite(images):
+        return 0.0, basis[0]
+    small = basis @ images.T
+    values, vectors = np.linalg.eigh(0.5 * (small + small.T))
+    return float(values[0]), vectors[:, 0] @ basis
+
+
+def _rounding(objective: Objective, w: Array) -> float:
+    """Return how far the value at ``w`` may be off: its last digits, and what the last digits of w make of it."""
+    eps, value = objective.precision, objective_value(objective, w)
+    size = float(objective.tasks.weights @ np.abs(task_losses(objective.tasks, w)))
+    rng = np.random.default_rng(0)
+    beside = [w * (1.0 + 2.0 * eps * rng.uniform(-1.0, 1.0, w.size)) for _ in range(4)]
+    return eps * (size + abs(value)) + max(
+        abs(objective_value(objective, u) - value) for u in beside
+    )

@@ -17,6 +17,15 @@ class Status(enum.StrEnum):
     ``EXACT``: equal to what it stands for, to 1e-10 relative at least. ``BOUND``: proved to lie on the safe
     side (mu and mu_f from below, the others from above). ``ESTIMATE``: sampled; may lie on the
     wrong side.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Sinusoid([1.0], [1.0], [1.0])
+    >>> mo.theory.constants(tasks).L.status is mo.theory.Status.EXACT
+    True
+    >>> [status.value for status in mo.theory.Status]
+    ['exact', 'bound', 'estimate']
     """
 
     EXACT = "exact"

@@ -25,6 +25,13 @@ class Ball:
     center : array_like of shape (d,)
     radius : float
         In the units of w; positive.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> ball = mo.theory.Ball([0.0, 0.0], radius=1.0)
+    >>> ball.contains([0.6, 0.6]), ball.contains([0.9, 0.9])
+    (True, False)
     """
 
     center: Array
@@ -43,7 +50,19 @@ class Ball:
 
 @dataclass(frozen=True)
 class Interval:
-    """The interval [lower, upper] of the real line, for families with d = 1."""
+    """The interval [lower, upper] of the real line, for families with d = 1.
+
+    Parameters
+    ----------
+    lower, upper : float
+        lower < upper.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> mo.theory.Interval(-1.0, 2.0).contains([1.5])
+    True
+    """
 
     lower: float
     upper: float
@@ -69,6 +88,14 @@ class Sublevel:
     ----------
     level : float
         c, in the units of f; positive.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> mo.theory.step_size_limit(F, mo.theory.Sublevel(1.0)).status.value
+    'exact'
     """
 
     level: float

@@ -30,6 +30,15 @@ class Decomposition:
     angle : ndarray of shape () or (n,)
         Between task_part and correction in radians; NaN where one of them is 0. Above pi/2 MAML holds back
         what joint training does, below it pushes on.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> split = mo.theory.decompose(F, [1.0])
+    >>> bool(abs(split.task_part + split.correction + F.gradient([1.0])) < 1e-14)
+    True
     """
 
     task_part: Array

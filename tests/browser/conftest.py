@@ -95,8 +95,10 @@ def site(tmp_path_factory):
     pytest.importorskip("latex2mathml", reason="needs the extra 'docs'")
     folder = tmp_path_factory.mktemp("site")
     source = folder / "docs"
-    shutil.copytree(ROOT / "docs", source, ignore=shutil.ignore_patterns("_build", "generated"))
-    shutil.copy(ROOT / "CHANGELOG.md", folder)
+    made = ("_build", "generated", "gallery_pictures", "notebooks", "paper_figures")
+    shutil.copytree(ROOT / "docs", source, ignore=shutil.ignore_patterns(*made))
+    for name in ("CHANGELOG.md", "maml_ode", "notebooks", "paper_figures"):
+        (folder / name).symlink_to(ROOT / name)
     done = subprocess.run(
         [
             sys.executable,

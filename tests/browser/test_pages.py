@@ -79,6 +79,46 @@ def test_the_front_page_asks_nobody_and_fits_the_screen(browser, site, width, da
     assert browser.overflows() <= 0
 
 
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize(
+    "page",
+    ["gallery", "paper", "extending", "api", "notebooks/01_the_maml_ode_in_five_minutes"],
+)
+def test_pages_with_pictures_and_tables_fit_the_screen(browser, site, page, width):
+    browser.open(site / f"{page}.html", width, dark=width == 400)
+    assert all(url.startswith(("file:", "data:")) for url in browser.requests())
+    assert browser.complaints() == []
+    assert browser.overflows() <= 0
+    assert (
+        browser.run(
+            "return Array.from(document.querySelectorAll('article img'))"
+            ".filter(i => !i.naturalWidth).map(i => i.src)"
+        )
+        == []
+    )
+
+
+def test_every_thumbnail_leads_to_the_code_and_the_picture_that_it_makes(browser, site):
+    browser.open(site / "gallery.html")
+    found = browser.run(
+        "return Array.from(document.querySelectorAll('.thumbnails a')).map(a => {"
+        "const part = document.getElementById(a.getAttribute('href').slice(1));"
+        "return [part.querySelectorAll('pre').length, part.querySelectorAll('img').length,"
+        "a.querySelector('img').getAttribute('src') === part.querySelector('img').getAttribute('src')]})"
+    )
+    assert len(found) >= 15
+    assert all(pre == img == 1 and same for pre, img, same in found)
+
+
+def test_notebooks_are_shown_with_their_outputs(browser, site):
+    for path in sorted((site / "notebooks").glob("*.html")):
+        browser.open(path)
+        outputs = browser.run("return document.querySelectorAll('.cell_output').length")
+        pictures = browser.run("return document.querySelectorAll('.cell_output img').length")
+        assert outputs > 0, path.name
+        assert pictures > 0, path.name
+
+
 def move(browser, slider, value):
     browser.run(
         "const s = document.getElementById(arguments[0]); s.value = arguments[1];"

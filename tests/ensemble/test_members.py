@@ -221,8 +221,9 @@ def test_methods_flows_and_families_without_compiled_loop(alone):
         (FLOWS["bimaml"](logistic), {"method": "RK45"}, True),
         (FLOWS["maml"](FAMILIES["sinusoid"](1)), {"method": "BDF", "rtol": 1e-5}, True),
         (FLOWS["maml"](FAMILIES["sinusoid"](1)), {"method": "Rodas5P"}, None),
-        (FLOWS["bimaml"](quadratic(2)), {}, True),
-        (FLOWS["bimaml"](quadratic(2)), {"method": "exact", "t_max": 0.5}, True),
+        (FLOWS["bimaml"](quadratic(2)), {}, False),
+        (FLOWS["bimaml"](quadratic(2)), {"method": "exact", "t_max": 0.5}, False),
+        (mo.modified_flow(mo.ExpectedLoss(quadratic(6)), 0.1), {"method": "exact"}, True),
         (mo.maml_flow(python, 0.1), {"method": "DOP853"}, True),
         (mo.bimaml_flow(logistic, 0.3, 0.05, rule="retest"), {"t_max": 60.0}, True),
         (mo.bimaml_flow(logistic, 0.3, switch="auto"), {}, True),
@@ -237,7 +238,32 @@ def test_methods_flows_and_families_without_compiled_loop(alone):
         runs = mo.ensemble(flow, W0, tol=1e-6, **how)
         assert by_itself is None or alone == ([0, 1, 2] if by_itself else []), flow.name
         how.pop("batched", None)
+        if (
+            "exact" in runs.method
+        ):  # with diagnostics closed forms are evaluated by NumPy, to other last digits
+            how["diagnostics"] = False
         assert_same_as_solve(runs, [flow] * 3, W0, tol=1e-6, **how)
+
+
+def test_closed_forms_of_all_members_at_once(alone):
+    """Each with its own switch and stop, and those in whose fields something grows by themselves."""
+    tasks = quadratic(3)
+    W0, until = starts(mo.maml_flow(tasks, 0.05), 40), np.geomspace(1e-4, 10.0, 40)
+    flow = mo.bimaml_flow(tasks, 0.05, 0.03)
+    for how in ({}, {"t_max": 2.0}):
+        runs = mo.ensemble(flow, W0, switch_tol=until, **how)
+        flows = [mo.bimaml_flow(tasks, 0.05, s) for s in until]
+        assert_same_as_solve(runs, flows, W0, diagnostics=False, **how)
+    assert not alone
+    alpha = np.array([0.01, 0.05, 0.01, 0.1])
+    runs = mo.ensemble(flow, W0[:4], alpha=alpha, switch_tol=until[20:24])
+    flows = [mo.bimaml_flow(tasks, a, s) for a, s in zip(alpha, until[20:24], strict=True)]
+    assert_same_as_solve(runs, flows, W0[:4], diagnostics=False)
+    saddle = mo.maml_flow(mo.tasks.Quadratic([np.diag([1.0, -0.1])], [[1.0, 1.0]]), 0.05)
+    W0 = np.array([[3.0, -10.0], [2.0, 1.0]])  # the first one moves along the first axis alone
+    runs = mo.ensemble(saddle, W0, t_max=50.0)
+    assert alone == [1]
+    assert_same_as_solve(runs, [saddle] * 2, W0, t_max=50.0, diagnostics=False)
 
 
 def test_an_inner_step_size_and_a_switch_for_every_member(alone):

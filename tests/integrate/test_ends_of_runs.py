@@ -9,7 +9,9 @@ import pytest
 
 import maml_ode as mo
 from maml_ode.integrate import diagnose
+from maml_ode.integrate.record import Points, Record
 from maml_ode.integrate.steppers.attention import Attention
+from maml_ode.integrate.tally import Tally
 
 TASKS = mo.tasks.Quadratic([np.diag([1.0, 2.0]), np.diag([3.0, 0.5])], [[1.0, 0.0], [0.0, 1.0]])
 f, F = mo.ExpectedLoss(TASKS), mo.MAMLLoss(TASKS, 0.1)
@@ -159,6 +161,10 @@ def test_progress_evaluates_nothing(capsys):
         ]
         assert runs[0].nfev == runs[1].nfev
         assert runs[0].counts == runs[1].counts
+    flow = mo.maml_flow(TASKS, 0.1)
+    for steps in (0, 3):  # with tol = 0 not even the last iterate's field
+        run = mo.euler(flow, W0, 0.1, max_iter=steps, tol=0, progress=True, diagnostics=False)
+        assert run.nfev == steps
     capsys.readouterr()
 
 
@@ -256,3 +262,44 @@ def test_chosen_times_before_the_end_keep_their_own_norms():
             assert run.stop is mo.StopReason.STATIONARY
             norms = np.linalg.norm([objective.gradient(w) for w in run.y.T], axis=1)
             np.testing.assert_allclose(getattr(run, name), norms, rtol=1e-12)
+        run = mo.solve(flow, W0, tol=1e-6, t_max=100.0, method="DOP853")  # at every step
+        norms = np.linalg.norm([objective.gradient(w) for w in run.y.T], axis=1)
+        np.testing.assert_allclose(getattr(run, name), norms, rtol=1e-9)
+
+
+def test_what_an_interrupt_leaves_of_the_diagnostics_is_counted(monkeypatch):
+    """Ten points in blocks of 1, 3, 2 and 4; a key is pressed in the third."""
+    blocks = [slice(9, 10), slice(0, 3), slice(3, 5), slice(5, 9)]
+    monkeypatch.setattr(diagnose, "_blocks", lambda *sizes: iter(blocks))
+    evaluate, looks = diagnose._Looks.evaluate, []
+
+    def pressed(self, states, series, rows):
+        looks.append(rows)
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+        return evaluate(self, states, series, rows)
+
+    monkeypatch.setattr(diagnose._Looks, "evaluate", pressed)
+    points = Points(np.arange(10.0), np.ones((10, 2)), np.zeros(10, dtype=int), False)
+    found = diagnose.diagnose(mo.maml_flow(TASKS, 0.1), Record(2, Tally()), points)
+    assert found.remark == (
+        " Diagnostics are left out at 6 of 10 points: they were interrupted from the keyboard."
+    )
+    for series in found.series.values():
+        np.testing.assert_array_equal(np.isfinite(series), [True] * 3 + [False] * 6 + [True])
+    assert all(np.isnan(rows).all() for rows in diagnose.nothing_diagnosed(50).series.values())
+
+
+def test_a_phase_ends_in_its_own_state_and_not_in_the_next_ones():
+    record = Record(2, Tally())
+    record.begin(0.0, np.array([1.0, 2.0]), 0)
+    for t, left in ((1.0, 0), (2.0, 1), (3.0, 0)):
+        record.append(t, np.array([t, 5.0]), left)
+        record.switch(left, record.w[:1])
+        record.append(t, np.array([t, 0.0]), 1 - left)
+    states = diagnose._states(record, 0, slice(0, 1), 2)
+    np.testing.assert_array_equal(states, [[1.0, 2.0], [1.0, 5.0]])
+    states = diagnose._states(record, 1, slice(1, 2), 2)
+    np.testing.assert_array_equal(states, [[1.0, 0.0], [2.0, 5.0]])
+    states = diagnose._states(record, 0, slice(2, 3), 1)
+    np.testing.assert_array_equal(np.array([np.ravel(s)[:1] for s in states]), [[2.0], [3.0]])

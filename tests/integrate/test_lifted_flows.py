@@ -347,8 +347,9 @@ def test_what_a_user_may_get_wrong_is_said():
         two_phases(f, MOMENTA[1]).with_rule("retest")
     with pytest.raises(ValueError, match="d = 8"):
         mo.Flow([mo.Phase(field)], objective=F)
+    own = mo.Flow([mo.Phase(field, observe=lambda z: z[:4])], objective=F)
     with pytest.raises(TypeError, match="leave tasks_per_step out"):
-        mo.euler(mo.momentum_flow(F, 0.7), W0, 0.1, tasks_per_step=2)
+        mo.euler(own, W0, 0.1, tasks_per_step=2)
     with pytest.raises(ValueError, match="friction"):
         mo.momentum_flow(F, -1.0)
     with pytest.raises(ValueError, match="r must be"):

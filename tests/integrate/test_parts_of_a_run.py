@@ -128,9 +128,12 @@ def test_a_record_grows_replaces_and_moves():
     assert (record.t, list(record.w), record.phase) == (2.0, [2.0, 2.0], 2)
     record.close()
     assert record.size == 300
+    record.know(0.5)
+    assert list(record.norms[-2:]) == [pytest.approx(math.nan, nan_ok=True), 0.5]
     record.move(2.0, record.w, 4)
     record.close()
     assert (record.size, record.phases[-1]) == (300, 4)
+    assert math.isnan(record.norms[-1])  # that was of another phase's field
     record.move(3.0, np.array([7.0, 8.0]), 5)
     assert record.size == 300
     record.close()
@@ -138,6 +141,7 @@ def test_a_record_grows_replaces_and_moves():
     record.switch(5, record.w)
     (switch,) = record.switches
     assert (switch.t, list(switch.w), switch.left) == (3.0, [7.0, 8.0], 5)
+    record.keep(3.0, len)  # nobody asked for it
     assert record.solution() is None
     points = record.points(None, None)
     assert points.recorded
@@ -147,6 +151,14 @@ def test_a_record_grows_replaces_and_moves():
     record.stop = ended = Stop(mo.StopReason.HORIZON)
     record.interrupt()
     assert record.stop is ended
+    first = Record(1, Tally())
+    assert (first.size, first.phase, first.keeps_solution) == (0, 0, False)
+    first.begin(1.0, np.array([2.0]), 3)
+    first.know(0.25)
+    assert first.norms == [0.25]
+    first.t, first.phase = 0.0, 0  # a key was pressed before this was noted
+    first.interrupt()
+    assert (first.t, first.phase, first.w) == (1.0, 3, [2.0])
 
 
 def test_a_record_reports_at_chosen_times_as_far_as_it_came():
@@ -198,10 +210,21 @@ def test_what_a_switch_leaves_of_its_rule_and_how_large_the_rule_has_been():
     for _ in range(4):
         recurs(0.0, np.zeros(1))
     assert recurs.largest == 7.0
-    assert recurs.residue == pytest.approx(7.0 * 2e-13)
+    assert recurs.residue == pytest.approx(7.0 * 2e-13, abs=0)
     assert RuleEvaluator(as_rule(lambda t, w: 1.0), evaluator, False).residue == 0.0
+    tiny = RuleEvaluator(as_rule(lambda t, w: 1e-9), evaluator, True)
+    tiny(0.0, np.zeros(1))
+    assert tiny.residue == pytest.approx(2e-22, abs=0)
+    own = FieldEvaluator(mo.fields.GradientField(JUDGE), Tally())
+    for rule, value in (
+        (GradientNormBelow(JUDGE, 5.0), -2.0),
+        (GradientNormBelow(JUDGE, 0.0), 3.0),
+    ):
+        shares, reverse = (RuleEvaluator(r, own, False) for r in (rule, Reversed(rule)))
+        assert shares.shares_field
+        assert (shares(0.0, np.array([3.0])), reverse(0.0, np.array([-3.0]))) == (value, -value)
     scaled = RuleEvaluator(GradientNormBelow(JUDGE, 5.0), evaluator, True)
-    assert scaled.residue == pytest.approx(1e-12)
+    assert scaled.residue == pytest.approx(1e-12, abs=0)
     for rule, at_zero in ((scaled.rule, True), (Reversed(scaled.rule), False)):
         met = RuleEvaluator(rule, evaluator, True).is_met
         assert [met(-1e-300), met(0.0), met(1e-300)] == [True, at_zero, False]
@@ -240,6 +263,28 @@ def test_an_evaluator_charges_what_it_computes_and_remembers_one_state():
         with pytest.raises(Abort, match="max_evaluations = 6"):
             spend()
     np.testing.assert_array_equal(evaluator(0.0, 5 * w), [10.0, 20.0])  # what is known is free
+
+
+def test_jacobians_are_charged_limited_and_finite():
+    def jacobian(w):
+        return np.array([[w[0], 1.0], [np.nan if w[1] < 0 else 2.0, 3.0]])
+
+    field = CallableField(lambda w: 2 * w, 2, jacobian)
+    field.jacobian_cost = mo.Counts(hessians=1)
+    evaluator = FieldEvaluator(field, Tally())
+    np.testing.assert_array_equal(evaluator.jacobian(0.0, np.ones(2)), [[1.0, 1.0], [2.0, 3.0]])
+    np.testing.assert_array_equal(
+        evaluator.jacobian_vector(0.0, np.ones(2), np.ones(2)), [2.0, 5.0]
+    )
+    tally = evaluator.tally
+    assert (tally.njev, tally.total(None)) == (1, mo.Counts(hessians=2))
+    with pytest.raises(Abort, match="The Jacobian was not finite near t = 3"):
+        evaluator.jacobian(3.0, np.array([1.0, -1.0]))
+    tally.max_evaluations = 0
+    tally.nfev = 1
+    for spend in (evaluator.jacobian, lambda t, w: evaluator.jacobian_vector(t, w, w)):
+        with pytest.raises(Abort, match="max_evaluations = 0"):
+            spend(0.0, np.ones(2))
 
 
 def test_a_field_that_is_not_finite_again_and_again_ends_the_run():

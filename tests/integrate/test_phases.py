@@ -122,6 +122,21 @@ def test_resume_goes_on_where_a_run_stopped(quadratic, method):
         mo.solve(flow)
 
 
+def test_a_run_that_ended_while_it_slid_goes_on_where_it_was(make_quadratic):
+    tasks, alpha = make_quadratic(M=4, d=5, seed=3), 0.4
+    w_F = mo.solve(mo.maml_flow(tasks, alpha), np.zeros(5)).w
+    eps0 = 0.5 * np.linalg.norm(mo.ExpectedLoss(tasks).gradient(w_F))
+    flow = mo.bimaml_flow(tasks, alpha, eps0, rule="retest")
+    options = {"sliding": "follow", "method": "DOP853", "tol": 1e-9}
+    whole = mo.solve(flow, 3.0 * np.ones(5), **options)
+    first = mo.solve(flow, 3.0 * np.ones(5), t_max=whole.t[whole.phase == 2][3], **options)
+    assert first.final_phase == len(flow.legs)
+    both = mo.solve(flow, resume=first, **options)
+    assert both.stop is whole.stop is mo.StopReason.STATIONARY
+    assert "KKT" in both.message
+    np.testing.assert_allclose(both.w, whole.w, atol=1e-7)
+
+
 def test_evaluation_limit_and_resume(logistic):
     flow = mo.maml_flow(logistic, 0.5)
     part = mo.solve(flow, np.ones(3), max_evaluations=100)

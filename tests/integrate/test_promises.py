@@ -51,6 +51,7 @@ def test_an_undone_step_is_taken_again_with_a_quarter_of_its_length():
     )  # fmt: skip
     assert Steps.lengths[:2] == [3.0, 0.75]
     assert run.w == [0.25]
+    assert run.counts.steps == 1  # an undone one is none
 
 
 @pytest.mark.parametrize("method", ["DOP853", "Tsit5", "LSODA", "RK45", "Rodas5P"])

@@ -1,10 +1,19 @@
 """A phase before the last that comes to rest: one answer, whatever the method."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import maml_ode as mo
 from maml_ode.flows import GradientNormBelow
+from maml_ode.flows.flow import Leg
+from maml_ode.flows.switch_rules import as_rule
+from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
+from maml_ode.integrate.plan import Tolerances
+from maml_ode.integrate.rest import time_at_rest, waits_for_ever
+from maml_ode.integrate.segment import Segment
+from maml_ode.integrate.tally import Tally
 
 METHODS = ("auto", "Tsit5", "DOP853", "RK45", "RK23", "RKC2", "Rodas5P", "Radau", "BDF", "LSODA")
 RULES = {
@@ -73,3 +82,89 @@ def test_ways_that_become_ever_shorter_are_chattering():
     assert run.stop is mo.StopReason.CHATTERING
     assert run.final_time == pytest.approx(10.0, abs=1e-7)
     assert "have followed each other" in run.message
+
+
+@pytest.mark.parametrize(("way", "progress"), [(0.998e-11, False), (1.002e-11, True)])
+def test_a_hundred_ways_in_a_billionth_of_the_run_are_chattering(way, progress):
+    """Up to 1 at t = 1, down by ``way`` and up again: 100 ways take 1e-9 of the time or a little more."""
+    flow = two_ways(1.0, lambda t: 1.0 - way)
+    run = mo.solve(flow, [0.0], method="RK45", t_max=1.0 + 150 * way, tol=0, diagnostics=False)
+    assert (run.stop is mo.StopReason.HORIZON) == progress
+    if not progress:
+        assert run.stop is mo.StopReason.CHATTERING
+        assert run.switch_times.size == 101
+
+
+def test_euler_passes_over_every_phase_once_where_all_are_over():
+    """Of two phases that are always over only the one that was just left is followed, by one step."""
+    fields = [mo.fields.CallableField(lambda w, v=v: np.array([v]), 1) for v in (1.0, 10.0)]
+    phases = [
+        mo.Phase(field, until=lambda t, w: -1.0, then=1 - k) for k, field in enumerate(fields)
+    ]
+    flow = mo.Flow(phases, mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]])))
+    run = mo.euler(flow, [0.0], 0.5, max_iter=4)
+    np.testing.assert_array_equal(run.switch_times, np.repeat([0.0, 0.5, 1.0, 1.5, 2.0], 2))
+    assert run.w == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("start", "t_max", "window", "found"),
+    [  # 256 looks up to a horizon: at whole times; without one at start + max(|start|, 1) 2^k
+        (0.0, 256.0, (10.3, 11.2), 10.3),
+        (0.0, 256.0, (10.3, 10.7), None),
+        (0.0, 256.0, (0.3, 1.2), 0.3),
+        (0.0, 256.0, (255.5, 257.0), 255.5),
+        (0.0, np.inf, (3.0, 9.0), 3.0),
+        (0.0, np.inf, (1.5e-6, 2.5e-6), 1.5e-6),
+        (0.0, np.inf, (5.0, 7.5), None),
+        (-16.0, np.inf, (15.0, 50.0), 15.0),
+        (-16.0, np.inf, (17.0, 47.0), None),
+        (0.0, np.inf, (2.0**198.5, np.inf), 2.0**198.5),
+        (0.0, np.inf, (2.0**199.5, np.inf), None),
+    ],
+)
+def test_a_rule_of_time_is_looked_at_in_even_or_doubling_distances(start, t_max, window, found):
+    field = FieldEvaluator(mo.fields.CallableField(lambda w: 0.0 * w, 1), Tally())
+    rule = RuleEvaluator(as_rule(lambda t, w: not window[0] <= t <= window[1]), field, False)
+    assert time_at_rest(rule, start, np.zeros(1), t_max) == found
+
+
+@pytest.mark.parametrize(
+    ("way", "tolerances", "tol", "most"),
+    [  # a state of size 100 after a time of 10: what is resolved, what tol allows, a share of the way, rounding
+        (10.0, (1e-8, 1e-6), 0.0, 2e-6),
+        (10.0, (1e-8, 1e-6), 1e-6, 1e-5),
+        (1e-4, (1e-8, 1e-6), 1e-6, 1e-7),
+        (10.0, (1e-18, 1e-20), 0.0, 1e-11),
+    ],
+)
+def test_a_phase_waits_for_ever_where_as_much_time_again_would_not_move_it(
+    way, tolerances, tol, most
+):
+    def waits(ahead, rule=lambda t, w: 1.0, final=False):
+        f = mo.ExpectedLoss(
+            mo.tasks.Quadratic([ahead / 10.0 / 100.0 * np.eye(2)], np.zeros((1, 2)))
+        )
+        evaluator = FieldEvaluator(mo.fields.GradientField(f), Tally())
+        ends = (
+            None
+            if rule is None
+            else RuleEvaluator(as_rule(rule(f) if rule is by_norm else rule), evaluator, False)
+        )
+        leg = Leg(evaluator.field, None, 1, final)
+        record = SimpleNamespace(t=15.0, w=np.array([100.0, 0.0]))
+        return waits_for_ever(
+            Segment(0, leg, evaluator, ends, 0.0, True), 5.0, np.array([100.0, way]), record,
+            Tolerances(*tolerances, True, True), tol,
+        )  # fmt: skip
+
+    def by_norm(f):
+        return GradientNormBelow(f, threshold)
+
+    assert waits(0.999 * most)
+    assert not waits(1.001 * most)
+    assert not waits(0.999 * most, rule=None)
+    assert not waits(0.999 * most, final=True)
+    assert not waits(0.999 * most, rule=lambda t, w: 20.0 - t)
+    for threshold in (0.0, 1e-300):  # a norm above 0 is come to
+        assert waits(0.999 * most, by_norm) == (threshold == 0.0)

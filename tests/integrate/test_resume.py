@@ -11,6 +11,7 @@ from maml_ode.fields import CallableField
 from maml_ode.flows import GradientNormBelow
 from maml_ode.flows.identity import digest_of
 from maml_ode.flows.switch_rules import EndingRule
+from maml_ode.integrate.assemble import JoinedSolution
 from maml_ode.trajectory import Trajectory
 
 
@@ -145,6 +146,22 @@ def test_only_what_both_have_is_compared():
         rest = mo.solve(functions(0.1), resume=before, t_max=1.0, method="RK45", diagnostics=False)
         assert rest.success
         assert rest.counts.diagnostics == first.counts.diagnostics
+
+
+def test_a_run_at_the_very_rest_is_gone_on_with():
+    """F and its gradient are 0 there, so that they have no size."""
+    objective = mo.ExpectedLoss(mo.tasks.Quadratic([np.eye(2)], np.zeros((1, 2))))
+    flow = mo.Flow([mo.Phase(CallableField(lambda w: -w, 2))], objective)
+    run = mo.solve(flow, [0.0, 0.0], t_max=1.0, tol=0)
+    assert mo.solve(flow, resume=run, t_max=2.0, tol=0).final_time == 2.0
+
+
+def test_the_seam_belongs_to_the_first_part():
+    first, second = (lambda t, k=k: np.full((2, *np.shape(t)), k) for k in (1.0, 2.0))
+    both = JoinedSolution(first, second, 3.0)
+    np.testing.assert_array_equal(both([4.0, 2.0, 3.0]), [[2.0, 1.0, 1.0]] * 2)
+    for t, part in ((2.0, 1.0), (3.0, 1.0), (4.0, 2.0)):
+        np.testing.assert_array_equal(both(t), [part, part])
 
 
 def test_times_of_a_continuation_stand_behind_those_of_the_run():

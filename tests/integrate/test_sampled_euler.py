@@ -8,6 +8,7 @@ import scipy.linalg
 
 import maml_ode as mo
 from maml_ode.fields import CallableField
+from maml_ode.integrate.progress import Progress
 
 RNG = np.random.default_rng(11)
 M, D = 4, 2
@@ -141,6 +142,70 @@ def test_all_tasks_a_step_are_the_full_algorithm(kind):
     np.testing.assert_allclose(run.grad_norm, full.grad_norm, rtol=1e-11)
     if kind != "BI-MAML":  # whose rule shares the full field's evaluations
         assert (run.counts.gradients, run.counts.hvps) == (full.counts.gradients, full.counts.hvps)
+
+
+def textbook(kind, gradient, w, before, k):
+    """The next iterate of heavy ball with friction 0.8, or of Nesterov's method, from two of them."""
+    if kind == "heavy ball":
+        return w + (1 - 0.8 * BETA) * (w - before) - BETA**2 * gradient(w)
+    y = w + (k - 1) / (k + 2) * (w - before) if k else w
+    return y - BETA**2 * gradient(y)
+
+
+LIFTED = {
+    "heavy ball": lambda F: mo.momentum_flow(F, 0.8),
+    "Nesterov": mo.nesterov_flow,
+}
+
+
+@pytest.mark.parametrize("p", [UNIFORM, OTHER])
+@pytest.mark.parametrize("kind", LIFTED)
+def test_momentum_of_a_few_tasks_is_right_on_average(kind, p, monkeypatch):
+    """Step by step: given what was drawn before, the mean over the next draw is the textbook's step."""
+    from maml_ode.integrate.steppers.sampled import TaskSampler
+
+    F = mo.MAMLLoss(FAMILIES["LogisticRegression"](p), ALPHA)
+    flow = LIFTED[kind](F)
+    if p is UNIFORM:
+        draws = list(itertools.combinations(range(M), 2))
+        chances = np.full(len(draws), 1.0 / len(draws))
+    else:
+        draws = list(itertools.product(range(M), repeat=2))
+        chances = np.array([p[list(draw)].prod() for draw in draws])
+    for begun in ((), ((0, 3),), ((0, 3), (1, 2), (0, 1))):
+        paths = []
+        for draw in draws:
+            drawn = iter([*begun, draw])
+            monkeypatch.setattr(TaskSampler, "draw", lambda *_, drawn=drawn: np.array(next(drawn)))
+            settings = {"max_iter": len(begun) + 1, "tasks_per_step": 2, "diagnostics": False}
+            paths.append(mo.euler(flow, W0, BETA, **settings).y)
+        paths = np.array(paths)
+        before = paths[0][:, max(len(begun) - 1, 0)]
+        full = textbook(kind, F.gradient, paths[0][:, -2], before, len(begun))
+        np.testing.assert_allclose(chances @ paths[:, :, -1], full, rtol=1e-13, atol=1e-15)
+        assert np.ptp(paths[:, :, -1], axis=0).min() > 1e-6
+
+
+@pytest.mark.parametrize("kind", LIFTED)
+def test_momentum_of_all_tasks_a_step_is_the_full_algorithm(kind):
+    counted = Losses(UNIFORM)
+    flow = LIFTED[kind](mo.MAMLLoss(counted.family, ALPHA))
+    full = mo.euler(flow, W0, BETA, max_iter=15, diagnostics=False)
+    counted.calls.update(gradients=0, hvps=0)
+    run = mo.euler(flow, W0, BETA, max_iter=15, tasks_per_step=M, diagnostics=False)
+    np.testing.assert_allclose(run.z, full.z, rtol=1e-12)
+    assert (counted.calls["gradients"], counted.calls["hvps"]) == (15 * 2 * M, 15 * M)
+    assert (run.counts.task_gradients, run.counts.task_hvps) == (15 * 2 * M, 15 * M)
+    assert (run.counts.gradients, run.counts.hvps) == (full.counts.gradients, full.counts.hvps)
+    # At rest is where all tasks say so, of |grad F| and of |v| at w itself.
+    F = mo.MAMLLoss(counted.family, ALPHA)
+    still = mo.euler(flow, W0, BETA, tol=0.4, tasks_per_step=3, rng=2)
+    assert still.stop.name == "STATIONARY"
+    norms = [
+        max(np.linalg.norm(F.gradient(z[:D])), np.linalg.norm(z[D : 2 * D])) for z in still.z.T
+    ]
+    assert norms[-1] <= 0.4 < min(norms[:-1])
+    np.testing.assert_allclose(still.grad_norm, [np.linalg.norm(F.gradient(w)) for w in still.y.T])
 
 
 @pytest.mark.parametrize("p", [UNIFORM, OTHER])
@@ -315,3 +380,11 @@ def test_sampled_runs_are_kept_and_shown(tmp_path):
         flow, W0, BETA, tasks_per_step=1, callback=lambda state: seen.append(state) or len(seen) > 3
     )
     assert (stopped.stop.name, len(stopped.t)) == ("INTERRUPTED", 5)
+
+
+def test_progress_is_told_of_every_step(monkeypatch):
+    told = []
+    monkeypatch.setattr(Progress, "update", lambda self, t, norm: told.append(t))
+    tasks = mo.tasks.Quadratic(np.ones((3, 1, 1)), np.ones((3, 1)))
+    mo.euler(mo.maml_flow(tasks, 0.1), [3.0], 0.25, max_iter=4, tasks_per_step=1, rng=0)
+    assert told == [0.0, 0.25, 0.5, 0.75]

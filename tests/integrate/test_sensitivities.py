@@ -344,38 +344,73 @@ def test_limits_leave_what_was_computed():
     assert np.isnan(found.final_time).all()
 
 
-def test_diffrax_says_the_same():
+def test_diffrax_says_the_same_through_a_switch_and_the_stop():
+    """Its events are located by a root finder and differentiated by the implicit function theorem."""
     diffrax = pytest.importorskip("diffrax")
     import jax
+    import optimistix
     from jax import numpy as jnp
 
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((3, 5, 2)), rng.choice([-1.0, 1.0], (3, 5))
     tasks = mo.tasks.LogisticRegression(X, y, l2=0.2)
-    w0 = np.array([1.0, -2.0])
-    run = mo.solve(
-        mo.maml_flow(tasks, 0.3), w0, t_max=2.0, tol=0.0, rtol=1e-12, atol=1e-14, method="DOP853",
-        sensitivities=("alpha", "w0"),
-    )  # fmt: skip
+    w0, alpha, eps0, tol, horizon = np.array([1.0, -2.0]), 0.3, 0.3, 0.1, 2.0
+    settings = {"rtol": 1e-12, "atol": 1e-14, "method": "DOP853"}
+    names = ("alpha", "w0", "switch_tol")
+    flow = mo.bimaml_flow(tasks, alpha, eps0)
+    run = mo.solve(flow, w0, tol=tol, sensitivities=names, **settings)
+    plain = mo.solve(
+        mo.maml_flow(tasks, alpha), w0, t_max=horizon, tol=0.0, sensitivities=names[:2], **settings
+    )
+    assert run.stop.name == "STATIONARY"
+    assert 0 < run.switch_times[0] < run.final_time
     with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
 
-        def loss(u, x, z):
+        def task_loss(u, x, z):
             return jnp.mean(jax.nn.softplus(-z * (x @ u))) + 0.1 * u @ u
 
-        def F(w, alpha):
-            def one(x, z):
-                return loss(w - alpha * jax.grad(loss)(w, x, z), x, z)
-
+        def mean(one):
             return jnp.mean(jax.vmap(one)(jnp.asarray(X), jnp.asarray(y)))
 
-        def end(alpha, w):
-            term = diffrax.ODETerm(lambda t, w, a: -jax.grad(F)(w, a))
-            control = diffrax.PIDController(rtol=1e-12, atol=1e-14)
-            return diffrax.diffeqsolve(
-                term, diffrax.Dopri8(), 0.0, 2.0, 0.01, w, alpha, stepsize_controller=control,
-                adjoint=diffrax.ForwardMode(),
-            ).ys[-1]  # fmt: skip
+        def f(w, alpha):
+            return mean(lambda x, z: task_loss(w, x, z))
 
-        by_alpha, by_w0 = jax.jacfwd(end, argnums=(0, 1))(0.3, jnp.asarray(w0))
-    np.testing.assert_allclose(run.sensitivities["alpha"].state, by_alpha, rtol=1e-8)
-    np.testing.assert_allclose(run.sensitivities["w0"].state, by_w0, rtol=1e-8)
+        def F(w, alpha):
+            return mean(lambda x, z: task_loss(w - alpha * jax.grad(task_loss)(w, x, z), x, z))
+
+        def advance(value, w, alpha, start, end, level=None):
+            gradient = jax.grad(value)
+            event = None
+            if level is not None:
+
+                def above(t, y, args, **_):
+                    return jnp.linalg.norm(gradient(y, args)) - level
+
+                event = diffrax.Event(above, optimistix.Newton(1e-13, 1e-13))
+            found = diffrax.diffeqsolve(
+                diffrax.ODETerm(lambda t, w, a: -gradient(w, a)), diffrax.Dopri8(), start, end, 0.01, w,
+                alpha, stepsize_controller=diffrax.PIDController(rtol=1e-12, atol=1e-14),
+                adjoint=diffrax.ForwardMode(), event=event,
+            )  # fmt: skip
+            return found.ys[-1], found.ts[-1]
+
+        def biphasic(alpha, w, eps0):
+            w, switch = advance(f, w, alpha, 0.0, 50.0, eps0)
+            w, stop = advance(F, w, alpha, switch, 50.0, tol)
+            return (w, switch, stop), (w, switch, stop)
+
+        given = alpha, jnp.asarray(w0), eps0
+        differentiated = jax.jacfwd(biphasic, argnums=(0, 1, 2), has_aux=True)
+        theirs, ends = jax.jit(differentiated)(*given)
+        by_alpha, by_w0 = jax.jit(
+            jax.jacfwd(lambda a, w: advance(F, w, a, 0.0, horizon)[0], argnums=(0, 1))
+        )(*given[:2])
+    for mine, other in zip((run.w, run.switch_times[0], run.final_time), ends, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-9)
+    for place, name in enumerate(names):
+        found = run.sensitivities[name]
+        mine = found.state, found.switch_times[0], found.final_time
+        for value, other in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(value, other[place], rtol=1e-7, atol=1e-10)
+    np.testing.assert_allclose(plain.sensitivities["alpha"].state, by_alpha, rtol=1e-8)
+    np.testing.assert_allclose(plain.sensitivities["w0"].state, by_w0, rtol=1e-8)

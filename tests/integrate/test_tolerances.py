@@ -1,11 +1,13 @@
 """The error tolerances that a run chooses, what they cost, and how a norm that hovers lowers them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import maml_ode as mo
 from maml_ode.fields import CallableField
-from maml_ode.integrate.plan import Tolerances
+from maml_ode.integrate.plan import Plan, Tolerances
 
 JUDGE = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
 
@@ -22,10 +24,17 @@ def test_tolerances_follow_the_stationarity_asked_for(tol, rtol, atol, logistic)
     """Between 1e-12 and 1e-6, whatever is asked for; what the user gives is taken and never changed."""
     flow = mo.maml_flow(logistic, 0.1)
     chosen = Tolerances.choose(flow, tol, None, None)
-    assert (chosen.rtol, chosen.atol) == pytest.approx((rtol, atol))
+    assert (chosen.rtol, chosen.atol) == pytest.approx((rtol, atol), rel=1e-15, abs=0)
     given = Tolerances.choose(flow, tol, 1e-3, 1e-5)
     assert (given.rtol, given.atol) == (1e-3, 1e-5)
     assert given.tightened() is None
+    # Without a tol nothing is asked of the residual, however stiff the flow is.
+    assert Tolerances.choose(stiff_and_slow(1e9), 0.0, None, None).atol == pytest.approx(
+        1e-10, abs=0
+    )
+    with pytest.raises(ValueError, match="atol must be greater than 0"):
+        Tolerances.choose(flow, tol, None, 0.0)
+    assert Tolerances.choose(flow, tol, 0.0, 1.0).rtol == 0.0
     still = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Quadratic([[[0.0]]], [[0.0]])))
     assert Tolerances.choose(still, tol, None, None) == chosen
 
@@ -43,7 +52,7 @@ def test_lowered_tolerances_end_at_the_smallest_that_rounding_knows(logistic):
             now = now.tightened()
         rtols, atols = np.array(seen).T
         for values, end, fixed in zip((rtols, atols), ends, ("rtol", "atol"), strict=True):
-            assert values[-1] == pytest.approx(end, rel=0 if fixed == "rtol" else 99)
+            assert values[-1] == pytest.approx(end, rel=0 if fixed == "rtol" else 99, abs=0)
             if fixed not in given:
                 steps = values[:-1] / values[1:]
                 assert steps == pytest.approx(np.where(values[1:] > 1e-13, 100.0, steps))
@@ -95,3 +104,41 @@ def test_a_discontinuous_field_gets_loose_tolerances():
     flow = mo.Flow([mo.Phase(Jumps(lambda w: -np.sign(w), 1))], JUDGE)
     chosen = Tolerances.choose(flow, 1e-9, None, None)
     assert (chosen.rtol, chosen.atol) == (1e-4, 1e-6)
+
+
+def test_tolerances_by_hand():
+    """A hundredth at a time as far as rounding knows, what is ours only; in single precision 100 eps and eps."""
+    ours, atol_is_ours = (
+        Tolerances(3e-12, 1.5e-8, False, False),
+        Tolerances(1e-6, 1.5e-28, True, False),
+    )
+    lower = ours.tightened()
+    assert (lower.rtol, lower.atol) == pytest.approx((1e-13, 1.5e-10), rel=1e-15, abs=0)
+    assert lower.tightened().rtol == 1e-13
+    assert Tolerances(1e-13, 1e-30, False, True).tightened() is None
+    assert Tolerances(2e-13, 1e-30, False, True).tightened().rtol == 1e-13
+    least = atol_is_ours.tightened()
+    assert (least.rtol, least.atol) == (1e-6, pytest.approx(1.5e-30, rel=1e-15, abs=0))
+    assert least.tightened() is None
+    eps = 2.0**-23
+    assert ours.seen_in(2.0**-52) is ours
+    single = ours.seen_in(eps)
+    assert (single.rtol, single.atol, single.precision) == (100 * eps, eps, eps)
+    assert single.seen_in(eps) is single
+    assert single.tightened() is None
+    rough = Tolerances(1e-3, 1e-4, False, False).seen_in(eps)
+    assert (rough.rtol, rough.atol) == (1e-3, 1e-4)
+    fixed = Tolerances(1e-9, 1e-9, True, True).seen_in(eps)
+    assert (fixed.rtol, fixed.atol, fixed.precision) == (1e-9, 1e-9, eps)
+
+
+def test_bounds_of_steps_end_with_their_phase():
+    plan = Plan(None, Tolerances(1e-6, 1e-8, True, True), 2.0, 10, {"max_step": 0.5, "jac": 1})
+    assert (plan.longest_step, plan.next_phase()) == (0.5, plan)
+    shorter = replace(plan, first_step=0.1)
+    assert shorter.step_options == {"max_step": 0.5, "jac": 1, "first_step": 0.1}
+    assert (shorter.longest_step, shorter.next_phase()) == (0.5, plan)
+    bounded = replace(plan, max_step=0.2)
+    assert bounded.step_options == {"max_step": 0.2, "jac": 1}
+    assert (bounded.longest_step, bounded.next_phase()) == (0.2, plan)
+    assert replace(plan, options={}).longest_step == np.inf

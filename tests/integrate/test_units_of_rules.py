@@ -24,6 +24,8 @@ def retested(outside, inside, rule):
         # The surface w = t/2 runs away from a state that follows it: no sliding. 1 - t = t/2; then 0.1.
         (0.5, 0.1, 1.0, 2 / 3, 1 / 3 + 0.1 * (3 - 2 / 3)),
         (0.5, -0.1, 1.0, 2 / 3, 1 / 3 - 0.1 * (3 - 2 / 3)),
+        # What stands still there pushes nowhere.
+        (0.5, 0.0, 1.0, 2 / 3, 1 / 3),
     ],
 )
 def test_a_surface_that_moves_is_crossed_where_both_motions_say_so(

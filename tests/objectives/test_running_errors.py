@@ -2,16 +2,19 @@
 
 import itertools
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import maml_ode as mo
+from maml_ode.objectives.affine_field import AffineField, _ModifiedEigen, modified_affine_field
 from maml_ode.objectives.dense_eigen import DenseEigen
-from maml_ode.objectives.inner_maps import InnerMaps
+from maml_ode.objectives.inner_maps import InnerMaps, _scaled, curvature, slope
 from maml_ode.objectives.least_squares import Residual, _power, maml_residual, reptile_residual
 from maml_ode.objectives.rounded import Rounded
 from maml_ode.objectives.row_form import by_rows
+from maml_ode.objectives.spectrum import Spectrum
 from maml_ode.tasks.base import QuadraticTerms
 from maml_ode.tasks.least_squares import LeastSquares
 
@@ -38,7 +41,10 @@ def test_operations_by_hand():
     assert wide.T.value.shape == (3, 1)
     assert scalar(3.0, 0.5).T.error == 0.5
     assert not scalar(np.inf).is_finite
+    assert not Rounded(np.array([1.0, np.nan])).is_finite
     assert not scalar(1.0, np.inf).is_finite
+    row = Rounded(np.array([3.0, 4.0, 0.0])) @ tall
+    assert (row.value, row.error) == ([8.0], pytest.approx(3 * EPS * 5.0 * 2.0, rel=1e-14, abs=0))
     assert scalar(1.0, 1.0).is_finite
 
 
@@ -278,3 +284,61 @@ def test_error_bars_of_a_null_space_by_hand():
     np.testing.assert_array_equal(spectrum.values, [0.0, 1.0])
     own = 2 * u + u**2
     np.testing.assert_allclose(spectrum.error, [4 * u**2 * 9, own + 4 * u**2], rtol=1e-9, atol=0)
+
+
+def test_what_is_given_has_no_error_and_what_was_formed_has_its_own():
+    H, b, c = np.array([[[2.0]], [[3.0]]]), np.array([[5.0], [7.0]]), np.zeros(2)
+    given = QuadraticTerms(H, b, c)
+    formed = QuadraticTerms(H, b, c, np.array([0.1, 0.2]), np.array([0.3, 0.4]))
+    for terms, errors in ((given, (0.0, 0.0)), (formed, (0.2, 0.4))):
+        parts = curvature(terms, 1), slope(terms, 1)
+        assert [part.value.item() for part in parts] == [3.0, 7.0]
+        assert tuple(part.error for part in parts) == errors
+
+
+def test_a_step_size_for_every_coordinate_scales_rows_with_one_rounding():
+    sizes, matrix = np.array([2.0, -4.0]), np.array([[3.0, 0.0], [0.0, 5.0]])
+    for part, expected in (
+        (Rounded(matrix, 0.5), [[6.0, 0.0], [0.0, -20.0]]),
+        (Rounded(matrix[1], 0.5), [0.0, -20.0]),
+    ):
+        scaled = _scaled(sizes, part)
+        np.testing.assert_array_equal(scaled.value, expected)
+        assert scaled.error == 4.0 * 0.5 + 0.5 * EPS * 4.0 * 5.0
+        exact = _scaled(sizes, Rounded(part.value))
+        assert exact.error == 0.5 * EPS * 4.0 * 5.0
+
+
+def test_error_bars_of_a_modified_field_by_hand():
+    """G = diag(2, 10), h = 0.3: lambda (1 + h lambda/2) = 2.6 and 25; G is known to 40 eps, its solver's."""
+    gradient = AffineField(np.diag([2.0, 10.0]), np.array([4.0, 5.0]))
+    field = modified_affine_field(gradient, 0.3)
+    bar = 2 * 2 * EPS * 10.0
+    np.testing.assert_allclose(gradient.spectrum.error, [bar, bar], rtol=1e-15, atol=0)
+    np.testing.assert_allclose(field.spectrum.values, [2.6, 25.0], rtol=1e-15)
+    slope = 1.0 + 0.3 * np.array([2.0, 10.0])  # d/dlambda, at the bar's middle up to bar^2
+    rounding = 2 * EPS * np.array([2.0, 10.0]) * (1.0 + 0.15 * 10.0)
+    np.testing.assert_allclose(field.spectrum.error, bar * slope + rounding, rtol=1e-12, atol=0)
+    w = np.array(
+        [0.5, 0.25]
+    )  # the field is (3, 2.5) there, and (3.9, 6.25) with the factors 1.3 and 2.5
+    norm, own = gradient.norm(w)
+    assert norm == pytest.approx(np.hypot(3.0, 2.5), rel=1e-15)
+    found, reach = field.norm(w)
+    assert found == pytest.approx(np.hypot(3.9, 6.25), rel=1e-15)
+    assert reach == pytest.approx(2.5 * (own + EPS * norm), rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize("value", [-3.0, 2.0])
+def test_the_bar_of_a_modified_eigenvalue_is_attained(value):
+    """lambda (1 + h lambda/2) at the far end of a wide bar, which is away from 0."""
+    own, h = 0.5, 0.25
+    gradient = SimpleNamespace(spectrum=Spectrum(np.array([value]), np.eye(1), np.array([own])))
+    spectrum = _ModifiedEigen(gradient, h).spectrum
+    ends = [x * (1 + h * x / 2) for x in (value - own, value, value + own)]
+    assert spectrum.values == pytest.approx([ends[1]], rel=1e-15)
+    worst = own * (1 + h * (abs(value) + own / 2))
+    assert spectrum.error == pytest.approx([worst], rel=1e-13)
+    if value > 0:
+        assert ends[2] - ends[1] == pytest.approx(worst, rel=1e-14)
+    assert max(abs(end - ends[1]) for end in ends) <= worst * (1 + 1e-14)

@@ -57,17 +57,17 @@ def test_pictures_and_tables_are_those_of_the_metadata(name):
 
 
 def test_the_folder_holds_nothing_else_and_is_small():
-    known = {f"figure{number}.py" for number in (1, 2, 3, 4)}
+    known = {f"figure{number}.py" for number in (1, 2, 3, 4, 5)}
     for name in NAMES:
         metadata = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
         known |= {f"{name}.json", *metadata["tables"], *metadata["figures"], *metadata["texts"]}
     unkept = {path.name for path in FOLDER.glob("*.png")} | {"index.html"}  # in .gitignore
     files = [path for path in FOLDER.iterdir() if path.is_file() and path.name not in unkept]
     assert {path.name for path in files} <= known
-    assert sum(path.stat().st_size for path in files) < 4e6
+    assert sum(path.stat().st_size for path in files) < 4.5e6
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_the_scripts_draw_their_figures(number, tmp_path):
     folder = tmp_path / "paper_figures"
     shutil.copytree(FOLDER, folder)

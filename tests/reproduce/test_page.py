@@ -128,6 +128,8 @@ def test_a_changed_number_is_found_and_named_and_one_within_its_tolerance_is_not
     result = CliRunner().invoke(main, ["reproduce", "--check", "--output", str(folder)])
     assert result.exit_code == 3
     assert "differs" in result.stdout
+    named = CliRunner().invoke(main, ["reproduce", "--check", str(folder)])
+    assert (named.exit_code, named.stdout) == (3, result.stdout)
     (folder / "fig4_depth.csv").unlink()
     assert next(e for e in check(folder) if e.name == "fig4").differs
     (folder / "fig4.json").unlink()

@@ -57,7 +57,7 @@ def test_what_is_kept_is_no_work(folder):
 
 
 def test_without_a_run_of_the_same_settings_the_shipped_seconds_count(folder):
-    assert set(SHIPPED) >= {"fig1", "fig2", "fig3", "fig4", "diabetes", "report", *ON_FILES}
+    assert set(SHIPPED) >= {"fig1", "fig2", "fig3", "fig4", "fig5", "diabetes", "report", *ON_FILES}
     whole = Remaining(folder, ["fig2"], Settings()).seconds()
     assert whole == SHIPPED["fig2"][0]
     assert Remaining(folder, ["fig2"], Settings(seeds=10)).seconds() == whole / 2

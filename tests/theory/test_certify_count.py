@@ -1,7 +1,6 @@
 """In one dimension the count of critical points settles what constants leave open."""
 
 import mpmath
-import numpy as np
 import pytest
 
 import maml_ode as mo
@@ -14,30 +13,9 @@ from maml_ode.theory.certificates.of_a_count import (
 from maml_ode.theory.certificates.setting import Setting
 from maml_ode.theory.quantities import Status
 
-FIGURE_1 = mo.tasks.Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0])
+from . import in_mpmath
 
-
-def critical_points_by_hand(alpha):
-    """Return the roots of F' of Figure 1, and the sign of F'' there, from the formulas in mpmath."""
-    tasks = [(mpmath.mpf(0.505), mpmath.mpf(b), o) for b, o in ((1.0, 1), (1e-4, 100))]
-    alpha = mpmath.mpf(alpha)
-
-    def slope(w):
-        total = 0
-        for a, b, omega in tasks:
-            u = w - alpha * (2 * a * w - b * omega * mpmath.cos(omega * w))
-            A = 1 - alpha * (2 * a + b * omega**2 * mpmath.sin(omega * w))
-            total += A * (2 * a * u - b * omega * mpmath.cos(omega * u)) / 2
-        return total
-
-    grid = np.linspace(-1.0, 1.0, 1601)
-    values = [slope(mpmath.mpf(w)) for w in grid]
-    roots = [
-        mpmath.findroot(slope, (grid[k], grid[k + 1]), solver="anderson")
-        for k in range(grid.size - 1)
-        if values[k] * values[k + 1] < 0
-    ]
-    return [float(w) for w in roots], [int(mpmath.sign(mpmath.diff(slope, w))) for w in roots]
+FIGURE_1 = mo.tasks.Sinusoid(**in_mpmath.FIGURE_1)
 
 
 @pytest.mark.parametrize(
@@ -47,10 +25,15 @@ def test_uniqueness_on_figure_1_is_decided_by_the_count(alpha, number):
     problem = mo.experiments.load("figure1")
     found = mo.theory.certify(problem.tasks, alpha, w0=problem.w0)
     counted, unique = found["critical_points"], found["unique_minimum"]
-    roots, signs = critical_points_by_hand(alpha)
+
+    def slope(w):
+        return in_mpmath.exact_slope(w, alpha)
+
+    roots = in_mpmath.roots(slope, -1.0, 1.0, 1601)
+    signs = [mpmath.sign(mpmath.diff(slope, w)) for w in roots]
     assert counted.value == len(roots) == number
     assert (counted.holds, counted.status, counted.hypotheses) == (True, Status.EXACT, ())
-    written = ", ".join(f"{w:.6g}" for w in roots)
+    written = ", ".join(f"{float(w):.6g}" for w in roots)
     assert counted.note == f"{signs.count(1)} minima; at {written}"
     assert unique.holds is (number == 1)
     assert unique.status is Status.EXACT

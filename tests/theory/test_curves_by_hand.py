@@ -1,5 +1,6 @@
 """The monitor's curves, recomputed step by step."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -14,6 +15,8 @@ from .by_hand import (
     ALPHA,
     EPS0,
     FLOOR,
+    G0,
+    GF0,
     HIGH,
     KAPPA_I,
     L_F,
@@ -22,7 +25,9 @@ from .by_hand import (
     MU_F,
     MU_I,
     PSI,
+    REPORT,
     RHO,
+    SD0,
     SIGMA,
     TASKS,
     W0,
@@ -31,6 +36,9 @@ from .by_hand import (
     L,
     known,
     m_of,
+    mean,
+    slope,
+    slope_F,
 )
 
 
@@ -110,3 +118,37 @@ def test_the_curves_of_the_monitor(verb, name):
     unknown = mo.theory.monitor(run, TASKS, ALPHA, k)  # without argmin f there is no gap
     assert np.isnan(unknown.gap).all()
     assert np.isfinite(unknown.grad_bound[stretch]).all()
+
+
+def test_a_run_agrees_with_its_losses_at_every_saved_state():
+    run = mo.euler(mo.maml_flow(TASKS, ALPHA), [W0], 0.1, tol=1e-3, max_iter=50)
+    norms = run.grad_norm.copy()
+    norms[-1] *= 2
+    with pytest.raises(ValueError, match=r"is not that of MAMLLoss\(tasks, alpha\)"):
+        mo.theory.monitor(
+            dataclasses.replace(run, grad_norm=norms + norms[0]), TASKS, ALPHA, known()
+        )
+    norms[-1] = run.grad_norm[-1] + 1e-5 * norms[0]
+    with pytest.raises(ValueError, match=r"is not that of MAMLLoss\(tasks, alpha\)"):
+        mo.theory.monitor(dataclasses.replace(run, grad_norm=norms), TASKS, ALPHA, known())
+
+
+def test_the_slacks_along_a_run_and_what_is_not_covered():
+    run = mo.euler(mo.maml_flow(TASKS, ALPHA), [W0], 0.1, tol=1e-3, max_iter=50)
+    report = mo.theory.monitor(run, TASKS, ALPHA, known())
+    top = min(HIGH**2 * G0 + RHO * SD0, HIGH**2 * math.hypot(G0, SD0))
+    first = [x[0] for x in (report.descent_slack, report.transfer_slack, report.hessian_slack)]
+    descent = mean(slope, W0) * mean(slope_F, W0) - (PSI * G0**2 - RHO * SD0 * G0)
+    assert first == pytest.approx([descent, top - GF0, REPORT["hessian_bounds"].slack], rel=1e-10)
+    assert report.not_covered == ()
+    other = mo.euler(mo.fomaml_flow(TASKS, ALPHA), [W0], 0.1, tol=1e-3, max_iter=50)
+    (sentence,) = mo.theory.monitor(other, TASKS, ALPHA, known()).not_covered
+    assert sentence.startswith("phase 0 is not covered")
+    start = dataclasses.replace(
+        other, **{name: getattr(other, name)[..., :1] for name in
+                  ("t", "y", "phase", "loss", "task_loss", "grad_norm", "task_grad_norm")},
+    )  # fmt: skip
+    assert mo.theory.monitor(start, TASKS, ALPHA, known()).not_covered == ()  # it has not moved
+    for edge in ({"mu": 0.0}, {"L": 1 / ALPHA}):
+        with pytest.raises(ValueError, match="the curves need mu > 0 and alpha < 1/L"):
+            mo.theory.monitor(run, TASKS, ALPHA, known(**edge))

@@ -7,10 +7,19 @@ import numpy as np
 import pytest
 import rich.progress
 from scipy.linalg import eigh
+from scipy.optimize import brentq
 
 import maml_ode as mo
 from maml_ode.theory import derived
-from maml_ode.theory.bounds import descent_steps, flow_times, printed, products
+from maml_ode.theory.bounds import (
+    descent_steps,
+    flow_times,
+    lemmas,
+    pointwise,
+    printed,
+    products,
+    step_limits,
+)  # fmt: skip
 from maml_ode.theory.bounds.logarithms import whole_steps
 from maml_ode.theory.bounds.near_a_point import local_certificate
 from maml_ode.theory.bounds.sublevel_sets import Landscape, landscapes
@@ -265,3 +274,115 @@ def test_the_printed_time_of_both_phases_from_a_small_gradient():
     assert bimaml_certificate(setting).printed == pytest.approx(wanted, rel=1e-13)
     above = Setting(TASKS, 2.0 * alpha + 1e-9, k, setting.w0, 0.3, 1e-4)
     assert bimaml_certificate(above).printed is None
+
+
+def test_limits_on_alpha_where_one_noise_model_proves_nothing():
+    """sigma = 1e6 proves nothing that sd <= sigma0 + nu ||grad f|| does not; either of them is enough."""
+    affine = {"sigma0": 0.2, "nu": 0.3}
+    with_both = step_limits.alpha_limits(known(sigma=1e6, **affine))
+    alone = step_limits.alpha_limits(known(sigma=math.inf, **affine))
+    for name in ("unique minimum", "unique minimum, per task"):
+        assert alone[name].value > 1e-3
+        assert with_both[name].value >= alone[name].value * (1 - 1e-9)
+
+
+def test_printed_limits_far_above_one():
+    """Curvatures of 1e-3: zeta is 0 near alpha = 360 and mu/2 near 180, below 1/L = 1000."""
+    mu, top = 0.9e-3, 1e-3
+    small = {"mu_f": mu, "L_f": top, "mu": mu, "L": top}
+    limits = step_limits.alpha_limits(known(**small, kappa=1e-9, sigma=1e-9))
+    for name, share in (("zeta > 0", 0.0), ("zeta > mu/2", 0.5)):
+        wanted = brentq(
+            lambda a, share=share: mu * (1 - share)
+            - 1.25 * top**2 * a * (top**3 * a**2 + 2 * top**2 * a + 2),
+            1e-9, 1e9, xtol=1e-12,
+        )  # fmt: skip
+        assert limits[name].value == pytest.approx(min(wanted, 1 / top), rel=1e-9)
+        assert wanted < 1 / top
+
+
+def test_a_table_of_limits():
+    limits = step_limits.alpha_limits(known(), 0.3)
+    for limit in limits:
+        assert limit.name not in limits.passed(limit.value)  # strictly below it
+        assert limit.name in limits.passed(limit.value * (1 - 1e-15) - 1e-300)
+    rows = limits.table().splitlines()
+    forms = ["printed" if limit.printed else "corrected" for limit in limits]
+    assert len({row.index(f"  {form}") for row, form in zip(rows, forms, strict=True)}) == 1
+
+
+def test_the_largest_curvature_by_products_alone(monkeypatch):
+    rng = np.random.default_rng(3)
+    tasks = mo.tasks.LogisticRegression(
+        rng.normal(size=(2, 9, 4)), np.sign(rng.normal(size=(2, 9)))
+    )
+    F, w = mo.MAMLLoss(tasks, 0.3), rng.normal(size=4)
+    top = eigh(F.hessian(w), eigvals_only=True)[-1]
+    monkeypatch.setattr(step_limits, "MATRIX_ONCE", 4)
+    assert mo.theory.step_size_limit(F, w).status is mo.theory.Status.EXACT
+    monkeypatch.setattr(step_limits, "MATRIX_ONCE", 3)
+    by_products = mo.theory.step_size_limit(F, w)
+    assert by_products == pytest.approx(2 / top, rel=1e-5)
+    assert by_products.status is mo.theory.Status.ESTIMATE
+
+
+@pytest.mark.parametrize(
+    ("alpha", "mu"), [(0.05, 0.0), (1.5 / 2.6, MU)], ids=["mu = 0", "alpha L = 1.5"]
+)
+def test_a_sublevel_set_is_a_ball_where_the_theory_of_sublevel_sets_does_not_apply(alpha, mu):
+    k, level = known(mu=mu), 0.02
+    found = mo.theory.step_size_limit(mo.MAMLLoss(TASKS, alpha), mo.theory.Sublevel(level), k)
+    radius, total = math.sqrt(2 * level / 1.6), 0.0
+    for low, top, bend, g in zip(k.mu_i, k.L_i, k.kappa_i, TASKS.gradients([X_STAR]), strict=True):
+        wide = max(abs(1 - alpha * low), abs(1 - alpha * top))
+        total += 0.5 * (top * wide**2 + alpha * bend * wide * (abs(g[0]) + top * radius))
+    assert found == pytest.approx(2 / total, rel=1e-9)
+    assert found.status is mo.theory.Status.BOUND
+
+
+def test_the_step_size_limit_of_a_quadratic_knows_its_rounding():
+    """H = 1 + 1e-9 and alpha = 1: (1 - alpha H)^2 = 1e-18 is known to 1e-7 of itself, never exactly."""
+    F = mo.MAMLLoss(mo.tasks.Quadratic([[[1.0 + 1e-9]]], [[0.0]]), 1.0)
+    found = mo.theory.step_size_limit(F, [0.3])
+    assert found.status is mo.theory.Status.BOUND
+    exact = (1.0 + 1e-9) - 1.0
+    assert found <= 2 / ((1.0 + 1e-9) * exact * exact)
+
+
+def test_bounds_at_the_edge_of_their_branches():
+    # a = 0 = psi, so that nothing is known of grad f from grad F
+    assert pointwise.gradient_of_f_upper(1.0, 0.0, 1.0, 1.0, 1.0) == math.inf
+    # where a Hessian jumps and nothing is stepped, F is f
+    assert pointwise.curvature_lower(2.0, 0.0, 1.0, 3.0, math.inf) == 1.0
+    assert pointwise.curvature_upper(2.0, 0.0, 1.0, 3.0, math.inf) == 3.0
+    # K' = (r + 1) sigma gives K = 0, which Corollary D.4 leaves out
+    assert np.isnan(lemmas.printed_nested_d4(3.0, 1.0, 1.0, 4.0)).all()
+    assert np.isfinite(lemmas.printed_nested_d4(3.001, 1.0, 1.0, 4.0)).all()
+    # 1.25 * 9 * 0.1 * (0.27 + 1.8 + 2) * 4 + 0.125
+    assert lemmas.printed_coupling_b1(2.0, 0.5, 0.1, 3.0) == pytest.approx(18.44, rel=1e-14)
+    # ||g||^2 = sigma^2/mu is still the second phase alone: 16 log((14 * 0.5)/(4 * 0.01))
+    assert printed.printed_time_3_6(0.5, 0.5, 1e-3, 1.0, 1.0, 0.01) == pytest.approx(
+        16 * math.log(7 / 0.04), rel=1e-14
+    )
+    with pytest.raises(ValueError, match="radius must be greater than 0"):
+        local_certificate(TASKS, ALPHA, [0.0], mu_i=MU_I, L_i=L_I, kappa_i=[1.0, 1.0], radius=0.0)
+
+
+@pytest.mark.parametrize("change", [{"kappa_rms": "1"}, {"nu": "1"}, {"mu": None}])
+def test_every_number_of_a_landscape_goes_through_the_door(change):
+    numbers = {"alpha": 0.1, "mu": 1.0, "L": 2.0, "kappa": 0.0, "mu_f": 1.0, "L_f": 2.0}
+    with pytest.raises((TypeError, ValueError), match=next(iter(change))):
+        Landscape(**{**numbers, "sigma": 0.0, **change})
+    assert type(Landscape(**numbers, sigma=np.float32(0.5), nu=1).nu) is float
+
+
+def test_rates_of_the_two_phases_in_steps():
+    """Curvatures 1 and 3: f has 2, F has (1 (0.9)^2 + 3 (0.7)^2)/2 = 1.14."""
+    tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[1.0], [-1.0]])
+    advice = switch_advice(tasks, 0.1, step_size=0.2)
+    assert advice.rates == pytest.approx((-math.log(0.6), -math.log(1 - 0.228)), rel=1e-13)
+    assert switch_advice(tasks, 0.1).rates == pytest.approx((2.0, 1.14), rel=1e-13)
+    with pytest.raises(TypeError, match="tasks"):
+        switch_advice("tasks", 0.1)
+    with pytest.raises(ValueError, match="step_size must be greater than 0"):
+        switch_advice(tasks, 0.1, step_size=0.0)

@@ -8,6 +8,8 @@ from scipy.optimize import brentq, minimize
 
 import maml_ode as mo
 from maml_ode.theory import Ball, Interval, Quantity, Status, Sublevel, evaluation, minimizer
+from maml_ode.theory.certificates.of_a_point import local_minimum
+from maml_ode.theory.certificates.setting import Setting
 from maml_ode.theory.minimizer import expected_loss_minimizer, objective_minimizer
 from maml_ode.theory.quantities import safe_side, worst
 from maml_ode.theory.regions import enclosing_ball
@@ -15,6 +17,7 @@ from maml_ode.theory.regions import enclosing_ball
 
 def test_a_norm_beyond_the_squares():
     assert evaluation.norm(np.array([3e200, -4e200])) == pytest.approx(5e200, rel=1e-14)
+    assert evaluation.norm(np.array([3e-200, -4e-200])) == pytest.approx(5e-200, rel=1e-14)
     assert evaluation.norm(np.array([3.0, -4.0])) == 5.0
     assert evaluation.norm(np.array([math.inf, 1.0])) == math.inf
     assert math.isnan(evaluation.norm(np.array([math.nan, 1.0])))
@@ -109,7 +112,7 @@ def test_the_minimiser_of_a_smooth_f(monkeypatch):
     assert np.linalg.norm(f.gradient(found)) <= 1e-13
 
 
-@pytest.mark.parametrize("formula", ["exp(-w)", "-w**2", "w"])
+@pytest.mark.parametrize("formula", ["exp(-w)", "exp(-w) + 1", "-w**2", "w", "w**3", "w**3 + 5"])
 def test_an_f_without_a_minimiser_has_none(formula):
     assert expected_loss_minimizer(mo.tasks.Symbolic(formula, "w"), np.array([0.5])) is None
 
@@ -130,12 +133,78 @@ def test_a_local_minimiser_of_F_downhill_from_the_start():
     wells = mo.ExpectedLoss(mo.tasks.Symbolic("(w**2 - 1)**2", "w"))
     for start, end in ((0.1, 1.0), (-0.1, -1.0), (0.6, 1.0), (3.0, 1.0)):
         assert objective_minimizer(wells, np.array([start])) == pytest.approx([end], abs=1e-9)
-    assert objective_minimizer(wells, np.array([0.0])).tolist() == [0.0]  # no slope, no step
+    # the ridge itself is left on one side or the other
+    assert abs(objective_minimizer(wells, np.array([0.0]))[0]) == pytest.approx(1.0)
     assert objective_minimizer(wells, np.array([1.0])).tolist() == [1.0]
-    far = np.array([1e300])
-    assert objective_minimizer(wells, far) is far  # F is not finite there
+    assert objective_minimizer(wells, np.array([1e300])) is None  # F is not finite there
     two = mo.ExpectedLoss(mo.tasks.Symbolic("(x**2 - 1)**2 + 3*(y - x)**2 + cosh(y)", "x y"))
     start = np.array([0.2, -0.5])
     found, wanted = objective_minimizer(two, start), minimize(two.value, start, tol=1e-13).x
     assert np.linalg.norm(two.gradient(found)) <= 1e-7
     assert two.value(found) == pytest.approx(two.value(wanted), rel=1e-10)
+
+
+def polynomial(coefficients):
+    """Return one task in one variable; the coefficients from the constant on."""
+    p = np.polynomial.Polynomial(coefficients)
+    slope, bend = p.deriv(), p.deriv(2)
+    return mo.tasks.from_callables(
+        lambda i, w: p(w[0]), lambda i, w: slope(w), lambda i, w: bend(w)[None], n_tasks=1, dim=1
+    )
+
+
+def test_the_end_of_a_descent_on_a_polynomial_is_a_minimum_of_it_or_none():
+    """f' = s prod (w - r)^m, so that every inflection and every minimum of f is known."""
+    rng, found = np.random.default_rng(0), 0
+    for _ in range(60):
+        roots = np.sort(rng.choice(np.arange(-4, 5), rng.integers(1, 4), replace=False)) / 2
+        powers, sign = rng.integers(1, 4, roots.size), rng.choice([1, 1, 1, -1])
+        slope = np.polynomial.Polynomial([float(sign)])
+        for root, power in zip(roots, powers, strict=True):
+            slope *= np.polynomial.Polynomial([-root, 1.0]) ** int(power)
+        beyond = [sign * (-1.0) ** powers[k + 1 :].sum() for k in range(roots.size)]
+        lowest = roots[(powers % 2 == 1) & (np.array(beyond) > 0)]
+        start = rng.choice([rng.uniform(-3, 3), rng.choice(roots)])
+        end = expected_loss_minimizer(polynomial(slope.integ(k=rng.integers(-3, 4)).coef), [start])
+        if end is None:  # it fell for ever: only where f does
+            assert sign < 0 or powers.sum() % 2 == 0
+        else:
+            found += 1
+            assert np.abs(end - lowest).min() < 1e-2  # the other rests are at least 1/2 away
+    assert found > 25
+
+
+@pytest.mark.parametrize(
+    ("formula", "variables", "start", "ends"),
+    [
+        ("x**2 - y**2", "x y", [1.0, 0.0], None),
+        ("x**2 + y**4 - y**2", "x y", [1.0, 0.0], [[0.0, 0.5**0.5], [0.0, -(0.5**0.5)]]),
+        # the minimum of every straight line through it, and yet none: f < 0 on y = 2 x^2
+        ("(y - x**2)*(y - 3*x**2)", "x y", [0.0, 0.0], None),
+        # the cubic form x y z vanishes on the axes
+        ("x*y*z + (x**2 + y**2 + z**2)**2", "x y z", [0.0, 0.0, 0.0],
+         np.array([[-1, -1, -1], [-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / 12),
+        ("(x - y)**2 + 3", "x y", [5.0, 1.0], [[3.0, 3.0]]),
+    ],
+    ids=["saddle", "saddle between wells", "Peano", "monkey", "valley"],
+)  # fmt: skip
+def test_no_saddle_is_taken_for_a_minimiser(monkeypatch, formula, variables, start, ends):
+    tasks = mo.tasks.Symbolic(formula, variables)
+    found = expected_loss_minimizer(tasks, np.array(start))
+    assert (found is None) == (ends is None)
+    if ends is not None:
+        assert np.abs(found - ends).max(axis=1).min() <= 1e-7
+    if formula.startswith("x**2"):  # by products alone as well
+        monkeypatch.setattr(minimizer, "MATRIX_ONCE", 0)
+        found = expected_loss_minimizer(tasks, np.array(start))
+        assert (found is None) == (ends is None)
+        assert found is None or np.abs(found - ends).max(axis=1).min() <= 1e-6
+
+
+def test_what_asks_for_a_minimiser_says_where_none_was_found():
+    cubic = mo.tasks.Symbolic("w**3", "w")
+    with pytest.raises(ValueError, match="argmin f was not found"):
+        mo.theory.switch_advice(cubic, 0.1, start=[0.5])
+    k = mo.theory.constants(cubic, Interval(-1.0, 1.0))
+    (missing,) = local_minimum(Setting(cubic, 0.1, k, np.array([0.5]), None, 1e-3)).hypotheses
+    assert missing.name == "a local minimiser of F was found"

@@ -92,6 +92,25 @@ def test_the_error_of_a_state_that_was_flown_to():
     assert shifted.minimizer == pytest.approx([2.0])
 
 
+def test_the_last_digits_are_allowed_for():
+    """Beside the error of the matrix: of two long logarithms, of a step next to nothing, of the state itself."""
+    eps, own = np.finfo(float).eps, facts(1.0, 4.0)
+    total = math.log(2.0) + 4 * eps * (math.log(1e200) + math.log(5e199))
+    assert own.decay_time(1e200, 5e199) == pytest.approx(total / 0.9, rel=2e-14)
+    assert facts(1.0, error=0.0).iterations([1.0], 0.5, 2 * eps) == math.inf
+    assert facts(1.0, error=0.0).iterations([1.0], 0.5, 8 * eps) < math.inf
+    sharp, w = facts(2.0, error=0.0), np.array([3.0])
+    norm, bar = sharp.form.field.norm(w)
+    assert sharp.state_error(0.0, w) * sharp.rate == pytest.approx(
+        8 * eps * (norm + bar) + bar, rel=1e-6
+    )
+    shifted = QuadraticFacts(QuadraticForm(np.diag([2.0]), np.array([4.0]), 0.0, 0.1, 0.0))
+    bar = 0.1 * 3.0
+    gradient = math.exp(-1.9 * 0.7) * (0.07 * (2.0 + bar) + bar)
+    # its own centre, w = 2, is known up to 0.1 * 2 of the field
+    assert shifted.state_error(0.7, w) == pytest.approx((gradient + 0.2) / 1.9, rel=1e-6)
+
+
 def test_what_a_switch_may_have_missed_is_added_to_the_bound(monkeypatch):
     tasks = mo.tasks.Quadratic([[[2.0]]], [[0.0]])
     arguments = {"w0": [3.0], "switch_tol": 0.5, "tol": 1e-3}

@@ -8,6 +8,12 @@ import pytest
 
 import maml_ode as mo
 from maml_ode.theory import Quantity, Status, certify
+from maml_ode.theory.bounds import printed
+from maml_ode.theory.bounds.sublevel_sets import landscapes
+from maml_ode.theory.certificates import setting as settings
+from maml_ode.theory.certificates.certificate import Certificate, Certificates, Hypothesis
+from maml_ode.theory.certificates.certify import _constants_for
+from maml_ode.theory.certificates.of_a_run import bimaml_certificate
 
 from .by_hand import (
     ALPHA,
@@ -166,3 +172,113 @@ def test_a_local_minimum_holds_where_its_ball_and_its_images_are_inside():
         assert item.holds is holds
     jump = certify(TASKS, ALPHA, w0=[W0], constants=known(kappa=math.inf))["local_minimum"]
     assert (jump.holds, jump.bound) == (None, None)
+
+
+def test_the_ball_on_which_constants_are_sought():
+    """f_i = w^4/4 + w^2/2 - b_i w: f is least at 0, and 2 (|w0| + alpha max ||grad f_i||) is not left soon."""
+    tasks = mo.tasks.Symbolic("w**4/4 + w**2/2 - b*w", "w", {"b": [1.0, -1.0]})
+    for w0, moves in ((0.3, 0.327 + 1.0), (-2.0, 10.0 + 1.0)):
+        region = _constants_for(tasks, 0.1, np.array([w0])).region
+        assert region.center == pytest.approx([0.0], abs=1e-9)
+        assert region.radius == pytest.approx(2 * (abs(w0) + 0.1 * moves), rel=1e-9)
+    alone = mo.tasks.Symbolic("w**4/4 + w**2/2", "w")
+    small = _constants_for(alone, 0.1, np.array([0.1])).region
+    assert small.radius == pytest.approx(2 * (0.1 + 0.1 * 0.101), rel=1e-9)
+    # at rest in the minimiser there is no length: a ball of radius 1
+    assert _constants_for(alone, 0.1, np.array([0.0])).region.radius == 1.0
+
+
+def test_what_certify_takes_for_granted():
+    quadratic = mo.tasks.Quadratic([[[2.0]]], [[0.0]])
+    time = certify(quadratic, 0.1, w0=[1.0])["time_bound"]
+    assert time.value == pytest.approx(math.log(1.28 / 1e-8) / 1.28, rel=1e-12)  # tol = 1e-8
+    with pytest.raises(TypeError, match="tasks"):
+        certify("tasks", 0.1)
+    assert REPORT["strong_convexity"].bound == 0.0
+    identity = REPORT["gradient_identity"]
+    norms = 0.5 * sum(abs(slope(i, W0)) for i in (0, 1))
+    assert identity.bound == pytest.approx(1e-8 * norms, rel=1e-12)
+    assert identity.slack == identity.bound - identity.value
+    assert 0.0 <= identity.value <= 1e-14
+
+
+def test_a_certificate_in_words():
+    one = Certificate(
+        "name", "it is so.", "", (Hypothesis("a", True), Hypothesis("b", None, "why")), None,
+        value=1.5, slack=0.0, status=Status.BOUND, note="a | b",
+    )  # fmt: skip
+    assert str(one).splitlines() == [
+        "name: undecided [bound]  it is so.", "  a: yes", "  b: undecided (why)",
+        "  value = 1.5, slack = 0", "  a | b",
+    ]  # fmt: skip
+    bare = Certificate("a longer name", "s", "", (), True)
+    assert str(bare) == "a longer name: yes [exact]  s"
+    both = Certificates([one, bare], "In short.")
+    head, first, second, gap, last = both.table().splitlines()
+    assert (gap, last) == ("", "In short.")
+    assert head.index("holds") == first.index("undecided") == second.index("yes") == 15
+    assert head.index("value") == first.index("1.5")
+    assert head.index("status") == first.index("bound") == second.index("exact")
+    assert both.to_markdown().splitlines()[2:4] == [
+        "| name | undecided | 1.5 |  | 0 | bound |  | a \\| b |",
+        "| a longer name | yes |  |  |  | exact |  |  |",
+    ]
+    plain = dataclasses.replace(one, bound=math.inf, slack=math.nan).to_dict()
+    assert [plain[key] for key in ("value", "bound", "slack", "printed")] == [1.5, None, None, None]
+    assert plain["hypotheses"][1] == {"name": "b", "holds": None, "detail": "why"}
+
+
+def test_what_holds_on_sampled_constants_is_called_estimated():
+    words = "estimated, not proved: the constants are sampled"
+    sampled = {"status": Status.ESTIMATE, "hypotheses": ()}
+    assert Certificate("n", "s", "", holds=True, note="n", **sampled).note == f"n; {words}"
+    assert Certificate("n", "s", "", holds=True, **sampled).note == words
+    assert Certificate("n", "s", "", holds=True, note="estimated", **sampled).note == "estimated"
+    for holds in (None, False):
+        assert Certificate("n", "s", "", holds=holds, note="n", **sampled).note == "n"
+    assert Certificate("n", "s", "", (), True, note="n", status=Status.BOUND).note == "n"
+
+
+def test_the_lowest_losses_are_found_by_momentum_and_beside_a_loss_that_falls_for_ever():
+    def lowest(tasks, w0):
+        return settings.Setting(tasks, 0.0, mo.theory.constants(tasks), w0, None, 1.0).lowest_loss()
+
+    steep = mo.tasks.Quadratic([np.diag([1.0, 100.0])], [[2.0, 0.0]])
+    assert lowest(steep, np.array([5.0, 5.0])) == pytest.approx(-2.0, rel=1e-9)
+    beside = mo.tasks.Quadratic([[[3.0]], [[-100.0]]], [[1.0], [1.0]], weights=[1.0, 0.0])
+    assert lowest(beside, np.array([0.5])) == pytest.approx(-1 / 6, rel=1e-12)
+    assert lowest(mo.tasks.Quadratic(beside.H, beside.b), np.array([0.5])) is None
+
+
+def test_a_minimiser_of_F_is_computed_up_to_some_size(monkeypatch):
+    for most, found in ((1, True), (0, False)):
+        monkeypatch.setattr(settings, "MATRIX_IN_A_DESCENT", most)
+        own = settings.Setting(TASKS, ALPHA, known(), np.array([W0]), None, TOL)
+        assert (own.solution is not None) is found
+
+
+def test_what_is_not_known_of_mu_is_not_held_against_it():
+    for status, verdict in (("bound", None), ("exact", False)):
+        k = known()
+        object.__setattr__(k, "mu", Quantity(-0.1, status))
+        first = settings.Setting(TASKS, ALPHA, k, None, None, TOL).standing()[0]
+        assert (first.name[:6], first.holds) == ("mu > 0", verdict)
+    assert settings.Setting(TASKS, ALPHA, known(), None, None, TOL).standing()[0].holds is True
+
+
+def test_a_printed_time_needs_an_alpha_below_its_limit():
+    edge = min(printed.printed_alpha_3_7(MU, L, KAPPA, SIGMA, EPS0).values())
+    for alpha, there in ((edge, False), (edge * (1 - 1e-12), True)):
+        own = settings.Setting(TASKS, alpha, known(), np.array([W0]), EPS0, TOL)
+        assert (bimaml_certificate(own).printed is not None) is there
+
+
+def test_a_step_is_short_enough_for_the_curvature_of_F_beyond_its_floor():
+    """Where tasks are much steeper than f, 1/M(2 c_inf) is below 1/(2 L_f)."""
+    k = known(mu=0.5, mu_f=0.6, L_f=0.8, sigma=0.05)
+    (model,) = landscapes(k, ALPHA)
+    wanted = 1 / model.smoothness(2 * model.level_floor)
+    assert wanted < 0.5 / 0.8
+    item = certify(TASKS, ALPHA, w0=[W0], tol=TOL, constants=k)["iteration_bound"]
+    assert float(item.note.split("= ")[1]) == pytest.approx(wanted, rel=1e-12)
+    assert abs(1 / model.smoothness(4 * model.level_floor) - wanted) > 1e-6

@@ -25,6 +25,7 @@ ROOT = Path(mo.__file__).parent
 H, B, W = [[[2.0, 0.5], [0.5, 1.0]]], [[1.0, 0.0]], [0.3, -0.2]
 TASKS = mo.tasks.Quadratic(H, B)
 STIFF = mo.tasks.Quadratic([[[1.0, 0.0], [0.0, 9.0]]], [[1.0, 0.0]])
+UNLIKE = mo.tasks.Quadratic([[[3.0]], [[-1.0]]], [[1.0], [0.5]])
 WAVES = mo.tasks.Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0])
 X, Y = np.array([[1.0, 0.5], [0.0, 1.0], [0.5, -1.0]]), np.array([1.0, -1.0, 1.0])
 LOGISTIC = mo.tasks.LogisticRegression([X], [Y], l2=0.1)
@@ -175,6 +176,8 @@ TABLE = [
      lambda: mo.solve(mo.maml_flow(STIFF, 0.02), W).success),
     (r"leave phase 1 at \|\|grad f\|\| = ", lambda: theory.switch_advice(STIFF, 0.02).note,
      lambda: mo.solve(mo.bimaml_flow(STIFF, 0.02, theory.switch_advice(STIFF, 0.02).switch_tol or 0.1), W).success),
+    ("was found from argmin f; use a smaller alpha", lambda: theory.switch_advice(UNLIKE, 0.3),  # G < 0 there
+     lambda: theory.switch_advice(UNLIKE, 0.05).gradient_at_solution > 0),
     ("pass the tasks that the run was made with", lambda: theory.monitor(RUN, WAVES, 0.1),
      lambda: theory.monitor(RUN, TASKS, 0.1)),
     ("pass the tasks and the alpha that the run was made with", lambda: theory.monitor(RUN, TASKS, 0.2),

@@ -73,8 +73,8 @@ def _is_size(value: object) -> bool:
 
 
 def _is_simple(number: int, leg: Leg) -> bool:
-    """Whether a phase is followed by the next one, and ends at a norm of its own field or not at all."""
-    if leg.then != number + 1:
+    """Whether a phase, on w alone, leads to the next one, and ends at a norm of its own field or not at all."""
+    if leg.then != number + 1 or leg.field.is_lifted:
         return False
     rule = leg.rule
     if rule is None:

@@ -58,6 +58,19 @@ class Ensemble:
         The flow's digest, as in `Trajectory`.
     alpha, switch_tol : ndarray of shape (K,), or None
         What differed from member to member.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> import numpy as np
+    >>> problem = mo.experiments.load("figure1")
+    >>> runs = mo.ensemble(problem.maml_flow(), np.linspace(0.2, 0.5, 7)[:, None], tol=1e-8)
+    >>> len(runs), bool(runs.success.all())
+    (7, True)
+    >>> runs.basins(1e-3)
+    array([0, 0, 0, 1, 2, 3, 3])
+    >>> runs.member(3).success
+    True
     """
 
     W0: Array

@@ -7,6 +7,7 @@ import numpy as np
 from maml_ode.flows import Flow
 from maml_ode.integrate.checks import check_reachable
 from maml_ode.integrate.ensembles.by_compiled_loop import CompiledLoop, has_compiled_loop
+from maml_ode.integrate.ensembles.by_formula import ByFormula, has_formula
 from maml_ode.integrate.ensembles.by_solve import follow_by_solve
 from maml_ode.integrate.ensembles.in_blocks import InBlocks, has_blocks, pays_in_blocks
 from maml_ode.integrate.ensembles.members import Indices, Members
@@ -40,6 +41,9 @@ def follow(request: Request, members: Members, watch: Watch, threads: int) -> st
         looks: dict[int, Tally] = {}
         for choice, chosen in _choices(request, which, flow, looks):
             labels.setdefault(choice.label)
+            if choice.method == "exact" and has_formula(flow):
+                left.append(ByFormula(request, members, watch).follow(chosen, flow))
+                continue
             plan = _plan(request, flow, choice)
             if plan is None or not has_compiled_loop(flow, plan):
                 left.append(chosen)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Any
+
 import numpy as np
 
 from maml_ode._validation import Array
@@ -52,10 +55,27 @@ class AugmentedField(VectorField):
         """Raise: see `has_jacobian`."""
         raise TypeError("a path and its sensitivities have no analytic Jacobian.")
 
+    @cached_property
+    def native(self) -> Any | None:
+        """The handle for compiled steppers, None where only Python can evaluate the field or its derivatives."""
+        from maml_ode.integrate.sensitivities.native import augmented_handle
+
+        columns = {block.name: block.start for block in self.blocks}
+        return augmented_handle(
+            self.field,
+            columns["alpha"] if self._alpha else None,
+            columns["weights"] if self._weights else None,
+        )
+
     def __call__(self, w: Array) -> Array:
         """Return (X, S')."""
-        state, columns = self.split(w)
         out = np.empty(self.dim)
+        if self.native is not None:
+            from maml_ode.compiled.fields import evaluate
+
+            evaluate(self.native, np.ascontiguousarray(w), out)
+            return out
+        state, columns = self.split(w)
         out[: state.size] = self.field(state)
         out[state.size :] = self._slopes(state, columns).ravel()
         return out

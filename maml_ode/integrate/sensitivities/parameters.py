@@ -56,6 +56,8 @@ def checked_names(value: str | Iterable[str]) -> list[str]:
     TypeError, ValueError
         For anything but a sequence of the known names.
     """
+    if value == () and isinstance(value, tuple):
+        return []
     given = [value] if isinstance(value, str) else as_sequence("sensitivities", value, "names")
     for name in given:
         check_choice("sensitivities", name, NAMES)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 from maml_ode._validation import Array
+from maml_ode.flows.fields import VectorField
+from maml_ode.flows.second_order_fields import SecondOrderField
 from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.segment import Segment
@@ -75,4 +77,16 @@ class Attention:
             "threshold": self._threshold,
             "sign": 0.0 if rule is None or self._each else rule.rule.sign,
             "watches_stall": not deaf and (self._segment.tol > 0 or self._threshold > 0),
+            **_second_order(self._segment.leg.field),
         }
+
+
+def _second_order(field: VectorField) -> dict[str, float]:
+    """Return what the loop's record says of a field of second order: how its norm is taken."""
+    if not isinstance(field, SecondOrderField):
+        return {}
+    return {
+        "observed": field.dim,
+        "clocked": field.clock is not None,
+        "friction": field.friction_number,
+    }

@@ -9,8 +9,9 @@ import numpy as np
 from maml_ode._validation import Array
 from maml_ode.flows import Flow
 from maml_ode.flows.lifted_fields import LiftedField
+from maml_ode.flows.second_order_fields import SecondOrderField
 from maml_ode.integrate.callback import Callback, State, ends_run
-from maml_ode.integrate.evaluation import FieldEvaluator
+from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
 from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.progress import Progress
@@ -18,6 +19,7 @@ from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
 from maml_ode.integrate.steppers.euler_phase import EulerPhase
 from maml_ode.integrate.steppers.protocol import Look
+from maml_ode.integrate.steppers.second_order_euler_phase import SecondOrderEulerPhase
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.watch.finding import Crossing, Finding
 from maml_ode.stop import Stop, StopReason
@@ -39,13 +41,12 @@ class EulerStepper:
     max_iter, record_every : int
     callback, progress
     compiled : bool
-        Whether affine fields are followed in compiled code too.
+        Whether affine fields, and what they drive, are followed in compiled code too.
     done : int
         Iterations before this run.
     """
 
     locates = False
-    by_formula = False
 
     def __init__(
         self,
@@ -119,7 +120,13 @@ class EulerStepper:
 
     def _run_lifted(self, segment: Segment, field: LiftedField) -> Finding:
         """Iterate the algorithm that a lifted field carries."""
-        driving = FieldEvaluator(field.driving, self._tally)
+        driving = FieldEvaluator(field.driving, self._tally, compiled=self._compiles)
+        rule = segment.rule
+        # Heavy ball evaluates the gradient in w, so that a rule which looks at it there costs nothing anew.
+        shares = _looks_at_force(segment, field) and field.clock is None
+        if rule is not None and shares:
+            rule = RuleEvaluator(rule.rule, driving, rule.recurs)
+        compiled = self._compiled_lifted(segment, field, driving)
         h = self._step_size
         while True:
             unseen = self._k == self._max_iter and self._tol == 0
@@ -128,24 +135,48 @@ class EulerStepper:
             if not unseen:
                 driven = driving(t, np.ascontiguousarray(field.look_ahead(z, h)))
                 norm = field.discrete_rest_norm(z, driven)
-                if segment.leg.final and norm <= self._tol:
+                if self._tol > 0 and segment.leg.final and norm <= self._tol:
                     # The algorithm may look ahead of w: what ends the run is the gradient at w itself.
                     norm = field.discrete_rest_norm(z, driving(t, np.array(field.at(z))))
             stop = self._at_iterate(segment, t, field.observe(z), norm, unseen)
             if stop is not None:
                 return Finding(stop)
-            with np.errstate(all="ignore"):
-                following = field.advance(z, h, driven)
-            if not all_finite(following):
-                detail = f"At iteration {self._k + 1}; lower step_size."
-                return Finding(Stop(StopReason.NON_FINITE, detail))
-            self._k += 1
-            self._tally.steps += 1
-            self._move(segment, following)
+            # With tol = 0 nothing is left to decide at the last iterate.
+            room = self._max_iter - self._k - int(self._tol == 0)
+            if compiled is not None and room > 0 and compiled.go_on(self._k, room, z, driven):
+                self._k += compiled.steps
+            else:
+                with np.errstate(all="ignore"):
+                    following = field.advance(z, h, driven)
+                if not all_finite(following):
+                    detail = f"At iteration {self._k + 1}; lower step_size."
+                    return Finding(Stop(StopReason.NON_FINITE, detail))
+                self._k += 1
+                self._tally.steps += 1
+                self._move(segment, following)
             self._progress.update(t, norm)
             t, z = self._record.t, self._record.w
-            if segment.rule is not None and segment.rule.is_met(segment.rule(t, z)):
+            seen = np.array(field.observe(z)) if shares else z
+            if rule is not None and rule.is_met(rule(t, seen)):
                 return Finding(Stop(StopReason.SWITCHED), crossing=Crossing(t, z, t, t))
+
+    def _compiled_lifted(
+        self, segment: Segment, field: LiftedField, driving: FieldEvaluator
+    ) -> SecondOrderEulerPhase | None:
+        """Return the loop that takes the steps at which nothing happens, None where every step is looked at."""
+        if not isinstance(field, SecondOrderField) or self._callback is not None:
+            return None
+        if segment.rule is not None and not _looks_at_force(segment, field):
+            return None
+        if (field.driving.affine is not None and not self._compiles) or driving.native is None:
+            return None
+        if not math.isfinite(self._max_iter * self._step_size):
+            return None
+        tested = self._tol > 0 and segment.leg.final
+        return SecondOrderEulerPhase(
+            field, driving, segment, self._record, self._step_size, self._record_every,
+            self._tol if tested else -1.0, self._max_iter - self._k,
+        )  # fmt: skip
 
     def _compiled(self, segment: Segment) -> EulerPhase | None:
         """Return the loop that takes the steps at which nothing happens, None where every step is looked at."""
@@ -211,3 +242,13 @@ class EulerStepper:
         if not self._flow.retested or changes < 2:
             return ""
         return f" The phase changed {changes} times: the test is repeated at every iteration."
+
+
+def _looks_at_force(segment: Segment, field: LiftedField) -> bool:
+    """Whether a phase's rule looks at the norm of the gradient that drives it."""
+    rule = segment.rule
+    return (
+        rule is not None
+        and isinstance(field, SecondOrderField)
+        and rule.rule.norm_of is field.driving.descends
+    )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import numpy.typing as npt
 
 from maml_ode._validation import Array
+from maml_ode.integrate.evaluation import FieldEvaluator
 from maml_ode.integrate.norms import all_finite
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
 
-__all__ = ["EulerPhase"]
+__all__ = ["EulerPhase", "book"]
 
 # Keys and progress are seen to between batches, so none may take much longer than this.
 BATCH_SECONDS = 0.02
@@ -46,9 +48,6 @@ class EulerPhase:
         target: float,
         most: int,
     ) -> None:
-        from maml_ode.integrate.solvers.kernels.euler_loop import euler_phase
-
-        self._kernel = euler_phase
         self._segment = segment
         self._record = record
         self._step_size = step_size
@@ -57,15 +56,21 @@ class EulerPhase:
         rule = segment.rule
         self._sign = 0.0 if rule is None else float(rule.rule.sign)
         self._threshold = 0.0 if rule is None else float(rule.rule.scale or 0.0)
-        dim = segment.leg.field.dim  # a later phase may have longer states
+        dim = segment.leg.field.state_dim  # a later phase may have longer states
         affordable = max(FEWEST_ROWS, min(MOST_ROWS, MOST_ENTRIES // dim))
         self._rows = min(affordable, most // record_every + 1)
         # A row more, in which a step that is not kept is taken.
         self._states = np.empty((self._rows + 1, dim))
+        self._seconds_per_step = BATCH_SECONDS / FIRST_BATCH
+        self._prepare(dim)
+
+    def _prepare(self, dim: int) -> None:
+        from maml_ode.integrate.solvers.kernels.euler_loop import euler_phase
+
+        self._kernel = euler_phase
         self._norms = np.empty(self._rows + 1)
         self._ends = np.empty((2, dim))
         self._done = np.zeros(3, dtype=np.int64)
-        self._seconds_per_step = BATCH_SECONDS / FIRST_BATCH
 
     @property
     def steps(self) -> int:
@@ -77,38 +82,56 @@ class EulerPhase:
 
         The state after the last one, and the field there if it is finite, are the record's and the evaluator's.
         """
+        self._ends[0], self._ends[1] = w, velocity
+        return self._batch(k, room)
+
+    def _batch(self, k: int, room: int) -> bool:
         began, key = time.perf_counter(), None
         timely = int(BATCH_SECONDS / max(self._seconds_per_step, SHORTEST_STEP))
         room = min(room, max(timely, 1), self._rows * self._every)
-        self._ends[0], self._ends[1] = w, velocity
         self._done[:] = 0
         try:
-            self._kernel(
-                self._segment.evaluator.native, self._step_size, k, room, self._every, self._target,
-                self._sign, self._threshold, self._ends, self._states, self._norms, self._done,
-            )  # fmt: skip
+            self._call(k, room)
         except KeyboardInterrupt as pressed:
             key = pressed
-        steps, rows, evaluations = self._done.tolist()
+        steps = self.steps
         if steps:
-            self._take(k, steps, rows, evaluations)
+            self._take(k, steps)
             self._seconds_per_step = (time.perf_counter() - began) / steps
         if key is not None:
             raise key
         return bool(steps)
 
-    def _take(self, k: int, steps: int, rows: int, evaluations: int) -> None:
-        record, evaluator, number = self._record, self._segment.evaluator, self._segment.number
+    def _call(self, k: int, room: int) -> None:
+        self._kernel(
+            self._segment.evaluator.native, self._step_size, k, room, self._every, self._target,
+            self._sign, self._threshold, self._ends, self._states, self._norms, self._done,
+        )  # fmt: skip
+
+    def _take(self, k: int, steps: int) -> None:
+        _, rows, evaluations = self._done.tolist()
+        w, velocity = self._ends[0].copy(), self._ends[1]
+        book(self._segment.evaluator, evaluations, w, velocity)
+        self._keep(k, steps, rows, w, self._norms[:rows])
+
+    def _keep(self, k: int, steps: int, rows: int, w: Array, norms: npt.ArrayLike) -> None:
+        """Record the iterates that are kept, and go to the last one."""
+        record, number = self._record, self._segment.number
         first = (k // self._every + 1) * self._every
         kept = np.arange(first, first + rows * self._every, self._every)
         times = np.multiply(kept, self._step_size, dtype=np.float64)
-        w, velocity = self._ends[0].copy(), self._ends[1]
-        # A value that is not finite is asked for again, for whoever names it.
-        finite = all_finite(velocity)
-        evaluator.book(evaluations if finite else evaluations - 1)
-        record.extend(times, self._states[:rows], number, self._norms[:rows])
+        record.extend(times, self._states[:rows], number, norms)
         record.tally.steps += steps
         if (k + steps) % self._every:
             record.move((k + steps) * self._step_size, w, number)
-        if finite:
-            evaluator.remember(w, velocity)
+
+
+def book(evaluator: FieldEvaluator, evaluations: int, w: Array, value: Array) -> None:
+    """Count evaluations, the last of them at ``w``.
+
+    A value that is not finite is asked for again, for whoever names it.
+    """
+    finite = all_finite(value)
+    evaluator.book(evaluations if finite else evaluations - 1)
+    if finite:
+        evaluator.remember(w, value)

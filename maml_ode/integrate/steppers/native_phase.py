@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from scipy.integrate import OdeSolver
 
+from maml_ode._frozen import made
 from maml_ode._validation import Array
 from maml_ode.integrate.evaluation import FieldEvaluator
-from maml_ode.integrate.norms import all_finite, vector_norm
+from maml_ode.integrate.norms import all_finite
 from maml_ode.integrate.plan import Tolerances
 from maml_ode.integrate.solvers import DOP853, Tsit5
 from maml_ode.integrate.solvers.dense import NestedDenseOutput
@@ -75,15 +76,19 @@ class NativePhase:
         self._atol.fill(tolerances.atol)
         self._K = np.zeros((_stages(method), dim))
         if first_step is None:
-            first_step = self._first_step(t_bound - t, max_step)
+            # The explicit loop chooses it in its first call.
+            chooses = type(self) is NativePhase
+            first_step = math.nan if chooses else self._first_step(t_bound - t, max_step)
         known: Any = method  # mypy takes a class for unhashable
-        self._record = record = np.frombuffer(bytearray(fresh_record(known)), self._kernels.dtype)[
-            0
-        ]
-        record["h"], record["t_bound"], record["max_step"] = first_step, t_bound, max_step
-        record["rtol"], record["atol"] = tolerances.rtol, tolerances.atol
-        for name, entry in heeds.items():
-            record[name] = entry
+        heeds |= {
+            "h": first_step, "t_bound": t_bound, "max_step": max_step, "rtol": tolerances.rtol,
+            "atol": tolerances.atol,
+        }  # fmt: skip
+        entries = bytearray(_filled_record(known, tuple(heeds.items())))
+        self._record = np.frombuffer(entries, self._kernels.dtype)[0]
+        # An entry read or written here costs a tenth of one by its name.
+        self._integers: memoryview[int] = memoryview(entries).cast("q")
+        self._steps, self._evaluations, self._rejections, self._bad_guess = self._kernels.places
         self._interpolant: Interpolant | None = None
         self._prepare()
 
@@ -98,17 +103,17 @@ class NativePhase:
     @property
     def steps(self) -> int:
         """Accepted steps of the last call."""
-        return int(self._record["steps"])
+        return int(self._integers[self._steps])
 
     @property
     def evaluations(self) -> int:
         """Evaluations of the last call."""
-        return int(self._record["evaluations"])
+        return int(self._integers[self._evaluations])
 
     @property
     def rejections(self) -> int:
         """Trials that the last call rejected on the way to its accepted steps."""
-        return int(self._record["rejections"])
+        return int(self._integers[self._rejections])
 
     @property
     def t(self) -> float:
@@ -137,10 +142,10 @@ class NativePhase:
 
     def settle(self) -> None:
         """Begin where the last call ended: its steps have been seen, and are not shown again."""
-        record, last = self._record, self.steps
+        integers, last = self._integers, self.steps
         self.times[0] = self.times[last]
         self.states[0], self.values[0] = self.states[last], self.values[last]
-        record["steps"] = record["evaluations"] = record["rejections"] = 0
+        integers[self._steps] = integers[self._evaluations] = integers[self._rejections] = 0
 
     def _call(self) -> int:
         tableau = self._method.tableau
@@ -152,8 +157,12 @@ class NativePhase:
 
     def book(self) -> None:
         """Count what the last call has done."""
-        if self.evaluations:
-            self._evaluator.book(self.evaluations)
+        evaluations, integers = self.evaluations, self._integers
+        if evaluations:
+            self._evaluator.book(evaluations)
+        if integers[self._bad_guess]:
+            self._evaluator.non_finite += 1
+            integers[self._bad_guess] = 0
 
     def batches(self, apart: bool) -> Iterator[Step]:
         """Yield the steps of the last call as one batch, or the last of them ``apart``."""
@@ -186,11 +195,13 @@ class NativePhase:
 
     def _batch(self, first: int, last: int) -> Step:
         inner, value = slice(first, last), self.values[last]
-        earlier = Earlier(self.times[inner], self.states[inner], self.norms[inner].tolist())
-        return Step(
-            float(self.times[last - 1]), self.states[last - 1], self.values[last - 1],
-            float(self.times[last]), self.states[last], value, vector_norm(value),
-            self.interpolant, earlier,
+        norms = self.norms[inner].tolist()
+        earlier = made(Earlier, times=self.times[inner], states=self.states[inner], norms=norms)
+        return made(
+            Step, t_old=float(self.times[last - 1]), w_old=self.states[last - 1],
+            value_old=self.values[last - 1], t=float(self.times[last]), w=self.states[last],
+            value=value, norm=self._evaluator.norm(self.states[last], value),
+            interpolant=self.interpolant, earlier=earlier,
         )  # fmt: skip
 
     def _first_step(self, length: float, max_step: float) -> float:
@@ -223,11 +234,27 @@ def _kernels() -> Any:
     )
 
     return SimpleNamespace(
-        explicit_phase=phase_loop.explicit_phase,
+        explicit_phase=phase_loop.explicit_phase.from_python.compiled,
         native_stages=runge_kutta.native_stages,
         first_step=step_control.first_step,
         dtype=phase_record.PHASE_DTYPE,
+        places=tuple(
+            (phase_record.PHASE_DTYPE.names or ()).index(name)
+            for name in ("steps", "evaluations", "rejections", "bad_guess")
+        ),
     )
+
+
+@lru_cache(maxsize=16)
+def _filled_record(method: Any, entries: tuple[tuple[str, float], ...]) -> bytes:
+    """Return a fresh record with these entries: runs from many starts have the same."""
+    from maml_ode.integrate.solvers.kernels.phase_record import PHASE_DTYPE
+
+    filled = bytearray(fresh_record(method))
+    record = np.frombuffer(filled, PHASE_DTYPE)[0]
+    for name, entry in entries:
+        record[name] = entry
+    return bytes(filled)
 
 
 @cache
@@ -239,6 +266,7 @@ def fresh_record(method: Any) -> bytes:
     names = ("order", "integral", "proportional", "safety", "smallest", "largest", "predictive")
     return new_phases(  # type: ignore[no-any-return]
         **{name: getattr(control, name) for name in names},
+        error_order=method.error_order,
         error_before=1e-4 if control.proportional else 0.0,
         stages=getattr(getattr(method, "tableau", None), "n_stages", _stages(method)),
         best=math.inf,

@@ -13,11 +13,14 @@ from maml_ode._validation import Array, check_count
 from maml_ode.counts import Counts
 from maml_ode.flows import Flow
 from maml_ode.flows.fields import VectorField
+from maml_ode.flows.lifted_fields import LiftedField
+from maml_ode.integrate.evaluation import FieldEvaluator
 from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.segment import Segment
 from maml_ode.integrate.steppers.euler import EulerStepper
 from maml_ode.integrate.steppers.protocol import Look
+from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.task_means import mean_over, tasks_behind
 from maml_ode.integrate.watch.finding import Crossing, Finding
 from maml_ode.stop import Stop, StopReason
@@ -94,7 +97,8 @@ def is_uniform(tasks: TaskFamily) -> bool:
 class SampledEulerStepper(EulerStepper):
     """w_{k+1} = w_k + step_size v(w_k), v for tasks that are drawn anew in every step.
 
-    Rules that end phases, the test of stationarity and diagnostics look at all tasks.
+    On lifted fields, the algorithm that they carry: stochastic heavy ball, and Nesterov's method likewise. Rules
+    that end phases, the test of stationarity and diagnostics look at all tasks.
 
     Parameters
     ----------
@@ -112,18 +116,19 @@ class SampledEulerStepper(EulerStepper):
         """Iterate until the phase's rule is met at an iterate, or the run ends."""
         last = segment.number == len(self._flow.legs) - 1
         tested = self._tol > 0 and (segment.leg.final or last)
+        algorithm = _Algorithm(segment, self._tally, self._step_size)
         while True:
-            t, w = self._record.t, self._record.w
+            t, z = self._record.t, self._record.w
             norm = math.nan
             if tested:
-                norm = vector_norm(segment.evaluator(t, w))
+                norm = algorithm.rest_norm(t, z)
                 self._record.know(norm)
-            stop = self._at_iterate(segment, t, w, norm, not tested)
+            stop = self._at_iterate(segment, t, algorithm.observe(z), norm, not tested)
             if stop is not None:
                 return Finding(stop)
-            velocity = self._velocity(segment.leg.field, w)
+            driven = self._drawn(algorithm.driving, algorithm.look_ahead(z))
             with np.errstate(all="ignore"):
-                following = w + self._step_size * velocity
+                following = algorithm.advance(z, driven)
             if not all_finite(following):
                 detail = f"At iteration {self._k + 1}; lower step_size."
                 return Finding(Stop(StopReason.NON_FINITE, detail))
@@ -135,17 +140,51 @@ class SampledEulerStepper(EulerStepper):
             if segment.rule is not None and segment.rule.is_met(segment.rule(t, following)):
                 return Finding(Stop(StopReason.SWITCHED), crossing=Crossing(t, following, t, t))
 
-    def _velocity(self, field: VectorField, w: Array) -> Array:
+    def _drawn(self, field: VectorField, w: Array) -> Array:
         self._tally.check_limits()
         with np.errstate(all="ignore"):
-            velocity = self._sampler.field(field, w)
+            value = self._sampler.field(field, w)
         self._tally.nfev += 1
         if id(field) not in self._costs:
             gradients, hvps = int(field.cost.gradients), int(field.cost.hvps)
             size = self._sampler.size
             self._costs[id(field)] = Counts(task_gradients=size * gradients, task_hvps=size * hvps)
         self._tally.add(self._costs[id(field)])
-        return velocity
+        return value
+
+
+class _Algorithm:
+    """How a phase's iterate follows from the last and a value of the field that drives it."""
+
+    def __init__(self, segment: Segment, tally: Tally, step_size: float) -> None:
+        field = segment.leg.field
+        self._lifted = field if isinstance(field, LiftedField) else None
+        self._step_size = step_size
+        self.driving = field if self._lifted is None else self._lifted.driving
+        self._all_tasks = (
+            segment.evaluator if self._lifted is None else FieldEvaluator(self.driving, tally)
+        )
+
+    def observe(self, z: Array) -> Array:
+        return z if self._lifted is None else self._lifted.observe(z)
+
+    def rest_norm(self, t: float, z: Array) -> float:
+        """Return the norm, over all tasks, that is at most ``tol`` at rest."""
+        if self._lifted is None:
+            return vector_norm(self._all_tasks(t, z))
+        at = np.ascontiguousarray(self._lifted.at(z))
+        return self._lifted.discrete_rest_norm(z, self._all_tasks(t, at))
+
+    def look_ahead(self, z: Array) -> Array:
+        """Return the point at which the driving field is asked for."""
+        if self._lifted is None:
+            return z
+        return np.ascontiguousarray(self._lifted.look_ahead(z, self._step_size))
+
+    def advance(self, z: Array, driven: Array) -> Array:
+        if self._lifted is None:
+            return np.asarray(z + self._step_size * driven)
+        return self._lifted.advance(z, self._step_size, driven)
 
 
 def in_passes(counts: Counts, n_tasks: int) -> Counts:

@@ -16,22 +16,23 @@ __all__ = ["timeless", "without_clock"]
 
 def without_clock(field: VectorField, state: Array) -> Array:
     """Return a state, or the field there, without the time that is part of it."""
-    if not isinstance(field, LiftedField) or field.clock is None:
-        return state
-    return np.delete(state, field.clock)
+    clock = _clock_of(field)
+    return state if clock is None else np.delete(state, clock)
 
 
 def timeless(watcher: Watcher, field: VectorField) -> Watcher:
     """Return the watcher; one that is shown no clocks if the states of ``field`` have one."""
-    if not isinstance(field, LiftedField) or field.clock is None:
-        return watcher
-    return _Clockless(watcher, field)
+    return watcher if _clock_of(field) is None else _Clockless(watcher, field)
+
+
+def _clock_of(field: VectorField) -> int | None:
+    return field.clock if isinstance(field, LiftedField) else None
 
 
 @dataclass(frozen=True)
 class _Clockless:
     watcher: Watcher
-    field: LiftedField
+    field: VectorField
 
     def look(self, step: Step) -> Finding | None:
         """Show the step without the clock."""

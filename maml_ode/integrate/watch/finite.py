@@ -29,7 +29,7 @@ class FiniteWatch:
         self._t = t
         self._size = vector_norm(w)
         self._norm = norm
-        self._steps = 0
+        self._has_moved = False
         self._last_step = 0.0
 
     def look(self, step: Step) -> Finding | None:
@@ -41,7 +41,7 @@ class FiniteWatch:
         if step.t == step.t_old:
             # LSODA goes on reporting steps when its step no longer changes t.
             return Finding(Stop(StopReason.STEP_TOO_SMALL, f"At t = {step.t:.6g}."))
-        self._steps += step.count
+        self._has_moved = True
         self._last_step, self._t = step.length, step.t
         self._size = vector_norm(step.w)
         return None
@@ -53,7 +53,7 @@ class FiniteWatch:
     def _shorten(self, plan: Plan) -> Plan | None:
         """Shorten the steps, where there is a point in it and the method takes such a bound."""
         taken, options = facts_of(plan.method).options, plan.step_options
-        if self._steps == 0 and "max_step" not in options:
+        if not self._has_moved and "max_step" not in options:
             # The method's own guess of a first step ran out of the field's domain.
             if "first_step" not in taken or "first_step" in plan.options:
                 return None

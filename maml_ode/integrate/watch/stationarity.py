@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maml_ode._frozen import made
 from maml_ode.integrate.watch.finding import Finding, Step
 from maml_ode.stop import Stop, StopReason
 
@@ -12,7 +13,8 @@ def stationary(norm: float, tol: float, t: float, asked_for: bool) -> Stop | Non
     """Return the stop of a field whose norm has fallen to ``tol``; 0 switches the test off."""
     if tol <= 0 or not norm <= tol:
         return None
-    return Stop(StopReason.STATIONARY, f"{norm:.3g} <= tol = {tol:g} at t = {t:.6g}.", asked_for)
+    detail = f"{norm:.3g} <= tol = {tol:g} at t = {t:.6g}."
+    return made(Stop, reason=StopReason.STATIONARY, detail=detail, asked_for=asked_for)
 
 
 class StationarityWatch:

@@ -10,6 +10,7 @@ from scipy.optimize import minimize_scalar
 
 import maml_ode as mo
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
+from maml_ode.reproduce.figure5.methods import spelt
 from maml_ode.reproduce.report.measures import PRINTED, measures_rows
 from maml_ode.reproduce.report.pictures import draw
 from maml_ode.reproduce.report.statements import (
@@ -51,7 +52,7 @@ def pieces(settings: Settings) -> list[Task]:
 
 
 def combine(settings: Settings, values: list[Any], inputs: Inputs) -> dict[str, Table]:
-    """Judge the statements by the measures, take times, and quote those of Figure 4."""
+    """Judge the statements by the measures, take times, and quote Figures 4 and 5."""
     rows = [row | {"quoted_saving": QUOTED[row["experiment"]]} for part in values for row in part]
     measures = as_table("report_measures", rows)
     savings = _savings(inputs["fig4"]["fig4_saving"])
@@ -64,6 +65,7 @@ def combine(settings: Settings, values: list[Any], inputs: Inputs) -> dict[str, 
         "report_landscape": _landscape(),
         "report_times": _times(inputs["fig4"]["fig4_timing"]),
         "report_savings": savings,
+        "report_momentum": _momentum(inputs["fig5"]["fig5_summary"]),
         "report_seconds": as_table("report_seconds", timed(seeds, repeats, counted), timing=True),
     }
 
@@ -211,6 +213,17 @@ def _savings(saving: Table) -> Table:
     return as_table("report_savings", rows)
 
 
+def _momentum(summary: Table) -> Table:
+    """Return the passes of every algorithm of Figure 5 to its two targets, medians over the seeds."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for k in range(len(summary)):
+        row = {key: column[k] for key, column in summary.columns.items()}
+        key = row["experiment"], row["target"]
+        start = {"experiment": key[0], "target": key[1], "fraction": row["fraction"]}
+        rows.setdefault(key, start)[spelt(row["algorithm"])] = row["median"]
+    return as_table("report_momentum", list(rows.values()))
+
+
 def constants(settings: Settings) -> dict[str, Any]:
     """Return what the verdicts depend on beside the experiments' constants."""
     return {
@@ -257,7 +270,7 @@ ARTEFACT = Artefact(
     combine=combine,
     draw=draw,
     constants=constants,
-    requires=("fig4",),
+    requires=("fig4", "fig5"),
     alone=True,
     texts=texts,
     key_numbers=key_numbers,

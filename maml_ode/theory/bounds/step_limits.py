@@ -15,6 +15,7 @@ from maml_ode.objectives import ExpectedLoss, MAMLLoss, Objective, checked_objec
 from maml_ode.sizes import MATRIX_ONCE
 from maml_ode.theory.bounds import printed, products
 from maml_ode.theory.bounds.flow_times import closed_form_alpha, unique_minimum_level
+from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
 from maml_ode.theory.bounds.sublevel_sets import landscapes
 from maml_ode.theory.family_constants.find import constants
 from maml_ode.theory.family_constants.model import Constants, checked_constants
@@ -56,7 +57,18 @@ class AlphaLimit:
 
 
 class AlphaLimits(tuple[AlphaLimit, ...]):
-    """Limits on alpha; index by position or by name."""
+    """Limits on alpha; index by position or by name.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> limits = mo.theory.alpha_limits(mo.theory.constants(tasks))
+    >>> limits[0] is limits[limits[0].name]
+    True
+    >>> [limit.name for limit in limits if limit.printed][:1]
+    ['Theorem B.2']
+    """
 
     @overload  # type: ignore[override]
     def __getitem__(self, key: str) -> AlphaLimit: ...
@@ -116,6 +128,14 @@ def alpha_limits(
     -------
     AlphaLimits
         Empty limits are 0: for mu <= 0 no theorem applies.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> limits = mo.theory.alpha_limits(mo.theory.constants(tasks), switch_tol=0.1)
+    >>> sorted(limit.name for limit in limits)[:2]
+    ['BI-MAML, closed form', 'Theorem B.2']
     """
     k = checked_constants(constants)
     switch_tol = None if switch_tol is None else check_real("switch_tol", switch_tol, minimum=0.0)
@@ -195,20 +215,17 @@ def _first_failure(holds: Callable[[float], bool], ceiling: float) -> float:
     """Return the first alpha in (0, ceiling) at which ``holds`` fails, by a scan and bisection; or ceiling."""
     if not ceiling > np.finfo(float).tiny or not math.isfinite(ceiling):
         return 0.0
-    grid = np.geomspace(1e-14 * ceiling, ceiling * (1.0 - 1e-12), 120)
     low = 0.0
-    for alpha in grid:
-        if not holds(float(alpha)):
-            high = float(alpha)
+    for alpha in np.geomspace(1e-14 * ceiling, ceiling * (1.0 - 1e-12), 120).tolist():
+        if not holds(alpha):
+            high = alpha
             break
-        low = float(alpha)
+        low = alpha
     else:
         return ceiling
-    while high - low > 1e-12 * high:
+    while low > 0.0 and high - low > 1e-12 * high:
         middle = 0.5 * (low + high)
         low, high = (middle, high) if holds(middle) else (low, middle)
-        if low == 0.0 and high < 1e-15 * ceiling:
-            return 0.0
     return low
 
 
@@ -221,8 +238,8 @@ def step_size_limit(
     """Return 2/lambda_max(Hess), the limit of Euler's stability: **tight** at a point, **lower** on a region.
 
     At a point the eigenvalue is computed (by Lanczos above d = 500, an estimate); on a region it is
-    bounded. For a quadratic objective it is exact everywhere. F has no global bound if kappa > 0:
-    use the region in which the run takes place.
+    bounded. For a quadratic objective it is one number everywhere, exact or on the safe side of its rounding.
+    F has no global bound if kappa > 0: use the region in which the run takes place.
 
     Parameters
     ----------
@@ -236,6 +253,15 @@ def step_size_limit(
     -------
     Quantity
         In units of t; its note says where the limit holds. ``inf`` if lambda_max <= 0.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> F = mo.MAMLLoss(tasks, alpha=0.1)
+    >>> limit = mo.theory.step_size_limit(F, [0.0])
+    >>> bool(abs(limit.value - 2 / F.hessian([0.0])[0, 0]) < 1e-12), limit.status.value
+    (True, 'exact')
     """
     checked_objective(objective)
     if not isinstance(where, (Ball, Interval, Sublevel)):
@@ -244,7 +270,7 @@ def step_size_limit(
         checked_constants(constants)
     form = objective.quadratic_form
     if form is not None:
-        top = Quantity(float(form.eigenvalues[-1]), Status.EXACT, "2/lambda_max, everywhere")
+        top = QuadraticFacts(form).smoothness
     elif isinstance(where, (Ball, Interval, Sublevel)):
         top = _largest_curvature_on(objective, where, constants)
     else:

@@ -43,6 +43,13 @@ class Landscape:
         sqrt(sum p_i (kappa_i b_i)^2), sum p_i mu_i (1 - alpha L_i)^2 and sum p_i L_i (1 - alpha
         mu_i)^2. If given, the per-task Hessian bounds are used where they are better; by
         Cauchy-Schwarz sum p_i kappa_i b_i ||g_i|| <= kappa_rms Gamma.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> shape = mo.theory.Landscape(alpha=0.05, mu=1.0, L=2.0, kappa=0.0, mu_f=1.5, L_f=1.5, sigma=1.0)
+    >>> round(shape.strong_convexity(1.0), 4), round(shape.smoothness(1.0), 4)
+    (0.9025, 1.62)
     """
 
     alpha: float

@@ -62,6 +62,14 @@ class SwitchAdvice:
     rule : OnlineSwitch or None
         The same rule without knowing w_F.
     note : str
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("linear_regression")
+    >>> advice = mo.theory.switch_advice(problem.tasks, problem.alpha)
+    >>> advice.cautious < advice.switch_tol, advice.note[:9]
+    (True, 'kappa_c =')
     """
 
     switch_tol: float | None
@@ -99,10 +107,22 @@ def switch_advice(
     start : array_like of shape (d,), optional
         Where the search for argmin f begins.
 
+    Returns
+    -------
+    SwitchAdvice
+
     Raises
     ------
     ValueError
         If argmin f is not found, or Hess f or Hess F is not positive definite at its minimiser.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("linear_regression")
+    >>> advice = mo.theory.switch_advice(problem.tasks, problem.alpha, step_size=problem.beta)
+    >>> round(advice.switch_tol, 3), round(advice.kappa_c, 1)
+    (0.639, 22.1)
     """
     checked_family(tasks)
     size = one_step_alpha(tasks, alpha)
@@ -120,6 +140,10 @@ def switch_advice(
         raise ValueError("argmin f was not found: switch_advice needs a strongly convex f.")
     f, F = ExpectedLoss(tasks), MAMLLoss(tasks, step)
     solution = objective_minimizer(F, minimizer)
+    if solution is None:
+        raise ValueError(
+            "no local minimiser of F was found from argmin f; use a smaller alpha, at which F falls to one."
+        )
     slow = np.linalg.eigvalsh(f.hessian(minimizer))[0], np.linalg.eigvalsh(F.hessian(solution))[0]
     if min(slow) <= 0:
         raise ValueError(

@@ -68,6 +68,15 @@ class Monitor:
         One sentence per inequality that fails somewhere.
     not_covered : tuple of str
         One sentence per phase to which no curve applies: it follows neither gradient.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("linear_regression")
+    >>> run = mo.solve(problem.maml_flow(), problem.w0, tol=1e-6)
+    >>> report = mo.theory.monitor(run, problem.tasks, problem.alpha)
+    >>> report.ok, bool((report.grad_norm <= report.grad_bound * (1 + 1e-9)).all())
+    (True, True)
     """
 
     trajectory: Trajectory
@@ -104,12 +113,11 @@ class Monitor:
         **kw
             Properties of the line of the bound.
         """
+        from maml_ode.plotting.panels import draw_bound
+
         if ax is None:
             (ax,) = self.trajectory.plot(show="grad_norm")
-        estimated = ", estimated" if self.status is Status.ESTIMATE else ""
-        style = {"color": "0.35", "linestyle": (0, (1, 1)), "label": f"bound{estimated}", **kw}
-        finite = np.isfinite(self.grad_bound) & (self.grad_bound > 0)
-        ax.plot(self.t[finite], self.grad_bound[finite], **style)
+        draw_bound(ax, self, **kw)
         ax.legend()
         return ax
 
@@ -138,12 +146,24 @@ def monitor(
     flow : Flow, optional
         The flow that the run is claimed to be made with; its identity is compared with the run's.
 
+    Returns
+    -------
+    Monitor
+
     Raises
     ------
     ValueError
         If the trajectory is not one of these tasks with this alpha and one inner step, or not of
         ``flow``, or for mu <= 0, alpha >= 1/L, a negative alpha or an array, where none of the curves
         exists unless F is quadratic.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("linear_regression")
+    >>> run = mo.solve(problem.maml_flow(), problem.w0, tol=1e-6)
+    >>> mo.theory.monitor(run, problem.tasks, problem.alpha).ok
+    True
     """
     checked_run(trajectory)
     checked_family(tasks)

@@ -11,7 +11,7 @@ from maml_ode._html import html_table
 from maml_ode._validation import unknown_name
 from maml_ode.theory.quantities import Status
 
-__all__ = ["Certificate", "Certificates", "Hypothesis"]
+__all__ = ["Certificate", "Certificates", "Hypothesis", "all_hold"]
 
 Verdict = bool | None
 _WORDS = {True: "yes", False: "no", None: "undecided"}
@@ -19,7 +19,21 @@ _WORDS = {True: "yes", False: "no", None: "undecided"}
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One condition of a statement and whether it is met (None: not known)."""
+    """One condition of a statement and whether it is met (None: not known).
+
+    Attributes
+    ----------
+    name : str
+    holds : bool or None
+    detail : str
+        The numbers.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> print(mo.theory.Hypothesis("alpha < 1/L", True, "alpha L = 0.3"))
+    alpha < 1/L: yes (alpha L = 0.3)
+    """
 
     name: str
     holds: Verdict
@@ -28,6 +42,11 @@ class Hypothesis:
     def __str__(self) -> str:
         detail = f" ({self.detail})" if self.detail else ""
         return f"{self.name}: {_WORDS[self.holds]}{detail}"
+
+
+def all_hold(hypotheses: Iterable[Hypothesis]) -> Verdict:
+    """Return True where every hypothesis is met, else None: a statement without them decides nothing."""
+    return True if all(item.holds for item in hypotheses) else None
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,14 @@ class Certificate:
     printed : float or None
         The paper's value where it differs.
     note : str
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("diabetes")
+    >>> found = mo.theory.certify(problem.tasks, problem.alpha, w0=problem.w0)
+    >>> found["smoothness"].holds, found["smoothness"].status.value
+    (True, 'exact')
     """
 
     name: str
@@ -123,6 +150,21 @@ class Certificates(list[Certificate]):
     """The certificates of one problem; index by position or by name.
 
     Its ``summary`` says in one sentence which guarantee applies and what it promises.
+
+    Parameters
+    ----------
+    items : iterable of Certificate
+    summary : str
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("diabetes")
+    >>> found = mo.theory.certify(problem.tasks, problem.alpha, w0=problem.w0)
+    >>> found[0] is found["smoothness"]
+    True
+    >>> found.table().splitlines()[0].split()[:3]
+    ['certificate', 'holds', 'value']
     """
 
     def __init__(self, items: Iterable[Certificate] = (), summary: str = "") -> None:
@@ -207,3 +249,10 @@ class Certificates(list[Certificate]):
 
     def __str__(self) -> str:
         return self.table()
+
+    def __repr__(self) -> str:
+        held = [
+            f"{sum(item.holds is verdict for item in self)} {word}"
+            for verdict, word in _WORDS.items()
+        ]
+        return f"Certificates({len(self)}: {', '.join(held)})"

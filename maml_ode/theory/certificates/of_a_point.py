@@ -101,7 +101,13 @@ def local_minimum(setting: Setting) -> Certificate:
     k = setting.constants
     z = setting.solution
     if z is None or not math.isfinite(k.kappa):
-        missing = Hypothesis("Hess F is available and kappa is finite", None)
+        known = setting.F.has_hessian and math.isfinite(k.kappa)
+        missing = Hypothesis(
+            "a local minimiser of F was found"
+            if known
+            else "Hess F is available and kappa is finite",
+            None,
+        )
         return Certificate(name, statement, formula, (missing,), None, status=setting.status)
     found = local_certificate(
         setting.tasks, setting.alpha, z, mu_i=k.mu_i, L_i=k.L_i, kappa_i=k.kappa_i

@@ -13,7 +13,7 @@ from maml_ode.theory.bounds.descent_steps import (
 )
 from maml_ode.theory.bounds.flow_times import TimeBound, bimaml_time, time_bound
 from maml_ode.theory.bounds.quadratic_exact import QuadraticFacts
-from maml_ode.theory.certificates.certificate import Certificate, Hypothesis
+from maml_ode.theory.certificates.certificate import Certificate, Hypothesis, all_hold
 from maml_ode.theory.certificates.setting import Setting
 from maml_ode.theory.quantities import Status, safe_side, worst
 
@@ -56,7 +56,7 @@ def _searched(
         hypotheses.append(within)
     return Certificate(
         name, statement, formula, tuple(hypotheses),
-        True if all(item.holds for item in hypotheses) else None,
+        all_hold(hypotheses),
         bound=total if finite else None, status=worst(setting.status, Status.BOUND),
         printed=printed_value, note=note,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import replace
 from maml_ode.sizes import MATRIX_ONCE
 from maml_ode.theory.bounds.printed import printed_alpha_3_10
 from maml_ode.theory.bounds.step_limits import alpha_limits
-from maml_ode.theory.certificates.certificate import Certificate, Hypothesis
+from maml_ode.theory.certificates.certificate import Certificate, Hypothesis, all_hold
 from maml_ode.theory.certificates.setting import Setting
 from maml_ode.theory.evaluation import extreme_eigenvalues, objective_hessian
 from maml_ode.theory.quantities import Quantity, Status, worst
@@ -23,63 +23,45 @@ __all__ = [
 ]
 
 
-def _decided(holds: bool, quantity: Quantity) -> bool | None:
-    """A bound or an estimate that fails decides nothing; an exact value does."""
-    return True if holds else (False if quantity.status is Status.EXACT else None)
-
-
 def assumption_certificates(setting: Setting) -> list[Certificate]:
     """Return the verdicts on Assumptions 3.2 to 3.5 (C1)."""
     k = setting.constants
-    affine = math.isfinite(k.sigma0) and math.isfinite(k.nu)
     where = "" if k.region is None else f" on {k.region}"
+
+    def assumption(
+        name: str, statement: str, formula: str, constant: Quantity, holds: bool, note: str
+    ) -> Certificate:
+        # a bound or an estimate that fails decides nothing; an exact value does
+        verdict = True if holds else (False if constant.status is Status.EXACT else None)
+        return Certificate(
+            name, statement + where, formula, (), verdict,
+            value=constant.value, status=constant.status, note=note,
+        )  # fmt: skip
+
+    affine = f"; always: sd <= {k.sigma0:.4g} + {k.nu:.4g} ||grad f||"
+    convexity = assumption(
+        "strong_convexity", "Assumption 3.3, read as Hess f_i >= mu I with mu > 0",
+        "lambda_min(Hess f_i) >= mu > 0", k.mu, bool(k.mu > 0),
+        "the printed ||grad f_i(w) - grad f_i(u)|| >= mu ||w - u|| also holds for -w^2/2; "
+        + k.mu.note,
+    )  # fmt: skip
     return [
-        Certificate(
-            "smoothness",
-            "Assumption 3.2: every grad f_i is L-Lipschitz" + where,
-            "Hess f_i <= L I",
-            (),
-            _decided(math.isfinite(k.L), k.L),
-            value=k.L.value,
-            status=k.L.status,
-            note=k.L.note,
+        assumption(
+            "smoothness", "Assumption 3.2: every grad f_i is L-Lipschitz", "Hess f_i <= L I",
+            k.L, math.isfinite(k.L), k.L.note,
         ),
-        Certificate(
-            "strong_convexity",
-            "Assumption 3.3, read as Hess f_i >= mu I with mu > 0" + where,
-            "lambda_min(Hess f_i) >= mu > 0",
-            (),
-            _decided(bool(k.mu > 0), k.mu),
-            value=k.mu.value,
-            bound=0.0,
-            slack=k.mu.value,
-            status=k.mu.status,
-            note="the printed ||grad f_i(w) - grad f_i(u)|| >= mu ||w - u|| also holds for -w^2/2; "
-            + k.mu.note,
+        replace(convexity, bound=0.0, slack=k.mu.value),
+        assumption(
+            "gradient_variance", "Assumption 3.4: the task gradients have bounded deviation",
+            "sum p_i ||grad f_i - grad f||^2 <= sigma^2", k.sigma, math.isfinite(k.sigma),
+            k.sigma.note + (affine if math.isfinite(k.sigma0 + k.nu) else ""),
         ),
-        Certificate(
-            "gradient_variance",
-            "Assumption 3.4: the task gradients have bounded deviation" + where,
-            "sum p_i ||grad f_i - grad f||^2 <= sigma^2",
-            (),
-            _decided(math.isfinite(k.sigma), k.sigma),
-            value=k.sigma.value,
-            status=k.sigma.status,
-            note=f"{k.sigma.note}; always: sd <= {k.sigma0:.4g} + {k.nu:.4g} ||grad f||"
-            if affine
-            else k.sigma.note,
+        assumption(
+            "lipschitz_hessian", "Assumption 3.5: every Hess f_i is kappa-Lipschitz",
+            "||Hess f_i(w) - Hess f_i(u)|| <= kappa ||w - u||", k.kappa, math.isfinite(k.kappa),
+            k.kappa.note,
         ),
-        Certificate(
-            "lipschitz_hessian",
-            "Assumption 3.5: every Hess f_i is kappa-Lipschitz" + where,
-            "||Hess f_i(w) - Hess f_i(u)|| <= kappa ||w - u||",
-            (),
-            _decided(math.isfinite(k.kappa), k.kappa),
-            value=k.kappa.value,
-            status=k.kappa.status,
-            note=k.kappa.note,
-        ),
-    ]
+    ]  # fmt: skip
 
 
 def quadratic_exact(setting: Setting) -> Certificate | None:
@@ -202,7 +184,7 @@ def unique_minimum(setting: Setting) -> Certificate:
     if within is not None:
         hypotheses.append(within)
         note += "; only among the points whose one-step images lie in the region"
-    holds = True if all(item.holds for item in hypotheses) else None
+    holds = all_hold(hypotheses)
     return Certificate(
         name,
         statement,
@@ -235,7 +217,7 @@ def critical_set(setting: Setting) -> Certificate:
         and setting.solution is not None
     ):
         value = float(((setting.solution - setting.constants.minimizer) ** 2).sum() ** 0.5)
-    holds = True if all(item.holds for item in hypotheses) else None
+    holds = all_hold(hypotheses)
     return Certificate(
         "critical_set",
         "every critical point of F lies this close to argmin f (replaces Lemmas D.1 to D.4)",
@@ -288,7 +270,7 @@ def step_size_certificate(setting: Setting) -> Certificate:
     within = setting.inside(best[1])
     if within is not None:
         hypotheses.append(within)
-    holds = True if all(item.holds for item in hypotheses) else None
+    holds = all_hold(hypotheses)
     where = "V(c) with c from w0" if setting.start is not None else "V(c_inf)"
     return replace(
         certificate,

@@ -142,7 +142,7 @@ class Setting:
 
     @cached_property
     def solution(self) -> Array | None:
-        """A local minimiser of F, computed from w0 or argmin f; None if Hess F is not available."""
+        """A local minimiser of F, computed from w0 or argmin f; None if none was found, or without Hess F."""
         start = self.w0 if self.constants.minimizer is None else self.constants.minimizer
         if start is None or not all_finite(start) or not self.F.has_hessian:
             return None

@@ -49,6 +49,14 @@ class Constants:
         Where they hold; None: everywhere.
     minimizer : ndarray of shape (d,) or None
         argmin f, if it was needed and found.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    >>> constants = mo.theory.constants(tasks)
+    >>> constants.L.value, constants.mu.value, constants.L.status.value
+    (3.0, 1.0, 'exact')
     """
 
     mu: Quantity

@@ -57,6 +57,10 @@ def count_critical_points(
         After so long the count is given up as not proved; None for no limit. The number of cells is
         limited too.
 
+    Returns
+    -------
+    CriticalPoints
+
     Raises
     ------
     ValueError
@@ -98,6 +102,32 @@ def bifurcation_table(
 
     Without ``interval`` one is taken that confines the critical points for all values of alpha for which
     such an interval is known. ``max_seconds`` is allowed for each value of alpha.
+
+    Parameters
+    ----------
+    tasks : Sinusoid, Quadratic or Symbolic
+        With d = 1.
+    alphas : array_like of shape (n,)
+    interval : Interval or (float, float), optional
+        As for `count_critical_points`.
+    max_seconds : float, optional
+        For each value of alpha.
+
+    Returns
+    -------
+    list of CriticalPoints
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `count_critical_points`.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("figure1")
+    >>> [found.count for found in mo.theory.bifurcation_table(problem.tasks, [0.1, 0.4])]
+    [1, 7]
     """
     from maml_ode.theory.intervals.search import Search
 
@@ -135,6 +165,23 @@ def count_by_alpha(
         the range.
     max_seconds : float or None
         After so long, in all, what is left is given back as not proved.
+
+    Returns
+    -------
+    list of CriticalPoints
+        In ascending order of alpha.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a range of alpha that is none, or as `count_critical_points`.
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> tasks = mo.tasks.Sinusoid([1.0], [0.5], [1.0])
+    >>> [(found.alpha, found.count) for found in mo.theory.count_by_alpha(tasks, 0.2)]
+    [((0.0, 0.2), 1)]
     """
     from maml_ode.theory.intervals.search import Search
     from maml_ode.theory.intervals.work import Work

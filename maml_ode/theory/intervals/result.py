@@ -32,6 +32,14 @@ class CriticalPoints:
     everywhere : bool
         Whether there are proved to be no critical points outside ``interval``.
     note : str
+
+    Examples
+    --------
+    >>> import maml_ode as mo
+    >>> problem = mo.experiments.load("figure1")
+    >>> found = mo.theory.count_critical_points(problem.tasks, 0.4)
+    >>> found.count, found.everywhere, found.kinds[:2]
+    (7, True, ('minimum', 'maximum'))
     """
 
     alpha: tuple[float, float]

@@ -11,28 +11,14 @@ import pytest
 
 import maml_ode as mo
 
-FIGURE_1 = {"a": [0.505, 0.505], "b": [1.0, 1e-4], "omega": [1.0, 100.0]}
+from ..in_mpmath import FIGURE_1, exact_slope, roots
+
 ROOTS = [0.288088, 0.311261, 0.344866, 0.381652, 0.402744, 0.449469, 0.460737]
 
 
 @pytest.fixture(scope="module")
 def figure_1():
     return mo.tasks.Sinusoid(**FIGURE_1)
-
-
-def exact_slope(w, alpha, context=mpmath.mp):
-    """Return F' of Figure 1 from the double-precision data, in the arithmetic of ``context``."""
-    total = context.mpf(0)
-    alpha = context.mpf(alpha)
-    for a, b, omega in zip(*FIGURE_1.values(), strict=True):
-        a, b, omega = map(context.mpf, (a, b, omega))
-
-        def first(x, a=a, b=b, omega=omega):
-            return 2 * a * x - b * omega * context.cos(omega * x)
-
-        second = 2 * a + b * omega**2 * context.sin(omega * w)
-        total += (1 - alpha * second) * first(w - alpha * first(w)) / 2
-    return total
 
 
 def test_figure_1_has_seven_critical_points(figure_1):
@@ -214,25 +200,6 @@ def test_neighbours_are_merged_only_as_far_as_both_are_known(figure_1):
 # --- against mpmath --------------------------------------------------------------------------
 
 
-def roots_by_mpmath(first, second, alpha, low, high):
-    """Return the roots of F' of one task in [low, high], from signs on a fine grid, to 30 digits."""
-    grid = np.linspace(low, high, 601)
-    with mpmath.workdps(30):
-        step = mpmath.mpf(alpha)
-
-        def slope(w):
-            return (1 - step * second(w)) * first(w - step * first(w))
-
-        signs = [mpmath.sign(slope(mpmath.mpf(w))) for w in grid]
-        return [
-            mpmath.findroot(
-                slope, (mpmath.mpf(grid[k]), mpmath.mpf(grid[k + 1])), solver="anderson"
-            )
-            for k in range(grid.size - 1)
-            if signs[k] * signs[k + 1] < 0
-        ]
-
-
 def test_random_trigonometric_polynomials_against_root_finding_by_mpmath():
     rng = np.random.default_rng(21)
     counts = []
@@ -261,7 +228,12 @@ def test_random_trigonometric_polynomials_against_root_finding_by_mpmath():
         found = mo.theory.count_critical_points(
             mo.tasks.Symbolic(formula, "w"), alpha, (low, high), max_seconds=None
         )
-        expected = roots_by_mpmath(first, second, alpha, low, high)
+        with mpmath.workdps(30):
+            step = mpmath.mpf(alpha)
+            expected = roots(
+                lambda w, step=step: (1 - step * second(w)) * first(w - step * first(w)),
+                low, high, 601,
+            )  # fmt: skip
         assert found.count == len(expected)
         for root, (a, b) in zip(expected, found.enclosures, strict=True):
             assert a <= root <= b

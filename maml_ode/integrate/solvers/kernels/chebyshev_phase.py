@@ -16,10 +16,10 @@ from maml_ode.compiled.fields import FIELD
 from maml_ode.compiled.scratch import borrowed, matrix_in, stack
 from maml_ode.integrate.solvers.control import LARGEST_STEP
 from maml_ode.integrate.solvers.kernels.chebyshev import coefficients, error_estimate, native_step
-from maml_ode.integrate.solvers.kernels.norms import euclidean, weighted_rms
+from maml_ode.integrate.solvers.kernels.norms import weighted_rms
 from maml_ode.integrate.solvers.kernels.phase_record import PHASE
 from maml_ode.integrate.solvers.kernels.step_control import after_acceptance, after_rejection
-from maml_ode.integrate.solvers.kernels.worth_a_look import worth_a_look
+from maml_ode.integrate.solvers.kernels.worth_a_look import judged_norm, worth_a_look
 from maml_ode.integrate.solvers.pauses import (
     BEYOND,
     ESTIMATE,
@@ -156,7 +156,7 @@ def chebyshev_phase(
         if code != _ACCEPTED:
             return code
         phase.steps = n + 1
-        norms[n + 1] = euclidean(values[n + 1])
+        norms[n + 1] = judged_norm(phase, states[n + 1], values[n + 1])
         h = times[n + 1] - times[n]
         if worth_a_look(phase, h, states[n], states[n + 1], values[n], values[n + 1], norms[n + 1]):
             return LOOK

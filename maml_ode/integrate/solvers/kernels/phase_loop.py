@@ -17,11 +17,15 @@ from maml_ode.compiled.fields import FIELD
 from maml_ode.compiled.scratch import borrowed
 from maml_ode.compiled.vectors import copy
 from maml_ode.integrate.solvers.control import LARGEST_STEP
-from maml_ode.integrate.solvers.kernels.norms import euclidean
 from maml_ode.integrate.solvers.kernels.phase_record import PHASE
 from maml_ode.integrate.solvers.kernels.runge_kutta import native_stages, step_error
-from maml_ode.integrate.solvers.kernels.step_control import after_acceptance, after_rejection
-from maml_ode.integrate.solvers.kernels.worth_a_look import worth_a_look
+from maml_ode.integrate.solvers.kernels.step_control import (
+    after_acceptance,
+    after_rejection,
+    first_step,
+    is_finite,
+)
+from maml_ode.integrate.solvers.kernels.worth_a_look import judged_norm, worth_a_look
 from maml_ode.integrate.solvers.pauses import BEYOND, LIMIT, LOOK, NOT_FINITE, PAUSED, TOO_SMALL
 
 _ACCEPTED = -1
@@ -99,6 +103,12 @@ def explicit_phase(field, phase, A, error, error_3, rtol, atol, times, states, v
     rtol, atol, times, norms = borrowed(rtol), borrowed(atol), borrowed(times), borrowed(norms)
     states, values = borrowed(states), borrowed(values)
     phase.steps = phase.evaluations = phase.rejections = 0
+    if math.isnan(phase.h):
+        phase.h, phase.evaluations = first_step(
+            field, times[0], 1.0, phase.t_bound - times[0], phase.max_step, phase.error_order - 1,
+            rtol, atol, states[0], values[0], states[1], values[1],
+        )  # fmt: skip
+        phase.bad_guess = not is_finite(values[1])
     while phase.steps < phase.room:
         n = phase.steps
         code = _step(
@@ -108,7 +118,7 @@ def explicit_phase(field, phase, A, error, error_3, rtol, atol, times, states, v
         if code != _ACCEPTED:
             return code
         phase.steps = n + 1
-        norms[n + 1] = euclidean(values[n + 1])
+        norms[n + 1] = judged_norm(phase, states[n + 1], values[n + 1])
         h = times[n + 1] - times[n]
         if worth_a_look(phase, h, states[n], states[n + 1], values[n], values[n + 1], norms[n + 1]):
             return LOOK

@@ -27,6 +27,7 @@ PHASE_DTYPE = np.dtype(
         ("h_before", np.float64),
         # The method.
         ("stages", np.int64),
+        ("error_order", np.int64),
         ("t_bound", np.float64),
         ("max_step", np.float64),
         # What makes a step worth a look: a norm at ``target``, sign (norm - threshold) at 0 (no rule: sign 0),
@@ -40,14 +41,21 @@ PHASE_DTYPE = np.dtype(
         ("best", np.float64),
         ("steps_since_best", np.int64),
         ("steps_above", np.int64),
+        # Of a field of second order on states (w, v), whose norm is that of grad F and of v: how many entries w
+        # has, else 0; whether the time comes last, and the friction, or r where it is r over that time.
+        ("observed", np.int64),
+        ("clocked", np.int64),
+        ("friction", np.float64),
         # How much one call may do: rows of the buffer, evaluations before it pauses, evaluations at all.
         ("room", np.int64),
         ("pause", np.int64),
         ("most_evaluations", np.int64),
-        # The trial step: its size, whether it belongs to a step already begun, and what has come of that.
+        # The trial step: its size, NaN where the first is to be chosen, whether it belongs to a step already
+        # begun, what has come of that; and whether the field was not finite where the first one was chosen.
         ("h", np.float64),
         ("trying", np.int64),
         ("finite", np.int64),
+        ("bad_guess", np.int64),
         ("rejected", np.int64),
         # What a call has done: accepted steps, evaluations, and trials rejected on the way to accepted steps.
         ("steps", np.int64),

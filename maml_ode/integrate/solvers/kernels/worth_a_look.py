@@ -12,12 +12,32 @@ from numba import types
 
 from maml_ode.compiled.contract import REAL, VECTOR
 from maml_ode.compiled.decorators import inner
+from maml_ode.compiled.scratch import matrix_in, stack
 from maml_ode.integrate.norm_bounds import GROWN, NEAR, STALL_FLOOR, STALL_STEPS
 from maml_ode.integrate.solvers.kernels.norms import euclidean
 from maml_ode.integrate.solvers.kernels.phase_record import PHASE
 
 # Far above what summing in another order changes, far below what matters.
 MARGIN = 1e-9
+
+
+@inner(REAL(PHASE, VECTOR, VECTOR))
+def judged_norm(phase, state, value):
+    """Return the norm that says whether ``state`` is at rest, from the field there."""
+    d = phase.observed
+    if d == 0:
+        return euclidean(value)
+    force, friction, share = matrix_in(stack(), 1, d)[0], phase.friction, 1.0
+    if phase.clocked:
+        t = state[2 * d]
+        if t > 0.0:
+            friction /= t
+        else:
+            friction, share = 0.0, 1.0 + friction
+    for k in range(d):
+        force[k] = share * value[d + k] + friction * state[d + k]
+    pull, speed = euclidean(force), euclidean(state[d : 2 * d])
+    return pull if pull > speed or math.isnan(pull) else speed
 
 
 @inner(REAL(REAL, REAL, REAL, REAL, REAL, REAL))
@@ -63,12 +83,13 @@ def _hovers(phase, w_old, w, value_old, value, norm):
     if phase.steps_above > 0 or phase.steps_since_best < STALL_STEPS:
         return False
     moved = changed = 0.0
-    for k in range(w.size):
+    size = w.size - phase.clocked  # a clock goes on where all else is at rest
+    for k in range(size):
         moved += (w[k] - w_old[k]) ** 2
         changed += (value[k] - value_old[k]) ** 2
     if moved < 1e-290 or not math.isfinite(changed):
         return True
-    floor = math.sqrt(changed / moved) * (phase.atol + phase.rtol * euclidean(w))
+    floor = math.sqrt(changed / moved) * (phase.atol + phase.rtol * euclidean(w[:size]))
     return phase.best <= (1.0 + MARGIN) * STALL_FLOOR * floor
 
 
