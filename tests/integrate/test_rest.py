@@ -112,6 +112,7 @@ def test_euler_passes_over_every_phase_once_where_all_are_over():
     [  # 256 looks up to a horizon: at whole times; without one at start + max(|start|, 1) 2^k
         (0.0, 256.0, (10.3, 11.2), 10.3),
         (0.0, 256.0, (10.3, 10.7), None),
+        (0.0, 256.0, (100.2, 100.8), None),
         (0.0, 256.0, (0.3, 1.2), 0.3),
         (0.0, 256.0, (255.5, 257.0), 255.5),
         (0.0, np.inf, (3.0, 9.0), 3.0),

@@ -234,3 +234,38 @@ def test_a_familys_own_program_is_confirmed_once_by_every_result(
         np.testing.assert_allclose(loop.hvp(w, 0 * v), 0.0)
         fused.off = 1.0
         np.testing.assert_allclose(loop.hvp(w, v), 2 * right.hvp(w, v))  # 0 is 0 to any accuracy
+
+
+def test_looks_with_an_alpha_for_every_point(make_logistic):
+    tasks, points = make_logistic(), np.random.default_rng(0).normal(size=(4, 3))
+    alphas = np.array([0.0, 0.3, -0.1, 0.3])
+    for family in (tasks, wrapped(tasks)):
+        values, norms = mo.MAMLLoss(family, 0.7, 2).looks_with(points, alphas)
+        for k, alpha in enumerate(alphas):
+            own = mo.MAMLLoss(tasks, alpha, 2)
+            assert values[k] == pytest.approx(own.value(points[k]), rel=1e-13)
+            assert norms[k] == pytest.approx(np.linalg.norm(own.gradient(points[k])), rel=1e-12)
+
+
+def test_an_inner_step_costs_one_derivative_of_the_tasks_and_none_of_the_query():
+    X, y = np.ones((1, 2, 2)), np.array([[1.0, -1.0]])
+    smooth = mo.tasks.SVM(X, y, loss="smooth_squared_hinge")
+    kinked = mo.tasks.SVM(X, y, loss="squared_hinge")
+    for tasks, query, alpha, left in (
+        (kinked, kinked, 0.1, 0), (kinked, kinked, 0.0, 1), (kinked, smooth, 0.1, 0),
+        (smooth, kinked, 0.1, 1), (smooth, smooth, 0.1, 2), (smooth, smooth, 0.0, 3),
+    ):  # fmt: skip
+        assert (kinked.smoothness, smooth.smoothness) == (1, 3)
+        assert mo.MAMLLoss(tasks, alpha, query=query).smoothness == left
+    coordinates = mo.MAMLLoss(kinked, np.array([0.1, 0.0]))
+    assert coordinates.smoothness == 0  # one that steps is enough
+
+
+def test_a_hessian_needs_third_derivatives_of_the_tasks_alone(make_logistic):
+    full = make_logistic()
+    bare = mo.tasks.from_callables(
+        lambda i, w: full.losses(w)[i], lambda i, w: full.gradients(w)[i],
+        lambda i, w: full.hessians(w)[i], n_tasks=full.n_tasks, dim=full.dim, weights=full.weights,
+    )  # fmt: skip
+    assert not mo.MAMLLoss(bare, 0.1, query=full).has_hessian
+    assert mo.MAMLLoss(full, 0.1, query=bare).has_hessian

@@ -415,3 +415,28 @@ def test_a_weight_is_as_unsure_as_its_curvature_by_hand(scale, alpha):
     off, x = 2 * 4 * EPS * 1.8, 1.0 - np.copysign(0.8, alpha)
     assert residual.phi == pytest.approx([x**2], rel=1e-14)
     assert residual.phi_error == pytest.approx([2 * x * off + 2 * EPS * x**2], rel=0.1, abs=0)
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_the_form_of_two_quadratic_families_by_steps_one_by_one(steps):
+    """Every term: curvature, slope and constant, with weights, of judges that are not the tasks' own."""
+    rng = np.random.default_rng(3)
+    half = rng.normal(size=(4, 3, 3))
+    H, b, c = half + half.transpose(0, 2, 1), rng.normal(size=(4, 3)), rng.normal(size=4)
+    p, alpha = np.array([0.2, 0.8]), 0.1
+    tasks = mo.tasks.Quadratic(H[:2], b[:2], c[:2], weights=p)
+    query = mo.tasks.Quadratic(H[2:], b[2:], c[2:], weights=p)
+    F = mo.MAMLLoss(tasks, alpha, steps, query) if steps else mo.ExpectedLoss(query)
+    form = F.quadratic_form
+    for w in (np.zeros(3), *rng.normal(size=(3, 3))):
+        value = 0.0
+        for i in range(2):
+            u = w
+            for _ in range(steps):
+                u = u - alpha * (H[i] @ u - b[i])
+            value += p[i] * (u @ H[2 + i] @ u / 2 - b[2 + i] @ u + c[2 + i])
+        assert form.value(w) == pytest.approx(value, rel=1e-13)
+    huge = mo.tasks.Quadratic([1e200 * np.eye(1)], [[1.0]])
+    assert mo.MAMLLoss(huge, 1e150).quadratic_form is None
+    slope_only = mo.tasks.Quadratic([[[1e-200]]], [[1e200]])
+    assert mo.MAMLLoss(slope_only, 1e200).quadratic_form is None
