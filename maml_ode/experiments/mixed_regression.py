@@ -71,7 +71,7 @@ class MixedRegression:
     noise, spread : float
         sigma and nu.
     offset : float
-        |w_0 - omega|.
+        ``|w_0 - omega|``.
 
     Raises
     ------
@@ -114,7 +114,7 @@ class MixedRegression:
         return self.n_validation * self.n_tasks
 
     def distance(self, alpha: float) -> float:
-        """Return E|w - omega|^2 of where training with ``alpha`` ends, to leading order."""
+        """Return ``E|w - omega|^2`` of where training with ``alpha`` ends, to leading order."""
         noise = (1.0 + alpha**2 * self.dim / self.n_train) / self._h(alpha, self.n_train)
         share = self.rows / self.dim
         return (1.0 - share) * self.offset**2 + share * (self.spread**2 + self.noise**2 * noise)
@@ -124,7 +124,7 @@ class MixedRegression:
         return self.loss_at(self.distance(alpha), alpha_adapt)
 
     def loss_at(self, distance: float, alpha_adapt: float) -> float:
-        """Return the expected loss of a new task after its step from a w with |w - omega|^2 = ``distance``."""
+        """Return the expected loss of a new task after its step from a w with ``|w - omega|^2 = distance``."""
         noise = self.noise**2 * (1.0 + alpha_adapt**2 * self.dim / self.n_adapt)
         return 0.5 * noise + 0.5 * self._h(alpha_adapt, self.n_adapt) * (distance + self.spread**2)
 
@@ -167,7 +167,7 @@ class MixedRegression:
         return solve(flow, start, tol=tol, diagnostics=False).w
 
     def simulated(self, alpha: float, runs: int = 100, seed: int = 0) -> tuple[float, float]:
-        """Return E|w - omega|^2 by so many runs of the flow: their mean, and half of its 95% interval.
+        """Return ``E|w - omega|^2`` by so many runs of the flow: their mean, and half of its 95% interval.
 
         The same seed draws the same tasks for every alpha.
         """
