@@ -184,6 +184,19 @@ def test_numbers_are_those_of_the_family_to_the_last_bit():
     )
 
 
+def test_the_largest_quadratics_and_many_tasks_take_no_time():
+    rng = np.random.default_rng(3)
+    root = rng.normal(size=(4, 12, 12))
+    tasks = mo.tasks.Quadratic(root @ root.transpose(0, 2, 1), rng.normal(size=(4, 12)))
+    F = mo.MAMLLoss(tasks, np.linspace(0.001, 0.01, 12), inner_steps=5)
+    form = mo.closed_form(F)
+    w = rng.normal(size=12)
+    at = dict(zip(form.symbols, map(float, w), strict=True))
+    assert float(form.value.subs(at)) == pytest.approx(F.value(w), rel=1e-12)
+    own = [float(one.value.subs(at)) for one in form.tasks]
+    np.testing.assert_allclose(own, tasks.losses(F.adapt(w)), rtol=1e-12)
+
+
 def test_a_form_survives_pickling():
     form = pickle.loads(pickle.dumps(mo.closed_form(SINUSOID)))
     assert form.lambdify()([0.3])[0] == pytest.approx(
