@@ -59,7 +59,7 @@ class Counts:
     diagnostics: Counts | None = None
 
     @cached_property
-    def parts(self) -> tuple[tuple[str, int | float], ...]:
+    def _parts(self) -> tuple[tuple[str, int | float], ...]:
         """The kinds of which there are any, with their numbers."""
         return tuple((name, getattr(self, name)) for name in KINDS if getattr(self, name))
 

@@ -3,6 +3,7 @@
 import faulthandler
 import os
 import signal
+import sys
 
 import matplotlib
 import numpy as np
@@ -35,6 +36,14 @@ def pytest_runtest_protocol(item):
         if before is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures_of_pyplot():
+    """Close what a test has left open, which pyplot would count against the tests after it."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def quadratic_tasks(M=3, d=4, seed=0, condition=20.0):

@@ -93,18 +93,23 @@ def test_methods_and_properties_are_documented():
     assert silent == []
 
 
-def test_the_reference_holds_every_public_name_and_no_other():
+def listed_in_the_reference():
+    """{name: object} of docs/api.md."""
     listed = re.findall(
         r"^   ([a-zA-Z_][\w.]+)$",
         (ROOT / "docs" / "api.md").read_text(encoding="utf-8"),
         re.MULTILINE,
     )
     assert len(listed) == len(set(listed))
-    values = []
+    found = {}
     for name in listed:
         module, _, last = name.rpartition(".")
-        values.append(getattr(importlib.import_module(f"maml_ode.{module}".rstrip(".")), last))
-    shown = {id(value) for value in values}
+        found[name] = getattr(importlib.import_module(f"maml_ode.{module}".rstrip(".")), last)
+    return found
+
+
+def test_the_reference_holds_every_public_name():
+    shown = {id(value) for value in listed_in_the_reference().values()}
     assert [name for name, value in PUBLIC.items() if id(value) not in shown] == []
 
 
@@ -116,3 +121,21 @@ def test_the_gallery_shows_every_picture():
     for part in text.split("\n## ")[1:]:
         assert "```python\n" in part, part
         assert "{py:func}" in part, part
+
+
+def test_bars_in_docstrings_are_norms_or_code():
+    """A single ``|x|`` outside of code is a substitution to the site, which has none."""
+    listed = listed_in_the_reference()
+    documented = dict(listed)
+    for name, value in listed.items():
+        if inspect.isclass(value):
+            documented |= {f"{name}.{key}": member for key, member in vars(value).items()}
+    found = []
+    for name, value in documented.items():
+        prose = (inspect.getdoc(value) or "") if not name.rpartition(".")[2].startswith("_") else ""
+        prose = prose.partition("\nExamples\n")[0]
+        prose = re.sub(r"::\n\n(?: +.*\n|\n)+", "", prose + "\n")  # blocks of formulas
+        plain = re.sub(r"``.*?``|`[^`]*`|\|\|", "", prose, flags=re.DOTALL)
+        if re.search(r"(?:^|[\s(])\|[^|\s]", plain):
+            found.append(name)
+    assert found == []

@@ -57,7 +57,7 @@ def linear(rounds: int) -> list[Timing]:
     flow = mo.maml_flow(problem.tasks, problem.alpha)
     fields = {"diffrax vmap, aggregated": lambda: jax_side.affine_field(problem)}
     contenders = _contenders(
-        flow, _starts(1000, problem.w0), problem.error, fields, ["DOP853", "Tsit5"]
+        flow, _starts(1000, problem.w0), problem.error, fields, ["auto", "DOP853", "Tsit5"]
     )
     return race("", contenders, unit="member", rounds=max(3, rounds // 3))
 

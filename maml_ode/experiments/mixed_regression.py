@@ -3,7 +3,7 @@ r"""Mixed linear regression with fewer rows than parameters, where the best alph
 The model is that of A. Bernacchia, "Meta-learning with negative learning rates", ICLR 2021 (arXiv 2102.00940), and
 the default sizes are those of his Figure 2. A task has w_i = omega + delta_i with delta_i ~ N(0, (nu^2/p) I), rows
 x ~ N(0, I_p) and answers y = x'w_i + sigma e, e ~ N(0, 1). Training has m tasks, each with n_t rows for the inner
-step of size alpha on |X w - y|^2/(2 n_t) and n_v rows that judge it; a new task is adapted by a step of size
+step of size alpha on ||X w - y||^2/(2 n_t) and n_v rows that judge it; a new task is adapted by a step of size
 alpha_r on n_r rows and judged on fresh ones.
 
 What is his is the model, the theorem that in this setting the best alpha of training is negative while that of
@@ -16,16 +16,16 @@ N = m n_v rows V_i A_i one below the other, N < p. The MAML flow keeps what is o
 all residuals vanish, w - omega = (I - P)(w_0 - omega) + B^+ rho, P the projection on the rows of B. Rotations
 leave the law of the rows as it is, so that E P = (N/p) I exactly. Given X and V, rho has the covariance
 V_i [(nu^2/p) A_i^2 + (alpha^2 sigma^2/n_t) S_i] V_i' + sigma^2 I in the rows of a task. For N much smaller than p
-and n_t the rows of B are orthogonal and |A_i x|^2 is tr A_i^2; from E S = I, E S^2 = (1 + (p + 1)/n_t) I follows
+and n_t the rows of B are orthogonal and ||A_i x||^2 is tr A_i^2; from E S = I, E S^2 = (1 + (p + 1)/n_t) I follows
 
-    E|w - omega|^2 = (1 - N/p) |w_0 - omega|^2 + (N/p) (nu^2 + sigma^2 (1 + alpha^2 p/n_t)/h(alpha, n_t)),
+    E||w - omega||^2 = (1 - N/p) ||w_0 - omega||^2 + (N/p) (nu^2 + sigma^2 (1 + alpha^2 p/n_t)/h(alpha, n_t)),
     h(alpha, n) = (1 - alpha)^2 + alpha^2 (p + 1)/n,
 
 with a relative error of the order N/p + N/n_t. At alpha = 0 the noise's part is sigma^2 N/(p - N - 1) exactly.
 
 *Testing* is exact: after the step the loss is
 
-    sigma^2/2 (1 + alpha_r^2 p/n_r) + h(alpha_r, n_r)/2 (E|w - omega|^2 + nu^2).
+    sigma^2/2 (1 + alpha_r^2 p/n_r) + h(alpha_r, n_r)/2 (E||w - omega||^2 + nu^2).
 
 *The best alphas.* Only (1 + a alpha^2)/(1 - 2 alpha + b alpha^2) depends on alpha, with a = p/n_t and
 b = a + 1 + 1/n_t. Its derivative has the sign of 1 - (b - a) alpha - a alpha^2, which is positive at 0, so that it
@@ -34,7 +34,7 @@ falls up to the negative root
     alpha* = -(s + sqrt(s^2 + 4 a))/(2 a),   s = 1 + 1/n_t,
 
 and rises from there through 0: whatever sigma > 0, nu and the start are. For p/n_t -> infinity it is -sqrt(n_t/p).
-That of adaptation, E/(E (1 + (p + 1)/n_r) + sigma^2 p/n_r) with E = E|w - omega|^2 + nu^2, is positive.
+That of adaptation, E/(E (1 + (p + 1)/n_r) + sigma^2 p/n_r) with E = E||w - omega||^2 + nu^2, is positive.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from maml_ode.tasks import LinearRegression
 
 __all__ = ["MixedRegression"]
 
-# Of |grad F| at the start; the flow ends where the gradient vanishes.
+# Of ||grad F|| at the start; the flow ends where the gradient vanishes.
 END = 1e-9
 INTERVAL = 1.96
 
@@ -71,7 +71,7 @@ class MixedRegression:
     noise, spread : float
         sigma and nu.
     offset : float
-        |w_0 - omega|.
+        ||w_0 - omega||.
 
     Raises
     ------
@@ -114,7 +114,7 @@ class MixedRegression:
         return self.n_validation * self.n_tasks
 
     def distance(self, alpha: float) -> float:
-        """Return E|w - omega|^2 of where training with ``alpha`` ends, to leading order."""
+        """Return E||w - omega||^2 of where training with ``alpha`` ends, to leading order."""
         noise = (1.0 + alpha**2 * self.dim / self.n_train) / self._h(alpha, self.n_train)
         share = self.rows / self.dim
         return (1.0 - share) * self.offset**2 + share * (self.spread**2 + self.noise**2 * noise)
@@ -124,7 +124,7 @@ class MixedRegression:
         return self.loss_at(self.distance(alpha), alpha_adapt)
 
     def loss_at(self, distance: float, alpha_adapt: float) -> float:
-        """Return the expected loss of a new task after its step from a w with |w - omega|^2 = ``distance``."""
+        """Return the expected loss of a new task after its step from a w with ||w - omega||^2 = ``distance``."""
         noise = self.noise**2 * (1.0 + alpha_adapt**2 * self.dim / self.n_adapt)
         return 0.5 * noise + 0.5 * self._h(alpha_adapt, self.n_adapt) * (distance + self.spread**2)
 
@@ -167,7 +167,7 @@ class MixedRegression:
         return solve(flow, start, tol=tol, diagnostics=False).w
 
     def simulated(self, alpha: float, runs: int = 100, seed: int = 0) -> tuple[float, float]:
-        """Return E|w - omega|^2 by so many runs of the flow: their mean, and half of its 95% interval.
+        """Return E||w - omega||^2 by so many runs of the flow: their mean, and half of its 95% interval.
 
         The same seed draws the same tasks for every alpha.
         """

@@ -59,7 +59,7 @@ class Tally:
         sums["factorizations"], sums["steps"] = self.nlu, self.steps
         sums["rejected"], sums["diagnostics"] = self.rejected, diagnostics
         for cost, times in self._charged.values():
-            for kind, count in cost.parts:
+            for kind, count in cost._parts:
                 sums[kind] += times * count
         return made(Counts, sums)
 

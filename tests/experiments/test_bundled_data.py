@@ -18,7 +18,11 @@ def test_diabetes_is_scikit_learns_bit_for_bit():
     theirs = pytest.importorskip("sklearn.datasets").load_diabetes()
     data, target = bundled.diabetes()
     assert (data.dtype, target.dtype) == (theirs.data.dtype, theirs.target.dtype)
-    assert data.tobytes() == np.ascontiguousarray(theirs.data).tobytes()
+    sklearn = pytest.importorskip("sklearn")
+    if tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 8):
+        assert data.tobytes() == np.ascontiguousarray(theirs.data).tobytes()
+    else:  # which scaled the columns with other last bits
+        np.testing.assert_allclose(data, theirs.data, rtol=1e-14)
     assert target.tobytes() == theirs.target.tobytes()
     assert list(bundled.DIABETES_COLUMNS) == theirs.feature_names
 

@@ -16,6 +16,7 @@ from maml_ode.integrate.tally import Tally
 TASKS = mo.tasks.Quadratic([np.diag([1.0, 2.0]), np.diag([3.0, 0.5])], [[1.0, 0.0], [0.0, 1.0]])
 f, F = mo.ExpectedLoss(TASKS), mo.MAMLLoss(TASKS, 0.1)
 W0 = np.array([3.0, -2.0])
+LEG = mo.gradient_flow(f).legs[0]
 
 
 def functions():
@@ -174,7 +175,7 @@ def test_what_the_compiled_loop_may_take_unseen(sign):
     rule = SimpleNamespace(
         shares_field=True, recurs=True, residue=1e-12, rule=SimpleNamespace(scale=1.0, sign=sign)
     )
-    segment = SimpleNamespace(rule=rule, evaluator=lambda t, w: w, tol=0.0)
+    segment = SimpleNamespace(rule=rule, evaluator=lambda t, w: w, tol=0.0, leg=LEG)
     plan = SimpleNamespace(enforce_energy=False, max_steps=10**4, stiff_method=None, t_max=math.inf)
     away = 1.0 + 0.5 * sign
     attention = Attention(segment, plan, False, 0.0, np.array([1.0]))
@@ -211,7 +212,7 @@ def test_what_else_has_every_step_shown():
         (0.0, fixed, False),
     ):
         plan = SimpleNamespace(**vars(loose), tolerances=tolerances)
-        segment = SimpleNamespace(rule=None, evaluator=None, tol=tol)
+        segment = SimpleNamespace(rule=None, evaluator=None, tol=tol, leg=LEG)
         attention = Attention(segment, plan, False, 0.0, W0)
         assert (attention.room(0), attention.entries()["sign"]) == (9, 0.0)
         assert attention.entries()["watches_stall"] == watches
@@ -220,7 +221,7 @@ def test_what_else_has_every_step_shown():
     other = SimpleNamespace(
         shares_field=False, recurs=False, rule=SimpleNamespace(scale=2.0, sign=1.0)
     )
-    segment = SimpleNamespace(rule=other, evaluator=None, tol=0.0)
+    segment = SimpleNamespace(rule=other, evaluator=None, tol=0.0, leg=LEG)
     attention = Attention(segment, plan, False, 0.0, W0)
     assert attention.room(0) == 1
     assert attention.entries()["threshold"] == 0.0

@@ -56,7 +56,8 @@ def test_paths_of_two_phases_are_those_of_matrix_exponentials(plain, make):
         switch = 0.05 * np.linalg.norm(f.gradient(w0))
         tol = 1e-6 * switch
         run = compiled(mo.bimaml_flow(tasks, 0.01, switch), w0, tol=tol)
-        assert run.stop is mo.StopReason.STATIONARY and run.success
+        assert run.stop is mo.StopReason.STATIONARY
+        assert run.success
         (switched,) = run.switch_times
         assert np.linalg.norm(f.gradient(run.switch_states[0])) == pytest.approx(switch, rel=1e-9)
         assert np.linalg.norm(F.gradient(run.w)) == pytest.approx(tol, rel=1e-6)
@@ -70,7 +71,8 @@ def test_paths_of_two_phases_are_those_of_matrix_exponentials(plain, make):
                 exact = rest + expm(-(t - since) * G) @ (start - rest)
                 np.testing.assert_allclose(w, exact, rtol=1e-9, atol=1e-10 * np.abs(w0).max())
             start, since = run.switch_states[0], switched
-    assert all(plain) and len(plain) == 4
+    assert all(plain)
+    assert len(plain) == 4
 
 
 @pytest.mark.parametrize("make", [regressions, quadratics])
@@ -88,7 +90,8 @@ def test_runs_are_those_of_the_formula_in_numpy(plain, make):
         for flow in flows:
             for how in horizons:
                 one, other = compiled(flow, w0, **how), in_numpy(flow, w0, **how)
-                assert one.stop is other.stop and one.success is other.success
+                assert one.stop is other.stop
+                assert one.success is other.success
                 assert one.counts.factorizations == other.counts.factorizations
                 assert one.counts.hessians == other.counts.hessians
                 np.testing.assert_allclose(one.switch_times, other.switch_times, rtol=1e-12)
@@ -125,7 +128,8 @@ def test_what_is_not_plain_is_left_to_numpy(plain):
         assert (one.message, one.counts.gradients) == (other.message, other.counts.gradients)
         np.testing.assert_array_equal(one.t, other.t)
         np.testing.assert_array_equal(one.y, other.y)
-    assert not any(plain) and len(plain) == len(cases)
+    assert not any(plain)
+    assert len(plain) == len(cases)
 
 
 def test_a_start_at_rest_and_the_shortest_duration(plain):
@@ -137,12 +141,15 @@ def test_a_start_at_rest_and_the_shortest_duration(plain):
         [1.5],
     )
     short = compiled(flow, [1.0], t_max=5e-324)
-    assert short.stop is mo.StopReason.HORIZON and short.final_time == 5e-324
+    assert short.stop is mo.StopReason.HORIZON
+    assert short.final_time == 5e-324
     later = compiled(
         flow, None, resume=compiled(flow, [1.0], t_max=0.25), t_max=np.nextafter(0.25, 1)
     )
-    assert later.final_time == np.nextafter(0.25, 1) and np.all(np.diff(later.t) > 0)
-    assert plain[0] and not plain[1]
+    assert later.final_time == np.nextafter(0.25, 1)
+    assert np.all(np.diff(later.t) > 0)
+    assert plain[0]
+    assert not plain[1]
 
 
 def test_limits_and_the_continuous_solution(plain):
@@ -153,4 +160,5 @@ def test_limits_and_the_continuous_solution(plain):
     run = compiled(flow, w0, dense_output=True)
     np.testing.assert_allclose(run.sol(run.t[5]), run.y[:, 5], rtol=1e-12)
     assert not plain
-    assert math.isnan(compiled(flow, w0).loss[-1]) and plain == [True]
+    assert math.isnan(compiled(flow, w0).loss[-1])
+    assert plain == [True]

@@ -234,3 +234,55 @@ def test_why_a_flow_has_no_closed_form(make_quadratic):
     assert "'retest'" in why_not_exact(chosen)
     bent = mo.ExpectedLoss(mo.tasks.Sinusoid([1.0], [1.0], [1.0]))
     assert "not affine" in why_not_exact(mo.gradient_flow(bent))
+
+
+def decaying(rates, amplitudes):
+    rates, amplitudes = np.array(rates), np.array(amplitudes)
+    return ExactPhase(None, 0.0, np.zeros(rates.size), rates, np.eye(rates.size), amplitudes)
+
+
+def test_a_logarithm_with_more_corners_than_tangents_is_bracketed():
+    """Rates 20^-j and amplitudes exp(1300 0.9^j): where one tangent meets the target the next rate leads."""
+    j = np.arange(75)
+    threshold, heights = math.exp(-600.0), 1300.0 * 0.9**j
+    phase = decaying(20.0**-j, np.exp(heights - 600.0))
+    assert phase._by_newton(-600.0, *phase._log_norm(0.0)) is None
+    tau = phase.time_to_norm(threshold)
+
+    def norm(t):
+        with mp.workdps(40):
+            return mp.sqrt(
+                sum(
+                    mp.exp(2 * (mp.mpf(h) - mp.mpf(r) * t))
+                    for h, r in zip(heights, 20.0**-j, strict=True)
+                )
+            )
+
+    assert (
+        norm(mp.mpf(tau) * (1 - mp.mpf(10) ** -11))
+        > 1
+        >= norm(mp.mpf(tau) * (1 + mp.mpf(10) ** -11))
+    )
+
+
+def test_a_norm_that_turns_above_its_threshold_never_comes_to_it():
+    """exp(-2 t) + 0.81 exp(2 t) is least, 1.8, at t = log(1/0.9)/2; the growing part alone is below."""
+    phase = decaying([1.0, -1.0], [1.0, 0.9])
+    least = math.sqrt(1.8)
+    assert phase.time_to_norm(least * (1 - 1e-6)) == math.inf
+    assert phase.time_to_norm(1.2) == math.inf
+    assert phase.time_to_norm(least * (1 + 1e-6)) == pytest.approx(
+        0.5 * math.log(1 / 0.9), abs=2e-3
+    )
+
+
+@pytest.mark.parametrize(("duration", "points"), [(0.2, 101), (0.26, 201), (0.4, 201)])
+def test_times_are_even_until_something_has_decayed(duration, points):
+    """At a rate of 4: up to duration 1/4 there is no transient, then 100 times on a logarithmic scale."""
+    times = decaying([4.0, 1.0], [1.0, 2.0]).sample_times(duration)
+    assert times.size == points
+    assert (times[0], times[-1]) == (0.0, duration)
+    gaps = np.abs(np.linspace(0.0, duration, 101)[:, None] - times)
+    assert gaps.min(axis=1).max() <= 1e-15
+    if points == 201:
+        assert times[gaps.min(axis=0) > 1e-15][0] == pytest.approx(0.005, rel=1e-12)

@@ -316,26 +316,30 @@ def test_a_rule_that_may_have_begun_its_phase_must_first_rise_above_zero():
     assert found == [False, False, False, True]
 
 
-@pytest.mark.parametrize(("threshold", "looks"), [(0.5, 1), (0.4999, 0)])
-def test_a_norm_is_near_at_one_and_a_half_times_its_threshold(threshold, looks):
-    """v = 0.65 + 0.1 ((s - 0.94)/0.06)^2 along a step: it turns between 3/4 of it and the end, where it is 3/4."""
+@pytest.mark.parametrize(("threshold", "looks"), [(0.5, True), (0.4999, False)])
+@pytest.mark.parametrize(
+    ("end", "start", "way"),
+    [  # v along the step is 0.65 + 0.1 ((s - 0.94)/0.06)^2, which is 0.75 at its end; 0.75 + 12 (s - 0.75)^2
+        (0.75, 0.65 + 0.1 * (0.94 / 0.06) ** 2, 0.65 + 0.1 / 0.06**2 * (0.06**3 + 0.94**3) / 3),
+        (1.5, 7.5, 2.5),
+    ],
+)
+def test_a_norm_is_near_at_one_and_a_half_times_its_threshold(end, start, way, threshold, looks):
     f = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
     field = FieldEvaluator(mo.fields.GradientField(f), Tally())
-    way = 0.65 + 0.1 / 0.06**2 * (0.06**3 + 0.94**3) / 3
-    at_start = 0.65 + 0.1 * (0.94 / 0.06) ** 2
     asked = []
 
     def look(rule):
-        watch = CrossingWatch(RuleEvaluator(rule, field, False), 0.0, np.array([0.75]), False)
-        step = step_to(1.0, [0.75], [-0.75], 0.0, [0.75 + way], [-at_start])
+        watch = CrossingWatch(RuleEvaluator(rule, field, False), 0.0, np.array([end]), False)
+        step = step_to(1.0, [end], [-end], 0.0, [end + way], [-start])
         # As far as it is asked the path itself stays above.
-        interpolant = lambda t: asked.append(t) or np.array([1.0])  # noqa: E731
+        interpolant = lambda t: asked.append(t) or np.array([2.0])  # noqa: E731
         return watch.look(replace(step, interpolant=lambda: interpolant))
 
     assert look(GradientNormBelow(f, threshold)) is None
-    assert bool(asked) == bool(looks)
+    assert bool(asked) == looks
     asked.clear()
-    assert look(Reversed(GradientNormBelow(f, 0.8))) is None  # a rise to 0.8 is seen at its end
+    assert look(Reversed(GradientNormBelow(f, 1.6))) is None  # a rise to 1.6 is seen at its end
     assert asked == []
 
 

@@ -342,3 +342,76 @@ def test_the_bar_of_a_modified_eigenvalue_is_attained(value):
     if value > 0:
         assert ends[2] - ends[1] == pytest.approx(worst, rel=1e-14)
     assert max(abs(end - ends[1]) for end in ends) <= worst * (1 + 1e-14)
+
+
+@pytest.mark.parametrize("unit", [1e-40, 1.0, 1e40])
+def test_error_bars_of_a_small_eigenvalue_by_hand(unit):
+    """Z = diag(2, z), z being four roundings of its column: 2 z (z/4) + (z/4)^2, in any unit of the losses."""
+    from maml_ode.objectives.graded import decompose
+
+    size, none = 1e3, np.zeros(2)
+    u = Residual(np.eye(2), none + 1, none + 1, none, none + 1, 1.0, np.array([0, 1])).unit
+    z = 4 * u * size
+    residual = Residual(
+        np.diag([2.0, z]), np.ones(2), np.full(2, unit), none, np.array([2.0, size]), 1.0,
+        np.array([0, 1]),
+    )  # fmt: skip
+    spectrum = decompose(residual).spectrum
+    np.testing.assert_allclose(spectrum.values, [unit * z**2, unit * 4.0], rtol=1e-14)
+    off = np.array([z / 4, 2 * u])
+    bars = unit * (2 * np.array([z, 2.0]) * off + off**2)
+    np.testing.assert_allclose(spectrum.error, bars, rtol=1e-9, atol=0)
+
+
+def test_the_norm_of_a_residual_field_and_its_bar_by_hand():
+    Z, q = [[1.0, 2.0], [3.0, -4.0], [0.0, 1.0]], [1.0, 2.0, 3.0]
+    phi, unsure, w, made_of = [2.0, -0.5, 1.0], [0.1, 0.2, 0.0], [0.5, -1.0], [2.0, 3.0]
+    residual = Residual(*map(np.array, (Z, q, phi, unsure)), np.ones(2), 1.0, np.array([0]))
+    unit = 2 * EPS * (2 + np.sqrt(3.0) + 2.0)
+    left = [
+        b - sum(a * x for a, x in zip(row, w, strict=True)) for row, b in zip(Z, q, strict=True)
+    ]
+    assert left == [2.5, -3.5, 4.0]
+    rounded = [unit * (1.0 + 2.0 + 6.0), unit * (2.0 + 6.0 + 12.0), unit * (3.0 + 3.0)]
+    off = [
+        abs(f) * (r + unit * abs(x)) + e * abs(x)
+        for f, r, x, e in zip(phi, rounded, left, unsure, strict=True)
+    ]
+    norm, bar = residual.norm(np.array(w), np.array(made_of))
+    # Z' (5, 1.75, 4) = (10.25, 7)
+    assert norm == pytest.approx(np.hypot(10.25, 7.0), rel=1e-15)
+    reach = off[0] + 3 * off[1], 2 * off[0] + 4 * off[1] + off[2]
+    assert bar == pytest.approx(np.hypot(*reach), rel=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_field_of_two_families_is_that_of_its_steps(steps):
+    """-grad of sum_i p_i s_i |y_i - X_i u_i|^2 by steps taken one by one, with their own derivative."""
+    rng = np.random.default_rng(0)
+    p, alpha, w, field = np.array([0.3, 0.7]), 0.05, rng.normal(size=3), np.zeros(3)
+    support, query = (
+        LeastSquares(
+            [*rng.normal(size=(2, 4, 3))], [*rng.normal(size=(2, 4))], np.array([0.5, 1.5])
+        )
+        for _ in range(2)
+    )
+    for i in range(2):
+        X, y, s = support.samples[i], support.targets[i], support.scales[i]
+        u, slope = w, np.eye(3)
+        for _ in range(steps):
+            u = u - alpha * 2 * s * X.T @ (X @ u - y)
+            slope = slope - alpha * 2 * s * X.T @ X @ slope
+        X, y, s = query.samples[i], query.targets[i], query.scales[i]
+        field -= p[i] * 2 * s * slope.T @ X.T @ (X @ u - y)
+    found = maml_residual(support, query, p, alpha, steps)
+    np.testing.assert_allclose(found.Z.T @ (found.phi * (found.q - found.Z @ w)), field, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("scale", "alpha"), [(1.0, 0.1), (1.0, -0.1), (4.0, 0.025)])
+def test_a_weight_is_as_unsure_as_its_curvature_by_hand(scale, alpha):
+    """One row of 3 parameters with |x|^2 = 4: 2 (1 + 3) eps (1 + 0.8) off in 1 -+ 0.8, squared."""
+    family = LeastSquares([np.array([[0.0, 2.0, 0.0]])], [np.array([1.0])], np.array([scale]))
+    residual = maml_residual(family, family, np.array([1.0]), alpha, 1)
+    off, x = 2 * 4 * EPS * 1.8, 1.0 - np.copysign(0.8, alpha)
+    assert residual.phi == pytest.approx([x**2], rel=1e-14)
+    assert residual.phi_error == pytest.approx([2 * x * off + 2 * EPS * x**2], rel=0.1, abs=0)

@@ -39,3 +39,26 @@ def test_a_coefficient_is_left_out_only_where_its_column_does_not_show_it():
     factor, Q = ScaledFactor.of_columns(columns, np.ones(3), 1e-14)
     assert factor.rank == 2
     np.testing.assert_allclose(Q @ factor.rows, columns, rtol=0, atol=1e-13)
+
+
+def test_a_repeated_column_is_made_of_that_column_alone():
+    """Coefficients that are rounding are exactly 0, so that no other coordinate takes part in a null vector."""
+    columns = np.random.default_rng(0).normal(size=(6, 4))
+    columns = np.column_stack([columns, columns[:, 2]]) / np.linalg.norm(columns, axis=0).max()
+    factor, _ = ScaledFactor.of_columns(columns, np.ones(5), 1e-14)
+    assert factor.rank == 4
+    assert {factor.order[-1]} < {2, 4}
+    assert np.count_nonzero(factor.coefficients) == 1
+    assert abs(factor.coefficients.max() - 1.0) < 1e-14
+
+
+def test_shortest_solutions_are_those_of_the_pseudoinverse():
+    rng = np.random.default_rng(1)
+    columns = rng.normal(size=(7, 4))
+    columns = np.column_stack([columns, columns @ rng.normal(size=(4, 2))])
+    columns /= np.linalg.norm(columns, axis=0)
+    factor, _ = ScaledFactor.of_columns(columns, np.array([1.0, 8.0, 0.25, 2.0, 4.0, 0.5]), 1e-14)
+    assert factor.rank == 4
+    targets = rng.normal(size=(4, 3))
+    found = factor._shortest_solutions(targets)
+    np.testing.assert_allclose(found, np.linalg.pinv(factor.rows) @ targets, rtol=1e-11)

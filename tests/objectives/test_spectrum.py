@@ -8,6 +8,7 @@ from mpmath import mp
 
 import maml_ode as mo
 from maml_ode.fields import FirstOrderField, ModifiedField, ReptileField
+from maml_ode.objectives import quadratic_form
 from maml_ode.objectives.affine_field import AffineField
 from maml_ode.objectives.quadratic_form import QuadraticForm
 from maml_ode.objectives.spectrum import Spectrum, norm_bound, solver_error
@@ -267,8 +268,15 @@ def test_columns_of_zeros_and_tasks_without_weight_are_null():
     assert mo.MAMLLoss(nothing, 0.01).quadratic_form.spectrum.rank == 0
 
 
-def test_a_quadratic_form_evaluates_many_points_as_it_does_one(make_quadratic):
+@pytest.mark.parametrize("at_once", [2**14, 9, 1])
+def test_a_quadratic_form_evaluates_many_points_as_it_does_one(
+    make_quadratic, at_once, monkeypatch
+):
+    """All at once, two by two, and one by one."""
+    monkeypatch.setattr(quadratic_form, "NUMBERS_AT_ONCE", at_once)
     form = mo.MAMLLoss(make_quadratic(), 0.2).quadratic_form
+    w = np.arange(1.0, 5.0)
+    np.testing.assert_allclose(form.hvp(w), [sum(row * w) for row in form.G])
     points = np.random.default_rng(0).normal(size=(5, 4))
     values, norms = form.values_and_gradient_norms(points)
     np.testing.assert_allclose(values, [form.value(w) for w in points], rtol=1e-13)

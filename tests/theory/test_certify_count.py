@@ -92,3 +92,21 @@ def test_no_count_is_claimed_outside_its_hypotheses(logistic, monkeypatch):
     doubtful = mo.theory.certify(FIGURE_1, 0.4)
     assert "critical_points" not in {item.name for item in doubtful}
     assert doubtful["unique_minimum"].holds is None
+
+
+def test_a_count_is_made_exactly_where_the_whole_line_is_covered():
+    def counted(tasks, alpha, k=None):
+        k = mo.theory.constants(tasks) if k is None else k
+        return count_everywhere(Setting(tasks, alpha, k, None, None, 1e-8), None)
+
+    waves = mo.tasks.Sinusoid([0.5, 0.75], [0.1, 0.2], [1.0, 1.0])  # L = 1.7
+    found = counted(waves, 0.25)
+    assert (len(found.points), found.everywhere) == (1, True)
+    certificate = critical_points_certificate(found)
+    assert (certificate.holds, certificate.value) == (True, 1.0)
+    assert counted(mo.tasks.Sinusoid([0.5, 0.0], [0.1, 0.1], [1.0, 1.0]), 0.1) is None
+    k = mo.theory.constants(waves)
+    for top, there in ((4.0, False), (4.0 - 1e-9, True)):  # alpha L = 1 is too much
+        object.__setattr__(k, "L", mo.theory.Quantity(top))
+        assert (counted(waves, 0.25, k) is not None) is there
+    assert counted(waves, 0.1, mo.theory.constants(waves, mo.theory.Interval(-1.0, 1.0))) is None

@@ -1,10 +1,15 @@
 """Families at the edge: singular to rounding, constants on a region, no minimiser, other units."""
 
+import math
+
 import numpy as np
 import pytest
 import sympy
 
 import maml_ode as mo
+from maml_ode.theory.family_constants.model import assemble
+
+from .by_hand import KAPPA_I, L_I, MU_I, TASKS, X_STAR, mean, slope
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -85,3 +90,62 @@ def test_a_symbol_called_like_a_number_must_be_declared():
         mo.tasks.Symbolic(sympy.Symbol("E") * sympy.Symbol("w") ** 2, "w")
     tasks = mo.tasks.Symbolic(sympy.E * sympy.Symbol("w") ** 2, "w")
     assert tasks.losses([1.0]) == pytest.approx(np.e)
+
+
+def test_the_deviation_of_quadratics_on_a_region_by_hand():
+    """Curvatures 1 and 3 with weights 1/4 and 3/4: G = 5/2, E(H - G)^2 = 3/4, argmin f = -1/5, sd^2 there 0.48."""
+    tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[1.0], [-1.0]], weights=[0.25, 0.75])
+    ball = mo.theory.constants(tasks, mo.theory.Ball([0.5], 0.3))
+    assert ball.sigma == pytest.approx(1.6875**0.5 + 0.3 * 0.75**0.5, rel=1e-12)
+    level = mo.theory.constants(tasks, mo.theory.Sublevel(0.2))
+    assert level.sigma0 == pytest.approx(0.48**0.5, rel=1e-12)
+    assert level.nu == pytest.approx(0.75**0.5 / 2.5, rel=1e-12)
+    assert level.sigma == pytest.approx(0.48**0.5 + (2 * 0.2 * 0.75 / 2.5) ** 0.5, rel=1e-12)
+
+
+def test_the_deviation_at_the_minimiser_is_known_to_its_rounding():
+    H = [np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([[4.0, -1.0], [-1.0, 2.0]])]
+    k = mo.theory.constants(mo.tasks.Quadratic(H, [[1.0, 2.0], [3.0, -1.0]]))
+    gradients = [h @ k.minimizer - b for h, b in zip(H, ([1.0, 2.0], [3.0, -1.0]), strict=True)]
+    assert k.sigma0 == pytest.approx(np.linalg.norm(gradients[0]), rel=1e-12)  # they cancel
+    assert k.sigma0.status.value == "exact"
+
+
+def assembled(region=None, **changes):
+    numbers = {"mu_i": MU_I, "L_i": L_I, "kappa_i": KAPPA_I, "status": {}, "notes": {}}
+    numbers |= {"mu_f": 0.6, "L_f": 2.4, "minimizer": np.array([X_STAR + 0.01])}
+    return assemble(TASKS, region, **{**numbers, **changes})
+
+
+def test_what_follows_from_the_constants_of_the_tasks():
+    w = X_STAR + 0.01  # not quite the minimiser: its gradient may hide some of sd
+    sd, half = 0.5 * abs(slope(0, w) - slope(1, w)), 0.5 * (L_I.max() - MU_I.min())
+    k = assembled()
+    assert k.sigma0 == pytest.approx(sd + half * abs(mean(slope, w)) / 0.6, rel=1e-12)
+    assert k.nu == pytest.approx(half / 0.6, rel=1e-12)
+    assert (k.sigma, k.sigma.status.value) == (math.inf, "bound")
+    flat = assembled(mu_f=0.0)
+    assert flat.sigma0 == flat.nu == math.inf
+    ball = assembled(mo.theory.Ball([0.4], 0.3))
+    wanted = 0.5 * abs(slope(0, 0.4) - slope(1, 0.4)) + half * 0.3
+    assert ball.sigma == pytest.approx(wanted, rel=1e-12)
+    assert assembled(mo.theory.Ball([0.4], 0.3), sigma=0.5 * wanted).sigma == 0.5 * wanted
+    level = assembled(mo.theory.Sublevel(0.2))
+    assert level.sigma == pytest.approx(k.sigma0 + k.nu * (2 * 2.4 * 0.2) ** 0.5, rel=1e-12)
+    # an extreme over the whole line is a bound on a region, but for losses of one curvature everywhere
+    known_mu = {"status": {"mu": mo.theory.Status.EXACT}}
+    assert assembled(mo.theory.Ball([0.4], 0.3), **known_mu).mu.status.value == "bound"
+    constant = assembled(mo.theory.Ball([0.4], 0.3), kappa_i=np.zeros(2), **known_mu)
+    assert constant.mu.status.value == "exact"
+
+
+def test_a_constant_names_the_task_that_it_belongs_to():
+    X, y = np.array([[1.0], [2.0], [5.0], [3.0]]), np.array([1.0, 2.0, 3.0, 4.0])
+    named = mo.tasks.LinearRegression.from_table(X, y, np.array(["a", "a", "b", "b"]))
+    k = mo.theory.constants(named)
+    assert k.mu.note.endswith("of task a")  # curvatures 2 (1 + 4)/2 and 2 (25 + 9)/2
+    assert k.L.note.endswith("of task b")
+    assert "of task" not in k.kappa.note  # 0 for both
+    assert (
+        "of task" not in mo.theory.constants(mo.tasks.LinearRegression([X, X], [y, 2 * y])).mu.note
+    )

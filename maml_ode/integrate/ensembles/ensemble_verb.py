@@ -64,11 +64,12 @@ def ensemble(
     """Advance one flow from K starts, each until it is stationary or a limit is met.
 
     Every member is the run that `solve` makes from its start: it has its own steps, its own switch and its own
-    stop. With Tsit5 and DOP853 on fields of compiled families all members are followed in compiled code, and their
-    numbers are those of `solve` to the last bit. All else - SciPy's methods, closed forms, a user's solvers,
-    families and fields in Python, rules of another kind - is one `solve` after another, and so is a
-    member on whose way something has to be decided in Python: a norm that hovers or dips, a step that is
-    not possible, stiffness.
+    stop. With Tsit5 and DOP853 on fields of compiled families, and by the closed form of affine flows of few
+    parameters, all members are followed in compiled code, and their numbers are those of `solve` to the last bit;
+    with a closed form, of `solve` without diagnostics. All else - SciPy's methods, a user's solvers, families and
+    fields in Python, rules of another kind - is one `solve` after another, and so is a member on whose way
+    something has to be decided in Python: a norm that hovers or dips, a step that is not possible, stiffness, a
+    closed form in which something grows.
 
     Parameters
     ----------

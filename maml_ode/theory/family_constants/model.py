@@ -170,10 +170,10 @@ def assemble(
 ) -> Constants:
     """Build `Constants` from per-task values; fill in what follows from the rest.
 
-    mu_f and L_f default to sum p_i mu_i and sum p_i L_i; sigma0 to sd at the minimiser of f,
-    enlarged by what the minimiser's error can hide, (L - mu)/2 ||grad f||/mu_f; nu to (L - mu)/(2
-    mu_f); and sigma is reduced to what it can be on the region. ``status`` gives the status of each
-    constant; missing ones are bounds.
+    mu_f and L_f default to sum p_i mu_i and sum p_i L_i; sigma0 to sd at the minimiser of f, if that
+    lies in the region, enlarged by what its error can hide, (L - mu)/2 ||grad f||/mu_f; nu to
+    (L - mu)/(2 mu_f); and sigma is reduced to what it can be on the region. ``status`` gives the
+    status of each constant; missing ones are bounds.
     """
     p = tasks.weights
     notes = {**notes, **_whose(tasks, notes, mu=-mu_i, L=L_i, kappa=kappa_i)}
@@ -196,10 +196,13 @@ def assemble(
     mean_low = float(p @ mu_i) if mu_f is None else mu_f
     mean_high = float(p @ L_i) if L_f is None else L_f
     if mean_low > 0 and minimizer is None:
-        start = None
+        ball = None
         if isinstance(region, (Ball, Interval)):
-            start = enclosing_ball(region, None, math.nan).center
-        minimizer = expected_loss_minimizer(tasks, start)
+            ball = enclosing_ball(region, None, math.nan)
+        minimizer = expected_loss_minimizer(tasks, None if ball is None else ball.center)
+        # on the way to a minimiser elsewhere the constants of the region need not hold
+        if minimizer is not None and ball is not None and not ball.contains(minimizer):
+            minimizer = None
     if sigma0 is None:
         sigma0 = math.inf
         if minimizer is not None and mean_low > 0:

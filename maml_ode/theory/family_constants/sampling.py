@@ -23,7 +23,6 @@ from maml_ode.theory.evaluation import (
     task_thirds,
 )
 from maml_ode.theory.family_constants.model import Constants, assemble, deviation, register
-from maml_ode.theory.minimizer import expected_loss_minimizer
 from maml_ode.theory.quantities import Status
 from maml_ode.theory.regions import (
     Ball,
@@ -99,12 +98,6 @@ def sampled_constants(
     if tasks.smoothness is Smoothness.GRADIENT:
         kappa = np.full(M, np.inf)
     low_i = _deflate(low)
-    start = ball.center
-    minimizer = None
-    if mean_low > 0:
-        minimizer = expected_loss_minimizer(tasks, start)
-        if minimizer is not None and not ball.contains(minimizer):
-            minimizer = None
     known = math.isfinite(mean_high)
     note = f"{len(points)} points, inflated by {INFLATION}"
     note = note if known else "the losses or their derivatives are not finite on all of the region"
@@ -122,8 +115,6 @@ def sampled_constants(
         mu_f=mu_f,
         L_f=L_f,
         sigma=INFLATION * sigma,
-        sigma0=None if minimizer is not None else math.inf,
-        minimizer=minimizer,
     )
 
 

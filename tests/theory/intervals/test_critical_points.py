@@ -326,3 +326,13 @@ def test_arguments_that_would_never_end_are_refused(figure_1):
         mo.theory.count_critical_points(figure_1, 0.1, (1.0, 2.0, 3.0))
     with pytest.raises(ValueError, match="at least one value"):
         mo.theory.bifurcation_table(figure_1, [])
+
+
+def test_nothing_is_proved_of_an_array_alpha():
+    tasks = mo.tasks.Sinusoid([1.0, 1.0], [0.5, 0.2], [1.0, 2.0])
+    alpha = np.array([[0.1], [0.3]])  # of each task
+    for interval, ends in ((None, (-np.inf, np.inf)), ((-1.0, 2.0), (-1.0, 2.0))):
+        found = mo.theory.count_critical_points(tasks, alpha, interval)
+        assert (found.alpha, found.interval, found.count) == ((0.1, 0.3), ends, None)
+        assert (found.certified, found.everywhere, found.unique) == (False, False, None)
+        assert found.note.startswith("not proved: ")
