@@ -148,6 +148,22 @@ ONE_PHASE = mo.maml_flow(TASKS, 0.1)
 ORIGIN = np.ones(TASKS.dim)
 
 
+def at_rest_before(**how):
+    """A run that is at rest before t = 90."""
+    return mo.solve(mo.maml_flow(TASKS, 0.1), [1.0, 2.0], tol=1e-3, t_max=100.0, **how)
+
+
+class Drifting(mo.fields.MomentumField):
+    """A user's field on a larger state, which does not say what else may drive it."""
+
+    driven_by = mo.fields.LiftedField.driven_by
+
+
+def drifting(alpha):
+    F = mo.MAMLLoss(TASKS, alpha)
+    return mo.Flow([mo.Phase(Drifting(F, 0.5))], objective=F)
+
+
 def again(rule):
     return mo.bimaml_flow(TASKS, 0.1, 0.5, rule=rule)
 
@@ -689,6 +705,52 @@ TABLE = [
                 mo.learning_curve(again("one_way"), ORIGIN, [1.0], step_size=0.1),
                 mo.euler(again("retest"), ORIGIN, 0.1, max_iter=10, record_every=5),
             ),
+        ),
+    ),
+    Remedy(
+        r"follows from the times at which the run is looked at; leave it out",
+        (
+            lambda: mo.learning_curve(ONE_PHASE, ORIGIN, [1.0], t_eval=[0.5]),
+            lambda: mo.learning_curve(ONE_PHASE, ORIGIN, [0.5, 1.0]),
+        ),
+    ),
+    Remedy(
+        r"iterations of .*, more than can be counted; use a larger step_size",
+        (
+            lambda: mo.learning_curve(ONE_PHASE, ORIGIN, [1.0], step_size=1e-20),
+            lambda: mo.learning_curve(ONE_PHASE, ORIGIN, [1.0], step_size=0.1),
+        ),
+    ),
+    Remedy(
+        r"steps to t_max = .*, more than can be counted; use a larger one",
+        (
+            lambda: mo.compare(ONE_PHASE, ORIGIN, t_max=1.0, methods=["RK45"], step_sizes=[1e-20]),
+            lambda: mo.compare(ONE_PHASE, ORIGIN, t_max=1.0, methods=["RK45"], step_sizes=[0.1]),
+        ),
+    ),
+    Remedy(
+        r"before the first time of its t_eval; leave t_eval out, or begin it with 0",
+        (
+            lambda: mo.plotting.plot_states(at_rest_before(t_eval=[90.0])),
+            lambda: mo.plotting.plot_states(at_rest_before(t_eval=[0.0, 90.0])),
+        ),
+        (
+            lambda: mo.theory.monitor(at_rest_before(t_eval=[90.0]), TASKS, 0.1),
+            lambda: mo.theory.monitor(at_rest_before(), TASKS, 0.1),
+        ),
+    ),
+    Remedy(
+        r"with another inner step size is not known here; build its flow anew for each of them",
+        (
+            lambda: mo.ensemble(drifting(0.1), [ORIGIN] * 2, alpha=[0.1, 0.2], t_max=1.0),
+            lambda: [mo.solve(drifting(a), ORIGIN, t_max=1.0, tol=0.0) for a in (0.1, 0.2)],
+        ),
+    ),
+    Remedy(
+        r"leave threads out for functions of Python, JAX or torch and for an array alpha",
+        (
+            lambda: mo.MAMLLoss(LOGISTIC, np.array([0.1, 0.2]), threads=2),
+            lambda: mo.MAMLLoss(LOGISTIC, np.array([0.1, 0.2])).value(W),
         ),
     ),
     Remedy(

@@ -74,6 +74,13 @@ def test_at_alpha_0_the_noises_part_is_that_of_an_inverse_wishart_matrix():
     assert found.mean() > model.distance(0.0)
 
 
+def test_what_is_left_of_the_start_is_its_share_outside_the_rows():
+    model = MixedRegression(dim=12, n_train=6, noise=0.0, spread=0.0, offset=3.0)
+    found = draws(model, 300, [-0.5])[:, 0]
+    assert model.distance(-0.5) == pytest.approx(9.0 * (1 - 6 / 12))
+    assert abs(found.mean() - 4.5) < 4 * found.std(ddof=1) / np.sqrt(len(found))
+
+
 def test_the_best_alphas_are_where_the_formulas_are_least():
     for model in (
         FIGURE_2,

@@ -162,3 +162,21 @@ def test_limits_and_the_continuous_solution(plain):
     assert not plain
     assert math.isnan(compiled(flow, w0).loss[-1])
     assert plain == [True]
+
+
+def test_a_last_phase_with_a_rule_ends_at_the_larger_norm(plain):
+    f = mo.ExpectedLoss(quadratics(1))
+    w0 = 5.0 * np.ones(f.dim)
+    flow = mo.Flow([mo.Phase(f, until=mo.flows.GradientNormBelow(f, 0.1))], f)
+    for tol, stop in (
+        (1e-3, "SWITCHED"),
+        (0.1, "SWITCHED"),
+        (0.2, "STATIONARY"),
+        (0.0, "SWITCHED"),
+    ):
+        run = compiled(flow, w0, tol=tol)
+        assert run.stop.name == in_numpy(flow, w0, tol=tol).stop.name == stop
+        assert np.linalg.norm(f.gradient(run.w)) == pytest.approx(max(tol, 0.1), rel=1e-9)
+        assert run.switch_times.size == (stop == "SWITCHED")
+    assert all(plain)
+    assert len(plain) == 4

@@ -216,5 +216,5 @@ def test_advice_on_the_switch_from_its_parts():
             theory.switch_advice(tasks, 0.1, **{name: 0.0})
     with pytest.raises(TypeError, match="tasks"):
         theory.switch_advice([1.0], 0.1)
-    with pytest.raises(ValueError, match="not positive definite"):
+    with pytest.raises(ValueError, match="no local minimiser of F was found"):
         theory.switch_advice(mo.tasks.Quadratic([[[3.0]], [[-1.0]]], [[0.0], [1.0]]), 0.2)

@@ -96,13 +96,13 @@ def test_the_last_digits_are_allowed_for():
     """Beside the error of the matrix: of two long logarithms, of a step next to nothing, of the state itself."""
     eps, own = np.finfo(float).eps, facts(1.0, 4.0)
     total = math.log(2.0) + 4 * eps * (math.log(1e200) + math.log(5e199))
-    assert own.decay_time(1e200, 5e199) == pytest.approx(total / 0.9, rel=2e-14)
+    assert own.decay_time(1e200, 5e199) == pytest.approx(total / 0.9, rel=2e-13, abs=0.0)
     assert facts(1.0, error=0.0).iterations([1.0], 0.5, 2 * eps) == math.inf
     assert facts(1.0, error=0.0).iterations([1.0], 0.5, 8 * eps) < math.inf
     sharp, w = facts(2.0, error=0.0), np.array([3.0])
     norm, bar = sharp.form.field.norm(w)
     assert sharp.state_error(0.0, w) * sharp.rate == pytest.approx(
-        8 * eps * (norm + bar) + bar, rel=1e-6
+        8 * eps * (norm + bar) + bar, rel=1e-6, abs=0.0
     )
     shifted = QuadraticFacts(QuadraticForm(np.diag([2.0]), np.array([4.0]), 0.0, 0.1, 0.0))
     bar = 0.1 * 3.0

@@ -114,7 +114,8 @@ def switch_advice(
     Raises
     ------
     ValueError
-        If argmin f is not found, or Hess f or Hess F is not positive definite at its minimiser.
+        If argmin f or a local minimiser of F is not found, or Hess f or Hess F is not positive definite
+        there.
 
     Examples
     --------

@@ -40,7 +40,7 @@ def _from_family(tasks: Sinusoid, region: Region | None) -> Constants:
 
     def negative(w: Array) -> tuple[Array, Array]:
         value, derivative = mean_bend(w)
-        return -value, -derivative
+        return -value, derivative  # of which only the size counts
 
     ceiling, fourth = float(p @ bend), float(p @ (bend * omega**2))
     top, top_exact = supremum(mean_bend, fourth, ceiling, period)
