@@ -265,6 +265,21 @@ def test_a_logarithm_with_more_corners_than_tangents_is_bracketed():
     )
 
 
+def test_tangents_alone_come_to_the_time_of_a_plain_decay():
+    """16 exp(-2 t) + 9 exp(-4 t) = s^2 is a quadratic in exp(-2 t)."""
+    for digits in range(1, 14):
+        threshold = 5.0 * 10.0**-digits
+        phase = decaying([1.0, 2.0], [4.0, 3.0])
+        target = math.log(threshold)
+        theta = phase._by_newton(target, *phase._log_norm(0.0))
+        with mp.workdps(40):
+            part = (mp.sqrt(256 + 36 * mp.mpf(threshold) ** 2) - 16) / 18
+            exact = float(-mp.log(part) / 2)
+        assert theta is not None
+        assert theta / phase._fastest == pytest.approx(exact, rel=1e-14)
+        assert phase._by_brackets(target) == pytest.approx(theta, rel=1e-13)
+
+
 def test_a_norm_that_turns_above_its_threshold_never_comes_to_it():
     """exp(-2 t) + 0.81 exp(2 t) is least, 1.8, at t = log(1/0.9)/2; the growing part alone is below."""
     phase = decaying([1.0, -1.0], [1.0, 0.9])
