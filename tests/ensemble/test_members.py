@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
+from maml_ode.fields import ModifiedField
 from maml_ode.flows import GradientNormBelow
+from maml_ode.integrate.ensembles.by_formula import has_formula
 from maml_ode.integrate.ensembles.request import Request
 
 SAME = ("t", "w", "stop", "success", "steps", "rejected")
@@ -264,6 +266,25 @@ def test_closed_forms_of_all_members_at_once(alone):
     runs = mo.ensemble(saddle, W0, t_max=50.0)
     assert alone == [1]
     assert_same_as_solve(runs, [saddle] * 2, W0, t_max=50.0, diagnostics=False)
+
+
+def test_closed_forms_that_end_by_their_last_rule_or_wait_for_a_norm_of_0(alone):
+    tasks = quadratic(3)
+    f, F = mo.ExpectedLoss(tasks), mo.MAMLLoss(tasks, 0.05)
+    first = mo.Phase(f, until=GradientNormBelow(f, 0.5))
+    twice = mo.Flow([first, mo.Phase(F, until=GradientNormBelow(F, 0.1))])
+    runs = mo.ensemble(twice, starts(twice), tol=1e-3)
+    assert set(runs.stop) == {mo.StopReason.SWITCHED}
+    assert_same_as_solve(runs, [twice] * 5, starts(twice), tol=1e-3, diagnostics=False)
+    never = mo.bimaml_flow(tasks, 0.05, 0.0)
+    assert not alone
+    runs = mo.ensemble(never, starts(never), t_max=9.0)
+    assert set(runs.stop) == {mo.StopReason.HORIZON}
+    assert alone == [0, 1, 2, 3, 4]
+    assert_same_as_solve(runs, [never] * 5, starts(never), t_max=9.0, diagnostics=False)
+    # One phase in another eigenbasis is enough.
+    assert has_formula(twice)
+    assert not has_formula(mo.Flow([first, mo.Phase(ModifiedField(F, 0.1))]))
 
 
 def test_an_inner_step_size_and_a_switch_for_every_member(alone):
