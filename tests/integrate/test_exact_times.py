@@ -9,6 +9,8 @@ from mpmath import mp
 import maml_ode as mo
 from maml_ode.flows import GradientNormBelow
 from maml_ode.integrate.exact import ExactPhase, why_not_exact
+from maml_ode.integrate.exact_momentum import MomentumPhase
+from maml_ode.integrate.exact_run import _shares
 from maml_ode.objectives.affine_field import AffineField
 
 
@@ -289,6 +291,42 @@ def test_a_norm_that_turns_above_its_threshold_never_comes_to_it():
     assert phase.time_to_norm(least * (1 + 1e-6)) == pytest.approx(
         0.5 * math.log(1 / 0.9), abs=2e-3
     )
+
+
+@pytest.mark.parametrize(
+    ("excess", "below"),
+    [
+        (0.0, [2e-15, 2e-13, 2e-11, 2e-9, 2e-7, 2e-5, 2e-3, 0.2]),
+        (1e-4, [2e-4, 2e-2]),
+        (0.00497, [0.00994]),  # a hundred times that is 0.994, and 0.01 of tol is next anyway
+        (0.1, [0.2]),
+        (0.495, []),
+        (3.0, []),
+    ],
+)
+def test_parts_of_tol_that_are_aimed_at_fall_to_a_hundredth_and_on(excess, below):
+    found = list(_shares(excess))
+    np.testing.assert_allclose(1.0 - np.array(found[:-3]), below, rtol=0.06)
+    assert found[-3:] == [1e-2, 1e-4, 1e-8]
+
+
+def test_a_path_of_which_one_coordinate_overflows_ends_before_that():
+    """w = (exp(-t), exp(t)): the first one is finite for ever."""
+    saddle = mo.ExpectedLoss(mo.tasks.Quadratic([np.diag([1.0, -1.0])], [[0.0, 0.0]]))
+    run = mo.solve(mo.gradient_flow(saddle), [1.0, 1.0], t_max=1e4, method="exact", tol=0)
+    assert run.stop is mo.StopReason.NON_FINITE
+    assert np.isfinite(run.y).all()
+    assert run.final_time == pytest.approx(math.log(np.finfo(float).max), rel=1e-12)
+
+
+def test_with_no_tolerance_no_rest_is_looked_for(monkeypatch):
+    """A search for a norm of 0 would step on to the horizon."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
+    flow = mo.Flow([mo.Phase(mo.fields.MomentumField(f, 1.0), until=GradientNormBelow(f, 0.1))])
+    monkeypatch.delattr(MomentumPhase, "time_to_norm")
+    run = mo.solve(flow, [1.0], tol=0, t_max=50.0, method="exact")
+    assert run.stop is mo.StopReason.SWITCHED
+    assert abs(run.w[0]) == pytest.approx(0.1, rel=1e-12)
 
 
 @pytest.mark.parametrize(("duration", "points"), [(0.2, 101), (0.26, 201), (0.4, 201)])

@@ -10,6 +10,8 @@ import pytest
 import maml_ode as mo
 from maml_ode.objectives.affine_field import AffineField, _ModifiedEigen, modified_affine_field
 from maml_ode.objectives.dense_eigen import DenseEigen
+from maml_ode.objectives.first_order_fields import _is_symmetric, fomaml_field, reptile_field
+from maml_ode.objectives.inner_loop import InnerSteps
 from maml_ode.objectives.inner_maps import InnerMaps, _scaled, curvature, slope
 from maml_ode.objectives.least_squares import Residual, _power, maml_residual, reptile_residual
 from maml_ode.objectives.rounded import Rounded
@@ -381,7 +383,7 @@ def test_the_norm_of_a_residual_field_and_its_bar_by_hand():
     # Z' (5, 1.75, 4) = (10.25, 7)
     assert norm == pytest.approx(np.hypot(10.25, 7.0), rel=1e-15)
     reach = off[0] + 3 * off[1], 2 * off[0] + 4 * off[1] + off[2]
-    assert bar == pytest.approx(np.hypot(*reach), rel=1e-12)
+    assert bar == pytest.approx(np.hypot(*reach), rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -440,3 +442,38 @@ def test_the_form_of_two_quadratic_families_by_steps_one_by_one(steps):
     assert mo.MAMLLoss(huge, 1e150).quadratic_form is None
     slope_only = mo.tasks.Quadratic([[[1e-200]]], [[1e200]])
     assert mo.MAMLLoss(slope_only, 1e200).quadratic_form is None
+
+
+@pytest.mark.parametrize(
+    ("H", "b", "alpha"), [(1.0, 1e300, -1e10), (1e200, 0.0, 1.0)], ids=["slope", "curvature"]
+)
+def test_first_order_fields_one_of_whose_numbers_overflows_have_no_matrix(H, b, alpha):
+    tasks = mo.tasks.Quadratic([[[H]]], [[b]])
+    assert fomaml_field(InnerSteps(tasks, tasks, alpha, 2)) is None
+    assert reptile_field(InnerSteps(tasks, tasks, alpha, 3)) is None
+
+
+def test_first_order_fields_know_their_eigenvalues_whatever_they_are_made_of():
+    """By data, by matrices, and by data that are judged by others with the same curvature."""
+    data = mo.tasks.LinearRegression([[[2.0, 0.0]]], [[1.0]])
+    judge = mo.tasks.LinearRegression([[[2.0, 0.0]]], [[5.0]])
+    given = mo.tasks.Quadratic([np.diag([3.0, 1.0])], [[1.0, 1.0]])
+    h = data.hessians(np.zeros(2))[0, 0, 0]
+    for support, query, wanted in (
+        (data, data, [0.0, h * (1 - 0.1 * h)]),
+        (data, judge, [0.0, h * (1 - 0.1 * h)]),
+        (given, given, [0.9, 2.1]),
+    ):
+        field = fomaml_field(InnerSteps(support, query, 0.1, 1))
+        np.testing.assert_allclose(field.spectrum.values, wanted, rtol=1e-14)
+    np.testing.assert_allclose(
+        reptile_field(InnerSteps(given, given, 0.1, 2)).spectrum.values, [1.9, 5.1], rtol=1e-14
+    )
+
+
+@pytest.mark.parametrize(("off", "is_one"), [(1e-12, True), (1.5e-12, False), (-1.5e-12, False)])
+def test_a_matrix_is_symmetric_to_a_millionth_of_a_millionth_of_its_largest_entry(off, is_one):
+    value = np.array([[1.0, off], [0.0, 0.3]])
+    assert _is_symmetric(Rounded(value)) is is_one
+    assert _is_symmetric(Rounded(4.0 * value.T)) is is_one
+    assert _is_symmetric(Rounded(np.array([[0.0, 2.0], [2.0, 0.0]])))
