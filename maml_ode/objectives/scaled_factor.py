@@ -186,8 +186,9 @@ def _jacobi(rows: Array) -> tuple[Array, Array]:
     if rank < d:
         scaled = scaled.T[np.argsort(-np.linalg.norm(scaled, axis=0), kind="stable")]
     accuracy = "CEFGAR".index("C" if rank == d else "F")
-    sigma, left, right, work, _, info = dgejsv(scaled, joba=accuracy, jobu=0, jobv=0, jobt=1)
+    # Of entries of at most 1 LAPACK undoes its own scaling, so that `work` has none to apply.
+    sigma, left, right, _, _, info = dgejsv(scaled, joba=accuracy, jobu=0, jobv=0, jobt=1)
     if info != 0:  # the sweeps did not converge, which has never been seen
         left, sigma, right = np.linalg.svd(scaled, full_matrices=False)
         return sigma * unit, left if rank == d else right.T
-    return sigma * (work[0] / work[1]) * unit, left if rank == d else right
+    return sigma * unit, left if rank == d else right

@@ -88,11 +88,15 @@ def test_a_norm_that_rises_from_the_start_never_falls():
     assert phase.time_to_norm(0.6) == math.inf
 
 
-def test_a_lasting_part_above_the_threshold_is_never_below_it():
+def test_a_lasting_part_above_the_threshold_is_never_below_it(monkeypatch):
     phase = phase_of(np.diag([1.0, 0.0]), [1.0, 0.0], c=[0.0, 0.1])
     assert phase.time_to_norm(0.0999) == math.inf
     assert phase.time_to_norm(0.1001) == pytest.approx(-0.5 * math.log(0.1001**2 - 0.01), rel=1e-9)
+    # sqrt(exp(-2 t) + 0.01) is 0.1 to all digits from t = 18 on, and that is small enough.
+    assert 16.0 < phase.time_to_norm(0.1) < 21.0
     np.testing.assert_allclose(phase.states(np.array([1e12]))[:, 0], [0.0, 1e11])
+    monkeypatch.delattr(ExactPhase, "_by_newton")  # nothing is looked for where nothing can be
+    assert phase.time_to_norm(0.0999) == math.inf
 
 
 def test_one_rate_from_rest():
