@@ -54,6 +54,22 @@ def test_a_rest_that_waits_for_a_time_after_the_horizon_lasts_until_it(make_quad
     assert run.switch_times.size == 0
 
 
+@pytest.mark.parametrize("end", [1e5, 1e6])
+def test_the_solution_of_a_rest_that_waits_is_known_at_all_times_of_it(make_quadratic, end):
+    """The rule is met at 2e5: before that the horizon ends the wait, after it a phase follows that rests too."""
+    flow = flow_of(make_quadratic(d=3, condition=2.0), lambda f, F: lambda t, w: 2e5 - t)
+    run = mo.solve(flow, W0, method="Tsit5", t_max=end, dense_output=True, tol=0)
+    waited = min(end, 2e5)
+    assert waited in run.t
+    at_rest = run.y[:, list(run.t).index(waited)]
+    long_before = max(t for t in run.t if t < waited)
+    assert long_before < 1e4
+    for share in (0.1, 0.5, 1.0):
+        t = long_before + share * (waited - long_before)
+        np.testing.assert_array_equal(run.sol(t), at_rest)
+    assert run.switch_times.tolist() == ([2e5] if end > 2e5 else [])
+
+
 def two_ways(speed, low):
     """w goes up at a speed until 1 and down until ``low(t)``, again and again."""
     up = mo.fields.CallableField(lambda w: np.array([speed]), 1)
