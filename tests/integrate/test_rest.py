@@ -54,7 +54,7 @@ def test_a_rest_that_waits_for_a_time_after_the_horizon_lasts_until_it(make_quad
     assert run.switch_times.size == 0
 
 
-@pytest.mark.parametrize("end", [1e5, 1e6])
+@pytest.mark.parametrize("end", [1e5, 2.0001e5])
 def test_the_solution_of_a_rest_that_waits_is_known_at_all_times_of_it(make_quadratic, end):
     """The rule is met at 2e5: before that the horizon ends the wait, after it a phase follows that rests too."""
     flow = flow_of(make_quadratic(d=3, condition=2.0), lambda f, F: lambda t, w: 2e5 - t)
@@ -109,6 +109,7 @@ def test_a_hundred_ways_in_a_billionth_of_the_run_are_chattering(way, progress):
     if not progress:
         assert run.stop is mo.StopReason.CHATTERING
         assert run.switch_times.size == 101
+        assert run.final_phase == 1  # which the 101st switch enters
 
 
 def test_euler_passes_over_every_phase_once_where_all_are_over():
@@ -185,3 +186,20 @@ def test_a_phase_waits_for_ever_where_as_much_time_again_would_not_move_it(
     assert not waits(0.999 * most, rule=lambda t, w: 20.0 - t)
     for threshold in (0.0, 1e-300):  # a norm above 0 is come to
         assert waits(0.999 * most, by_norm) == (threshold == 0.0)
+
+
+@pytest.mark.parametrize("method", ["Tsit5", "RK45", "RKC2"])
+def test_a_limit_of_steps_is_how_many_are_taken(make_logistic, method):
+    flow = mo.maml_flow(make_logistic(), 0.1)
+    for most in (1, 7):
+        run = mo.solve(flow, W0, method=method, tol=1e-9, max_steps=most)
+        assert (run.stop, run.counts.steps) == (mo.StopReason.STEP_LIMIT, most)
+
+
+def test_a_lifted_flow_may_end_by_its_last_rule():
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
+    flow = mo.Flow([mo.Phase(mo.fields.MomentumField(f, 1.0), until=GradientNormBelow(f, 0.1))])
+    for method in ("DOP853", "RK45"):
+        run = mo.solve(flow, [1.0], method=method, tol=0, t_max=50.0)
+        assert (run.stop, run.final_phase) == (mo.StopReason.SWITCHED, 0)
+        assert abs(run.w[0]) == pytest.approx(0.1, rel=1e-4)
