@@ -340,6 +340,18 @@ def test_points_are_rows_and_nobody_writes_into_them():
             F.values(wrong)
 
 
+def test_points_may_lie_anywhere(make_logistic):
+    """Every other row of a transposed array, a list, and an array that nobody may write to."""
+    F = mo.MAMLLoss(make_logistic(), 0.1)
+    strided = np.random.default_rng(0).normal(size=(3, 6)).T[::2]
+    still = strided.copy()
+    still.setflags(write=False)
+    wanted = [F.value(w) for w in still]
+    for points in (strided, strided.tolist(), still):
+        np.testing.assert_allclose(F.values(points), wanted, rtol=1e-14)
+        np.testing.assert_allclose(F.values_and_gradient_norms(points)[0], wanted, rtol=1e-14)
+
+
 def test_a_judge_is_a_family_of_the_same_weights(make_logistic):
     tasks = make_logistic()
     with pytest.raises(TypeError, match="from_callables"):
