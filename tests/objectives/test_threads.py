@@ -93,6 +93,7 @@ def test_what_another_thread_raises_is_raised_here():
 
 def test_threads_go_with_copies_and_other_alphas():
     F = mo.MAMLLoss(family(1, "logistic"), 0.1, threads=2)
+    assert isinstance(F._inner.loop, ThreadedLoop)
     assert F.with_alpha(0.2).threads == 2
     assert pickle.loads(pickle.dumps(F)).threads == 2
     assert repr(F).endswith("threads=2)")
