@@ -190,6 +190,22 @@ def test_a_rule_of_heavy_ball_looks_at_the_gradient_it_steps_with():
         assert abs(len(calls) - each * 30) <= 2
 
 
+@pytest.mark.parametrize(
+    ("tol", "max_iter", "batches"), [(0.0, 1, 0), (0.0, 2, 1), (1e-30, 1, 1), (1e-30, 2, 1)]
+)
+@pytest.mark.parametrize("family", ["logistic", "quadratic"])
+def test_what_room_there_is_goes_to_one_compiled_call(monkeypatch, family, tol, max_iter, batches):
+    """With tol = 0 nobody asks for the field at the last iterate."""
+    for name in ("momentum", "Nesterov"):
+        flow = flows(FAMILIES[family](1))[name]
+        compiled, stepped, calls = iterates(
+            monkeypatch, flow, start(flow), max_iter=max_iter, tol=tol
+        )
+        assert_same_iterates(compiled, stepped)
+        assert calls == (batches if family == "logistic" else 0)  # few iterations stay in NumPy
+        assert compiled.nfev == max_iter + (tol > 0)
+
+
 @pytest.mark.parametrize("tol", [0.25, 0.2])
 def test_nesterovs_method_looks_at_w_where_its_look_ahead_is_small_and_nowhere_else(tol):
     """From rest at 1/4 it looks ahead to 1/4 itself: a norm that equals tol ends the run."""

@@ -368,9 +368,9 @@ def test_a_judge_is_a_family_of_the_same_weights(make_logistic):
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_many_points_and_tasks_in_one_call_are_those_one_by_one(make_logistic, count):
-    tasks, points = make_logistic(), np.random.default_rng(2).normal(size=(5, 3))
-    some = np.array([2, 0, 2])
+    tasks, rng, some = make_logistic(), np.random.default_rng(2), np.array([2, 0, 2])
     for family, threads in ((tasks, 1), (tasks, 2), (wrapped(tasks), 1)):
+        points = rng.normal(size=(5, 3))  # others every time: fresh memory may hold what was freed
         loop = InnerSteps(family, family, 0.3, count, threads).loop
         values, gradients = loop.values(points), loop.gradients(points)
         np.testing.assert_allclose(values, [loop.value(w) for w in points], rtol=1e-14)
