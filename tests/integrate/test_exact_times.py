@@ -323,6 +323,22 @@ def test_a_path_of_which_one_coordinate_overflows_ends_before_that():
     assert run.final_time == pytest.approx(math.log(np.finfo(float).max), rel=1e-12)
 
 
+def test_what_a_closed_form_costs_is_counted(monkeypatch):
+    """A decomposition a phase, and the field where it begins and at every time that is tried for its end."""
+    looks, norm = [], AffineField.norm
+    monkeypatch.setattr(AffineField, "norm", lambda *given: looks.append(1) or norm(*given))
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([np.diag([1.0, 3.0])], [[1.0, 1.0]]))
+    twice = mo.Flow([mo.Phase(f, until=GradientNormBelow(f, 1.0)), mo.Phase(f)])
+    for flow, w0, tol in ((mo.gradient_flow(f), [1e10, -1e10], 3e-6), (twice, [5.0, 2.0], 1e-3)):
+        looks.clear()
+        run = mo.solve(flow, w0, tol=tol, method="exact", diagnostics=False, dense_output=True)
+        phases = len(flow.phases)
+        assert (len(looks) > 1) is (phases == 1)  # the state of the first one is rough
+        assert run.nfev == run.counts.gradients == phases + len(looks)
+        assert run.counts.factorizations == run.counts.hessians == phases
+        assert run.njev == run.nlu == phases
+
+
 def test_with_no_tolerance_no_rest_is_looked_for(monkeypatch):
     """A search for a norm of 0 would step on to the horizon."""
     f = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
