@@ -6,8 +6,10 @@ import pytest
 import maml_ode as mo
 from maml_ode.fields import ModifiedField
 from maml_ode.flows import GradientNormBelow
+from maml_ode.integrate.ensembles import by_formula
 from maml_ode.integrate.ensembles.by_formula import has_formula
 from maml_ode.integrate.ensembles.request import Request
+from maml_ode.integrate.ensembles.watch import Watch
 
 SAME = ("t", "w", "stop", "success", "steps", "rejected")
 
@@ -285,6 +287,19 @@ def test_closed_forms_that_end_by_their_last_rule_or_wait_for_a_norm_of_0(alone)
     # One phase in another eigenbasis is enough.
     assert has_formula(twice)
     assert not has_formula(mo.Flow([first, mo.Phase(ModifiedField(F, 0.1))]))
+
+
+def test_members_followed_by_their_formula_are_looked_at_a_few_at_a_time(monkeypatch):
+    seen = []
+    monkeypatch.setattr(by_formula, "AT_ONCE", 2)
+    monkeypatch.setattr(Watch, "look", lambda watch, done: seen.append(done()))
+    flow = FLOWS["maml"](quadratic(3))
+    runs = mo.ensemble(flow, starts(flow))
+    assert set(runs.stop) == {mo.StopReason.STATIONARY}
+    assert [done for done in seen if done] == [2, 4, 5]
+    seen.clear()
+    mo.ensemble(flow, starts(flow), t_max=1e-3)  # the horizon is an end too
+    assert [done for done in seen if done] == [2, 4, 5]
 
 
 def test_an_inner_step_size_and_a_switch_for_every_member(alone):
