@@ -24,7 +24,8 @@ def plot_bifurcation(table: Sequence[CriticalPoints], ax: Axes | None = None) ->
     """Draw the critical points of F over alpha: minima filled, maxima open, joined to branches.
 
     Neighbouring values of alpha with the same number of minima and maxima in the same order are joined, so that a
-    branch ends where the number changes. Values of alpha whose count is not proved are marked at the bottom.
+    branch ends where the number changes; what happens between two neighbours is not seen. Values of alpha whose
+    count is not proved are marked at the bottom.
 
     Parameters
     ----------
