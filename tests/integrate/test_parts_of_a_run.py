@@ -156,6 +156,11 @@ def test_a_record_grows_replaces_and_moves():
     first.begin(1.0, np.array([2.0]), 3)
     first.know(0.25)
     assert first.norms == [0.25]
+    after = Record(1, Tally())
+    after.begin(0.0, np.array([1.0]), 0)
+    after.append(1.0, np.array([2.0]), 1, 0.5)
+    after.close()  # what is known of the last point stays
+    assert (after.size, after.norms[-1], after.phases[-1]) == (2, 0.5, 1)
     first.t, first.phase = 0.0, 0  # a key was pressed before this was noted
     first.interrupt()
     assert (first.t, first.phase, first.w) == (1.0, 3, [2.0])
