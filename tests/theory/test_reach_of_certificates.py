@@ -243,8 +243,9 @@ def test_the_lowest_losses_are_found_by_momentum_and_beside_a_loss_that_falls_fo
     def lowest(tasks, w0):
         return settings.Setting(tasks, 0.0, mo.theory.constants(tasks), w0, None, 1.0).lowest_loss()
 
-    steep = mo.tasks.Quadratic([np.diag([1.0, 100.0])], [[2.0, 0.0]])
-    assert lowest(steep, np.array([5.0, 5.0])) == pytest.approx(-2.0, rel=1e-9)
+    # without momentum (1 - 1/400)^300 of the way to the middle axis would be left
+    steep = mo.tasks.Quadratic([np.diag([1.0, 2.0, 400.0])], [[2.0, 0.0, 0.0]])
+    assert lowest(steep, np.array([5.0, 5.0, 5.0])) == pytest.approx(-2.0, rel=1e-9)
     beside = mo.tasks.Quadratic([[[3.0]], [[-100.0]]], [[1.0], [1.0]], weights=[1.0, 0.0])
     assert lowest(beside, np.array([0.5])) == pytest.approx(-1 / 6, rel=1e-12)
     assert lowest(mo.tasks.Quadratic(beside.H, beside.b), np.array([0.5])) is None
@@ -282,3 +283,12 @@ def test_a_step_is_short_enough_for_the_curvature_of_F_beyond_its_floor():
     item = certify(TASKS, ALPHA, w0=[W0], tol=TOL, constants=k)["iteration_bound"]
     assert float(item.note.split("= ")[1]) == pytest.approx(wanted, rel=1e-12)
     assert abs(1 / model.smoothness(4 * model.level_floor) - wanted) > 1e-6
+
+
+def test_the_reach_goes_by_the_strongest_force():
+    """Curvature 2 and slopes -3 and 1 at argmin f = 0: a step from V(c) ends within 0.8 sqrt(c) + 0.1 * 3."""
+    tasks = mo.tasks.Quadratic([[[2.0]], [[2.0]]], [[3.0], [-1.0]], weights=[0.25, 0.75])
+    for radius, holds in ((0.4 + 0.3 + 1e-9, True), (0.4 + 0.3 - 1e-9, False)):
+        k = mo.theory.constants(tasks, mo.theory.Ball([0.0], radius))
+        own = settings.Setting(tasks, 0.1, k, None, None, TOL)
+        assert own.inside(0.25).holds is holds
