@@ -97,7 +97,7 @@ def maml_residual(
     tasks: LeastSquares, query: LeastSquares, weights: Array, alpha: float, inner_steps: int
 ) -> Residual | None:
     """Return the field of -grad F; None where its numbers overflow."""
-    if query is not tasks and inner_steps > 0:
+    if query is not tasks:
         return _two_families(tasks, query, weights, alpha, inner_steps)
     return _of_rows(
         query, weights, alpha, inner_steps, lambda x, off: _power(x, off, 2 * inner_steps)

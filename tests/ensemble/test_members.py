@@ -292,7 +292,7 @@ def test_closed_forms_that_end_by_their_last_rule_or_wait_for_a_norm_of_0(alone)
 def test_members_followed_by_their_formula_are_looked_at_a_few_at_a_time(monkeypatch):
     seen = []
     monkeypatch.setattr(by_formula, "AT_ONCE", 2)
-    monkeypatch.setattr(Watch, "look", lambda watch, done: seen.append(done()))
+    monkeypatch.setattr(Watch, "look", lambda watch, done=int: seen.append(done()))
     flow = FLOWS["maml"](quadratic(3))
     runs = mo.ensemble(flow, starts(flow))
     assert set(runs.stop) == {mo.StopReason.STATIONARY}

@@ -13,7 +13,13 @@ from maml_ode.objectives.dense_eigen import DenseEigen
 from maml_ode.objectives.first_order_fields import _is_symmetric, fomaml_field, reptile_field
 from maml_ode.objectives.inner_loop import InnerSteps
 from maml_ode.objectives.inner_maps import InnerMaps, _scaled, curvature, slope
-from maml_ode.objectives.least_squares import Residual, _power, maml_residual, reptile_residual
+from maml_ode.objectives.least_squares import (
+    Residual,
+    _finite,
+    _power,
+    maml_residual,
+    reptile_residual,
+)
 from maml_ode.objectives.rounded import Rounded
 from maml_ode.objectives.row_form import by_rows
 from maml_ode.objectives.spectrum import Spectrum
@@ -478,3 +484,17 @@ def test_a_matrix_is_symmetric_to_a_millionth_of_a_millionth_of_its_largest_entr
     assert _is_symmetric(Rounded(value)) is is_one
     assert _is_symmetric(Rounded(4.0 * value.T)) is is_one
     assert _is_symmetric(Rounded(np.array([[0.0, 2.0], [2.0, 0.0]])))
+
+
+@pytest.mark.parametrize(
+    ("size", "phi", "fits"),
+    [(1e149, 1.0, True), (1e151, 1.0, False), (1e140, 1e30, False), (1e140, 1e18, True),
+     (1e151, 1e-10, False), (1e140, np.inf, False)],
+)  # fmt: skip
+def test_products_of_data_stay_below_the_root_of_the_largest_float(size, phi, fits):
+    """Columns of that size, times the root of the largest weight where it is above 1, below 1e150."""
+    one = np.ones(1)
+    residual = Residual(
+        size * np.ones((1, 2)), one, phi * one, 0 * one, size * np.ones(2), 1.0, np.array([0])
+    )
+    assert _finite(residual) is (residual if fits else None)
