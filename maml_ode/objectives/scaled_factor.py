@@ -83,7 +83,7 @@ class ScaledFactor:
     @property
     def rank(self) -> int:
         """The number of rows r."""
-        return int(self.triangle.shape[0])
+        return len(self.triangle)
 
     @property
     def rows(self) -> Array:

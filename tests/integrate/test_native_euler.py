@@ -296,7 +296,7 @@ def test_what_room_there_is_goes_to_one_compiled_call(
 
 
 def test_the_test_that_looks_at_another_field_every_time_is_not_compiled(monkeypatch):
-    """With tol = 0 it does not, and one phase of a repeated test is; one with a rule of the user's is in no case."""
+    """With tol = 0 it does not, and one phase of it is; one with a rule of the user's is in no case."""
     tasks = FAMILIES["logistic"]()
     f, F = mo.ExpectedLoss(tasks), mo.MAMLLoss(tasks, 0.05)
     again = mo.bimaml_flow(tasks, 0.05, 1e-9, rule="retest")

@@ -112,6 +112,18 @@ def test_a_hundred_ways_in_a_billionth_of_the_run_are_chattering(way, progress):
         assert run.final_phase == 1  # which the 101st switch enters
 
 
+def test_the_phase_that_chattering_leaves_a_run_in_is_the_one_it_enters():
+    """After a phase of its own, two that follow each other: the 101st switch enters the first of them."""
+    up, down = two_ways(1.0, lambda t: 1.0 - 0.998e-11).phases
+    wait = mo.Phase(mo.fields.CallableField(lambda w: np.ones(1), 1), until=lambda t, w: 1.0 - t)
+    phases = [wait, mo.Phase(down.field, down.until), mo.Phase(up.field, up.until, then=1)]
+    flow = mo.Flow(phases, mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]])))
+    run = mo.solve(flow, [0.0], method="RK45", t_max=2.0, tol=0, diagnostics=False)
+    assert run.stop is mo.StopReason.CHATTERING
+    assert run.switch_times.size == 101
+    assert run.final_phase == 1
+
+
 def test_euler_passes_over_every_phase_once_where_all_are_over():
     """Of two phases that are always over only the one that was just left is followed, by one step."""
     fields = [mo.fields.CallableField(lambda w, v=v: np.array([v]), 1) for v in (1.0, 10.0)]

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mp
-from scipy.linalg import qr
+from scipy.linalg import lapack, qr
 
-from maml_ode.objectives.scaled_factor import ScaledFactor
+from maml_ode.objectives.scaled_factor import ScaledFactor, _jacobi
 
 
 @settings(deadline=None)
@@ -93,3 +93,22 @@ def test_columns_are_pivoted_only_where_the_rank_is_in_doubt(least, order):
     factor, _ = ScaledFactor.of_columns(np.diag([least, 1.0]), np.array([1.0, 2.0]), 1e-14)
     assert factor.order.tolist() == order
     assert factor.coefficients.shape == (2, 0)
+
+
+@pytest.mark.parametrize("d", [3, 5])
+def test_sweeps_that_do_not_converge_leave_an_ordinary_decomposition(monkeypatch, d):
+    rng, sizes = np.random.default_rng(d), np.logspace(0, -9, d)
+    triangle = np.triu(rng.normal(size=(3, 3)), 1) + np.diag([1.0, -1.5, 2.0])
+    factor = ScaledFactor(triangle, rng.normal(size=(3, d - 3)), np.arange(d), sizes)
+    asked = []
+
+    def gives_up(matrix, **how):
+        asked.append(how)
+        return (*[np.full(3, np.nan)] * 4, None, 1)
+
+    monkeypatch.setattr(lapack, "dgejsv", gives_up)
+    sigma, U = _jacobi(factor.rows)
+    assert len(asked) == 1
+    np.testing.assert_allclose(U.T @ U, np.eye(3), rtol=0, atol=1e-14)
+    images = U.T @ factor.rows
+    np.testing.assert_allclose(images @ images.T, np.diag(sigma**2), rtol=0, atol=1e-14)
