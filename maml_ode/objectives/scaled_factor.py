@@ -131,7 +131,7 @@ class ScaledFactor:
         right = np.zeros((self.sizes.size, targets.shape[1]))
         right[: self.rank] = solve_triangular(self.triangle, targets) / self.sizes[leading, None]
         system = np.vstack([self.coefficients, np.eye(rest.size)]) / self.sizes[self.order, None]
-        units = np.abs(system).max(axis=0, initial=0.0)
+        units = np.abs(system).max(axis=0)
         system = system / units
         triangle = np.asarray(np.linalg.qr(system, mode="r"))
         z, left = np.zeros((rest.size, targets.shape[1])), right

@@ -337,6 +337,8 @@ def test_what_a_closed_form_costs_is_counted(monkeypatch):
         assert run.nfev == run.counts.gradients == phases + len(looks)
         assert run.counts.factorizations == run.counts.hessians == phases
         assert run.njev == run.nlu == phases
+        if phases == 2:  # nothing is rough, so that compiled code tries as often
+            assert mo.solve(flow, w0, tol=tol, method="exact", diagnostics=False).nfev == run.nfev
 
 
 def test_with_no_tolerance_no_rest_is_looked_for(monkeypatch):
