@@ -231,7 +231,7 @@ def _moves(rates: Array, parts: Array, tau: Array) -> Array:
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
         x = -rates * tau
-        if rates.min(initial=1.0) > SMALL and tau.min(initial=1.0) > SMALL:
+        if np.all(rates > SMALL) and np.all(tau > SMALL):
             settled = parts / rates
             if np.isfinite(settled).all():  # everything decays, and nothing overflows
                 return np.asarray(settled * -np.expm1(x))

@@ -86,6 +86,8 @@ def test_a_norm_that_rises_from_the_start_never_falls():
     phase = phase_of(np.diag([1.0, -10.0]), [1.0, 0.05])
     assert phase.log_norm(0.0) == pytest.approx((0.5 * math.log(1.25), 1.5 / 1.25))
     assert phase.time_to_norm(0.6) == math.inf
+    alone = phase_of([[-1.0]], [0.5])
+    assert (alone.time_to_norm(0.5), alone.time_to_norm(0.499)) == (0.0, math.inf)
 
 
 def test_a_lasting_part_above_the_threshold_is_never_below_it(monkeypatch):
