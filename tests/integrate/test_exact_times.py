@@ -108,6 +108,12 @@ def test_one_rate_from_rest():
     np.testing.assert_allclose(w, -np.expm1(-times), rtol=1e-15)
 
 
+def test_a_time_too_short_for_its_product_with_the_rate_is_no_standstill():
+    """Also beside a longer one: 1e-149 times 1e-200 is no float, 1e100 times 1e-200 is."""
+    w = phase_of([[1e-149]], [0.0], c=[1e100]).states(np.array([1e-200, 1.0]))[0]
+    np.testing.assert_allclose(w, [1e-100, 1e100], rtol=1e-14)
+
+
 def test_an_equilibrium_does_not_move():
     phase = phase_of(np.zeros((2, 2)), [1.0, 2.0])
     assert phase.log_norm(1.0) == (-math.inf, 0.0)
