@@ -193,16 +193,16 @@ def test_what_unsure_weights_of_rows_do_by_hand():
 
 
 def test_sizes_of_two_families_by_hand():
-    """One row each, a = 2 alpha = 0.2: 3 + 0.2 (3 2) (1 + (1 + 0.2 2^2)) 2 without cancellation."""
-    support = LeastSquares([np.array([[2.0, 0.0]])], [np.array([1.0])], np.array([1.0]))
-    query = LeastSquares([np.array([[3.0, 0.0]])], [np.array([1.0])], np.array([1.0]))
-    for steps, total in ((1, 1.0), (2, 1.0 + 1.8)):
-        residual = maml_residual(support, query, np.array([1.0]), 0.1, steps)
-        mixing = 0.2 * 6.0 * total
-        np.testing.assert_allclose(residual.sizes, [np.sqrt(2.0) * (3.0 + mixing * 2.0), 0.0])
-        assert residual.q_size == pytest.approx(np.sqrt(2.0) * (1.0 + mixing))
-        adapted = 1.0 - (1.0 - 0.2 * 4.0) ** steps  # of 2 w to 1, so that 3 u is off by
-        assert residual.Z[0, 0] ** 2 == pytest.approx(2.0 * (3.0 * (1.0 - adapted)) ** 2)
+    """One row each, a = 2 alpha = 0.1: 3 + 0.1 (3 4) (1 + (1 + 0.1 4^2)) 4 without cancellation."""
+    support = LeastSquares([np.array([[4.0, 0.0]])], [np.array([5.0])], np.array([1.0]))
+    query = LeastSquares([np.array([[3.0, 0.0]])], [np.array([7.0])], np.array([1.0]))
+    for steps, total in ((1, 1.0), (2, 1.0 + 2.6)):
+        residual = maml_residual(support, query, np.array([1.0]), 0.05, steps)
+        mixing = 0.1 * 12.0 * total
+        np.testing.assert_allclose(residual.sizes, [np.sqrt(2.0) * (3.0 + mixing * 4.0), 0.0])
+        assert residual.q_size == pytest.approx(np.sqrt(2.0) * (7.0 + mixing * 5.0))
+        kept = (1.0 - 0.1 * 16.0) ** steps  # of the distance to the support's 5/4
+        assert residual.Z[0, 0] ** 2 == pytest.approx(2.0 * (3.0 * kept) ** 2)
 
 
 def test_reptile_without_a_step_size_is_a_multiple_of_the_gradient_flow():
