@@ -313,9 +313,9 @@ def test_gradient_identity():
     assert item.value <= 1e-13
     assert abs(total - mean(slope_F, W0)) <= 1e-13
     assert item.bound == pytest.approx(
-        1e-8 * 0.5 * sum(abs(slope(i, W0)) for i in (0, 1)), rel=1e-12
+        1e-8 * 0.5 * sum(abs(slope(i, W0)) for i in (0, 1)), rel=1e-12, abs=0.0
     )
-    assert item.slack == pytest.approx(item.bound - item.value, rel=1e-9)
+    assert item.slack == pytest.approx(item.bound - item.value, rel=1e-9, abs=0.0)
     assert item.holds is True
 
 

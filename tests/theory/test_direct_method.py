@@ -176,7 +176,11 @@ def test_differences_of_a_fifth_power_and_what_they_say_of_themselves():
     assert noisy == pytest.approx((3.75 / 16 + 8.0 * 0.25 / 0.5) * 3.0, rel=1e-12)
     # a constant: nothing but the rounding of its size is left
     derivative, error = direct_method._along(lambda point: 7.0, w, slope, 0.5, 0.0)
-    assert abs(derivative) <= error == pytest.approx(8.0 * 7.0 * 2.0**-52 / 0.5 * 3.0, rel=0.5)
+    assert (
+        abs(derivative)
+        <= error
+        == pytest.approx(8.0 * 7.0 * 2.0**-52 / 0.5 * 3.0, rel=0.5, abs=0.0)
+    )
     assert direct_method._along(fifth, w, 0.0 * slope, 1.0, 0.0) == (0.0, 0.0)
 
 
@@ -220,9 +224,9 @@ def test_the_error_of_each_way(run):
         step = 0.02 * (run.t[other] - run.t[k])
         near = [distance(w) for w in run.sol(run.t[k] + step * np.arange(5)).T]
         wanted = np.array([-25.0, 48.0, -36.0, 16.0, -3.0]) / 12.0 @ near / step
-        assert found.derivative[k] == pytest.approx(wanted, rel=1e-12)
+        assert found.derivative[k] == pytest.approx(wanted, rel=1e-12, abs=0.0)
         assert found.derivative_error[k] == pytest.approx(
-            64.0 * eps * max(near) / abs(step), rel=0.01
+            64.0 * eps * max(near) / abs(step), rel=0.01, abs=0.0
         )
 
 

@@ -197,7 +197,7 @@ def test_what_certify_takes_for_granted():
     assert REPORT["strong_convexity"].bound == 0.0
     identity = REPORT["gradient_identity"]
     norms = 0.5 * sum(abs(slope(i, W0)) for i in (0, 1))
-    assert identity.bound == pytest.approx(1e-8 * norms, rel=1e-12)
+    assert identity.bound == pytest.approx(1e-8 * norms, rel=1e-12, abs=0.0)
     assert identity.slack == identity.bound - identity.value
     assert 0.0 <= identity.value <= 1e-14
 
