@@ -8,10 +8,11 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 
 import maml_ode as mo
-from maml_ode.theory import Quantity, Status, certify
+from maml_ode.theory import Ball, Quantity, Status, certify
 from maml_ode.theory.bounds import descent_steps
 from maml_ode.theory.bounds.sublevel_sets import landscapes
-from maml_ode.theory.certificates.of_the_problem import unique_minimum
+from maml_ode.theory.certificates.of_a_point import gradient_identity
+from maml_ode.theory.certificates.of_the_problem import alpha_certificate, unique_minimum
 from maml_ode.theory.certificates.setting import Setting
 
 from .by_hand import (
@@ -100,6 +101,28 @@ def test_alpha_limits():
     assert item.holds is True
     assert from_constants(limit * 1.001).holds is None
     assert from_constants(limit * 0.999).holds is True
+    respected = "printed limits respected: Theorem 3.7, Theorem 3.9, Theorem 3.10, zeta > 0"
+    assert item.note.endswith(respected)
+    beyond = alpha_certificate(Setting(TASKS, 0.3, known(), None, None, TOL))
+    assert beyond.holds is None
+    assert beyond.note.endswith("printed limits respected: none")
+    concave = certify(mo.tasks.Sinusoid([1.0, 1.0], [3.0, 0.1], [1.0, 2.0]), 0.1)["alpha_limits"]
+    assert (concave.holds, concave.bound, concave.slack) == (None, 0.0, -0.1)
+
+
+def test_what_holds_in_a_region_is_certified_only_where_the_run_stays_in_it():
+    """V(c) from w0 has the radius G0/mu_f about argmin f; the images reach (1 - alpha mu) of that and alpha G."""
+    for radius, holds in ((2.1, None), (2.2, True)):
+        k = mo.theory.constants(TASKS, Ball([X_STAR], radius))
+        report = certify(TASKS, ALPHA, w0=[W0], constants=k)
+        item, within = report["step_size_limit"], report["step_size_limit"].hypotheses[-1]
+        low = max(abs(slope(i, X_STAR)) for i in (0, 1))
+        reach = (1 - ALPHA * k.mu) * G0 / k.mu_f + ALPHA * low
+        assert within.name == "V(c) and its one-step images within the region"
+        assert within.detail == f"reach {max(G0 / k.mu_f, reach):.4g} of {radius}"
+        assert (item.holds, within.holds) == (holds, bool(holds))
+        # of these nothing says where they would have to stay
+        assert report["alpha_limits"].holds is report["moreau_rate"].holds is None
 
 
 def test_critical_set():
@@ -150,7 +173,9 @@ def test_time_bound_is_attained_by_the_quadratic():
     assert report["time_bound"].value == pytest.approx(math.log(start / 1e-3) / rate, rel=1e-12)
     assert report["time_bound"].bound == pytest.approx(report["time_bound"].value, rel=1e-12)
     assert report["time_bound"].status is Status.EXACT
-    assert report["quadratic_exact"].value == pytest.approx(rate, rel=1e-15)
+    exact = report["quadratic_exact"]
+    assert exact.value == exact.slack == pytest.approx(rate, rel=1e-15)
+    assert exact.bound == 0.0
     assert report["step_size_limit"].value == pytest.approx(2 / rate, rel=1e-15)
     assert report["iteration_bound"].bound == 1.0
     two = certify(
@@ -319,8 +344,32 @@ def test_gradient_identity():
     assert item.holds is True
 
 
+def test_gradient_identity_by_too_few_nodes():
+    """One node is the middle of the segment: what that leaves out is seen."""
+    item = gradient_identity(Setting(TASKS, ALPHA, known(), np.array([W0]), None, TOL), nodes=1)
+    total = 0.0
+    for i in (0, 1):
+        g = slope(i, W0)
+        total += 0.5 * (1 - ALPHA * bend(i, W0)) * (1 - ALPHA * bend(i, W0 - 0.5 * ALPHA * g)) * g
+    assert item.value == pytest.approx(abs(total - mean(slope_F, W0)), rel=1e-9)
+    assert item.slack == pytest.approx(item.bound - item.value, rel=1e-12)
+    assert item.slack < 0
+    assert item.holds is item.hypotheses[0].holds is None
+
+
+def test_no_matrix_is_formed_of_many_parameters(monkeypatch):
+    """Where Hess F would be too large to form, nothing is said of its spectrum at w0."""
+    for module in ("of_a_point", "of_the_problem"):
+        monkeypatch.setattr(f"maml_ode.theory.certificates.{module}.MATRIX_ONCE", 0)
+    report = certify(TASKS, ALPHA, w0=[W0], constants=known())
+    assert "hessian_bounds" not in [item.name for item in report]
+    assert report["step_size_limit"].value is None
+
+
 def test_relatives():
-    assert REPORT["moreau_rate"].value == pytest.approx(MU / (1 + ALPHA * MU), rel=1e-13)
+    rate = REPORT["moreau_rate"]
+    assert rate.value == rate.slack == pytest.approx(MU / (1 + ALPHA * MU), rel=1e-13)
+    assert (rate.holds, rate.bound) == (True, 0.0)
     half = 0.5 * ALPHA * (L - MU)
     at_rest = math.hypot(half * SIGMA / LOW, SIGMA)  # ||grad f|| and sigma where FO-MAML rests
     wanted = half * HIGH * at_rest

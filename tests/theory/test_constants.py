@@ -2,6 +2,7 @@
 
 import pickle
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -223,6 +224,25 @@ def test_symbolic_families_in_one_variable_are_enclosed():
     assert 0.505 * (1 - 1e-12) <= k.sigma <= 0.5052
     assert closed.L_f * (1 - 1e-10) <= k.L_f <= closed.L_f + 1e-4
     assert closed.mu_f - 1e-4 <= k.mu_f <= closed.mu_f * (1 + 1e-10)
+
+
+def test_symbolic_families_are_enclosed_on_no_less_than_the_ball(monkeypatch):
+    """The ends by exact fractions; the sd of c w and -c w is c, not a digit less."""
+    module, ends = "maml_ode.theory.family_constants.symbolic", []
+    rng = np.random.default_rng(0)
+    for c, r in rng.uniform(0.1, 3.0, (12, 2)):
+        tasks = mo.tasks.Symbolic("c*w", "w", {"c": [c, -c]})
+        k = constants(tasks, Ball([c], r))
+        assert c <= k.sigma.value <= c * (1 + 1e-14)
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                f"{module}._enclosed", lambda tasks, region, *w: ends.append((*w, region))
+            )
+            constants(tasks, Ball([c], r))
+        low, high, _ = ends.pop()
+        below, above = (Fraction(c) + sign * Fraction(r) for sign in (-1, 1))
+        assert below - 2**-50 <= low < below
+        assert above < high <= above + 2**-50
 
 
 def test_symbolic_families_that_cannot_be_enclosed_are_estimated():

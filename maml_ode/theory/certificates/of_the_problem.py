@@ -262,7 +262,7 @@ def step_size_certificate(setting: Setting) -> Certificate:
             level = max(level, model.level(setting.start.gradient_norm))
         if math.isfinite(level) and (best is None or model.smoothness(level) < best[0]):
             best = model.smoothness(level), level
-    if best is None or best[0] <= 0:
+    if best is None:
         return replace(
             certificate, hypotheses=tuple(hypotheses), value=value, status=setting.status,
             note="no bound of Hess F here; the value is the limit at w0 only",
