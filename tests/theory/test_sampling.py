@@ -127,6 +127,8 @@ def test_suprema_over_a_period():
     assert sinusoid.supremum(lambda w: (np.cos(w), -np.sin(w)), 1.0, 5.0, None) == (5.0, False)
     # slopes +-1 and +-2 at their worst, -1/2 apart from the mean of 1 and -2: (1 + 4)/2 - 1/4
     assert sinusoid._independent_variance(np.array([1.0, 2.0]), np.array([0.5, 0.5])) == 2.25
+    # the second moment where there are too many corners
+    assert sinusoid._independent_variance(np.full(13, 3.0), np.full(13, 1 / 13)) == pytest.approx(9)
 
 
 def test_the_supremum_of_a_spike_between_two_centres():

@@ -40,7 +40,7 @@ def _from_family(tasks: Sinusoid, region: Region | None) -> Constants:
 
     def negative(w: Array) -> tuple[Array, Array]:
         value, derivative = mean_bend(w)
-        return -value, derivative  # of which only the size counts
+        return -value, derivative
 
     ceiling, fourth = float(p @ bend), float(p @ (bend * omega**2))
     top, top_exact = supremum(mean_bend, fourth, ceiling, period)
@@ -55,9 +55,9 @@ def _from_family(tasks: Sinusoid, region: Region | None) -> Constants:
         def variance(w: Array) -> tuple[Array, Array]:
             phase = np.outer(w, tasks.omega)
             g = tasks.b * tasks.omega * np.cos(phase)
-            dg = -tasks.b * tasks.omega**2 * np.sin(phase)
+            falls = tasks.b * tasks.omega**2 * np.sin(phase)
             centred = g - (g @ p)[:, None]
-            return centred**2 @ p, 2.0 * (centred * dg) @ p
+            return centred**2 @ p, 2.0 * (centred * falls) @ p
 
         steepest = _bend_of_variance(slope, omega, p)
         square, sigma_exact = supremum(variance, steepest, _independent_variance(slope, p), period)
@@ -107,7 +107,7 @@ def supremum(
     Parameters
     ----------
     function : callable
-        Returns values and derivatives on an array of points; of period ``period``.
+        Returns values and derivatives, or these with the other sign, on an array of points; of period ``period``.
     second : float
         An upper bound of the second derivative.
     ceiling : float
