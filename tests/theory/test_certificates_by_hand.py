@@ -12,7 +12,11 @@ from maml_ode.theory import Ball, Quantity, Status, certify
 from maml_ode.theory.bounds import descent_steps
 from maml_ode.theory.bounds.sublevel_sets import landscapes
 from maml_ode.theory.certificates.of_a_point import gradient_identity
-from maml_ode.theory.certificates.of_the_problem import alpha_certificate, unique_minimum
+from maml_ode.theory.certificates.of_the_problem import (
+    alpha_certificate,
+    critical_set,
+    unique_minimum,
+)
 from maml_ode.theory.certificates.setting import Setting
 
 from .by_hand import (
@@ -121,6 +125,7 @@ def test_what_holds_in_a_region_is_certified_only_where_the_run_stays_in_it():
         assert within.name == "V(c) and its one-step images within the region"
         assert within.detail == f"reach {max(G0 / k.mu_f, reach):.4g} of {radius}"
         assert (item.holds, within.holds) == (holds, bool(holds))
+        assert report["critical_set"].hypotheses[-1].name == within.name
         # of these nothing says where they would have to stay
         assert report["alpha_limits"].holds is report["moreau_rate"].holds is None
 
@@ -131,6 +136,13 @@ def test_critical_set():
     assert item.value == pytest.approx(abs(W_F - X_STAR), rel=1e-9)
     assert item.slack == pytest.approx(item.bound - item.value, rel=1e-12)
     assert item.holds is True
+
+
+def test_without_psi_nothing_confines_critical_points():
+    """At alpha = .36 psi = (a + b)^2/8 - (b - a)^2/4 < 0, a = .064, b = .46."""
+    item = critical_set(Setting(TASKS, 0.36, known(), None, None, TOL))
+    assert (item.holds, item.bound, item.hypotheses[-1].holds) == (None, None, False)
+    assert item.hypotheses[-1].name == "psi > 0"
 
 
 def continuous_time(s0, start, tol):
@@ -177,6 +189,7 @@ def test_time_bound_is_attained_by_the_quadratic():
     assert exact.value == exact.slack == pytest.approx(rate, rel=1e-15)
     assert exact.bound == 0.0
     assert report["step_size_limit"].value == pytest.approx(2 / rate, rel=1e-15)
+    assert report["step_size_limit"].slack == 0.0
     assert report["iteration_bound"].bound == 1.0
     two = certify(
         mo.tasks.Quadratic([np.diag([1.0, 4.0])], [[0.0, 0.0]]), 0.0, w0=[1.0, 0.0], tol=1e-3

@@ -91,6 +91,21 @@ def test_what_sampling_says_of_a_quadratic():
     assert inside.sigma0 < math.inf
 
 
+def test_nothing_is_known_where_a_loss_is_not_finite():
+    """sqrt(w) on a ball that reaches below 0."""
+    with np.errstate(invalid="ignore"):
+        tasks = mo.tasks.from_callables(
+            lambda i, w: np.sqrt(w[0]), lambda i, w: 0.5 / np.sqrt(w),
+            lambda i, w: np.diag(-0.25 * w**-1.5), n_tasks=2, dim=1,
+        )  # fmt: skip
+        k = sampling.sampled_constants(tasks, Ball([0.5], 1.0))
+    assert (k.mu, k.mu_f) == (-math.inf, -math.inf)
+    assert (k.L, k.L_f, k.kappa, k.sigma) == (math.inf,) * 4
+    assert k.mu_i.tolist() == [-math.inf] * 2
+    assert k.L_i.tolist() == k.kappa_i.tolist() == [math.inf] * 2
+    assert "not finite" in k.mu.note
+
+
 def test_a_minimiser_outside_of_the_region_says_nothing_of_the_region():
     """f_i = +-40 w^4 + w^2 - 8 w: curvatures 2 +- 0.48 near 0 are unlike those on the way to argmin f = 4."""
     tasks = mo.tasks.Symbolic("s*w**4/100 + w**2 - 8*w", "w", {"s": [1.0, -1.0]})
