@@ -312,20 +312,26 @@ def test_descent_and_gradient_transfer():
 
 
 def test_hessian_bounds():
-    item = REPORT["hessian_bounds"]
-    lower = upper = 0.0
-    for i in (0, 1):
-        a, b, g = 1 - ALPHA * L_I[i], 1 - ALPHA * MU_I[i], abs(slope(i, W0))
-        noise = ALPHA * KAPPA_I[i] * b * g
-        lower += 0.5 * max(MU_I[i] * a * a - noise, min(h(MU_I[i]), h(L_I[i])) - (1 + b) * noise)
-        top = max(h(MU_I[i]), h(L_I[i]))
-        upper += 0.5 * min(L_I[i] * b * b + noise, top + (1 + b) * noise)
-    assert item.value == pytest.approx(mean(bend_F, W0), rel=1e-12)
-    assert item.bound == pytest.approx(lower, rel=1e-12)
-    assert f"[{lower:.4g}, {upper:.4g}]" in item.statement
-    assert item.slack == pytest.approx(min(item.value - lower, upper - item.value), rel=1e-12)
-    assert item.printed == MU / 8
-    assert item.holds is True
+    """At three points, where now the lower bound is the nearer one and now the upper."""
+    nearer = set()
+    for w in (W0, 0.8, -0.8):
+        item = certify(TASKS, ALPHA, w0=[w], constants=known())["hessian_bounds"]
+        lower = upper = 0.0
+        for i in (0, 1):
+            a, b, g = 1 - ALPHA * L_I[i], 1 - ALPHA * MU_I[i], abs(slope(i, w))
+            noise = ALPHA * KAPPA_I[i] * b * g
+            ends = h(MU_I[i]), h(L_I[i])
+            lower += 0.5 * max(MU_I[i] * a * a - noise, min(ends) - (1 + b) * noise)
+            upper += 0.5 * min(L_I[i] * b * b + noise, max(ends) + (1 + b) * noise)
+        assert item.value == pytest.approx(mean(bend_F, w), rel=1e-12)
+        assert item.bound == pytest.approx(lower, rel=1e-12)
+        assert f"[{lower:.4g}, {upper:.4g}]" in item.statement
+        slacks = [item.value - lower, upper - item.value]
+        assert item.slack == pytest.approx(min(slacks), rel=1e-12)
+        assert item.printed == MU / 8
+        assert item.holds is True
+        nearer.add(slacks[0] < slacks[1])
+    assert nearer == {True, False}
 
 
 def test_a_violated_inequality_says_what_is_wrong():
