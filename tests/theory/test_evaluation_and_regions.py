@@ -67,6 +67,11 @@ def test_the_edges_of_regions_belong_to_them():
     for wrong in ((1.0, 1.0), (2.0, 1.0)):
         with pytest.raises(ValueError, match="lower must be less than upper"):
             Interval(*wrong)
+    whole = Interval(-1, 3), Sublevel(2)
+    assert [type(x) for x in (whole[0].lower, whole[0].upper, whole[1].level)] == [float] * 3
+    for wrong in ((0.0, "1"), ("0", 1.0)):
+        with pytest.raises(TypeError, match="lower" if wrong[0] == "0" else "upper"):
+            Interval(*wrong)
     for refused in (lambda: Ball([0.0], 0.0), lambda: Sublevel(0.0)):
         with pytest.raises(ValueError, match=r"positive|greater"):
             refused()
