@@ -1,13 +1,23 @@
 """Evaluations that may leave the floats, regions with their edges, and minimisers against closed forms."""
 
 import math
+import types
 
 import numpy as np
 import pytest
 from scipy.optimize import brentq, minimize
 
 import maml_ode as mo
-from maml_ode.theory import Ball, Interval, Quantity, Status, Sublevel, evaluation, minimizer
+from maml_ode.theory import (
+    Ball,
+    Interval,
+    Quantity,
+    Status,
+    Sublevel,
+    budget,
+    evaluation,
+    minimizer,
+)
 from maml_ode.theory.certificates.of_a_point import local_minimum
 from maml_ode.theory.certificates.setting import Setting
 from maml_ode.theory.minimizer import expected_loss_minimizer, objective_minimizer
@@ -77,14 +87,42 @@ def test_the_edges_of_regions_belong_to_them():
             refused()
 
 
+def test_a_limit_of_time_holds_inside_and_ends_with_its_block(monkeypatch):
+    now = [10.0]
+    monkeypatch.setattr(budget, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+
+    def over(at):
+        now[0] = at
+        try:
+            budget.check_time()
+        except budget.OutOfTime:
+            return True
+        return False
+
+    with budget.time_limit(2.0):
+        assert [over(t) for t in (10.0, 12.0, 12.1)] == [False, False, True]
+        now[0] = 11.0
+        for seconds in (5.0, None):  # the outer limit still holds
+            with budget.time_limit(seconds):
+                assert [over(t) for t in (12.0, 12.1)] == [False, True]
+        now[0] = 11.0
+        with budget.time_limit(0.5):
+            assert [over(t) for t in (11.5, 11.6)] == [False, True]
+        assert not over(11.6)
+    with budget.time_limit(None):
+        assert not over(1e9)
+    assert not over(1e9)
+
+
 def test_the_ball_about_a_region():
     around = enclosing_ball(Interval(-1.0, 3.0), None, 0.0)
     assert (around.center.tolist(), around.radius) == ([1.0], 2.0)
     ball = Ball([1.0], 2.0)
     assert enclosing_ball(ball, None, 0.0) is ball
     # mu |w|^2/2 <= c reaches sqrt(2 c/mu)
-    around = enclosing_ball(Sublevel(9.0), np.array([1.0, 2.0]), 2.0)
-    assert (around.center.tolist(), around.radius) == ([1.0, 2.0], 3.0)
+    for level, mu in ((9.0, 2.0), (2.25, 0.5)):
+        around = enclosing_ball(Sublevel(level), np.array([1.0, 2.0]), mu)
+        assert (around.center.tolist(), around.radius) == ([1.0, 2.0], 3.0)
     for point, mu in ((None, 1.0), (np.zeros(1), 0.0)):
         with pytest.raises(ValueError, match="strongly convex f"):
             enclosing_ball(Sublevel(1.0), point, mu)
