@@ -28,6 +28,7 @@ from maml_ode.theory.regions import enclosing_ball
 def test_a_norm_beyond_the_squares():
     assert evaluation.norm(np.array([3e200, -4e200])) == pytest.approx(5e200, rel=1e-14)
     assert evaluation.norm(np.array([3e-200, -4e-200])) == pytest.approx(5e-200, rel=1e-14)
+    assert evaluation.norm(np.array([3e-200, 0.0, -4e-200])) == pytest.approx(5e-200, rel=1e-14)
     assert evaluation.norm(np.array([3.0, -4.0])) == 5.0
     assert evaluation.norm(np.array([math.inf, 1.0])) == math.inf
     assert math.isnan(evaluation.norm(np.array([math.nan, 1.0])))
@@ -112,6 +113,8 @@ def test_a_limit_of_time_holds_inside_and_ends_with_its_block(monkeypatch):
     with budget.time_limit(None):
         assert not over(1e9)
     assert not over(1e9)
+    with budget.time_limit(-1.0), pytest.raises(budget.OutOfTime):  # every evaluation looks
+        evaluation.task_losses(mo.tasks.Quadratic([[[2.0]]], [[1.0]]), np.zeros(1))
 
 
 def test_the_ball_about_a_region():
