@@ -23,6 +23,7 @@ from maml_ode.theory.certificates.setting import Setting
 from maml_ode.theory.minimizer import expected_loss_minimizer, objective_minimizer
 from maml_ode.theory.quantities import safe_side, worst
 from maml_ode.theory.regions import enclosing_ball
+from maml_ode.theory.step_size import one_step_alpha
 
 
 def test_a_norm_beyond_the_squares():
@@ -254,3 +255,11 @@ def test_what_asks_for_a_minimiser_says_where_none_was_found():
     k = mo.theory.constants(cubic, Interval(-1.0, 1.0))
     (missing,) = local_minimum(Setting(cubic, 0.1, k, np.array([0.5]), None, 1e-3)).hypotheses
     assert missing.name == "a local minimiser of F was found"
+
+
+def test_the_theory_reads_one_inner_step():
+    tasks = mo.tasks.Quadratic([[[2.0]], [[3.0]]], [[1.0], [0.0]])
+    own = one_step_alpha(tasks, [[0.1], [0.2]])
+    assert np.broadcast_to(own, (1, 2, 1)).ravel().tolist() == [0.1, 0.2]
+    with pytest.raises(ValueError, match="alpha"):
+        one_step_alpha(tasks, np.full((2, 2, 1), 0.1))  # of two steps
