@@ -63,6 +63,14 @@ def test_division_through_zero_is_unbounded():
     assert np.isinf(found.upper).all()
 
 
+def test_division_by_what_keeps_its_sign_has_bounds():
+    found = IntervalArray.of([1.0, 1.0, -3.0]) / IntervalArray.of(
+        [0.5, -2.0, 0.25], [2.0, -0.5, 0.75]
+    )
+    assert found.lower == pytest.approx([0.5, -2.0, -12.0], rel=1e-15)
+    assert found.upper == pytest.approx([2.0, -0.5, -4.0], rel=1e-15)
+
+
 @pytest.mark.parametrize("kind", ["sinusoid", "quadratic", "symbolic"])
 def test_enclosures_of_both_derivatives_hold_sampled_values(kind):
     rng = np.random.default_rng(3)
