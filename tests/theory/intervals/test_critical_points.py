@@ -322,8 +322,13 @@ def test_arguments_that_would_never_end_are_refused(figure_1):
     assert [item.count for item in found] == [None]
     with pytest.raises(ValueError, match="alpha_max must be greater"):
         mo.theory.count_by_alpha(figure_1, 0.1, alpha_min=0.1)
-    with pytest.raises(TypeError, match=r"tasks must be a task family such as .*, not NoneType"):
-        mo.theory.count_critical_points(None, 0.1)
+    for count in (
+        lambda tasks: mo.theory.count_critical_points(tasks, 0.1),
+        lambda tasks: mo.theory.bifurcation_table(tasks, [0.1]),
+        lambda tasks: mo.theory.count_by_alpha(tasks, 0.1, interval=(-1.0, 1.0)),
+    ):
+        with pytest.raises(TypeError, match=r"tasks must be a task family such as .*, not None"):
+            count(None)
     with pytest.raises(ValueError, match="interval must have shape"):
         mo.theory.count_critical_points(figure_1, 0.1, (1.0, 2.0, 3.0))
     with pytest.raises(ValueError, match="at least one value"):
@@ -367,3 +372,13 @@ def test_how_wide_the_first_intervals_are_and_what_time_each_has(figure_1, monke
             tasks, 2.0, width=width, interval=(-1.0, 1.0), max_seconds=1e-9
         )
         assert [item.alpha[0] for item in found] == pytest.approx(2.0 * np.arange(count) / count)
+
+
+def test_all_critical_points_lie_in_an_interval_only_if_it_holds_the_known_one():
+    """Those of w^2 - sin(w)/2 have |w| <= 1/4."""
+    tasks = mo.tasks.Sinusoid([1.0], [0.5], [1.0])
+    for interval, everywhere in (
+        ((-0.25, 0.26), False), ((-0.3, 0.3), True), ((0.1, 1.0), False), ((-1.0, 0.1), False),
+    ):  # fmt: skip
+        found = mo.theory.count_critical_points(tasks, 0.1, interval)
+        assert found.everywhere is everywhere, interval
