@@ -263,3 +263,38 @@ def test_the_theory_reads_one_inner_step():
     assert np.broadcast_to(own, (1, 2, 1)).ravel().tolist() == [0.1, 0.2]
     with pytest.raises(ValueError, match="alpha"):
         one_step_alpha(tasks, np.full((2, 2, 1), 0.1))  # of two steps
+
+
+def test_the_softest_direction_and_the_rounding_of_a_value():
+    """Lanczos's method to the end is exact; a constant has its last digits, a line those of its argument."""
+    rng, eps = np.random.default_rng(3), np.finfo(float).eps
+    roots = rng.normal(size=(2, 8, 8))
+    H = roots + roots.swapaxes(1, 2)
+    f = mo.ExpectedLoss(mo.tasks.Quadratic(H, rng.normal(size=(2, 8)), weights=[0.3, 0.7]))
+    values, vectors = np.linalg.eigh(0.3 * H[0] + 0.7 * H[1])
+    value, vector = minimizer._softest(f, rng.normal(size=8))
+    assert value == pytest.approx(values[0], rel=1e-12)
+    assert abs(vector @ vectors[:, 0]) == pytest.approx(1.0, rel=1e-12)
+    # all is spanned by one vector
+    ball = mo.ExpectedLoss(mo.tasks.Quadratic([3.0 * np.eye(5)], np.zeros((1, 5))))
+    assert minimizer._softest(ball, np.zeros(5))[0] == pytest.approx(3.0, rel=1e-14)
+
+    def of(*losses):
+        tasks = mo.tasks.from_callables(
+            lambda i, w: losses[i](w[0]), lambda i, w: np.zeros(1), lambda i, w: np.zeros((1, 1)),
+            n_tasks=len(losses), dim=1,
+        )  # fmt: skip
+        return minimizer._rounding(mo.ExpectedLoss(tasks), np.ones(1))
+
+    assert of(lambda w: 1e8) == pytest.approx(2e8 * eps, rel=1e-12)
+    assert of(lambda w: 1e8, lambda w: -1e8) == pytest.approx(1e8 * eps, rel=1e-12)
+    assert 2e3 * eps < of(lambda w: 1e3 * w) <= 4.5e3 * eps
+    assert 2e3 * eps < of(lambda w: 2e3 - 1e3 * w) <= 4.5e3 * eps
+
+
+def test_a_minimiser_is_sought_from_the_origin_or_from_where_one_says():
+    """w^4 - 2 w^2 + w/4 falls from 0 to its minimiser near -1, and from 2 to the one near 1."""
+    tasks = mo.tasks.Symbolic("w**4 - 2*w**2 + w/4", "w")
+    low, _, high = np.sort(np.roots([4.0, 0.0, -4.0, 0.25]))
+    assert expected_loss_minimizer(tasks) == pytest.approx([low], rel=1e-9)
+    assert expected_loss_minimizer(tasks, np.array([2.0])) == pytest.approx([high], rel=1e-9)

@@ -53,6 +53,7 @@ def test_the_steps_are_printed(capsys):
     assert "u_2 = u_1 - alpha*grad f(u_1) = P_2*w + r_2 with" in printed
     assert "grad F(w) = G*w - c with G = P.T*Q*P" in printed
     assert derive(2, show=None).steps == found.steps
+    assert derive(show=None).steps == derive(1, show=None).steps
     assert capsys.readouterr().out == ""
     with pytest.raises(ValueError, match="inner_steps must be at least 0"):
         derive(-1)
