@@ -231,3 +231,12 @@ def test_a_path_at_rest_does_not_rise():
     found = mo.theory.lyapunov(distance, rest, slope, FLOW)
     assert found.rises.size == 0
     assert (found.derivative == 0.0).all()
+
+
+def test_a_difference_allows_for_the_digits_of_what_it_subtracts():
+    slope, error = direct_method._along(
+        lambda w: 1e6 + 3.0 * w[0], np.zeros(1), np.array([2.0]), 0.01, 0.0
+    )
+    allowed = 2.0 * 8 * np.finfo(float).eps * 1e6 / 0.01
+    assert allowed * (1 - 1e-6) <= error <= 2.0 * allowed
+    assert abs(slope - 6.0) <= error
