@@ -5,11 +5,15 @@ import os
 import signal
 import sys
 
-import matplotlib
-import numpy as np
-import pytest
+# Before NumPy: the tests' own processes fill the cores, and the threads of a BLAS spin while they wait for one.
+for library in ("OPENBLAS", "OMP", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
-import maml_ode as mo
+import matplotlib  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+import maml_ode as mo  # noqa: E402
 
 matplotlib.use("Agg")
 

@@ -450,3 +450,18 @@ def test_families_are_those_that_a_field_is_made_of(logistic, make_logistic):
     assert families_of(FirstOrderField(logistic, 0.1, query=query)) == [logistic, query]
     assert families_of(ReptileField(logistic, 0.1)) == [logistic] * 2
     assert families_of(CallableField(lambda w: -w, 2)) == []
+
+
+@pytest.mark.parametrize("kind", ["momentum", "nesterov"])
+def test_fields_of_second_order_read_states_as_other_fields_read_points(kind, quadratic):
+    F = mo.MAMLLoss(quadratic, 0.1)
+    flow = mo.momentum_flow(F, 0.5) if kind == "momentum" else mo.nesterov_flow(F)
+    field = flow.phases[0].field
+    z = np.linspace(0.1, 1.0, field.state_dim)
+    for method, more in ((field, ()), (field.jacobian, ()), (field.jacobian_vector, (z[::-1],))):
+        given = [list(argument) for argument in (z, *more)]
+        np.testing.assert_array_equal(method(*given), method(z, *more))
+        with pytest.raises(ValueError, match=rf"z must have shape \({field.state_dim},\)"):
+            method(z[:-1], *more)
+        with pytest.raises(TypeError, match="z must hold real numbers"):
+            method(z + 1j, *more)

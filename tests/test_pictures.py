@@ -143,11 +143,19 @@ def test_a_spectrum_is_that_of_the_hessian_dense_and_by_lanczos(diabetes, monkey
 
 def test_a_bifurcation_diagram_shows_every_proved_point():
     problem = mo.experiments.load("figure1")
-    table = mo.theory.bifurcation_table(problem.tasks, [0.1, 0.4])
+    table = mo.theory.bifurcation_table(problem.tasks, [0.4, 0.1, 0.35])
     ax = mo.plotting.plot_bifurcation(table)
     shown = sum(line.get_xdata().size for line in ax.get_lines())
-    assert shown == sum(len(entry.points) for entry in table) == 8
-    assert set(offsets(ax, "minimum")) | set(offsets(ax, "maximum")) == {0.1, 0.4}
+    assert shown == sum(len(entry.points) for entry in table) == 15
+    assert set(offsets(ax, "minimum")) | set(offsets(ax, "maximum")) == {0.1, 0.35, 0.4}
+    # One critical point at 0.1 and the same seven at the other two: only these are joined, each to its own.
+    first, *branches = ax.get_lines()
+    assert first.get_xdata().tolist() == [0.1]
+    ends = np.array([line.get_ydata() for line in branches])
+    np.testing.assert_array_equal(ends, np.transpose([table[2].points, table[0].points]))
+    dark, light = {line.get_markerfacecolor() for line in branches[::2]}, branches[1]
+    assert dark == {"0.1"}
+    assert light.get_markerfacecolor() == "white"
 
 
 def test_a_run_that_ended_before_its_first_report_has_nothing_to_show():

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from maml_ode._norms import vector_norm
-from maml_ode._validation import Array, check_real
+from maml_ode._validation import Array, check_real, evaluation_point
 from maml_ode.counts import Counts
 from maml_ode.flows.fields import GradientField, VectorField
 from maml_ode.flows.lifted_fields import LiftedField
@@ -219,11 +219,13 @@ class MomentumField(SecondOrderField):
 
     def __call__(self, z: Array) -> Array:
         """Return (v, -friction v - grad F(w))."""
+        z = evaluation_point("z", z, self.state_dim)
         v = self.velocity(z)
         return np.concatenate([v, self.driving(self.observe(z)) - self.friction * v])
 
     def jacobian(self, z: Array) -> Array:
         """Return [[0, I], [-Hess F, -friction I]], shape (2 d, 2 d)."""
+        z = evaluation_point("z", z, self.state_dim)
         d = self.dim
         matrix = np.zeros((2 * d, 2 * d))
         matrix[:d, d:] = np.eye(d)
@@ -233,8 +235,10 @@ class MomentumField(SecondOrderField):
 
     def jacobian_vector(self, z: Array, v: Array) -> Array:
         """Return the Jacobian times ``v``."""
+        z = evaluation_point("z", z, self.state_dim)
+        v = evaluation_point("v", v, self.state_dim)
         first, second = v[: self.dim], v[self.dim :]
-        along = self.driving.jacobian_vector(self.observe(z), np.ascontiguousarray(first))
+        along = self.driving.jacobian_vector(self.observe(z), first)
         return np.concatenate([second, along - self.friction * second])
 
     def look_ahead(self, z: Array, step_size: float) -> Array:
@@ -326,12 +330,14 @@ class NesterovField(SecondOrderField):
 
     def __call__(self, z: Array) -> Array:
         """Return (v, -(r/t) v - grad F(w), 1)."""
+        z = evaluation_point("z", z, self.state_dim)
         v, force = self.velocity(z), self.driving(self.observe(z))
         pull = force - self.friction_at(z) * v if z[-1] > 0 else force / (1.0 + self.r)
         return np.concatenate([v, pull, [1.0]])
 
     def jacobian(self, z: Array) -> Array:
         """Return dv/dz, shape (2 d + 1, 2 d + 1); at t = 0 that of the regular path."""
+        z = evaluation_point("z", z, self.state_dim)
         d, t, c = self.dim, float(z[-1]), self.friction_at(z)
         matrix = np.zeros((2 * d + 1, 2 * d + 1))
         matrix[:d, d:-1] = np.eye(d)
@@ -343,8 +349,10 @@ class NesterovField(SecondOrderField):
 
     def jacobian_vector(self, z: Array, v: Array) -> Array:
         """Return the Jacobian times ``v``."""
+        z = evaluation_point("z", z, self.state_dim)
+        v = evaluation_point("v", v, self.state_dim)
         d, t, c = self.dim, float(z[-1]), self.friction_at(z)
-        along = self.driving.jacobian_vector(self.observe(z), np.ascontiguousarray(v[:d]))
+        along = self.driving.jacobian_vector(self.observe(z), v[:d])
         if t == 0:
             return np.concatenate([v[d:-1], along / (1.0 + self.r), [0.0]])
         second = along - c * v[d:-1] + (c / t) * float(v[-1]) * self.velocity(z)

@@ -8,6 +8,7 @@ import numpy as np
 
 from maml_ode._validation import check_flag, check_text
 from maml_ode.adaptation import Adaptation, checked_adaptation
+from maml_ode.plotting.bands import draw_spread
 from maml_ode.plotting.style import CYCLE, house_style, log_scale
 
 if TYPE_CHECKING:
@@ -89,11 +90,10 @@ def plot_adaptation(
 def _draw(
     ax: Axes, curve: Adaptation, text: str, level: float, style: dict[str, Any], single: bool
 ) -> None:
-    steps = np.arange(curve.steps + 1)
-    (line,) = ax.plot(steps, curve.mean, label=text, **style)
+    steps = np.arange(curve.steps + 1, dtype=float)
+    known = curve.effective_tasks > 1.0 + 1e-12
+    low, high = curve.interval(level) if known else np.full((2, steps.size), np.nan)
+    line = draw_spread(ax, steps, low, curve.mean, high, style, text)
     line.set_gid("mean")
     if single:
         ax.plot(steps, curve.losses.T, color=line.get_color(), linewidth=0.5, alpha=0.4)
-    if curve.effective_tasks > 1.0 + 1e-12:
-        low, high = curve.interval(level)
-        ax.fill_between(steps, low, high, color=line.get_color(), alpha=0.18, linewidth=0)

@@ -16,8 +16,9 @@ from maml_ode.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
-__all__ = ["checked_share", "draw_band", "plot_band"]
+__all__ = ["checked_share", "draw_band", "draw_spread", "plot_band"]
 
 N_TIMES = 200
 
@@ -114,7 +115,26 @@ def draw_band(
     values = np.array([np.interp(t, c.x, c.y) for c in curves])
     tail = (1 - share) / 2
     low, middle, high = np.quantile(values, [tail, 0.5, 1 - tail], axis=0)
-    (drawn,) = axis.plot(t, middle, label=label, **style)
-    axis.fill_between(t, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
+    draw_spread(axis, t, low, middle, high, style, label)
     lowest: Array = low
     return lowest
+
+
+def draw_spread(
+    axis: Axes,
+    x: Array,
+    low: Array,
+    middle: Array,
+    high: Array,
+    style: dict[str, Any],
+    label: str | None = None,
+    band_label: str | None = None,
+) -> Line2D:
+    """Draw a line and, where both are finite, the band between two edges around it; return the line."""
+    (drawn,) = axis.plot(x, middle, label=label, **style)
+    if (np.isfinite(low) & np.isfinite(high)).any():
+        # Thin edges tell bands that overlap apart, in a greyscale print too.
+        axis.fill_between(
+            x, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0.6, label=band_label
+        )
+    return drawn

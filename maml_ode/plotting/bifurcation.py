@@ -9,6 +9,7 @@ import numpy as np
 
 from maml_ode._validation import as_sequence, shown
 from maml_ode.plotting.axes import one_axes
+from maml_ode.plotting.branches import draw_branches
 from maml_ode.plotting.style import house_style
 
 if TYPE_CHECKING:
@@ -20,9 +21,11 @@ __all__ = ["plot_bifurcation"]
 
 
 def plot_bifurcation(table: Sequence[CriticalPoints], ax: Axes | None = None) -> Axes:
-    """Draw the critical points of F over alpha: minima filled, maxima open.
+    """Draw the critical points of F over alpha: minima filled, maxima open, joined to branches.
 
-    Values of alpha whose count is not proved are marked at the bottom.
+    Neighbouring values of alpha with the same number of minima and maxima in the same order are joined, so that a
+    branch ends where the number changes; what happens between two neighbours is not seen. Values of alpha whose
+    count is not proved are marked at the bottom.
 
     Parameters
     ----------
@@ -56,26 +59,15 @@ def plot_bifurcation(table: Sequence[CriticalPoints], ax: Axes | None = None) ->
     for k, entry in enumerate(entries):
         if not isinstance(entry, CriticalPoints):
             raise TypeError(f"table[{k}] must be a CriticalPoints, not {shown(entry)}.")
+    entries = sorted(entries, key=lambda entry: entry.alpha)
     with house_style():
         axis = one_axes(ax)
-        for kind, face in (("minimum", "0.1"), ("maximum", "white")):
-            alphas, points = [], []
-            for entry in entries:
-                for point, its_kind in zip(entry.points, entry.kinds, strict=True):
-                    if its_kind == kind:
-                        alphas.append(np.mean(entry.alpha))
-                        points.append(point)
-            axis.plot(
-                alphas,
-                points,
-                linestyle="none",
-                marker="o",
-                markersize=3.5,
-                markerfacecolor=face,
-                markeredgecolor="0.1",
-                markeredgewidth=0.7,
-                label=kind,
-            )
+        draw_branches(
+            axis,
+            np.array([np.mean(entry.alpha) for entry in entries]),
+            [np.array(entry.points) for entry in entries],
+            [np.array([kind == "minimum" for kind in entry.kinds]) for entry in entries],
+        )
         open_ones = [np.mean(entry.alpha) for entry in entries if not entry.certified]
         if open_ones:
             axis.plot(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from maml_ode.plotting.axes import one_axes
 from maml_ode.plotting.basins import draw_basins
 from maml_ode.plotting.looks import look_of, name_of
 from maml_ode.plotting.plane import Plane, main_plane, plane_through
+from maml_ode.plotting.profile import NO_POINTS, draw_profile
 from maml_ode.plotting.style import house_style, legend_above
 from maml_ode.trajectory import Trajectory
 
@@ -126,28 +126,16 @@ def plot_landscape(
 
 
 def _curve(axis: Axes, F: Objective, w: Array, known: CriticalPoints | None) -> None:
-    values = F.values(w[:, None])
-    axis.plot(w, values, color="0.15", linewidth=1.2, label="objective")
     minima, maxima = _extrema(F, w) if known is None else _proved(known, w)
-    edges = [w[0], *maxima, w[-1]]
-    for k, (low, high) in enumerate(pairwise(edges)):
-        if len(minima) > 1 and k % 2:
-            axis.axvspan(low, high, color="0.5", alpha=0.12, linewidth=0)
     word = "" if known is None or not known.certified else "proved "
-    for points, face, name in [(minima, "0.15", "minimum"), (maxima, "white", "maximum")]:
-        if len(points):
-            axis.plot(
-                points,
-                F.values(np.asarray(points)[:, None]),
-                linestyle="none",
-                marker="o",
-                markersize=5,
-                markerfacecolor=face,
-                markeredgecolor="0.15",
-                label=word + name,
-                zorder=4,
-            )
-    axis.set(xlabel="$w$", ylabel="objective", xlim=(w[0], w[-1]))
+    values = F.values(w[:, None])
+    points = (_on_curve(F, minima), _on_curve(F, maxima))
+    draw_profile(axis, w, values, *points, word, label="objective")
+    axis.set_ylabel("objective")
+
+
+def _on_curve(F: Objective, w: list[float]) -> Array:
+    return np.column_stack([w, F.values(np.array(w)[:, None])]) if w else NO_POINTS
 
 
 def _extrema(F: Objective, w: Array) -> tuple[list[float], list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from maml_ode.plotting.style import BIMAML, CYCLE, MAML
@@ -10,10 +11,10 @@ from maml_ode.trajectory import Trajectory
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["kind_of", "look_of", "name_of", "taken_on"]
+__all__ = ["as_line", "as_marks", "kind_of", "look_of", "name_of", "styles_of", "taken_on"]
 
 MOST_MARKERS = 60
-OWN_STYLES = {"MAML": MAML, "BI-MAML": BIMAML}
+OWN_STYLES: dict[str, dict[str, Any]] = {"MAML": MAML, "BI-MAML": BIMAML}
 
 
 def kind_of(run: Trajectory) -> str:
@@ -26,30 +27,40 @@ def taken_on(axis: Axes) -> list[str]:
     return [str(line.get_gid()) for line in axis.get_lines() if line.get_gid()]
 
 
+def styles_of(flow_names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the colour, dash and marker of flows in one picture: the paper's for its two, others in order."""
+    others = [name for name in dict.fromkeys(flow_names) if name not in OWN_STYLES]
+    free = CYCLE[len(OWN_STYLES) :]
+    return OWN_STYLES | {name: free[k % len(free)] for k, name in enumerate(others)}
+
+
+def as_line(style: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a flow of a style is drawn."""
+    return {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.5}
+
+
+def as_marks(style: Mapping[str, Any], n_points: int, hollow: bool = False) -> dict[str, Any]:
+    """Return how iterates of a style are drawn, of very many only some."""
+    return {
+        "color": style["color"],
+        "linestyle": "none",
+        "marker": style["marker"],
+        "markersize": 3.5,
+        "markerfacecolor": "white" if hollow else style["color"],
+        "markevery": max(1, n_points // MOST_MARKERS),
+    }
+
+
 def look_of(run: Trajectory, taken: list[str]) -> dict[str, Any]:
     """Return colour by flow, line or marker by kind; ``taken`` grows by this run."""
-    flows = list(dict.fromkeys(entry.partition(":")[2] for entry in taken))
-    if run.flow_name not in flows:
-        flows.append(run.flow_name)
-    others = [name for name in flows if name not in OWN_STYLES]
-    if run.flow_name in OWN_STYLES:
-        base = OWN_STYLES[run.flow_name]
-    else:
-        base = CYCLE[len(OWN_STYLES) :][others.index(run.flow_name) % (len(CYCLE) - 2)]
+    flows = [entry.partition(":")[2] for entry in taken]
+    base = styles_of([*flows, run.flow_name])[run.flow_name]
     entry = f"{kind_of(run)}:{run.flow_name}"
     repeated = taken.count(entry)
     taken.append(entry)
     varied = base if repeated == 0 else CYCLE[(CYCLE.index(base) + repeated) % len(CYCLE)]
-    if kind_of(run) == "flow":
-        return {"color": base["color"], "linestyle": varied["linestyle"], "linewidth": 1.5}
-    return {
-        "color": base["color"],
-        "linestyle": "none",
-        "marker": varied["marker"],
-        "markersize": 3.5,
-        "markerfacecolor": base["color"] if repeated == 0 else "white",
-        "markevery": max(1, len(run) // MOST_MARKERS),
-    }
+    style = varied | {"color": base["color"]}
+    return as_line(style) if kind_of(run) == "flow" else as_marks(style, len(run), repeated > 0)
 
 
 def name_of(run: Trajectory) -> str:

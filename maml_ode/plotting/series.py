@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,8 +21,8 @@ class Curve:
 
     x: Array
     y: Array
-    switch_x: Array
-    switch_y: Array
+    switch_x: Array = field(default_factory=lambda: np.empty(0))
+    switch_y: Array = field(default_factory=lambda: np.empty(0))
 
 
 def curve(trajectory: Trajectory, quantity: str, step_size: float | None = None) -> Curve:

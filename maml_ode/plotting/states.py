@@ -12,6 +12,7 @@ import numpy.typing as npt
 from maml_ode._checked_runs import checked_run, some_runs
 from maml_ode._validation import as_sequence, check_count
 from maml_ode.plotting.axes import one_axes
+from maml_ode.plotting.curves import draw_switches
 from maml_ode.plotting.looks import look_of, name_of
 from maml_ode.plotting.plane import main_plane, plane_through
 from maml_ode.plotting.style import CYCLE, house_style, legend_above
@@ -105,10 +106,7 @@ def shade_phases(axis: Axes, run: Trajectory, scale: float = 1.0, lines: bool = 
     for k, (low, high) in enumerate(pairwise(edges)):
         if k % 2:
             axis.axvspan(low, high, color="0.5", alpha=0.12, linewidth=0)
-    for k, t in enumerate(switches if lines else ()):
-        axis.axvline(
-            t, color="0.3", linewidth=0.8, linestyle=":", label="switch" if k == 0 else None
-        )
+    draw_switches(axis, switches if lines else ())
 
 
 def plot_path(

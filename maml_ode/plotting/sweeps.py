@@ -18,6 +18,7 @@ from maml_ode._validation import (
     shown,
 )
 from maml_ode.plotting.axes import one_axes
+from maml_ode.plotting.bands import draw_spread
 from maml_ode.plotting.style import CYCLE, house_style, log_scale
 
 if TYPE_CHECKING:
@@ -122,9 +123,7 @@ def plot_sweep(
             style = dict(CYCLE[len(ax.get_lines()) % len(CYCLE)])
             label = None if by is None else (key if isinstance(key, str) else f"{by} = {key}")
             marked = {"markevery": max(1, places.size // 12), "markersize": 3.5}
-            ax.plot(places, middle, label=label, **(style | marked))
-            if np.isfinite(low).any():
-                ax.fill_between(places, low, high, color=style["color"], alpha=0.18, linewidth=0)
+            draw_spread(ax, places, low, middle, high, style | marked, label)
         ax.set(xlabel=x if xlabel is None else xlabel, ylabel=y if ylabel is None else ylabel)
         values = np.concatenate(
             [np.asarray(one.get_ydata(), dtype=float) for one in ax.get_lines()]

@@ -18,6 +18,7 @@ from maml_ode._validation import (
     shown,
 )
 from maml_ode.plotting.bands import checked_share, draw_band
+from maml_ode.plotting.curves import draw_curve
 from maml_ode.plotting.looks import kind_of, look_of, name_of, taken_on
 from maml_ode.plotting.panels import (
     BOUNDED,
@@ -27,7 +28,7 @@ from maml_ode.plotting.panels import (
     draw_states_or_path,
     shade_first,
 )
-from maml_ode.plotting.series import QUANTITIES, Curve, axis_label, curve, is_norm
+from maml_ode.plotting.series import QUANTITIES, axis_label, curve, is_norm
 from maml_ode.plotting.style import house_style, log_scale
 from maml_ode.trajectory import Trajectory
 
@@ -187,7 +188,9 @@ def plot_trajectories(
                 if len(group) > 1:
                     draw_band(axis, lines, share or 0.0, names[group[0]], style)
                 else:
-                    _draw(axis, runs[group[0]], lines[0], names[group[0]], style)
+                    run = runs[group[0]]
+                    gid = f"{kind_of(run)}:{run.flow_name}"
+                    draw_curve(axis, lines[0], names[group[0]], style, gid)
             axis.set_xlabel("time $t$" if scale is None else "iteration $k$")
             axis.set_ylabel(axis_label(quantity, runs))
             if is_norm(quantity) and any((line.y > 0).any() for line in row):
@@ -207,26 +210,6 @@ def _groups(runs: list[Trajectory], share: float | None) -> list[list[int]]:
         together = share is not None and run.step_size is None
         groups.setdefault(run.flow_name if together else k, []).append(k)
     return list(groups.values())
-
-
-def _draw(axis: Axes, run: Trajectory, line: Curve, name: str, style: dict[str, Any]) -> None:
-    (drawn,) = axis.plot(line.x, line.y, label=name, **style)
-    # The flow's name on the artist lets a later call on the same axes find its colour again.
-    drawn.set_gid(f"{kind_of(run)}:{run.flow_name}")
-    if line.switch_x.size:
-        first = all(text != "switch" for text in axis.get_legend_handles_labels()[1])
-        axis.plot(
-            line.switch_x,
-            line.switch_y,
-            linestyle="none",
-            marker="o",
-            markersize=8,
-            markerfacecolor="none",
-            markeredgecolor="0.15",
-            markeredgewidth=1.0,
-            label="switch" if first else "_switch",
-            zorder=4,
-        )
 
 
 def _legend(axis: Axes, title: str | None = None) -> None:

@@ -11,7 +11,10 @@ from maml_ode._validation import Array
 from maml_ode.experiments import Experiment
 from maml_ode.integrate import solve
 from maml_ode.objectives import MAMLLoss
-from maml_ode.plotting.style import BIMAML, MAML, log_scale
+from maml_ode.plotting.curves import draw_curve, draw_switches
+from maml_ode.plotting.looks import as_line, as_marks, styles_of
+from maml_ode.plotting.series import Curve
+from maml_ode.plotting.style import log_scale
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
 from maml_ode.reproduce.both_algorithms import (
     ALGORITHMS,
@@ -27,7 +30,6 @@ from maml_ode.runs.executor import Task
 from maml_ode.runs.tables import Table
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from maml_ode.trajectory import Trajectory
@@ -36,7 +38,7 @@ __all__ = ["ARTEFACT"]
 
 TAIL_TOL = 1e-8
 FLOW_POINTS_PER_STEP = 4
-STYLES = {"MAML": MAML, "BI-MAML": BIMAML}
+STYLES = styles_of(ALGORITHMS)
 
 
 def pieces(settings: Settings) -> list[Task]:
@@ -92,18 +94,21 @@ def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
     for algorithm in ALGORITHMS:
         style = STYLES[algorithm]
         points, path = iterates.where(algorithm=algorithm), flows.where(algorithm=algorithm)
-        line = {"color": style["color"], "linestyle": style["linestyle"]}
-        dots = {"color": style["color"], "marker": style["marker"], "linestyle": "none"}
+        line, marks = as_line(style), as_marks(style, len(points)) | {"markevery": 2}
         for axis, of_points, of_path in (
             (loss, points["loss"] / 1e6, path["loss"] / 1e6),
             (norm, phase_norm(points), phase_norm(path)),
         ):
-            axis.plot(path["k"], of_path, label=f"{algorithm} flow at $t = k\\beta$", **line)
-            axis.plot(points["k"], of_points, label=algorithm, markevery=2, **dots)
-        distance.plot(points["k"], 100 * points["distance_to_flow"], label=algorithm, **line)
+            draw_curve(axis, Curve(path["k"], of_path), rf"{algorithm} flow at $t = k\beta$", line)
+            draw_curve(axis, Curve(points["k"], of_points), algorithm, marks)
+        apart = Curve(points["k"], 100 * points["distance_to_flow"])
+        draw_curve(distance, apart, algorithm, line)
         far = tables["diabetes_tails"].where(algorithm=algorithm)
-        tail.plot(far["time"][1:], far["grad_norm"][1:], label=f"{algorithm} flow", **line)
-    _mark_switch(tables, (loss, norm, distance))
+        draw_curve(tail, Curve(far["time"][1:], far["grad_norm"][1:]), f"{algorithm} flow", line)
+    for axis in (loss, norm, distance):
+        draw_switches(
+            axis, tables["diabetes_switches"].where(algorithm="BI-MAML")["iterates_k"].tolist()
+        )
     loss.set(ylabel=r"MAML loss $F(w)$ / $10^6$", title="(a) loss")
     norm.set(ylabel=r"$\|\nabla f\|$ in phase 1, $\|\nabla F\|$ after", title="(b) gradient norm")
     log_scale(norm)
@@ -125,12 +130,6 @@ def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
     )
     tail.legend(loc="lower left")
     return {"diabetes": figure}
-
-
-def _mark_switch(tables: Tables, axes: tuple[Axes, ...]) -> None:
-    (k,) = tables["diabetes_switches"].where(algorithm="BI-MAML")["iterates_k"]
-    for axis in axes:
-        axis.axvline(k, color="0.4", linewidth=0.9, linestyle=(0, (1, 2)), label="switch", zorder=1)
 
 
 def _minimiser(problem: Experiment) -> Array:

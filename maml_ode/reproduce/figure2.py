@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from maml_ode import experiments
-from maml_ode.plotting.style import BIMAML, MAML, log_scale
+from maml_ode._validation import Array
+from maml_ode.plotting.bands import draw_spread
+from maml_ode.plotting.curves import draw_curve, draw_switches
+from maml_ode.plotting.looks import as_line, as_marks, styles_of
+from maml_ode.plotting.series import Curve
+from maml_ode.plotting.style import log_scale
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
 from maml_ode.reproduce.both_algorithms import (
     ALGORITHMS,
@@ -33,7 +38,7 @@ TITLES = {
     "svm": "SVM",
     "svm_digits": "SVM, digits",
 }
-STYLES = {"MAML": MAML, "BI-MAML": BIMAML}
+STYLES = styles_of(ALGORITHMS)
 BAND = (0.1, 0.9)
 FLOW_POINTS_PER_STEP = 4
 QUICK_SEEDS, QUICK_RTOL, QUICK_POINTS_PER_STEP = 3, 1e-5, 1
@@ -122,13 +127,26 @@ def draw_column(
     With bands over the seeds, or with the flows of ``seed`` instead of them.
     """
     scale = _power_of_ten(iterates["loss"])
-    for axis, values in zip(axes, (iterates["loss"] / scale, phase_norm(iterates)), strict=True):
+    (switch,) = switches.where(seed=seed)["switch_k"]
+    quantities: tuple[Callable[[Table], Array], ...] = (lambda t: t["loss"] / scale, phase_norm)
+    for axis, of in zip(axes, quantities, strict=True):
         for algorithm in ALGORITHMS:
-            mine = iterates["algorithm"] == algorithm
-            _draw_runs(axis, iterates, values, mine, algorithm, seed, bands=flows is None)
+            mine, style = iterates.where(algorithm=algorithm), STYLES[algorithm]
+            first_run = mine.where(seed=seed)
+            k, values = first_run["k"], of(first_run)
+            if flows is None:
+                low, high = np.quantile(of(mine).reshape(-1, k.size), BAND, axis=0)
+                look = style | {"linewidth": 1.3, "markersize": 4, "markevery": (0, 5)}
+                draw_spread(axis, k, low, values, high, look, algorithm, f"{algorithm}, seeds")
+            else:
+                look = as_marks(style, k.size, hollow=True) | {"markevery": 2}
+                draw_curve(axis, Curve(k, values), f"{algorithm}, $w_k$", look)
         if flows is not None:
-            _draw_flows(axis, flows, axis is axes[0], scale)
-        _mark_switch(axis, switches, seed)
+            for algorithm in ALGORITHMS:
+                flow = flows.where(algorithm=algorithm)
+                name = rf"{algorithm} flow, $w(k\beta)$"
+                draw_curve(axis, Curve(flow["k"], of(flow)), name, as_line(STYLES[algorithm]))
+        draw_switches(axis, [switch] if np.isfinite(switch) else [])
     _label(*axes, first, scale)
 
 
@@ -140,78 +158,7 @@ def _label(loss: Axes, norm: Axes, first: bool, scale: float) -> None:
     log_scale(norm)
 
 
-def _draw_runs(
-    axis: Axes,
-    table: Table,
-    values: npt.NDArray[np.float64],
-    mine: npt.NDArray[np.bool_],
-    algorithm: str,
-    seed: int,
-    bands: bool,
-) -> None:
-    style = STYLES[algorithm]
-    first = mine & (table["seed"] == seed)
-    k = table["k"][first]
-    if bands:
-        of_seeds = values[mine].reshape(-1, k.size)
-        low, high = np.quantile(of_seeds, BAND, axis=0)
-        axis.fill_between(
-            k,
-            low,
-            high,
-            color=style["color"],
-            alpha=0.18,
-            linewidth=0.6,
-            label=f"{algorithm}, seeds",
-        )
-        axis.plot(
-            k,
-            values[first],
-            label=algorithm,
-            markevery=(0, 5),
-            markersize=4,
-            **style,
-            linewidth=1.3,
-        )
-        return
-    axis.plot(
-        k,
-        values[first],
-        label=f"{algorithm}, $w_k$",
-        color=style["color"],
-        marker=style["marker"],
-        markersize=3.2,
-        markerfacecolor="white",
-        markeredgewidth=0.8,
-        linestyle="none",
-        markevery=2,
-    )
-
-
-def _draw_flows(axis: Axes, table: Table, of_loss: bool, scale: float) -> None:
-    values = table["loss"] / scale if of_loss else phase_norm(table)
-    for algorithm in ALGORITHMS:
-        style = STYLES[algorithm]
-        mine = table["algorithm"] == algorithm
-        axis.plot(
-            table["k"][mine],
-            values[mine],
-            label=rf"{algorithm} flow, $w(k\beta)$",
-            color=style["color"],
-            linestyle=style["linestyle"],
-            linewidth=1.2,
-        )
-
-
-def _mark_switch(axis: Axes, switches: Table, seed: int) -> None:
-    (k,) = switches.where(seed=seed)["switch_k"]
-    if np.isfinite(k):
-        axis.axvline(
-            k, color="0.35", linewidth=0.9, linestyle=(0, (1, 2)), zorder=1, label="switch"
-        )
-
-
-def _power_of_ten(values: npt.NDArray[np.float64]) -> float:
+def _power_of_ten(values: Array) -> float:
     """Return 10^p to divide large numbers by, 1 if they are of ordinary size."""
     size = float(np.abs(values).max())
     return 10.0 ** int(np.log10(size)) if size >= 1e4 else 1.0

@@ -105,7 +105,8 @@ def test_native_steps_equal_python_steps(method, name, counted_field):
     (fast, fast_fun), (slow, slow_fun) = runs
     assert fast.nfev == slow.nfev
     assert len(fast_fun.remembered) == (0 if "Rodas" in method else len(fast.t) - 1)
-    assert slow_fun.remembered == []
+    # Stages of dense output alone are evaluations that come after the one at the accepted state.
+    assert len(slow_fun.remembered) == (len(slow.t) - 1 if method == "DOP853" else 0)
     assert (fast.njev, fast.nlu) == (slow.njev, slow.nlu)
     np.testing.assert_allclose(fast.t, slow.t, rtol=1e-13)
     np.testing.assert_allclose(fast.y, slow.y, rtol=1e-13, atol=1e-14)

@@ -150,6 +150,16 @@ def test_the_eight_panels(tables):
     table = tables["fig2_iterates"].where(experiment="svm", seed=0, algorithm="BI-MAML")
     expected = np.where(table["phase"] == 1, table["task_grad_norm"], table["grad_norm"])
     np.testing.assert_array_equal(norm.get_ydata(), expected)
+    _, marks, _, flow = figures["fig2_flows"].axes[6].get_lines()[:4]
+    np.testing.assert_array_equal(marks.get_ydata(), expected)
+    table = tables["fig2_flows"].where(experiment="svm", algorithm="BI-MAML")
+    expected = np.where(table["phase"] == 1, table["task_grad_norm"], table["grad_norm"])
+    np.testing.assert_array_equal(flow.get_xydata(), np.column_stack([table["k"], expected]))
+    assert marks.get_color() == flow.get_color()
+    # The band holds the middle of the seeds at every iteration.
+    loss = tables["fig2_iterates"].where(experiment="svm", algorithm="MAML")["loss"].reshape(-1, 51)
+    band = figures["fig2"].axes[2].collections[0].get_paths()[0].get_extents()
+    assert band.ymax == pytest.approx(np.quantile(loss[:, 0], 0.9))
 
 
 def test_constants_name_what_is_ours():

@@ -213,8 +213,6 @@ class AdaptiveSolver(OdeSolver):  # type: ignore[misc]
     def _dense_output_impl(self) -> DenseOutput:
         if self._interpolant is None:
             self._interpolant = self._interpolate()
-            # Who has asked for it looks for a switch, beginning at the state whose value this replaces.
-            self._remember()
         return self._interpolant
 
 

@@ -116,6 +116,8 @@ class ExplicitRungeKutta(AdaptiveSolver):
             raise RuntimeError("dense output needs an accepted step.")
         h = self.t - self.t_old
         self._stages(first, last, self.t_old, h, self.y_old, np.empty(self.n))
+        if self.native is None:  # each was taken for the last evaluation
+            self._remember()
 
 
 def dense_rows(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maml_ode.plotting.branches import draw_branches
+from maml_ode.plotting.profile import draw_profile
 from maml_ode.plotting.style import BIMAML, MAML
 from maml_ode.reproduce.artefact import Settings, Tables
 from maml_ode.runs.tables import Table
@@ -35,9 +37,10 @@ def _derivatives(tables: Tables) -> Figure:
     for column, (key, label, letter) in enumerate(panels):
         for row, view in enumerate(("near", "far")):
             axis, table = axes[row, column], tables["fig1_derivatives"].where(view=view)
-            axis.plot(table["w"], table[key], color=INK, linewidth=1.0 if view == "near" else 0.5)
+            thin = 1.0 if view == "near" else 0.5
+            draw_profile(axis, table["w"], table[key], color=INK, linewidth=thin)
             axis.axhline(0.0, color="0.2", linewidth=0.8, zorder=1)
-            axis.set(xlabel="$w$", ylabel=label, xlim=(table["w"][0], table["w"][-1]))
+            axis.set_ylabel(label)
         axes[0, column].set_title(f"{letter} {label}")
         axes[1, column].set_title("the same from $-5$ to $5$")
     negative = tables["fig1_negative_curvature"]
@@ -64,30 +67,26 @@ def _landscape(tables: Tables) -> Figure:
 def _basins(axis: Axes, tables: Tables) -> None:
     near = tables["fig1_derivatives"].where(view="near")
     points = tables["fig1_critical_points"]
-    minima, maxima = points.where(minimum=True), points.where(minimum=False)
-    left, right = 0.24, 0.51
-    shown = (near["w"] >= left) & (near["w"] <= right)
-    top = near["value"][shown].max()
-    axis.plot(near["w"][shown], near["value"][shown], color=INK)
-    axis.plot(minima["w"], minima["value"], "o", color="black", markersize=5, label="minimum")
-    axis.plot(
-        maxima["w"], maxima["value"], "o", color="black", markerfacecolor="white", label="maximum"
+    minima, maxima = (
+        np.column_stack([part["w"], part["value"]])
+        for part in (points.where(minimum=True), points.where(minimum=False))
     )
-    best = int(np.argmin(minima["value"]))
+    shown = (near["w"] >= 0.24) & (near["w"] <= 0.51)
+    w, values = near["w"][shown], near["value"][shown]
+    basins = draw_profile(axis, w, values, minima, maxima, color=INK)
+    best = minima[np.argmin(minima[:, 1])]
     axis.plot(
-        minima["w"][best], minima["value"][best], "*", color=MAML["color"], markersize=11,
-        markeredgecolor="black", markeredgewidth=0.6, label="global minimum",
+        *best, "*", color=MAML["color"], markersize=11, markeredgecolor="black", markeredgewidth=0.6,
+        label="global minimum", zorder=5,
     )  # fmt: skip
-    edges = [left, *maxima["w"], right]
-    for k, (low, high, w) in enumerate(zip(edges[:-1], edges[1:], minima["w"], strict=True)):
-        axis.axvspan(low, high, color="0.5", alpha=0.28 if k % 2 == 0 else 0.08, linewidth=0)
-        arrow = {0: r"$\leftarrow$ ", len(minima) - 1: ""}.get(k, "")
+    for k, ((low, high), (end, _)) in enumerate(zip(basins, minima, strict=True)):
+        arrow = r"$\leftarrow$ " if k == 0 else ""
         ending = r" $\rightarrow$" if k == len(minima) - 1 else ""
         axis.text(
-            0.5 * (low + high), 1.0, f"{arrow}{w:.4f}{ending}", fontsize=7.5, ha="center", va="bottom",
+            0.5 * (low + high), 1.0, f"{arrow}{end:.4f}{ending}", fontsize=7.5, ha="center", va="bottom",
             transform=axis.get_xaxis_transform(),
         )  # fmt: skip
-    axis.set(xlabel="$w$", ylabel="$F(w)$", xlim=(left, right), ylim=(None, top))
+    axis.set(ylabel="$F(w)$", ylim=(None, values.max()))
     axis.set_title("(a) basins of the MAML flow, by the minimum they end in", pad=16)
     axis.legend(loc="lower right")
 
@@ -114,23 +113,9 @@ def _switch_tolerance(axis: Axes, tables: Tables) -> None:
 
 
 def _branches(axis: Axes, table: Table) -> None:
-    changes = np.flatnonzero(np.diff(table["critical_points"])) + 1
-    labelled: set[bool] = set()
-    for rows in np.split(np.arange(len(table)), changes):
-        for rank in range(int(table["critical_points"][rows[0]])):
-            mine = rows[table["rank"][rows] == rank]
-            minimum = bool(table["minimum"][mine[0]])
-            axis.plot(
-                table["alpha"][mine],
-                table["w"][mine],
-                color="black" if minimum else "0.55",
-                linestyle="-" if minimum else (0, (2, 1.2)),
-                linewidth=1.3,
-                label=None
-                if minimum in labelled
-                else ("minima of $F$" if minimum else "maxima of $F$"),
-            )
-            labelled.add(minimum)
+    alphas, first = np.unique(table["alpha"], return_index=True)
+    points, minimum = (np.split(table[key], first[1:]) for key in ("w", "minimum"))
+    draw_branches(axis, alphas, points, minimum, ("minima of $F$", "maxima of $F$"))
     axis.set(xlabel=r"$\alpha$", ylabel="$w$", xlim=(0, 0.5))
     axis.set_title(r"(c) critical points of $F$ over $\alpha$")
     axis.axvline(

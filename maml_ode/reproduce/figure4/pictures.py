@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from maml_ode._validation import Array
+from maml_ode.plotting.bands import draw_spread
 from maml_ode.plotting.style import CYCLE, MAML
 from maml_ode.reproduce.artefact import Settings, Tables
 from maml_ode.reproduce.section4 import EXPERIMENTS, TITLES
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "quantile"]
+__all__ = ["draw", "draw_quartiles", "quantile"]
 
 # One look a problem, in every panel; red is MAML's in the whole package.
 LOOKS: dict[str, dict[str, Any]] = dict(zip(EXPERIMENTS, CYCLE[1:], strict=False))
@@ -40,6 +41,17 @@ def quantile(values: Array, q: float) -> float:
         return float("nan")
     ordered = np.sort(values)
     return float(ordered[max(int(np.ceil(q * ordered.size)) - 1, 0)])
+
+
+def draw_quartiles(
+    axis: Axes, x: Array, columns: Sequence[Array], style: Mapping[str, Any]
+) -> None:
+    """Draw the finite medians of columns, and a band between their quartiles."""
+    low, median, high = (
+        np.array([quantile(column, q) for column in columns]) for q in (0.25, 0.5, 0.75)
+    )
+    seen = np.isfinite(median)
+    draw_spread(axis, x[seen], low[seen], median[seen], high[seen], dict(style))
 
 
 def draw(tables: Tables, settings: Settings) -> dict[str, Figure]:
@@ -86,7 +98,7 @@ def _handles() -> list[Any]:
         ),
         Line2D([], [], label="MAML", **LEVEL),
         Line2D([], [], label="FO-MAML, same colour", color="0.3", **FOMAML),
-        Patch(color="0.3", alpha=0.18, linewidth=0, label="middle half of the seeds"),
+        Patch(color="0.3", alpha=0.2, linewidth=0, label="middle half of the seeds"),
     ]
 
 
@@ -111,7 +123,7 @@ def _draw_eps0(axis: Axes, table: Table, style: Mapping[str, Any]) -> None:
     """Draw medians and quartiles of passes(BI-MAML)/passes(MAML), and FO-MAML's median, over eps0."""
     factors = np.unique(table["eps0_factor"])
     columns = [_ratios(table.where(eps0_factor=factor), "bimaml") for factor in factors]
-    _draw_quartiles(axis, factors, columns, style)
+    draw_quartiles(axis, factors, columns, _look(style))
     fomaml = quantile(_ratios(table.where(eps0_factor=1.0), "fomaml"), 0.5)
     if np.isfinite(fomaml):
         axis.axhline(fomaml, color=style["color"], zorder=1.5, **FOMAML)
@@ -123,22 +135,9 @@ def _ratios(part: Table, algorithm: str) -> Array:
     return np.asarray(part[algorithm][reached] / part["maml"][reached])
 
 
-def _draw_quartiles(
-    axis: Axes, x: Array, columns: list[Array], style: Mapping[str, Any], markevery: int = 1
-) -> None:
-    """Draw the median of every column, and a band between its quartiles; what is not finite is left out."""
-    median, low, high = (
-        np.array([quantile(column, q) for column in columns]) for q in (0.5, 0.25, 0.75)
-    )
-    seen = np.isfinite(median)
-    axis.plot(x[seen], median[seen], markevery=markevery, **_look(style))
-    band = seen & np.isfinite(high)
-    axis.fill_between(x[band], low[band], high[band], color=style["color"], alpha=0.18, linewidth=0)
-
-
 def _draw_depth(axis: Axes, depth: Table, style: Mapping[str, Any]) -> None:
     """Draw passes(BI-MAML)/passes(MAML) over the target."""
     fractions = np.unique(depth["fraction"])[::-1]
     shown = fractions[fractions >= 0.5 * DEEPEST]
     columns = [_ratios(depth.where(fraction=fraction), "bimaml") for fraction in shown]
-    _draw_quartiles(axis, shown, columns, style, markevery=2)
+    draw_quartiles(axis, shown, columns, _look(style) | {"markevery": 2})

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maml_ode.plotting.style import BIMAML, CYCLE, MAML
+from maml_ode.plotting.curves import draw_curve
+from maml_ode.plotting.looks import as_line, as_marks, styles_of
+from maml_ode.plotting.series import Curve
 from maml_ode.reproduce.artefact import Settings, Tables
-from maml_ode.reproduce.figure4.pictures import quantile
+from maml_ode.reproduce.figure4.pictures import draw_quartiles
 from maml_ode.reproduce.figure5.methods import COMPARED, spelt
 from maml_ode.reproduce.section4 import EXPERIMENTS, TITLES
 from maml_ode.runs.tables import Table
@@ -19,9 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STYLES", "draw"]
 
-STYLES: dict[str, dict[str, Any]] = dict(
-    zip(COMPARED, (MAML, CYCLE[2], CYCLE[3], BIMAML), strict=True)
-)
+STYLES = styles_of(COMPARED)
 NAMES = {"heavy ball": "heavy-ball MAML", "Nesterov": "Nesterov MAML"}
 GREY = "0.35"
 EVERY = 5
@@ -57,7 +57,7 @@ def _handles() -> list[Any]:
         *(Line2D([], [], label=NAMES.get(key, key), **STYLES[key]) for key in COMPARED),
         Line2D([], [], color=GREY, label="top: flow"),
         Line2D([], [], color=GREY, linestyle="none", marker="o", label="top: algorithm"),
-        Patch(color=GREY, alpha=0.25, linewidth=0, label="bottom: quartiles"),
+        Patch(color=GREY, alpha=0.2, linewidth=0, label="bottom: quartiles"),
     ]
 
 
@@ -66,18 +66,10 @@ def _draw_paths(axis: Axes, iterates: Table, flows: Table) -> None:
     for number, algorithm in enumerate(COMPARED):
         style = STYLES[algorithm]
         path, steps = flows.where(algorithm=algorithm), iterates.where(algorithm=algorithm)
-        axis.plot(path["k"], path["gap"], color=style["color"], linestyle=style["linestyle"])
-        axis.plot(
-            steps["k"],
-            steps["gap"],
-            color=style["color"],
-            marker=style["marker"],
-            markersize=4.2,
-            markerfacecolor="white",
-            linestyle="none",
-            # Marks of curves that run together do not cover each other.
-            markevery=(number, EVERY),
-        )
+        draw_curve(axis, Curve(path["k"], path["gap"]), None, as_line(style))
+        # Marks of curves that run together do not cover each other.
+        marks = as_marks(style, len(steps), hollow=True) | {"markevery": (number, EVERY)}
+        draw_curve(axis, Curve(steps["k"], steps["gap"]), None, marks | {"markersize": 4.2})
     axis.set(yscale="log", xlabel="iteration $k$")
     _plain(axis.yaxis)
 
@@ -86,17 +78,8 @@ def _draw_passes(axis: Axes, depth: Table) -> None:
     """Draw medians and quartiles of the passes over the target."""
     fractions = np.unique(depth["fraction"])[::-1]
     for algorithm in COMPARED:
-        style = STYLES[algorithm]
         columns = [depth.where(fraction=part)[spelt(algorithm)] for part in fractions]
-        median, low, high = (
-            np.array([quantile(column, q) for column in columns]) for q in (0.5, 0.25, 0.75)
-        )
-        seen = np.isfinite(median)
-        axis.plot(fractions[seen], median[seen], markevery=4, **style)
-        band = seen & np.isfinite(high)
-        axis.fill_between(
-            fractions[band], low[band], high[band], color=style["color"], alpha=0.2, linewidth=0
-        )
+        draw_quartiles(axis, fractions, columns, STYLES[algorithm] | {"markevery": 4})
     axis.set(xscale="log", yscale="log", xlabel="target, parts of the gap at $w_0$")
     _plain(axis.yaxis)
     _plain(axis.xaxis)
