@@ -298,3 +298,20 @@ def test_a_minimiser_is_sought_from_the_origin_or_from_where_one_says():
     low, _, high = np.sort(np.roots([4.0, 0.0, -4.0, 0.25]))
     assert expected_loss_minimizer(tasks) == pytest.approx([low], rel=1e-9)
     assert expected_loss_minimizer(tasks, np.array([2.0])) == pytest.approx([high], rel=1e-9)
+
+
+def test_a_fall_is_seen_between_the_axes_and_close_by():
+    """x^2 y - x y^2 is 0 on both axes; (y^2 - 1e-12)^2 has its wells a millionth from its hill."""
+    for formula, start in (
+        ("x**2*y - x*y**2 + (x**2 + y**2)**2", [0.0, 0.0]),
+        ("x**2 + (y**2 - 1e-12)**2", [1.0, 0.0]),
+    ):
+        f = mo.ExpectedLoss(mo.tasks.Symbolic(formula, "x y"))
+        found = objective_minimizer(f, np.array(start))
+        H = f.hessian(found)
+        assert np.linalg.eigvalsh(H)[0] > 0
+        if start[0]:
+            assert abs(found[1]) == pytest.approx(1e-6, rel=1e-3)
+        else:
+            assert f.value(found) < -1e-3
+            assert np.linalg.norm(f.gradient(found)) < 1e-9
