@@ -234,6 +234,7 @@ def test_symbolic_families_are_enclosed_on_no_less_than_the_ball(monkeypatch):
         tasks = mo.tasks.Symbolic("c*w", "w", {"c": [c, -c]})
         k = constants(tasks, Ball([c], r))
         assert c <= k.sigma.value <= c * (1 + 1e-14)
+        assert "ended" not in k.L.note
         with monkeypatch.context() as patch:
             patch.setattr(
                 f"{module}._enclosed", lambda tasks, region, *w: ends.append((*w, region))

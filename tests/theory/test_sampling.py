@@ -64,6 +64,15 @@ def test_third_derivatives_of_cubics(thirds):
     assert found == pytest.approx([12.0, 3.0], rel=1e-9)
 
 
+def test_a_jump_beyond_the_floats_is_that_of_its_task_alone():
+    tasks = mo.tasks.from_callables(
+        lambda i, w: 0.0, lambda i, w: np.zeros(1),
+        lambda i, w: np.full((1, 1), i * math.copysign(1.5e308, w[0] - 0.25)), n_tasks=2, dim=1,
+    )  # fmt: skip
+    found = sampling._third_norms(tasks, np.array([0.25]), 1.0, np.random.default_rng(0))
+    assert found.tolist() == [0.0, math.inf]
+
+
 def test_sample_points_fill_the_ball():
     ball = Ball([1.0, -2.0, 0.5], 0.7)
     points = sampling._points(ball, 40, np.random.default_rng(0))
