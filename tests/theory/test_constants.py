@@ -261,6 +261,14 @@ def test_the_curvature_of_every_function_of_the_grammar_is_bounded():
     assert special.mu.value == pytest.approx(2.0, rel=1e-5)
 
 
+def test_a_third_derivative_is_bounded_where_the_fourth_is_not():
+    """The third of |w|^(7/2) is 105/8 sqrt|w| in size, of infinite slope at 0."""
+    k = constants(mo.tasks.Symbolic("(w**2)**(7/4)", "w"), Interval(-1.0, 2.0))
+    assert k.status is Status.BOUND
+    steepest = 105 / 8 * 2**0.5
+    assert steepest * (1 - 1e-15) <= k.kappa.value <= steepest * (1 + 1e-5)
+
+
 def test_nested_exponentials_end_in_a_sentence_or_a_bound_at_once():
     begin = time.process_time()
     wide = constants(mo.tasks.Symbolic("exp(exp(exp(w)))", "w"), Interval(-10, 10))
