@@ -182,18 +182,17 @@ class ExactPhase:
 
     def _by_brackets(self, target: float) -> float:
         """Return the time at which log ||field|| first is ``target``; infinite if there is none."""
-        high = 1.0
+        low, high = 0.0, 1.0
         while self._log_norm(high)[0] > target:
             if self._log_norm(high)[1] >= 0:
                 # The logarithm of the norm is convex: before it rises it may have been low enough.
-                high = _root(lambda theta: self._log_norm(theta)[1], 0.0, high)
+                high = _root(lambda theta: self._log_norm(theta)[1], low, high)
                 if self._log_norm(high)[0] > target:
                     return math.inf
                 break
-            high *= 2.0
+            low, high = high, 2.0 * high
             if high > 1e300:
                 return math.inf
-        low = 0.5 * high if self._log_norm(0.5 * high)[0] > target else 0.0
         return _root(lambda theta: self._log_norm(theta)[0] - target, low, high)
 
     def sample_times(self, duration: float) -> Array:
@@ -232,14 +231,14 @@ def _moves(rates: Array, parts: Array, tau: Array) -> Array:
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
         x = -rates * tau
-        if rates.min(initial=1.0) > SMALL and tau.min(initial=1.0) > SMALL:
+        if np.all(rates > SMALL) and np.all(tau > SMALL):
             settled = parts / rates
             if np.isfinite(settled).all():  # everything decays, and nothing overflows
                 return np.asarray(settled * -np.expm1(x))
         near = np.clip(x, -ONE_IS_LOST, ONE_IS_LOST)
         early = tau * parts * np.where(near == 0.0, 1.0, np.expm1(near) / near)
         late = parts / rates
-        if np.maximum.reduce(x, axis=None, initial=0.0) > ONE_IS_LOST:
+        if np.any(x > ONE_IS_LOST):
             grown = np.sign(parts) * np.exp(np.log(np.abs(parts)) - np.log(np.abs(rates)) + x)
             late = np.where(x > 0.0, grown, late)
     return np.where(np.abs(x) <= ONE_IS_LOST, early, late)

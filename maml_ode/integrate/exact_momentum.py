@@ -123,7 +123,7 @@ class MomentumPhase:
         values, a, _ = self._parts
         if vector_norm(a[values == 0.0]) > threshold:
             return math.inf
-        if self.friction == 0 and self._gaps(0.0, threshold)[0] > 0:
+        if self.friction == 0 and not self._may_rest(threshold):
             return math.inf
 
         def step(tau: float) -> float:
@@ -145,6 +145,22 @@ class MomentumPhase:
             return gradient / steepest if gradient > 0 else 0.0
 
         return self._march(step)
+
+    def _may_rest(self, threshold: float) -> bool:
+        """Whether the energies, which nothing takes away, can be such that both norms are at most ``threshold``.
+
+        Of e_j = v_j^2 + f_j^2/lambda_j a share is speed, the rest force: a unit of it moved from force to speed
+        takes lambda_j from |f|^2 and adds 1 to |v|^2, so that the largest lambda_j are moved first.
+        """
+        values, a, u = (part[:, 0] for part in self._parts)
+        descending = np.flatnonzero(values > 0)[::-1]
+        rates = values[descending]
+        with np.errstate(all="ignore"):
+            energies = (u[descending] / threshold) ** 2 + (a[descending] / threshold) ** 2 / rates
+            forces = rates * energies
+            excess = forces.sum() - 1.0 - CLOSE
+            taken = np.clip(excess - (np.cumsum(forces) - forces), 0.0, forces)
+            return bool((taken / rates).sum() <= 1.0 + CLOSE)
 
     def _march(self, step: Callable[[float], float]) -> float:
         """Return the first time at which a step is 0; infinite if it is not found before the horizon."""

@@ -155,7 +155,7 @@ class InnerSteps:
         return cls(family, judge, step, count, threads)
 
     @classmethod
-    def none(cls, tasks: TaskFamily, threads: int = 1) -> InnerSteps:
+    def none(cls, tasks: TaskFamily, threads: int) -> InnerSteps:
         """Return no steps at all: what is judged is w itself."""
         return cls(checked_family(tasks), tasks, 0.0, 0, threads)
 

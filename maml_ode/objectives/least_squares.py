@@ -97,7 +97,7 @@ def maml_residual(
     tasks: LeastSquares, query: LeastSquares, weights: Array, alpha: float, inner_steps: int
 ) -> Residual | None:
     """Return the field of -grad F; None where its numbers overflow."""
-    if query is not tasks and inner_steps > 0:
+    if query is not tasks:
         return _two_families(tasks, query, weights, alpha, inner_steps)
     return _of_rows(
         query, weights, alpha, inner_steps, lambda x, off: _power(x, off, 2 * inner_steps)
@@ -140,7 +140,6 @@ def _of_rows(
     with np.errstate(over="ignore", invalid="ignore"):
         for p, s, (R, t) in zip(weights, family.scales, family.reduced, strict=True):
             root, rows, targets = np.sqrt(2.0 * p * s), R, t
-            value, error = np.ones(t.size), np.zeros(t.size)
             if inner_steps > 0 and alpha != 0:
                 product = R @ R.T
                 if not np.isfinite(product).all():
@@ -150,8 +149,8 @@ def _of_rows(
                 reach = 2.0 * abs(alpha) * s * float(np.abs(curvatures).max())
                 off = 2.0 * sum(R.shape) * EPS * (1.0 + reach)
                 value, error = shape(1.0 - 2.0 * alpha * s * curvatures, off)
-            elif inner_steps > 0:
-                value, error = shape(value, 0.0)
+            else:
+                value, error = shape(np.ones(t.size), 0.0)
             Z.append(root * rows)
             q.append(root * targets)
             phi.append(value)

@@ -87,9 +87,9 @@ class Objective(ABC):
         """The aggregated quadratic, or None."""
 
     @property
+    @abstractmethod
     def has_hessian(self) -> bool:
         """Whether ``hessian`` and ``hvp`` can be evaluated."""
-        return True
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

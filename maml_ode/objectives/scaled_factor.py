@@ -83,7 +83,7 @@ class ScaledFactor:
     @property
     def rank(self) -> int:
         """The number of rows r."""
-        return int(self.triangle.shape[0])
+        return len(self.triangle)
 
     @property
     def rows(self) -> Array:
@@ -131,7 +131,7 @@ class ScaledFactor:
         right = np.zeros((self.sizes.size, targets.shape[1]))
         right[: self.rank] = solve_triangular(self.triangle, targets) / self.sizes[leading, None]
         system = np.vstack([self.coefficients, np.eye(rest.size)]) / self.sizes[self.order, None]
-        units = np.abs(system).max(axis=0, initial=0.0)
+        units = np.abs(system).max(axis=0)
         system = system / units
         triangle = np.asarray(np.linalg.qr(system, mode="r"))
         z, left = np.zeros((rest.size, targets.shape[1])), right
@@ -186,8 +186,9 @@ def _jacobi(rows: Array) -> tuple[Array, Array]:
     if rank < d:
         scaled = scaled.T[np.argsort(-np.linalg.norm(scaled, axis=0), kind="stable")]
     accuracy = "CEFGAR".index("C" if rank == d else "F")
-    sigma, left, right, work, _, info = dgejsv(scaled, joba=accuracy, jobu=0, jobv=0, jobt=1)
+    # Of entries of at most 1 LAPACK undoes its own scaling, so that `work` has none to apply.
+    sigma, left, right, _, _, info = dgejsv(scaled, joba=accuracy, jobu=0, jobv=0, jobt=1)
     if info != 0:  # the sweeps did not converge, which has never been seen
         left, sigma, right = np.linalg.svd(scaled, full_matrices=False)
         return sigma * unit, left if rank == d else right.T
-    return sigma * (work[0] / work[1]) * unit, left if rank == d else right
+    return sigma * unit, left if rank == d else right

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
+from maml_ode.fields import ModifiedField
 from maml_ode.flows import GradientNormBelow
+from maml_ode.integrate.ensembles import by_formula
+from maml_ode.integrate.ensembles.by_formula import has_formula
 from maml_ode.integrate.ensembles.request import Request
+from maml_ode.integrate.ensembles.watch import Watch
 
 SAME = ("t", "w", "stop", "success", "steps", "rejected")
 
@@ -264,6 +268,38 @@ def test_closed_forms_of_all_members_at_once(alone):
     runs = mo.ensemble(saddle, W0, t_max=50.0)
     assert alone == [1]
     assert_same_as_solve(runs, [saddle] * 2, W0, t_max=50.0, diagnostics=False)
+
+
+def test_closed_forms_that_end_by_their_last_rule_or_wait_for_a_norm_of_0(alone):
+    tasks = quadratic(3)
+    f, F = mo.ExpectedLoss(tasks), mo.MAMLLoss(tasks, 0.05)
+    first = mo.Phase(f, until=GradientNormBelow(f, 0.5))
+    twice = mo.Flow([first, mo.Phase(F, until=GradientNormBelow(F, 0.1))])
+    runs = mo.ensemble(twice, starts(twice), tol=1e-3)
+    assert set(runs.stop) == {mo.StopReason.SWITCHED}
+    assert_same_as_solve(runs, [twice] * 5, starts(twice), tol=1e-3, diagnostics=False)
+    never = mo.bimaml_flow(tasks, 0.05, 0.0)
+    assert not alone
+    runs = mo.ensemble(never, starts(never), t_max=9.0)
+    assert set(runs.stop) == {mo.StopReason.HORIZON}
+    assert alone == [0, 1, 2, 3, 4]
+    assert_same_as_solve(runs, [never] * 5, starts(never), t_max=9.0, diagnostics=False)
+    # One phase in another eigenbasis is enough.
+    assert has_formula(twice)
+    assert not has_formula(mo.Flow([first, mo.Phase(ModifiedField(F, 0.1))]))
+
+
+def test_members_followed_by_their_formula_are_looked_at_a_few_at_a_time(monkeypatch):
+    seen = []
+    monkeypatch.setattr(by_formula, "AT_ONCE", 2)
+    monkeypatch.setattr(Watch, "look", lambda watch, done=int: seen.append(done()))
+    flow = FLOWS["maml"](quadratic(3))
+    runs = mo.ensemble(flow, starts(flow))
+    assert set(runs.stop) == {mo.StopReason.STATIONARY}
+    assert [done for done in seen if done] == [2, 4, 5]
+    seen.clear()
+    mo.ensemble(flow, starts(flow), t_max=1e-3)  # the horizon is an end too
+    assert [done for done in seen if done] == [2, 4, 5]
 
 
 def test_an_inner_step_size_and_a_switch_for_every_member(alone):

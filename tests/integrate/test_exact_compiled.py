@@ -174,8 +174,10 @@ def test_a_last_phase_with_a_rule_ends_at_the_larger_norm(plain):
         (0.2, "STATIONARY"),
         (0.0, "SWITCHED"),
     ):
-        run = compiled(flow, w0, tol=tol)
-        assert run.stop.name == in_numpy(flow, w0, tol=tol).stop.name == stop
+        run, other = compiled(flow, w0, tol=tol), in_numpy(flow, w0, tol=tol)
+        assert run.stop.name == other.stop.name == stop
+        assert (run.success, other.success) == (True, True)
+        assert (run.final_phase, run.phase[-1], other.phase[-1]) == (0, 0, 0)
         assert np.linalg.norm(f.gradient(run.w)) == pytest.approx(max(tol, 0.1), rel=1e-9)
         assert run.switch_times.size == (stop == "SWITCHED")
     assert all(plain)

@@ -9,6 +9,8 @@ from mpmath import mp
 import maml_ode as mo
 from maml_ode.flows import GradientNormBelow
 from maml_ode.integrate.exact import ExactPhase, why_not_exact
+from maml_ode.integrate.exact_momentum import MomentumPhase
+from maml_ode.integrate.exact_run import _shares
 from maml_ode.objectives.affine_field import AffineField
 
 
@@ -46,7 +48,7 @@ def test_the_time_to_a_norm_of_one_rate(s):
     assert phase.time_to_norm(3.0 * s) == 0.0
     value, slope = phase.log_norm(1.0 / s)
     assert value == pytest.approx(math.log(3.0) + math.log(s) - 1.0, rel=1e-14)
-    assert slope == pytest.approx(-s, rel=1e-14)
+    assert slope / s == pytest.approx(-1.0, rel=1e-14)
 
 
 def test_the_norm_at_the_time_is_just_past_the_threshold():
@@ -84,13 +86,19 @@ def test_a_norm_that_rises_from_the_start_never_falls():
     phase = phase_of(np.diag([1.0, -10.0]), [1.0, 0.05])
     assert phase.log_norm(0.0) == pytest.approx((0.5 * math.log(1.25), 1.5 / 1.25))
     assert phase.time_to_norm(0.6) == math.inf
+    alone = phase_of([[-1.0]], [0.5])
+    assert (alone.time_to_norm(0.5), alone.time_to_norm(0.499)) == (0.0, math.inf)
 
 
-def test_a_lasting_part_above_the_threshold_is_never_below_it():
+def test_a_lasting_part_above_the_threshold_is_never_below_it(monkeypatch):
     phase = phase_of(np.diag([1.0, 0.0]), [1.0, 0.0], c=[0.0, 0.1])
     assert phase.time_to_norm(0.0999) == math.inf
     assert phase.time_to_norm(0.1001) == pytest.approx(-0.5 * math.log(0.1001**2 - 0.01), rel=1e-9)
+    # sqrt(exp(-2 t) + 0.01) is 0.1 to all digits from t = 18 on, and that is small enough.
+    assert 16.0 < phase.time_to_norm(0.1) < 21.0
     np.testing.assert_allclose(phase.states(np.array([1e12]))[:, 0], [0.0, 1e11])
+    monkeypatch.delattr(ExactPhase, "_by_newton")  # nothing is looked for where nothing can be
+    assert phase.time_to_norm(0.0999) == math.inf
 
 
 def test_one_rate_from_rest():
@@ -98,6 +106,12 @@ def test_one_rate_from_rest():
     times = np.array([0.0, 1e-8, 1.0, 50.0, 1e300])
     w = phase_of([[1.0]], [0.0], c=[1.0]).states(times)[0]
     np.testing.assert_allclose(w, -np.expm1(-times), rtol=1e-15)
+
+
+def test_a_time_too_short_for_its_product_with_the_rate_is_no_standstill():
+    """Also beside a longer one: 1e-149 times 1e-200 is no float, 1e100 times 1e-200 is."""
+    w = phase_of([[1e-149]], [0.0], c=[1e100]).states(np.array([1e-200, 1.0]))[0]
+    np.testing.assert_allclose(w, [1e-100, 1e100], rtol=1e-14)
 
 
 def test_an_equilibrium_does_not_move():
@@ -265,6 +279,21 @@ def test_a_logarithm_with_more_corners_than_tangents_is_bracketed():
     )
 
 
+def test_tangents_alone_come_to_the_time_of_a_plain_decay():
+    """16 exp(-2 t) + 9 exp(-4 t) = s^2 is a quadratic in exp(-2 t)."""
+    for digits in range(1, 14):
+        threshold = 5.0 * 10.0**-digits
+        phase = decaying([1.0, 2.0], [4.0, 3.0])
+        target = math.log(threshold)
+        theta = phase._by_newton(target, *phase._log_norm(0.0))
+        with mp.workdps(40):
+            part = (mp.sqrt(256 + 36 * mp.mpf(threshold) ** 2) - 16) / 18
+            exact = float(-mp.log(part) / 2)
+        assert theta is not None
+        assert theta / phase._fastest == pytest.approx(exact, rel=1e-14)
+        assert phase._by_brackets(target) == pytest.approx(theta, rel=1e-13)
+
+
 def test_a_norm_that_turns_above_its_threshold_never_comes_to_it():
     """exp(-2 t) + 0.81 exp(2 t) is least, 1.8, at t = log(1/0.9)/2; the growing part alone is below."""
     phase = decaying([1.0, -1.0], [1.0, 0.9])
@@ -274,6 +303,60 @@ def test_a_norm_that_turns_above_its_threshold_never_comes_to_it():
     assert phase.time_to_norm(least * (1 + 1e-6)) == pytest.approx(
         0.5 * math.log(1 / 0.9), abs=2e-3
     )
+
+
+@pytest.mark.parametrize(
+    ("excess", "below"),
+    [
+        (0.0, [2e-15, 2e-13, 2e-11, 2e-9, 2e-7, 2e-5, 2e-3, 0.2]),
+        (1e-4, [2e-4, 2e-2]),
+        (0.00497, [0.00994]),  # a hundred times that is 0.994, and 0.01 of tol is next anyway
+        (0.1, [0.2]),
+        (0.495, []),
+        (3.0, []),
+    ],
+)
+def test_parts_of_tol_that_are_aimed_at_fall_to_a_hundredth_and_on(excess, below):
+    found = list(_shares(excess))
+    np.testing.assert_allclose(1.0 - np.array(found[:-3]), below, rtol=0.06)
+    assert found[-3:] == [1e-2, 1e-4, 1e-8]
+
+
+def test_a_path_of_which_one_coordinate_overflows_ends_before_that():
+    """w = (exp(-t), exp(t)): the first one is finite for ever."""
+    saddle = mo.ExpectedLoss(mo.tasks.Quadratic([np.diag([1.0, -1.0])], [[0.0, 0.0]]))
+    run = mo.solve(mo.gradient_flow(saddle), [1.0, 1.0], t_max=1e4, method="exact", tol=0)
+    assert run.stop is mo.StopReason.NON_FINITE
+    assert np.isfinite(run.y).all()
+    assert run.final_time == pytest.approx(math.log(np.finfo(float).max), rel=1e-12)
+
+
+def test_what_a_closed_form_costs_is_counted(monkeypatch):
+    """A decomposition a phase, and the field where it begins and at every time that is tried for its end."""
+    looks, norm = [], AffineField.norm
+    monkeypatch.setattr(AffineField, "norm", lambda *given: looks.append(1) or norm(*given))
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([np.diag([1.0, 3.0])], [[1.0, 1.0]]))
+    twice = mo.Flow([mo.Phase(f, until=GradientNormBelow(f, 1.0)), mo.Phase(f)])
+    for flow, w0, tol in ((mo.gradient_flow(f), [1e10, -1e10], 3e-6), (twice, [5.0, 2.0], 1e-3)):
+        looks.clear()
+        run = mo.solve(flow, w0, tol=tol, method="exact", diagnostics=False, dense_output=True)
+        phases = len(flow.phases)
+        assert (len(looks) > 1) is (phases == 1)  # the state of the first one is rough
+        assert run.nfev == run.counts.gradients == phases + len(looks)
+        assert run.counts.factorizations == run.counts.hessians == phases
+        assert run.njev == run.nlu == phases
+        if phases == 2:  # nothing is rough, so that compiled code tries as often
+            assert mo.solve(flow, w0, tol=tol, method="exact", diagnostics=False).nfev == run.nfev
+
+
+def test_with_no_tolerance_no_rest_is_looked_for(monkeypatch):
+    """A search for a norm of 0 would step on to the horizon."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
+    flow = mo.Flow([mo.Phase(mo.fields.MomentumField(f, 1.0), until=GradientNormBelow(f, 0.1))])
+    monkeypatch.delattr(MomentumPhase, "time_to_norm")
+    run = mo.solve(flow, [1.0], tol=0, t_max=50.0, method="exact")
+    assert run.stop is mo.StopReason.SWITCHED
+    assert abs(run.w[0]) == pytest.approx(0.1, rel=1e-12)
 
 
 @pytest.mark.parametrize(("duration", "points"), [(0.2, 101), (0.26, 201), (0.4, 201)])

@@ -273,6 +273,41 @@ def test_a_long_run_keeps_few_rows_at_a_time(monkeypatch):
     assert calls >= LONG / 20
 
 
+@pytest.mark.parametrize(
+    ("tol", "ends_by_rule", "max_iter", "calls"),
+    [
+        # With tol = 0 the field at the last iterate is asked for by the rule alone.
+        (0.0, False, 1, 0), (0.0, False, 2, 1), (0.0, True, 1, 1), (0.0, True, 2, 1),
+        (1e-30, False, 1, 1), (1e-30, False, 2, 1), (1e-30, True, 1, 1),
+    ],
+)  # fmt: skip
+def test_what_room_there_is_goes_to_one_compiled_call(
+    monkeypatch, tol, ends_by_rule, max_iter, calls
+):
+    f = mo.ExpectedLoss(FAMILIES["logistic"]())
+    until = GradientNormBelow(f, 1e-12) if ends_by_rule else None
+    flow = mo.Flow([mo.Phase(f, until=until)])
+    how = {"tol": tol, "max_iter": max_iter, "diagnostics": False}
+    compiled, stepped, made = both(monkeypatch, flow, start(flow), **how)
+    assert_same(compiled, stepped)
+    assert made == calls
+    asked = max_iter + (tol > 0 or ends_by_rule)
+    assert compiled.nfev == asked
+
+
+def test_the_test_that_looks_at_another_field_every_time_is_not_compiled(monkeypatch):
+    """With tol = 0 it does not, and one phase of it is; one with a rule of the user's is in no case."""
+    tasks = FAMILIES["logistic"]()
+    f, F = mo.ExpectedLoss(tasks), mo.MAMLLoss(tasks, 0.05)
+    again = mo.bimaml_flow(tasks, 0.05, 1e-9, rule="retest")
+    for tol, compiles in ((1e-20, False), (0.0, True)):
+        assert (both(monkeypatch, again, start(again), tol=tol, max_iter=30)[2] > 0) is compiles
+    own = mo.Flow([mo.Phase(f, until=lambda t, w: 100.0 - t), mo.Phase(F)])
+    assert both(monkeypatch, own, start(own), max_iter=30)[2] == 0
+    plain = mo.gradient_flow(f)
+    assert both(monkeypatch, plain, start(plain), max_iter=30, callback=lambda s: None)[2] == 0
+
+
 def test_unstable_step_sizes_are_still_named():
     flow = FLOWS["maml"](quadratic())
     with pytest.warns(StepSizeWarning):

@@ -1,6 +1,8 @@
 """Whole phases in compiled code: the steps, counts, stops and sentences of the step-by-step path, bit for bit."""
 
 import signal
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ import pytest
 import maml_ode as mo
 from maml_ode.fields import ModifiedField
 from maml_ode.flows import GradientNormBelow
+from maml_ode.integrate.plan import Tolerances
 from maml_ode.integrate.solvers import METHODS
+from maml_ode.integrate.solvers.adaptive import SMALLEST_RTOL
 from maml_ode.integrate.steppers import native
 from maml_ode.integrate.steppers.native import COMPILED
 from maml_ode.integrate.steppers.native_phase import NativePhase
@@ -297,6 +301,67 @@ def test_a_step_limit_is_kept_to_the_step(monkeypatch):
         how = {"method": "DOP853", "max_steps": most, "diagnostics": False}
         compiled, stepped = both(monkeypatch, mo.solve, flow, start(flow), **how)
         assert_same(compiled, stepped)
+
+
+@pytest.mark.parametrize(("seconds", "pause"), [(1e9, 1), (1e-5, 2000), (0.0, 200_000)])
+def test_a_call_takes_a_fiftieth_of_a_second_and_says_how_long_evaluations_take(seconds, pause):
+    asked = []
+
+    def advance(*given):
+        asked.append(given)
+        time.sleep(0.02)
+        return 0
+
+    phase = SimpleNamespace(advance=advance, book=lambda: None, evaluations=10)
+    stepper = native.NativeStepper(None, None, every_step=False)
+    stepper._seconds_per_evaluation = seconds
+    assert stepper._advance(phase, None, 5) == (0, None)
+    assert asked[0][0] == 5
+    assert abs(asked[0][1] - pause) <= (pause > 1)
+    assert 0.0019 < stepper._seconds_per_evaluation < 0.15
+
+
+@pytest.mark.parametrize("dense", [None, lambda t: np.array([3.0 * t])])
+def test_a_landing_that_fails_is_where_the_step_went(monkeypatch, dense):
+    """By its interpolant if it has one, or where it began."""
+    phase = SimpleNamespace(
+        t=0.0, advance=lambda *given: native.TOO_SMALL, book=lambda: None, evaluations=0,
+        batches=lambda apart: [], settle=lambda: None,
+    )  # fmt: skip
+    monkeypatch.setattr(native, "_phase", lambda *given: phase)
+    monkeypatch.setattr(native, "replace", lambda plan, **changes: plan)
+    segment = SimpleNamespace(evaluator=lambda t, w: w)
+    record = SimpleNamespace(keeps_solution=False)
+    crossing = SimpleNamespace(t_old=0.0, w_old=np.array([7.0]), interpolant=dense)
+    landing = native.NativeStepper(record, None, every_step=False)._step_to(
+        0.5, segment, None, crossing
+    )
+    assert (landing.t, landing.times, landing.interpolants) == (0.5, [0.5], [dense])
+    assert landing.w.tolist() == ([7.0] if dense is None else [1.5])
+
+
+@pytest.mark.parametrize(("dim", "rows"), [(1, 128), (5000, 52), (60_000, 8)])
+def test_a_call_keeps_as_many_steps_as_are_affordable_and_a_bad_guess_is_told_once(dim, rows):
+    evaluator = SimpleNamespace(non_finite=0)
+    phase = NativePhase(
+        COMPILED[0], evaluator, 0.0, np.zeros(dim), np.zeros(dim), 1.0,
+        Tolerances(1e-3, 1e-6, True, True), None, np.inf,
+    )  # fmt: skip
+    assert phase.rows == rows
+    assert phase.states.shape == (rows + 1, dim)
+    phase._integers[phase._bad_guess] = 1
+    phase.book()
+    phase.book()
+    assert evaluator.non_finite == 1
+
+
+def test_the_finest_tolerance_is_compiled(monkeypatch):
+    calls, advance = [], NativePhase.advance
+    monkeypatch.setattr(NativePhase, "advance", lambda *given: calls.append(1) or advance(*given))
+    flow = FLOWS["maml"](FAMILIES["logistic"](3))
+    how = {"method": "DOP853", "atol": 1e-3, "tol": 0, "t_max": 0.1}
+    mo.solve(flow, start(flow), rtol=SMALLEST_RTOL, **how)
+    assert calls
 
 
 def test_phases_that_nobody_watches_are_a_call_each(monkeypatch):

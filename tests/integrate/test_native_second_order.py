@@ -190,6 +190,43 @@ def test_a_rule_of_heavy_ball_looks_at_the_gradient_it_steps_with():
         assert abs(len(calls) - each * 30) <= 2
 
 
+@pytest.mark.parametrize(
+    ("tol", "max_iter", "batches"), [(0.0, 1, 0), (0.0, 2, 1), (1e-30, 1, 1), (1e-30, 2, 1)]
+)
+@pytest.mark.parametrize("family", ["logistic", "quadratic"])
+def test_what_room_there_is_goes_to_one_compiled_call(monkeypatch, family, tol, max_iter, batches):
+    """With tol = 0 nobody asks for the field at the last iterate."""
+    for name in ("momentum", "Nesterov"):
+        flow = flows(FAMILIES[family](1))[name]
+        compiled, stepped, calls = iterates(
+            monkeypatch, flow, start(flow), max_iter=max_iter, tol=tol
+        )
+        assert_same_iterates(compiled, stepped)
+        assert calls == (batches if family == "logistic" else 0)  # few iterations stay in NumPy
+        assert compiled.nfev == max_iter + (tol > 0)
+
+
+@pytest.mark.parametrize("tol", [0.25, 0.2])
+def test_nesterovs_method_looks_at_w_where_its_look_ahead_is_small_and_nowhere_else(tol):
+    """From rest at 1/4 it looks ahead to 1/4 itself: a norm that equals tol ends the run."""
+    calls = []
+    tasks = mo.tasks.from_callables(
+        lambda i, w: 0.5 * float(w @ w),
+        lambda i, w: calls.append(w[0]) or w.copy(),
+        n_tasks=1,
+        dim=1,
+    )
+    flow = mo.nesterov_flow(mo.ExpectedLoss(tasks))
+    run = mo.euler(flow, [0.25], 1e-6, tol=tol, max_iter=5, diagnostics=False)
+    if tol == 0.25:
+        assert run.stop is mo.StopReason.STATIONARY
+        assert run.counts.steps == 0
+        assert run.nfev == 1  # the evaluator remembers
+    else:
+        assert (run.counts.steps, run.nfev) == (5, 6)
+    assert len(calls) == run.nfev
+
+
 def test_however_batches_are_cut_the_iterates_are_the_same(monkeypatch):
     batch = EulerPhase._batch
     for name in ("momentum twice", "Nesterov twice"):

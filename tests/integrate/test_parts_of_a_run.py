@@ -184,6 +184,18 @@ def test_a_record_reports_at_chosen_times_as_far_as_it_came():
     assert (list(points.t), points.states.tolist(), list(points.phase)) == ([3.0], [[9.0]], [2])
 
 
+def test_an_evaluator_remembers_copies_of_what_it_was_asked_last():
+    evaluator = FieldEvaluator(CallableField(lambda w: 2 * w, 1), Tally())
+    assert evaluator.remembered is None
+    w = np.array([1.5])
+    evaluator(0.0, w)[0] = 7.0
+    w[0] = 9.0
+    for _ in range(2):
+        state, value = evaluator.remembered
+        assert (state.tolist(), value.tolist()) == ([1.5], [3.0])
+        state[0] = value[0] = 8.0
+
+
 @pytest.mark.parametrize("start", [0.0, 3.0, 1e9])
 @pytest.mark.parametrize("end", [math.inf, 1e10])
 def test_a_rule_of_time_is_met_at_rest_at_the_last_bit(start, end):

@@ -94,6 +94,7 @@ def test_sliding_is_left_at_its_time_to_its_side(inward, rule):
     ):
         within = (run.t > low + 1e-6) & (run.t < high - 1e-6)
         assert set(run.phase[within]) == {phase}
+    assert run.t[run.phase == 2][0] == run.switch_times[0]
     s = 0.7 * np.sqrt(2.0)
     end = [-np.tanh(s) / np.sqrt(2.0), 1 / np.cosh(s)] if inward else [-0.7, 1.0]
     np.testing.assert_allclose(run.w, end, atol=1e-7)

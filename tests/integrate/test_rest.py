@@ -54,6 +54,22 @@ def test_a_rest_that_waits_for_a_time_after_the_horizon_lasts_until_it(make_quad
     assert run.switch_times.size == 0
 
 
+@pytest.mark.parametrize("end", [1e5, 2.0001e5])
+def test_the_solution_of_a_rest_that_waits_is_known_at_all_times_of_it(make_quadratic, end):
+    """The rule is met at 2e5: before that the horizon ends the wait, after it a phase follows that rests too."""
+    flow = flow_of(make_quadratic(d=3, condition=2.0), lambda f, F: lambda t, w: 2e5 - t)
+    run = mo.solve(flow, W0, method="Tsit5", t_max=end, dense_output=True, tol=0)
+    waited = min(end, 2e5)
+    assert waited in run.t
+    at_rest = run.y[:, list(run.t).index(waited)]
+    long_before = max(t for t in run.t if t < waited)
+    assert long_before < 1e4
+    for share in (0.1, 0.5, 1.0):
+        t = long_before + share * (waited - long_before)
+        np.testing.assert_array_equal(run.sol(t), at_rest)
+    assert run.switch_times.tolist() == ([2e5] if end > 2e5 else [])
+
+
 def two_ways(speed, low):
     """w goes up at a speed until 1 and down until ``low(t)``, again and again."""
     up = mo.fields.CallableField(lambda w: np.array([speed]), 1)
@@ -93,6 +109,19 @@ def test_a_hundred_ways_in_a_billionth_of_the_run_are_chattering(way, progress):
     if not progress:
         assert run.stop is mo.StopReason.CHATTERING
         assert run.switch_times.size == 101
+        assert run.final_phase == 1  # which the 101st switch enters
+
+
+def test_the_phase_that_chattering_leaves_a_run_in_is_the_one_it_enters():
+    """After a phase of its own, two that follow each other: the 101st switch enters the first of them."""
+    up, down = two_ways(1.0, lambda t: 1.0 - 0.998e-11).phases
+    wait = mo.Phase(mo.fields.CallableField(lambda w: np.ones(1), 1), until=lambda t, w: 1.0 - t)
+    phases = [wait, mo.Phase(down.field, down.until), mo.Phase(up.field, up.until, then=1)]
+    flow = mo.Flow(phases, mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]])))
+    run = mo.solve(flow, [0.0], method="RK45", t_max=2.0, tol=0, diagnostics=False)
+    assert run.stop is mo.StopReason.CHATTERING
+    assert run.switch_times.size == 101
+    assert run.final_phase == 1
 
 
 def test_euler_passes_over_every_phase_once_where_all_are_over():
@@ -169,3 +198,20 @@ def test_a_phase_waits_for_ever_where_as_much_time_again_would_not_move_it(
     assert not waits(0.999 * most, rule=lambda t, w: 20.0 - t)
     for threshold in (0.0, 1e-300):  # a norm above 0 is come to
         assert waits(0.999 * most, by_norm) == (threshold == 0.0)
+
+
+@pytest.mark.parametrize("method", ["Tsit5", "RK45", "RKC2"])
+def test_a_limit_of_steps_is_how_many_are_taken(make_logistic, method):
+    flow = mo.maml_flow(make_logistic(), 0.1)
+    for most in (1, 7):
+        run = mo.solve(flow, W0, method=method, tol=1e-9, max_steps=most)
+        assert (run.stop, run.counts.steps) == (mo.StopReason.STEP_LIMIT, most)
+
+
+def test_a_lifted_flow_may_end_by_its_last_rule():
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
+    flow = mo.Flow([mo.Phase(mo.fields.MomentumField(f, 1.0), until=GradientNormBelow(f, 0.1))])
+    for method in ("DOP853", "RK45"):
+        run = mo.solve(flow, [1.0], method=method, tol=0, t_max=50.0)
+        assert (run.stop, run.final_phase) == (mo.StopReason.SWITCHED, 0)
+        assert abs(run.w[0]) == pytest.approx(0.1, rel=1e-4)

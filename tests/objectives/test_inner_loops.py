@@ -269,3 +269,116 @@ def test_a_hessian_needs_third_derivatives_of_the_tasks_alone(make_logistic):
     )  # fmt: skip
     assert not mo.MAMLLoss(bare, 0.1, query=full).has_hessian
     assert mo.MAMLLoss(full, 0.1, query=bare).has_hessian
+
+
+@pytest.mark.parametrize("inner_steps", [1, 2])
+def test_the_constant_of_a_form_is_what_the_judge_says_of_adapted_points(inner_steps):
+    rng = np.random.default_rng(4)
+    root, root_q = rng.normal(size=(2, 3, 2, 2))
+    H, Q = root @ root.transpose(0, 2, 1), root_q @ root_q.transpose(0, 2, 1)
+    b, s, e, p = (
+        rng.normal(size=(3, 2)),
+        rng.normal(size=(3, 2)),
+        rng.normal(size=3),
+        [0.2, 0.3, 0.5],
+    )
+    F = mo.MAMLLoss(
+        mo.tasks.Quadratic(H, b, weights=p),
+        0.3,
+        inner_steps,
+        mo.tasks.Quadratic(Q, s, e, weights=p),
+    )
+    w = rng.normal(size=2)
+    value = 0.0
+    for i in range(3):
+        u = w
+        for _ in range(inner_steps):
+            u = u - 0.3 * (H[i] @ u - b[i])
+        value += p[i] * (0.5 * u @ Q[i] @ u - s[i] @ u + e[i])
+    assert F.quadratic_form.value(w) == pytest.approx(value, rel=1e-13)
+
+
+def test_what_an_objective_is_goes_with_its_copies_and_into_its_name(make_logistic):
+    tasks, query = make_logistic(), make_logistic(seed=1)
+    F = mo.MAMLLoss(tasks, 0.1, query=query)
+    assert F.inner_steps == 1
+    assert F.with_alpha(0.2).query is query
+    assert mo.MAMLLoss(tasks, 0.1).with_alpha(0.2).query is tasks
+    f = mo.ExpectedLoss(tasks)
+    assert (f.is_expected_loss_of(tasks), f.is_expected_loss_of(query)) == (True, False)
+    assert not mo.MAMLLoss(tasks, 0.1).is_expected_loss_of(tasks)
+    assert repr(f) == f"ExpectedLoss({tasks!r})"
+    assert repr(mo.ExpectedLoss(tasks, False, 2)) == (
+        f"ExpectedLoss({tasks!r}, aggregate=False, threads=2)"
+    )
+
+
+def test_the_coarser_type_is_the_precision(make_logistic):
+    tasks, query = make_logistic(), wrapped(make_logistic())
+    query.__class__ = type("Coarse", (type(query),), {"precision": 2.0**-23})
+    assert mo.MAMLLoss(tasks, 0.1).precision == 2.0**-52
+    assert mo.MAMLLoss(tasks, 0.1, query=query).precision == 2.0**-23
+    assert mo.MAMLLoss(query, 0.1, query=tasks).precision == 2.0**-23
+
+
+def test_points_are_rows_and_nobody_writes_into_them():
+    def spoils(i, w):
+        w[:] = 7.0
+        return 0.0
+
+    tasks = mo.tasks.from_callables(
+        spoils, lambda i, w: w, lambda i, w: np.eye(2), n_tasks=1, dim=2
+    )
+    F = mo.ExpectedLoss(tasks)
+    points = np.ones((3, 2))
+    F.values(points)
+    F.values_and_gradient_norms(points)
+    np.testing.assert_array_equal(points, 1.0)
+    assert F.values([[1.0, 2.0]]).shape == (1,)
+    for wrong in (np.ones(2), np.ones((3, 1)), np.ones((2, 2, 2))):
+        with pytest.raises(ValueError, match=r"points must have shape \(n, 2\)"):
+            F.values(wrong)
+
+
+def test_points_may_lie_anywhere(make_logistic):
+    """Every other row of a transposed array, a list, and an array that nobody may write to."""
+    F = mo.MAMLLoss(make_logistic(), 0.1)
+    strided = np.random.default_rng(0).normal(size=(3, 6)).T[::2]
+    still = strided.copy()
+    still.setflags(write=False)
+    wanted = [F.value(w) for w in still]
+    for points in (strided, strided.tolist(), still):
+        np.testing.assert_allclose(F.values(points), wanted, rtol=1e-14)
+        np.testing.assert_allclose(F.values_and_gradient_norms(points)[0], wanted, rtol=1e-14)
+
+
+def test_a_judge_is_a_family_of_the_same_weights(make_logistic):
+    tasks = make_logistic()
+    with pytest.raises(TypeError, match="from_callables"):
+        mo.MAMLLoss(tasks, 0.1, query=lambda w: 0.0)
+    one, two = (
+        mo.tasks.Sinusoid([1.0, 1.0], [0.1, 0.2], [1.0, 2.0], weights=[0.5 + e, 0.5 - e])
+        for e in (0.7e-12, 1.3e-12)
+    )
+    even = mo.tasks.Sinusoid([1.0, 1.0], [0.1, 0.2], [1.0, 2.0])
+    assert mo.MAMLLoss(even, 0.1, query=one).query is one
+    with pytest.raises(ValueError, match="same weights"):
+        mo.MAMLLoss(even, 0.1, query=two)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_many_points_and_tasks_in_one_call_are_those_one_by_one(make_logistic, count):
+    tasks, rng, some = make_logistic(), np.random.default_rng(2), np.array([2, 0, 2])
+    for family, threads in ((tasks, 1), (tasks, 2), (wrapped(tasks), 1)):
+        points = rng.normal(size=(5, 3))  # others every time: fresh memory may hold what was freed
+        loop = InnerSteps(family, family, 0.3, count, threads).loop
+        values, gradients = loop.values(points), loop.gradients(points)
+        np.testing.assert_allclose(values, [loop.value(w) for w in points], rtol=1e-14)
+        np.testing.assert_allclose(gradients, [loop.gradient(w) for w in points], rtol=1e-13)
+        for name in ("gradient", "first_order_gradient", "reptile_gradient"):
+            found = getattr(loop, f"{name}_over")(points[0], some)
+            alone = []
+            for i in some:
+                one = tasks._restricted(np.array([i]), np.ones(1))
+                alone.append(getattr(InnerSteps(one, one, 0.3, count).loop, name)(points[0]))
+            np.testing.assert_allclose(found, np.mean(alone, axis=0), rtol=1e-12, atol=1e-15)

@@ -10,8 +10,16 @@ import pytest
 import maml_ode as mo
 from maml_ode.objectives.affine_field import AffineField, _ModifiedEigen, modified_affine_field
 from maml_ode.objectives.dense_eigen import DenseEigen
+from maml_ode.objectives.first_order_fields import _is_symmetric, fomaml_field, reptile_field
+from maml_ode.objectives.inner_loop import InnerSteps
 from maml_ode.objectives.inner_maps import InnerMaps, _scaled, curvature, slope
-from maml_ode.objectives.least_squares import Residual, _power, maml_residual, reptile_residual
+from maml_ode.objectives.least_squares import (
+    Residual,
+    _finite,
+    _power,
+    maml_residual,
+    reptile_residual,
+)
 from maml_ode.objectives.rounded import Rounded
 from maml_ode.objectives.row_form import by_rows
 from maml_ode.objectives.spectrum import Spectrum
@@ -185,16 +193,16 @@ def test_what_unsure_weights_of_rows_do_by_hand():
 
 
 def test_sizes_of_two_families_by_hand():
-    """One row each, a = 2 alpha = 0.2: 3 + 0.2 (3 2) (1 + (1 + 0.2 2^2)) 2 without cancellation."""
-    support = LeastSquares([np.array([[2.0, 0.0]])], [np.array([1.0])], np.array([1.0]))
-    query = LeastSquares([np.array([[3.0, 0.0]])], [np.array([1.0])], np.array([1.0]))
-    for steps, total in ((1, 1.0), (2, 1.0 + 1.8)):
-        residual = maml_residual(support, query, np.array([1.0]), 0.1, steps)
-        mixing = 0.2 * 6.0 * total
-        np.testing.assert_allclose(residual.sizes, [np.sqrt(2.0) * (3.0 + mixing * 2.0), 0.0])
-        assert residual.q_size == pytest.approx(np.sqrt(2.0) * (1.0 + mixing))
-        adapted = 1.0 - (1.0 - 0.2 * 4.0) ** steps  # of 2 w to 1, so that 3 u is off by
-        assert residual.Z[0, 0] ** 2 == pytest.approx(2.0 * (3.0 * (1.0 - adapted)) ** 2)
+    """One row each, a = 2 alpha = 0.1: 3 + 0.1 (3 4) (1 + (1 + 0.1 4^2)) 4 without cancellation."""
+    support = LeastSquares([np.array([[4.0, 0.0]])], [np.array([5.0])], np.array([1.0]))
+    query = LeastSquares([np.array([[3.0, 0.0]])], [np.array([7.0])], np.array([1.0]))
+    for steps, total in ((1, 1.0), (2, 1.0 + 2.6)):
+        residual = maml_residual(support, query, np.array([1.0]), 0.05, steps)
+        mixing = 0.1 * 12.0 * total
+        np.testing.assert_allclose(residual.sizes, [np.sqrt(2.0) * (3.0 + mixing * 4.0), 0.0])
+        assert residual.q_size == pytest.approx(np.sqrt(2.0) * (7.0 + mixing * 5.0))
+        kept = (1.0 - 0.1 * 16.0) ** steps  # of the distance to the support's 5/4
+        assert residual.Z[0, 0] ** 2 == pytest.approx(2.0 * (3.0 * kept) ** 2)
 
 
 def test_reptile_without_a_step_size_is_a_multiple_of_the_gradient_flow():
@@ -363,9 +371,10 @@ def test_error_bars_of_a_small_eigenvalue_by_hand(unit):
     np.testing.assert_allclose(spectrum.error, bars, rtol=1e-9, atol=0)
 
 
-def test_the_norm_of_a_residual_field_and_its_bar_by_hand():
+@pytest.mark.parametrize("unsure", [[0.1, 0.2, 0.0], [0.0, 0.0, 0.0]])
+def test_the_norm_of_a_residual_field_and_its_bar_by_hand(unsure):
     Z, q = [[1.0, 2.0], [3.0, -4.0], [0.0, 1.0]], [1.0, 2.0, 3.0]
-    phi, unsure, w, made_of = [2.0, -0.5, 1.0], [0.1, 0.2, 0.0], [0.5, -1.0], [2.0, 3.0]
+    phi, w, made_of = [2.0, -0.5, 1.0], [0.5, -1.0], [2.0, 3.0]
     residual = Residual(*map(np.array, (Z, q, phi, unsure)), np.ones(2), 1.0, np.array([0]))
     unit = 2 * EPS * (2 + np.sqrt(3.0) + 2.0)
     left = [
@@ -381,7 +390,7 @@ def test_the_norm_of_a_residual_field_and_its_bar_by_hand():
     # Z' (5, 1.75, 4) = (10.25, 7)
     assert norm == pytest.approx(np.hypot(10.25, 7.0), rel=1e-15)
     reach = off[0] + 3 * off[1], 2 * off[0] + 4 * off[1] + off[2]
-    assert bar == pytest.approx(np.hypot(*reach), rel=1e-12)
+    assert bar == pytest.approx(np.hypot(*reach), rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -440,3 +449,52 @@ def test_the_form_of_two_quadratic_families_by_steps_one_by_one(steps):
     assert mo.MAMLLoss(huge, 1e150).quadratic_form is None
     slope_only = mo.tasks.Quadratic([[[1e-200]]], [[1e200]])
     assert mo.MAMLLoss(slope_only, 1e200).quadratic_form is None
+
+
+@pytest.mark.parametrize(
+    ("H", "b", "alpha"), [(1.0, 1e300, -1e10), (1e200, 0.0, 1.0)], ids=["slope", "curvature"]
+)
+def test_first_order_fields_one_of_whose_numbers_overflows_have_no_matrix(H, b, alpha):
+    tasks = mo.tasks.Quadratic([[[H]]], [[b]])
+    assert fomaml_field(InnerSteps(tasks, tasks, alpha, 2)) is None
+    assert reptile_field(InnerSteps(tasks, tasks, alpha, 3)) is None
+
+
+def test_first_order_fields_know_their_eigenvalues_whatever_they_are_made_of():
+    """By data, by matrices, and by data that are judged by others with the same curvature."""
+    data = mo.tasks.LinearRegression([[[2.0, 0.0]]], [[1.0]])
+    judge = mo.tasks.LinearRegression([[[2.0, 0.0]]], [[5.0]])
+    given = mo.tasks.Quadratic([np.diag([3.0, 1.0])], [[1.0, 1.0]])
+    h = data.hessians(np.zeros(2))[0, 0, 0]
+    for support, query, wanted in (
+        (data, data, [0.0, h * (1 - 0.1 * h)]),
+        (data, judge, [0.0, h * (1 - 0.1 * h)]),
+        (given, given, [0.9, 2.1]),
+    ):
+        field = fomaml_field(InnerSteps(support, query, 0.1, 1))
+        np.testing.assert_allclose(field.spectrum.values, wanted, rtol=1e-14)
+    np.testing.assert_allclose(
+        reptile_field(InnerSteps(given, given, 0.1, 2)).spectrum.values, [1.9, 5.1], rtol=1e-14
+    )
+
+
+@pytest.mark.parametrize(("off", "is_one"), [(1e-12, True), (1.5e-12, False), (-1.5e-12, False)])
+def test_a_matrix_is_symmetric_to_a_millionth_of_a_millionth_of_its_largest_entry(off, is_one):
+    value = np.array([[1.0, off], [0.0, 0.3]])
+    assert _is_symmetric(Rounded(value)) is is_one
+    assert _is_symmetric(Rounded(4.0 * value.T)) is is_one
+    assert _is_symmetric(Rounded(np.array([[0.0, 2.0], [2.0, 0.0]])))
+
+
+@pytest.mark.parametrize(
+    ("size", "phi", "fits"),
+    [(1e149, 1.0, True), (1e151, 1.0, False), (1e140, 1e30, False), (1e140, 1e18, True),
+     (1e151, 1e-10, False), (1e140, np.inf, False)],
+)  # fmt: skip
+def test_products_of_data_stay_below_the_root_of_the_largest_float(size, phi, fits):
+    """Columns of that size, times the root of the largest weight where it is above 1, below 1e150."""
+    one = np.ones(1)
+    residual = Residual(
+        size * np.ones((1, 2)), one, phi * one, 0 * one, size * np.ones(2), 1.0, np.array([0])
+    )
+    assert _finite(residual) is (residual if fits else None)

@@ -1,11 +1,13 @@
 """The rank of a factor, decided without pivoting where it is plain."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.linalg import qr
+from mpmath import mp
+from scipy.linalg import lapack, qr
 
-from maml_ode.objectives.scaled_factor import ScaledFactor
+from maml_ode.objectives.scaled_factor import ScaledFactor, _jacobi
 
 
 @settings(deadline=None)
@@ -62,3 +64,51 @@ def test_shortest_solutions_are_those_of_the_pseudoinverse():
     targets = rng.normal(size=(4, 3))
     found = factor._shortest_solutions(targets)
     np.testing.assert_allclose(found, np.linalg.pinv(factor.rows) @ targets, rtol=1e-11)
+
+
+@pytest.mark.parametrize("smallest", [1e-6, 1e-14, 1e-100, 1e-290])
+@pytest.mark.parametrize("d", [3, 5])
+def test_singular_values_of_columns_of_any_size_have_their_own_digits(smallest, d):
+    rng = np.random.default_rng(d)
+    triangle = np.triu(rng.normal(size=(3, 3)), 1) + np.diag([1.0, -1.5, 2.0])
+    sizes = np.sort(np.r_[1.0, smallest, np.exp(rng.uniform(np.log(smallest), 0.0, d - 2))])[::-1]
+    factor = ScaledFactor(triangle, rng.normal(size=(3, d - 3)), np.arange(d), sizes)
+    V, sigma, U = factor.svd()
+    with mp.workdps(650):
+        R, T = mp.matrix(triangle.tolist()), mp.matrix(3, d)
+        for j in range(d):
+            column = R[:, j] if j < 3 else R * mp.matrix(factor.coefficients[:, j - 3].tolist())
+            T[:, j] = column * mp.mpf(sizes[j])
+        exact = sorted((mp.sqrt(x) for x in mp.eigsy(T * T.T, eigvals_only=True)), reverse=True)
+        off = [abs(found / x - 1) for found, x in zip(sigma, exact, strict=True)]
+    assert max(off) < 1e-13
+    np.testing.assert_allclose(U.T @ U, np.eye(3), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(V.T @ V, np.eye(3), rtol=0, atol=1e-14)
+    np.testing.assert_allclose((U * sigma) @ V.T, factor.rows, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(("least", "order"), [(1.5e-11, [0, 1]), (0.7e-11, [1, 0])])
+def test_columns_are_pivoted_only_where_the_rank_is_in_doubt(least, order):
+    """A thousand times the threshold of 1e-14 above 0 nothing is in doubt."""
+    factor, _ = ScaledFactor.of_columns(np.diag([least, 1.0]), np.array([1.0, 2.0]), 1e-14)
+    assert factor.order.tolist() == order
+    assert factor.coefficients.shape == (2, 0)
+
+
+@pytest.mark.parametrize("d", [3, 5])
+def test_sweeps_that_do_not_converge_leave_an_ordinary_decomposition(monkeypatch, d):
+    rng, sizes = np.random.default_rng(d), 3.0 * np.logspace(0, -9, d)
+    triangle = np.triu(rng.normal(size=(3, 3)), 1) + np.diag([1.0, -1.5, 2.0])
+    factor = ScaledFactor(triangle, rng.normal(size=(3, d - 3)), np.arange(d), sizes)
+    asked = []
+
+    def gives_up(matrix, **how):
+        asked.append(how)
+        return (*[np.full(3, np.nan)] * 4, None, 1)
+
+    monkeypatch.setattr(lapack, "dgejsv", gives_up)
+    sigma, U = _jacobi(factor.rows)
+    assert len(asked) == 1
+    np.testing.assert_allclose(U.T @ U, np.eye(3), rtol=0, atol=1e-14)
+    images = U.T @ factor.rows
+    np.testing.assert_allclose(images @ images.T, np.diag(sigma**2), rtol=0, atol=1e-13)

@@ -186,7 +186,7 @@ def test_norm_bounds_hold_without_overflow(scale):
         A = rng.normal(size=(4, 4)) * (rng.random((4, 4)) < 0.5)
         assert np.linalg.norm(A, 2) <= norm_bound(A * scale) / scale * (1 + 1e-15)
     assert norm_bound(np.eye(5)) == 1.0
-    assert norm_bound(np.ones((2, 2)) * scale) == pytest.approx(2.0 * scale)
+    assert norm_bound(np.ones((2, 2)) * scale) / scale == pytest.approx(2.0)
     assert norm_bound(np.zeros(3)) == 0.0
 
 
@@ -258,6 +258,27 @@ def test_the_rest_point_differs_in_no_null_direction():
     np.testing.assert_allclose(field.equilibrium(np.array([3.0, 0.0])), [2.0, -1.0], rtol=1e-14)
 
 
+def test_a_form_of_data_and_of_matrices_at_once():
+    """Steps on least squares judged by quadratics, and the other way round: (I - alpha H) Q (I - alpha H)."""
+    tasks = mo.tasks.LinearRegression([[[2.0, 0.0]]], [[1.0]])
+    query = mo.tasks.Quadratic([np.diag([3.0, 5.0])], [[1.0, 1.0]])
+    H = tasks.hessians(np.zeros(2))[0]
+    contraction = np.eye(2) - 0.1 * H
+    for support, judge, inner in ((tasks, query, query.H[0]), (query, tasks, H)):
+        steps = contraction if support is tasks else np.eye(2) - 0.1 * query.H[0]
+        spectrum = mo.MAMLLoss(support, 0.1, query=judge).quadratic_form.spectrum
+        wanted = np.linalg.eigvalsh(steps @ inner @ steps)
+        np.testing.assert_allclose(spectrum.values, wanted, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("H", "b", "alpha"), [(1.0, 1e300, -1e10), (1e200, 0.0, 1.0)], ids=["slope", "curvature"]
+)
+def test_a_form_one_of_whose_numbers_overflows_is_none(H, b, alpha):
+    """P = 1 - alpha H: P b of 1e310 beside P^2 H = 1e20, and P^2 H of 1e600 beside P b = 0."""
+    assert mo.MAMLLoss(mo.tasks.Quadratic([[[H]]], [[b]]), alpha).quadratic_form is None
+
+
 def test_columns_of_zeros_and_tasks_without_weight_are_null():
     X = np.array([[[1.0, 0.0], [2.0, 0.0]], [[0.0, 1.0], [0.0, 3.0]]])
     tasks = mo.tasks.LinearRegression(X, np.ones((2, 2)), weights=[1.0, 0.0])
@@ -268,17 +289,24 @@ def test_columns_of_zeros_and_tasks_without_weight_are_null():
     assert mo.MAMLLoss(nothing, 0.01).quadratic_form.spectrum.rank == 0
 
 
-@pytest.mark.parametrize("at_once", [2**14, 9, 1])
+@pytest.mark.parametrize(
+    ("at_once", "blocks"), [(2**14, [5]), (9, [2, 2, 1]), (1, [1] * 5)], ids=["all", "two", "one"]
+)
 def test_a_quadratic_form_evaluates_many_points_as_it_does_one(
-    make_quadratic, at_once, monkeypatch
+    make_quadratic, at_once, blocks, monkeypatch
 ):
     """All at once, two by two, and one by one."""
+    seen, row_norms = [], quadratic_form.row_norms
     monkeypatch.setattr(quadratic_form, "NUMBERS_AT_ONCE", at_once)
+    monkeypatch.setattr(
+        quadratic_form, "row_norms", lambda rows: seen.append(len(rows)) or row_norms(rows)
+    )
     form = mo.MAMLLoss(make_quadratic(), 0.2).quadratic_form
     w = np.arange(1.0, 5.0)
     np.testing.assert_allclose(form.hvp(w), [sum(row * w) for row in form.G])
     points = np.random.default_rng(0).normal(size=(5, 4))
     values, norms = form.values_and_gradient_norms(points)
+    assert seen == blocks
     np.testing.assert_allclose(values, [form.value(w) for w in points], rtol=1e-13)
     np.testing.assert_allclose(
         norms, [np.linalg.norm(form.gradient(w)) for w in points], rtol=1e-13

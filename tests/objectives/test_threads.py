@@ -55,6 +55,16 @@ def test_every_number_of_threads_gives_the_same_bits(kind, inner_steps):
         np.testing.assert_array_equal(said[2], said[0])
 
 
+def test_threads_ask_for_curvature_that_waits_to_be_asked_for():
+    """f = w^2/2 - sin(2 w), F(w) = f(w - f'(w)/10), of which nobody has asked for a Hessian before."""
+    tasks = mo.tasks.Sinusoid([0.5], [1.0], [2.0])
+    w, slope, bend, third = 0.3, 0.3 - 2 * np.cos(0.6), 1 + 4 * np.sin(0.6), 8 * np.cos(0.6)
+    u = w - 0.1 * slope
+    wanted = (1 - 0.1 * bend) ** 2 * (1 + 4 * np.sin(2 * u)) - 0.1 * third * (u - 2 * np.cos(2 * u))
+    F = mo.MAMLLoss(tasks, 0.1, threads=2)
+    np.testing.assert_allclose(F.hvp([w], [2.0]), [2.0 * wanted], rtol=1e-13)
+
+
 @pytest.mark.parametrize("method", ["Tsit5", "DOP853"])
 def test_a_run_is_the_one_of_a_single_thread(method):
     tasks = family(1, "logistic")
@@ -93,6 +103,7 @@ def test_what_another_thread_raises_is_raised_here():
 
 def test_threads_go_with_copies_and_other_alphas():
     F = mo.MAMLLoss(family(1, "logistic"), 0.1, threads=2)
+    assert isinstance(F._inner.loop, ThreadedLoop)
     assert F.with_alpha(0.2).threads == 2
     assert pickle.loads(pickle.dumps(F)).threads == 2
     assert repr(F).endswith("threads=2)")

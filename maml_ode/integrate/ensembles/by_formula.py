@@ -64,7 +64,6 @@ class ByFormula:
         try:
             for number, leg in enumerate(flow.legs):
                 self._codes[which] = FRESH
-                self._evaluations[:] = 0
                 try:
                     self._run_phase(which, leg)
                 finally:
@@ -134,5 +133,4 @@ class ByFormula:
             members.switch_times[crossed, number] = members.t[crossed]
         if number == phases - 1:
             members.end(crossed, StopReason.SWITCHED, asked_for=True)
-            crossed = crossed[:0]
         return crossed
