@@ -81,6 +81,9 @@ def test_unique_minimum():
         min(0.25 / L, MU / (8 * KAPPA * (2 * (1 + math.sqrt(L / MU)) * SIGMA + SIGMA))), rel=1e-13
     )
     assert f"within {FLOOR / MU_F:.4g} of argmin f" in item.note
+    small = unique_minimum(Setting(TASKS, ALPHA, known(mu=0.8), None, None, TOL)).printed
+    noise = 8 * KAPPA * (2 * (1 + math.sqrt(L / 0.8)) * SIGMA + SIGMA)
+    assert small == pytest.approx(min(0.25 / L, 0.8 / noise), rel=1e-13)
 
 
 def test_alpha_limits():
@@ -190,6 +193,7 @@ def test_time_bound_is_attained_by_the_quadratic():
     assert exact.bound == 0.0
     assert report["step_size_limit"].value == pytest.approx(2 / rate, rel=1e-15)
     assert report["step_size_limit"].slack == 0.0
+    assert report["step_size_limit"].note == "exact, everywhere"
     assert report["iteration_bound"].bound == 1.0
     two = certify(
         mo.tasks.Quadratic([np.diag([1.0, 4.0])], [[0.0, 0.0]]), 0.0, w0=[1.0, 0.0], tol=1e-3
