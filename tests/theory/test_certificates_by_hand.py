@@ -141,6 +141,13 @@ def test_critical_set():
     assert item.holds is True
 
 
+def test_a_ball_about_a_minimiser_that_leaves_the_region_is_not_certified():
+    tiny = mo.theory.constants(TASKS, Ball([X_STAR], 1e-3))
+    item = certify(TASKS, ALPHA, w0=[W0], constants=tiny)["local_minimum"]
+    assert [x.holds for x in item.hypotheses] == [True, False]
+    assert item.holds is None
+
+
 def test_without_psi_nothing_confines_critical_points():
     """At alpha = .36 psi = (a + b)^2/8 - (b - a)^2/4 < 0, a = .064, b = .46."""
     item = critical_set(Setting(TASKS, 0.36, known(), None, None, TOL))
@@ -194,6 +201,7 @@ def test_time_bound_is_attained_by_the_quadratic():
     assert report["step_size_limit"].value == pytest.approx(2 / rate, rel=1e-15)
     assert report["step_size_limit"].slack == 0.0
     assert report["step_size_limit"].note == "exact, everywhere"
+    assert report["step_size_limit"].holds is True
     assert report["iteration_bound"].bound == 1.0
     two = certify(
         mo.tasks.Quadratic([np.diag([1.0, 4.0])], [[0.0, 0.0]]), 0.0, w0=[1.0, 0.0], tol=1e-3
