@@ -58,7 +58,9 @@ def test_waves_of_intervals_attain_their_extremes():
 
 
 def test_division_through_zero_is_unbounded():
-    found = IntervalArray.of([1.0, 1.0, 0.0]) / IntervalArray.of([-1.0, 0.0, 0.0], [1.0, 2.0, 0.0])
+    found = IntervalArray.of([1.0, 1.0, 0.0, 1.0, 1.0]) / IntervalArray.of(
+        [-1.0, 0.0, 0.0, -1.0, -0.5], [1.0, 2.0, 0.0, 0.5, 1.0]
+    )
     assert np.isinf(found.lower).all()
     assert np.isinf(found.upper).all()
 
