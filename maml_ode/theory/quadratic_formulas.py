@@ -88,7 +88,7 @@ def derive(inner_steps: int = 1, show: Callable[[str], Any] | None = print) -> Q
         if show is not None:
             show(line)
 
-    d = sympy.Symbol("d", integer=True, positive=True)
+    d = sympy.Symbol("d", integer=True)
     H, Q = sympy.MatrixSymbol("H", d, d), sympy.MatrixSymbol("Q", d, d)
     b, s, w = (sympy.MatrixSymbol(name, d, 1) for name in "bsw")
     e, constant = sympy.MatrixSymbol("e", 1, 1), sympy.MatrixSymbol("const", 1, 1)
@@ -97,7 +97,7 @@ def derive(inner_steps: int = 1, show: Callable[[str], Any] | None = print) -> Q
 
     loss = w.T * H * w / 2 - b.T * w + constant
     say(f"f(w) = {loss}")
-    gradient = (w.T * H * w / 2 - b.T * w).diff(w).xreplace(symmetric).doit()
+    gradient = loss.diff(w).xreplace(symmetric).doit()
     say(f"grad f(w) = {gradient}, since H.T = H")
     say(f"u_0 = P_0*w + r_0 with P_0 = {sympy.Identity(d)}, r_0 = 0")
     P, r = sympy.Identity(d), sympy.ZeroMatrix(d, 1)
@@ -137,17 +137,17 @@ def _by_degree(expression: Any, w: Any) -> tuple[Any, Any]:
     import sympy
 
     terms = sympy.MatAdd.make_args(expression)
-    linear, rest = [], []
+    linear, rest, identity = [], [], sympy.Identity(w.shape[0])
     for term in terms:
         if not term.has(w):
             rest.append(term)
         elif term == w:
-            linear.append(sympy.Identity(w.shape[0]))
+            linear.append(identity)
         else:
             *factors, last = term.args
             if last != w or any(factor.has(w) for factor in factors):
                 raise ValueError(f"{term} is not linear in {w}.")
-            linear.append(sympy.MatMul(*factors).doit())
+            linear.append(sympy.MatMul(*factors, identity).doit())
     zero = sympy.ZeroMatrix(*w.shape)
     square = sympy.ZeroMatrix(w.shape[0], w.shape[0])
     return sympy.MatAdd(square, *linear).doit(), sympy.MatAdd(zero, *rest).doit()

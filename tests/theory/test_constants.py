@@ -2,6 +2,7 @@
 
 import pickle
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -225,6 +226,26 @@ def test_symbolic_families_in_one_variable_are_enclosed():
     assert closed.mu_f - 1e-4 <= k.mu_f <= closed.mu_f * (1 + 1e-10)
 
 
+def test_symbolic_families_are_enclosed_on_no_less_than_the_ball(monkeypatch):
+    """The ends by exact fractions; the sd of c w and -c w is c, not a digit less."""
+    module, ends = "maml_ode.theory.family_constants.symbolic", []
+    rng = np.random.default_rng(0)
+    for c, r in rng.uniform(0.1, 3.0, (12, 2)):
+        tasks = mo.tasks.Symbolic("c*w", "w", {"c": [c, -c]})
+        k = constants(tasks, Ball([c], r))
+        assert c <= k.sigma.value <= c * (1 + 1e-14)
+        assert "ended" not in k.L.note
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                f"{module}._enclosed", lambda tasks, region, *w: ends.append((*w, region))
+            )
+            constants(tasks, Ball([c], r))
+        low, high, _ = ends.pop()
+        below, above = (Fraction(c) + sign * Fraction(r) for sign in (-1, 1))
+        assert below - 2**-50 <= low < below
+        assert above < high <= above + 2**-50
+
+
 def test_symbolic_families_that_cannot_be_enclosed_are_estimated():
     several = mo.tasks.Symbolic("x**2 + y**2 + sin(x)*cos(y)/4", "x y")
     assert constants(several, Ball([0.0, 0.0], 2.0)).status is Status.ESTIMATE
@@ -238,6 +259,14 @@ def test_the_curvature_of_every_function_of_the_grammar_is_bounded():
     assert special.status is Status.BOUND
     assert special.L.value == pytest.approx(2 + 0.4 / np.sqrt(np.pi), rel=1e-5)
     assert special.mu.value == pytest.approx(2.0, rel=1e-5)
+
+
+def test_a_third_derivative_is_bounded_where_the_fourth_is_not():
+    """The third of |w|^(7/2) is 105/8 sqrt|w| in size, of infinite slope at 0."""
+    k = constants(mo.tasks.Symbolic("(w**2)**(7/4)", "w"), Interval(-1.0, 2.0))
+    assert k.status is Status.BOUND
+    steepest = 105 / 8 * 2**0.5
+    assert steepest * (1 - 1e-15) <= k.kappa.value <= steepest * (1 + 1e-5)
 
 
 def test_nested_exponentials_end_in_a_sentence_or_a_bound_at_once():

@@ -225,9 +225,11 @@ def test_the_error_of_each_way(run):
         near = [distance(w) for w in run.sol(run.t[k] + step * np.arange(5)).T]
         wanted = np.array([-25.0, 48.0, -36.0, 16.0, -3.0]) / 12.0 @ near / step
         assert found.derivative[k] == pytest.approx(wanted, rel=1e-12, abs=0.0)
-        assert found.derivative_error[k] == pytest.approx(
-            64.0 * eps * max(near) / abs(step), rel=0.01, abs=0.0
-        )
+        rounding = 64.0 * eps * max(near) / abs(step)
+        # In the last state E is so small that its smallest difference counts beside its rounding.
+        assert found.derivative_error[k] >= rounding
+        if k < 4:
+            assert found.derivative_error[k] == pytest.approx(rounding, rel=0.01, abs=0.0)
 
 
 def test_a_path_at_rest_does_not_rise():
@@ -235,3 +237,12 @@ def test_a_path_at_rest_does_not_rise():
     found = mo.theory.lyapunov(distance, rest, slope, FLOW)
     assert found.rises.size == 0
     assert (found.derivative == 0.0).all()
+
+
+def test_a_difference_allows_for_the_digits_of_what_it_subtracts():
+    slope, error = direct_method._along(
+        lambda w: 1e6 + 3.0 * w[0], np.zeros(1), np.array([2.0]), 0.01, 0.0
+    )
+    allowed = 2.0 * 8 * np.finfo(float).eps * 1e6 / 0.01
+    assert allowed * (1 - 1e-6) <= error <= 2.0 * allowed
+    assert abs(slope - 6.0) <= error

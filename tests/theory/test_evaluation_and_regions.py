@@ -1,23 +1,35 @@
 """Evaluations that may leave the floats, regions with their edges, and minimisers against closed forms."""
 
 import math
+import types
 
 import numpy as np
 import pytest
 from scipy.optimize import brentq, minimize
 
 import maml_ode as mo
-from maml_ode.theory import Ball, Interval, Quantity, Status, Sublevel, evaluation, minimizer
+from maml_ode.theory import (
+    Ball,
+    Interval,
+    Quantity,
+    Status,
+    Sublevel,
+    budget,
+    evaluation,
+    minimizer,
+)
 from maml_ode.theory.certificates.of_a_point import local_minimum
 from maml_ode.theory.certificates.setting import Setting
 from maml_ode.theory.minimizer import expected_loss_minimizer, objective_minimizer
 from maml_ode.theory.quantities import safe_side, worst
 from maml_ode.theory.regions import enclosing_ball
+from maml_ode.theory.step_size import one_step_alpha
 
 
 def test_a_norm_beyond_the_squares():
     assert evaluation.norm(np.array([3e200, -4e200])) == pytest.approx(5e200, rel=1e-14)
-    assert evaluation.norm(np.array([3e-200, -4e-200])) == pytest.approx(5e-200, rel=1e-14, abs=0.0)
+    for tiny in ([3e-200, -4e-200], [3e-200, 0.0, -4e-200]):
+        assert evaluation.norm(np.array(tiny)) == pytest.approx(5e-200, rel=1e-14, abs=0.0)
     assert evaluation.norm(np.array([3.0, -4.0])) == 5.0
     assert evaluation.norm(np.array([math.inf, 1.0])) == math.inf
     assert math.isnan(evaluation.norm(np.array([math.nan, 1.0])))
@@ -67,9 +79,43 @@ def test_the_edges_of_regions_belong_to_them():
     for wrong in ((1.0, 1.0), (2.0, 1.0)):
         with pytest.raises(ValueError, match="lower must be less than upper"):
             Interval(*wrong)
+    whole = Interval(-1, 3), Sublevel(2)
+    assert [type(x) for x in (whole[0].lower, whole[0].upper, whole[1].level)] == [float] * 3
+    for wrong in ((0.0, "1"), ("0", 1.0)):
+        with pytest.raises(TypeError, match="lower" if wrong[0] == "0" else "upper"):
+            Interval(*wrong)
     for refused in (lambda: Ball([0.0], 0.0), lambda: Sublevel(0.0)):
         with pytest.raises(ValueError, match=r"positive|greater"):
             refused()
+
+
+def test_a_limit_of_time_holds_inside_and_ends_with_its_block(monkeypatch):
+    now = [10.0]
+    monkeypatch.setattr(budget, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+
+    def over(at):
+        now[0] = at
+        try:
+            budget.check_time()
+        except budget.OutOfTime:
+            return True
+        return False
+
+    with budget.time_limit(2.0):
+        assert [over(t) for t in (10.0, 12.0, 12.1)] == [False, False, True]
+        now[0] = 11.0
+        for seconds in (5.0, None):  # the outer limit still holds
+            with budget.time_limit(seconds):
+                assert [over(t) for t in (12.0, 12.1)] == [False, True]
+        now[0] = 11.0
+        with budget.time_limit(0.5):
+            assert [over(t) for t in (11.5, 11.6)] == [False, True]
+        assert not over(11.6)
+    with budget.time_limit(None):
+        assert not over(1e9)
+    assert not over(1e9)
+    with budget.time_limit(-1.0), pytest.raises(budget.OutOfTime):  # every evaluation looks
+        evaluation.task_losses(mo.tasks.Quadratic([[[2.0]]], [[1.0]]), np.zeros(1))
 
 
 def test_the_ball_about_a_region():
@@ -78,8 +124,9 @@ def test_the_ball_about_a_region():
     ball = Ball([1.0], 2.0)
     assert enclosing_ball(ball, None, 0.0) is ball
     # mu |w|^2/2 <= c reaches sqrt(2 c/mu)
-    around = enclosing_ball(Sublevel(9.0), np.array([1.0, 2.0]), 2.0)
-    assert (around.center.tolist(), around.radius) == ([1.0, 2.0], 3.0)
+    for level, mu in ((9.0, 2.0), (2.25, 0.5)):
+        around = enclosing_ball(Sublevel(level), np.array([1.0, 2.0]), mu)
+        assert (around.center.tolist(), around.radius) == ([1.0, 2.0], 3.0)
     for point, mu in ((None, 1.0), (np.zeros(1), 0.0)):
         with pytest.raises(ValueError, match="strongly convex f"):
             enclosing_ball(Sublevel(1.0), point, mu)
@@ -208,3 +255,63 @@ def test_what_asks_for_a_minimiser_says_where_none_was_found():
     k = mo.theory.constants(cubic, Interval(-1.0, 1.0))
     (missing,) = local_minimum(Setting(cubic, 0.1, k, np.array([0.5]), None, 1e-3)).hypotheses
     assert missing.name == "a local minimiser of F was found"
+
+
+def test_the_theory_reads_one_inner_step():
+    tasks = mo.tasks.Quadratic([[[2.0]], [[3.0]]], [[1.0], [0.0]])
+    own = one_step_alpha(tasks, [[0.1], [0.2]])
+    assert np.broadcast_to(own, (1, 2, 1)).ravel().tolist() == [0.1, 0.2]
+    with pytest.raises(ValueError, match="alpha"):
+        one_step_alpha(tasks, np.full((2, 2, 1), 0.1))  # of two steps
+
+
+def test_the_softest_direction_and_the_rounding_of_a_value():
+    """Lanczos's method to the end is exact; a constant has its last digits, a line those of its argument."""
+    rng, eps = np.random.default_rng(3), np.finfo(float).eps
+    roots = rng.normal(size=(2, 8, 8))
+    H = roots + roots.swapaxes(1, 2)
+    f = mo.ExpectedLoss(mo.tasks.Quadratic(H, rng.normal(size=(2, 8)), weights=[0.3, 0.7]))
+    values, vectors = np.linalg.eigh(0.3 * H[0] + 0.7 * H[1])
+    value, vector = minimizer._softest(f, rng.normal(size=8))
+    assert value == pytest.approx(values[0], rel=1e-12)
+    assert abs(vector @ vectors[:, 0]) == pytest.approx(1.0, rel=1e-12)
+    # all is spanned by one vector
+    ball = mo.ExpectedLoss(mo.tasks.Quadratic([3.0 * np.eye(5)], np.zeros((1, 5))))
+    assert minimizer._softest(ball, np.zeros(5))[0] == pytest.approx(3.0, rel=1e-14)
+
+    def of(*losses):
+        tasks = mo.tasks.from_callables(
+            lambda i, w: losses[i](w[0]), lambda i, w: np.zeros(1), lambda i, w: np.zeros((1, 1)),
+            n_tasks=len(losses), dim=1,
+        )  # fmt: skip
+        return minimizer._rounding(mo.ExpectedLoss(tasks), np.ones(1))
+
+    assert of(lambda w: 1e8) == pytest.approx(2e8 * eps, rel=1e-12)
+    assert of(lambda w: 1e8, lambda w: -1e8) == pytest.approx(1e8 * eps, rel=1e-12)
+    assert 2e3 * eps < of(lambda w: 1e3 * w) <= 4.5e3 * eps
+    assert 2e3 * eps < of(lambda w: 2e3 - 1e3 * w) <= 4.5e3 * eps
+
+
+def test_a_minimiser_is_sought_from_the_origin_or_from_where_one_says():
+    """w^4 - 2 w^2 + w/4 falls from 0 to its minimiser near -1, and from 2 to the one near 1."""
+    tasks = mo.tasks.Symbolic("w**4 - 2*w**2 + w/4", "w")
+    low, _, high = np.sort(np.roots([4.0, 0.0, -4.0, 0.25]))
+    assert expected_loss_minimizer(tasks) == pytest.approx([low], rel=1e-9)
+    assert expected_loss_minimizer(tasks, np.array([2.0])) == pytest.approx([high], rel=1e-9)
+
+
+def test_a_fall_is_seen_between_the_axes_and_close_by():
+    """x^2 y - x y^2 is 0 on both axes; (y^2 - 1e-12)^2 has its wells a millionth from its hill."""
+    for formula, start in (
+        ("x**2*y - x*y**2 + (x**2 + y**2)**2", [0.0, 0.0]),
+        ("x**2 + (y**2 - 1e-12)**2", [1.0, 0.0]),
+    ):
+        f = mo.ExpectedLoss(mo.tasks.Symbolic(formula, "x y"))
+        found = objective_minimizer(f, np.array(start))
+        H = f.hessian(found)
+        assert np.linalg.eigvalsh(H)[0] > 0
+        if start[0]:
+            assert abs(found[1]) == pytest.approx(1e-6, rel=1e-3)
+        else:
+            assert f.value(found) < -1e-3
+            assert np.linalg.norm(f.gradient(found)) < 1e-9

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import sympy
 
 import maml_ode as mo
-from maml_ode.theory.quadratic_formulas import derive
+from maml_ode.theory.quadratic_formulas import _by_degree, derive
 
 
 def random_tasks(rng, M=3, d=4):
@@ -52,6 +53,18 @@ def test_the_steps_are_printed(capsys):
     assert "u_2 = u_1 - alpha*grad f(u_1) = P_2*w + r_2 with" in printed
     assert "grad F(w) = G*w - c with G = P.T*Q*P" in printed
     assert derive(2, show=None).steps == found.steps
+    assert derive(show=None).steps == derive(1, show=None).steps
     assert capsys.readouterr().out == ""
     with pytest.raises(ValueError, match="inner_steps must be at least 0"):
         derive(-1)
+
+
+def test_only_what_is_linear_is_read_off():
+    H = sympy.MatrixSymbol("H", 3, 3)
+    w, s = sympy.MatrixSymbol("w", 3, 1), sympy.MatrixSymbol("s", 3, 1)
+    matrix, vector = _by_degree(2 * H * w + H**2 * w - w + H * s - s, w)
+    assert matrix - (2 * H + H**2 - sympy.Identity(3)) == sympy.ZeroMatrix(3, 3)
+    assert vector - (H * s - s) == sympy.ZeroMatrix(3, 1)
+    for expression in (w * w.T * w, H * w * w.T * H * w):
+        with pytest.raises(ValueError, match="is not linear in w"):
+            _by_degree(expression, w)

@@ -64,6 +64,15 @@ def test_third_derivatives_of_cubics(thirds):
     assert found == pytest.approx([12.0, 3.0], rel=1e-9)
 
 
+def test_a_jump_beyond_the_floats_is_that_of_its_task_alone():
+    tasks = mo.tasks.from_callables(
+        lambda i, w: 0.0, lambda i, w: np.zeros(1),
+        lambda i, w: np.full((1, 1), i * math.copysign(1.5e308, w[0] - 0.25)), n_tasks=2, dim=1,
+    )  # fmt: skip
+    found = sampling._third_norms(tasks, np.array([0.25]), 1.0, np.random.default_rng(0))
+    assert found.tolist() == [0.0, math.inf]
+
+
 def test_sample_points_fill_the_ball():
     ball = Ball([1.0, -2.0, 0.5], 0.7)
     points = sampling._points(ball, 40, np.random.default_rng(0))
@@ -89,6 +98,21 @@ def test_what_sampling_says_of_a_quadratic():
     assert (inside.L, inside.L_f) == pytest.approx((3.6, 3.6), rel=1e-12)
     assert inside.minimizer == pytest.approx([2.0, 1 / 3], abs=1e-9)
     assert inside.sigma0 < math.inf
+
+
+def test_nothing_is_known_where_a_loss_is_not_finite():
+    """sqrt(w) on a ball that reaches below 0."""
+    with np.errstate(invalid="ignore"):
+        tasks = mo.tasks.from_callables(
+            lambda i, w: np.sqrt(w[0]), lambda i, w: 0.5 / np.sqrt(w),
+            lambda i, w: np.diag(-0.25 * w**-1.5), n_tasks=2, dim=1,
+        )  # fmt: skip
+        k = sampling.sampled_constants(tasks, Ball([0.5], 1.0))
+    assert (k.mu, k.mu_f) == (-math.inf, -math.inf)
+    assert (k.L, k.L_f, k.kappa, k.sigma) == (math.inf,) * 4
+    assert k.mu_i.tolist() == [-math.inf] * 2
+    assert k.L_i.tolist() == k.kappa_i.tolist() == [math.inf] * 2
+    assert "not finite" in k.mu.note
 
 
 def test_a_minimiser_outside_of_the_region_says_nothing_of_the_region():
@@ -127,6 +151,61 @@ def test_suprema_over_a_period():
     assert sinusoid.supremum(lambda w: (np.cos(w), -np.sin(w)), 1.0, 5.0, None) == (5.0, False)
     # slopes +-1 and +-2 at their worst, -1/2 apart from the mean of 1 and -2: (1 + 4)/2 - 1/4
     assert sinusoid._independent_variance(np.array([1.0, 2.0]), np.array([0.5, 0.5])) == 2.25
+    # the second moment where there are too many corners
+    assert sinusoid._independent_variance(np.full(13, 3.0), np.full(13, 1 / 13)) == pytest.approx(9)
+
+
+def test_the_supremum_of_a_spike_between_two_centres():
+    """cos(w/2)^2n about an edge of the first cells, next to 0 at all their centres: only its bend tells of it."""
+    n, edge = 1e8, 2 * math.pi * 100 / 4096
+
+    def spike(w):
+        x = 0.5 * (np.remainder(w - edge + math.pi, 2 * math.pi) - math.pi)
+        value = np.exp(2 * n * np.log(np.cos(x)))
+        return value, -n * np.tan(x) * value
+
+    # f = exp(-n x^2/4) but for O(1/n), and f'' <= n exp(-3/2) < n/4
+    bound, attained = sinusoid.supremum(spike, n / 4, 2.0, 2 * math.pi)
+    assert attained
+    assert 1.0 <= bound <= 1.0 + 4e-12
+    flat = sinusoid.supremum(lambda w: (np.ones_like(w), np.zeros_like(w)), 1.0, 2.0, 2 * math.pi)
+    # 2^20 evaluations do not tell a constant from what may bend by 1
+    assert flat == (1.0 + 0.5 * (math.pi / 2**19) ** 2, False)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_steepest_bend_of_a_variance(seed):
+    """Attained by c cos(omega w) and -d cos(omega w); else not undercut by any of three waves."""
+    rng = np.random.default_rng(seed)
+    p, (c, d) = rng.dirichlet([2.0, 2.0]), rng.uniform(0.2, 3.0, 2)
+    omega = float(rng.uniform(0.5, 4.0))
+    variance = float(
+        p @ [c**2, d**2] - (p @ [c, -d]) ** 2
+    )  # V = variance cos^2, V'' <= 2 omega^2 of it
+    found = sinusoid._bend_of_variance(np.array([c, d]), np.full(2, omega), p)
+    assert found == pytest.approx(2 * omega**2 * variance, rel=1e-12)
+    assert sinusoid._bend_of_variance(
+        np.array([c]), np.array([omega]), np.ones(1)
+    ) == pytest.approx(0.0, abs=1e-12)
+
+    # of unlike frequencies without a common period the phases come as near to any as one likes
+    p, c = rng.dirichlet([1.0] * 3), rng.uniform(0.2, 3.0, 3)
+    omega = rng.uniform(0.2, 4.0, 3)
+    w = rng.uniform(-1e3, 1e3, 20_000)
+    signs = np.array([1.0, -1.0, 1.0])[:, None]
+    phase = omega[:, None] * w
+    g, dg, ddg = (
+        signs * c[:, None] * x
+        for x in (
+            np.cos(phase),
+            -omega[:, None] * np.sin(phase),
+            -(omega[:, None] ** 2) * np.cos(phase),
+        )
+    )
+    bends = 2 * (p @ (dg**2 + g * ddg) - (p @ dg) ** 2 - (p @ g) * (p @ ddg))
+    top = sinusoid._bend_of_variance(c, omega, p)
+    assert bends.max() <= top * (1 + 1e-12)
+    assert top <= 3 * bends.max()
 
 
 @pytest.mark.parametrize("seed", range(4))

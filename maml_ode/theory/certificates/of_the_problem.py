@@ -203,11 +203,11 @@ def unique_minimum(setting: Setting) -> Certificate:
 def critical_set(setting: Setting) -> Certificate:
     """Return how far critical points of F can be from argmin f (C8)."""
     hypotheses = list(setting.standing())
-    model = min(setting.models, key=lambda x: x.gap_floor, default=None)
-    finite = model is not None and math.isfinite(model.gap_floor)
-    hypotheses.append(Hypothesis("psi > 0", finite))
-    bound = model.minimizer_distance if model is not None and finite else None
-    within = None if model is None or not finite else setting.inside(model.level_floor)
+    usable = [model for model in setting.models if math.isfinite(model.gap_floor)]
+    model = min(usable, key=lambda x: x.gap_floor, default=None)
+    hypotheses.append(Hypothesis("psi > 0", model is not None))
+    bound = None if model is None else model.minimizer_distance
+    within = None if model is None else setting.inside(model.level_floor)
     if within is not None:
         hypotheses.append(within)
     value = None
@@ -262,7 +262,7 @@ def step_size_certificate(setting: Setting) -> Certificate:
             level = max(level, model.level(setting.start.gradient_norm))
         if math.isfinite(level) and (best is None or model.smoothness(level) < best[0]):
             best = model.smoothness(level), level
-    if best is None or best[0] <= 0:
+    if best is None:
         return replace(
             certificate, hypotheses=tuple(hypotheses), value=value, status=setting.status,
             note="no bound of Hess F here; the value is the limit at w0 only",

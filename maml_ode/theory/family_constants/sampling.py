@@ -203,5 +203,5 @@ def _third_norms(tasks: TaskFamily, w: Array, radius: float, rng: np.random.Gene
         if not np.isfinite(size).all():
             return np.where(np.isfinite(size), best, np.inf)
         best = np.maximum(best, size)
-        v = np.where(size[:, None] > 0, image / np.where(size > 0, size, 1.0)[:, None], v)
+        v[size > 0] = image[size > 0] / size[size > 0, None]
     return best

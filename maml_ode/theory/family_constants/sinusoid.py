@@ -40,7 +40,7 @@ def _from_family(tasks: Sinusoid, region: Region | None) -> Constants:
 
     def negative(w: Array) -> tuple[Array, Array]:
         value, derivative = mean_bend(w)
-        return -value, derivative  # of which only the size counts
+        return -value, derivative
 
     ceiling, fourth = float(p @ bend), float(p @ (bend * omega**2))
     top, top_exact = supremum(mean_bend, fourth, ceiling, period)
@@ -55,13 +55,12 @@ def _from_family(tasks: Sinusoid, region: Region | None) -> Constants:
         def variance(w: Array) -> tuple[Array, Array]:
             phase = np.outer(w, tasks.omega)
             g = tasks.b * tasks.omega * np.cos(phase)
-            dg = -tasks.b * tasks.omega**2 * np.sin(phase)
+            falls = tasks.b * tasks.omega**2 * np.sin(phase)
             centred = g - (g @ p)[:, None]
-            return centred**2 @ p, 2.0 * (centred * dg) @ p
+            return centred**2 @ p, 2.0 * (centred * falls) @ p
 
-        third = bend * omega
-        bound = 2.0 * float(p @ (bend**2 + slope * third) + (p @ slope) * (p @ third))
-        square, sigma_exact = supremum(variance, bound, _independent_variance(slope, p), period)
+        steepest = _bend_of_variance(slope, omega, p)
+        square, sigma_exact = supremum(variance, steepest, _independent_variance(slope, p), period)
         sigma = math.sqrt(square)
         exact["sigma"] = Status.EXACT if sigma_exact else Status.BOUND
         notes["sigma"] = "sd of b omega cos(omega w): all a are equal"
@@ -108,9 +107,9 @@ def supremum(
     Parameters
     ----------
     function : callable
-        Returns values and derivatives on an array of points; of period ``period``.
+        Returns values and derivatives, or these with the other sign, on an array of points; of period ``period``.
     second : float
-        A bound of the second derivative.
+        An upper bound of the second derivative.
     ceiling : float
         A known upper bound, returned where there is no period.
     """
@@ -118,7 +117,7 @@ def supremum(
         return ceiling, ceiling == 0.0
     count = 4096
     half = 0.5 * period / count
-    centres: Array = (np.arange(count, dtype=np.float64) + 0.5) * 2.0 * half
+    centres: Array = half * np.arange(1.0, 2 * count, 2.0)
     best, tolerance = -math.inf, _TOLERANCE * abs(ceiling)
     evaluated = 0
     while True:
@@ -133,7 +132,19 @@ def supremum(
         half *= 0.5
         centres = np.concatenate([centres[keep] - half, centres[keep] + half]).astype(np.float64)
     bound = min(bound, ceiling)
-    return bound, bound - best <= 4.0 * tolerance
+    return bound, bound - best <= tolerance
+
+
+def _bend_of_variance(slope: Array, omega: Array, weights: Array) -> float:
+    """Return an upper bound of the second derivative of the variance of g_i = +-slope_i cos(omega_i w).
+
+    The sum of its amplitudes as a sum of waves: 2 p_i (1 - p_i) (slope_i omega_i)^2 of cos(2 omega_i w), and
+    p_i p_j slope_i slope_j (omega_i +- omega_j)^2 of cos((omega_i +- omega_j) w), i < j. Attained by two waves of
+    one frequency and opposite signs.
+    """
+    parts = weights * slope
+    pairs = (parts.sum() * (parts @ omega**2)) - 2.0 * float(parts**2 @ omega**2)
+    return 2.0 * float(weights @ (slope * omega) ** 2 + pairs)
 
 
 def _independent_variance(slope: Array, weights: Array) -> float:

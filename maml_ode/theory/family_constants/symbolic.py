@@ -112,26 +112,20 @@ def _enclosed(tasks: Symbolic, region: Region, lower: float, upper: float) -> Co
 
     family = _Tasks(tasks)
     M = tasks.n_tasks
-    widths = []
+    signs = ((2, 1), (2, -1), (3, 1), (3, -1))
+    functions = [family.task(i, order, sign) for order, sign in signs for i in range(M)]
+    functions += [family.mean(1), family.mean(-1), family.variance]
     seconds = MAX_SECONDS + M * MAX_SECONDS_PER_TASK
-    work = Work(seconds, time.thread_time)
-    searches, cut_short = iter(range(4 * M + 3, 0, -1)), False
-
-    def top(function: Callable[[Enclosure], tuple[Any, Any]]) -> float:
-        nonlocal cut_short
-        part = Work(work.left / next(searches), time.thread_time)
-        attained, bound = supremum(function, lower, upper, max_boxes=max(300, 3000 // M), work=part)
+    work, cut_short = Work(seconds, time.thread_time), False
+    found = []
+    for n, function in enumerate(functions):
+        part = Work(work.left / (len(functions) - n), time.thread_time)
+        found.append(supremum(function, lower, upper, max_boxes=max(300, 3000 // M), work=part))
         cut_short |= part.over
-        widths.append(bound - attained)
-        return bound
-
-    L_i = np.array([top(family.task(i, 2, 1)) for i in range(M)])
-    mu_i = np.array([-top(family.task(i, 2, -1)) for i in range(M)])
-    kappa_i = np.array(
-        [max(top(family.task(i, 3, 1)), top(family.task(i, 3, -1)), 0.0) for i in range(M)]
-    )
-    L_f, mu_f = top(family.mean(1)), -top(family.mean(-1))
-    sigma = math.sqrt(max(top(family.variance), 0.0)) * (1 + 1e-15)
+    bounds = np.array([bound for _, bound in found])
+    widest = max(bound - attained for attained, bound in found)
+    top_bend, top_drop, top_third, top_fall = bounds[:-3].reshape(4, M)
+    sigma = math.sqrt(max(bounds[-1], 0.0)) * (1 + 1e-15)
     names = ("mu", "L", "kappa", "mu_f", "L_f", "sigma")
     note = f"interval arithmetic on [{lower:g}, {upper:g}]"
     if cut_short:
@@ -139,12 +133,12 @@ def _enclosed(tasks: Symbolic, region: Region, lower: float, upper: float) -> Co
     return assemble(
         tasks,
         region,
-        mu_i=mu_i,
-        L_i=L_i,
-        kappa_i=kappa_i,
+        mu_i=-top_drop,
+        L_i=top_bend,
+        kappa_i=np.maximum(np.maximum(top_third, top_fall), 0.0),
         status=dict.fromkeys(names, Status.BOUND),
-        notes={**dict.fromkeys(names, note), "sigma": f"{note}, within {max(widths):.1g}"},
-        mu_f=mu_f,
-        L_f=L_f,
+        notes={**dict.fromkeys(names, note), "sigma": f"{note}, within {widest:.1g}"},
+        mu_f=-float(bounds[-2]),
+        L_f=float(bounds[-3]),
         sigma=sigma,
     )

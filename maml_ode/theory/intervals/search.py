@@ -78,15 +78,15 @@ class Search:
         work = Work(seconds)
         found = self.counts(alpha, alpha, work)
         rows = [
-            (k, item.alpha[0], *ends, 1 if kind == "minimum" else -1)
+            (k, *ends, 1 if kind == "minimum" else -1)
             for k, item in enumerate(found)
             for ends, kind in zip(item.enclosures, item.kinds, strict=True)
         ]
         if not rows:
             return found
-        owner, alphas, low, high, rises = (np.array(column) for column in zip(*rows, strict=True))
+        owner, low, high, rises = (np.array(column) for column in zip(*rows, strict=True))
         brackets = np.stack([low, high], axis=1)
-        narrow = narrowed(self._enclose, self._loss, alphas, brackets, rises, work)
+        narrow = narrowed(self._enclose, self._loss, alpha[owner], brackets, rises, work)
         return [
             replace(item, enclosures=tuple((float(a), float(b)) for a, b in narrow[owner == k]))
             for k, item in enumerate(found)
@@ -99,7 +99,7 @@ class Search:
             return self._not_proved(cells.alpha, trouble)
         everywhere = self._everywhere(cells.alpha)
         brackets, rises = cells.brackets()
-        kinds = tuple("minimum" if rise > 0 else "maximum" for rise in rises)
+        kinds = tuple("minimum" if rise == 1 else "maximum" for rise in rises)
         note = (
             "all critical points of F lie in the interval"
             if everywhere

@@ -58,9 +58,19 @@ def test_waves_of_intervals_attain_their_extremes():
 
 
 def test_division_through_zero_is_unbounded():
-    found = IntervalArray.of([1.0, 1.0, 0.0]) / IntervalArray.of([-1.0, 0.0, 0.0], [1.0, 2.0, 0.0])
+    found = IntervalArray.of([1.0, 1.0, 0.0, 1.0, 1.0]) / IntervalArray.of(
+        [-1.0, 0.0, 0.0, -1.0, -0.5], [1.0, 2.0, 0.0, 0.5, 1.0]
+    )
     assert np.isinf(found.lower).all()
     assert np.isinf(found.upper).all()
+
+
+def test_division_by_what_keeps_its_sign_has_bounds():
+    found = IntervalArray.of([1.0, 1.0, -3.0]) / IntervalArray.of(
+        [0.5, -2.0, 0.25], [2.0, -0.5, 0.75]
+    )
+    assert found.lower == pytest.approx([0.5, -2.0, -12.0], rel=1e-15)
+    assert found.upper == pytest.approx([2.0, -0.5, -4.0], rel=1e-15)
 
 
 @pytest.mark.parametrize("kind", ["sinusoid", "quadratic", "symbolic"])

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
+from maml_ode.theory.intervals import critical_points
+from maml_ode.theory.intervals.result import CriticalPoints
 
 from ..in_mpmath import FIGURE_1, exact_slope, roots
 
@@ -320,8 +322,13 @@ def test_arguments_that_would_never_end_are_refused(figure_1):
     assert [item.count for item in found] == [None]
     with pytest.raises(ValueError, match="alpha_max must be greater"):
         mo.theory.count_by_alpha(figure_1, 0.1, alpha_min=0.1)
-    with pytest.raises(TypeError, match=r"tasks must be a task family such as .*, not NoneType"):
-        mo.theory.count_critical_points(None, 0.1)
+    for count in (
+        lambda tasks: mo.theory.count_critical_points(tasks, 0.1),
+        lambda tasks: mo.theory.bifurcation_table(tasks, [0.1]),
+        lambda tasks: mo.theory.count_by_alpha(tasks, 0.1, interval=(-1.0, 1.0)),
+    ):
+        with pytest.raises(TypeError, match=r"tasks must be a task family such as .*, not None"):
+            count(None)
     with pytest.raises(ValueError, match="interval must have shape"):
         mo.theory.count_critical_points(figure_1, 0.1, (1.0, 2.0, 3.0))
     with pytest.raises(ValueError, match="at least one value"):
@@ -336,3 +343,42 @@ def test_nothing_is_proved_of_an_array_alpha():
         assert (found.alpha, found.interval, found.count) == ((0.1, 0.3), ends, None)
         assert (found.certified, found.everywhere, found.unique) == (False, False, None)
         assert found.note.startswith("not proved: ")
+
+
+def test_what_is_merged_holds_of_both_parts():
+    def part(low, high, count, everywhere):
+        return CriticalPoints(
+            (low, high), (-1.0, 1.0), count, (), (), count is not None, everywhere, "why"
+        )
+
+    rows = [(0.0, 0.1, 3, True), (0.1, 0.2, 3, False), (0.2, 0.3, 3, True), (0.3, 0.4, None, True),
+            (0.4, 0.5, None, True), (0.5, 0.6, 3, True)]  # fmt: skip
+    found = critical_points._merged([part(*row) for row in rows])
+    assert [(x.alpha, x.count, x.everywhere, x.note) for x in found] == [
+        ((0.0, 0.3), 3, False, ""), ((0.3, 0.5), None, True, "why"), ((0.5, 0.6), 3, True, ""),
+    ]  # fmt: skip
+
+
+def test_how_wide_the_first_intervals_are_and_what_time_each_has(figure_1, monkeypatch):
+    """One 256th of the range, or what is asked for, but all of the range at most."""
+    table = mo.theory.bifurcation_table(figure_1, [0.1, 0.2, 0.3, 0.4], max_seconds=1e-6)
+    assert {item.note for item in table} == {
+        "not proved: the search was ended after 4e-06 s; max_seconds allows more"
+    }
+    monkeypatch.setattr(critical_points, "_merged", lambda items: items)
+    tasks = mo.tasks.Quadratic([[[2.0]]], [[1.0]])
+    for width, count in ((None, 256), (0.25, 8), (0.3, 7), (5.0, 1)):
+        found = mo.theory.count_by_alpha(
+            tasks, 2.0, width=width, interval=(-1.0, 1.0), max_seconds=1e-9
+        )
+        assert [item.alpha[0] for item in found] == pytest.approx(2.0 * np.arange(count) / count)
+
+
+def test_all_critical_points_lie_in_an_interval_only_if_it_holds_the_known_one():
+    """Those of w^2 - sin(w)/2 have |w| <= 1/4."""
+    tasks = mo.tasks.Sinusoid([1.0], [0.5], [1.0])
+    for interval, everywhere in (
+        ((-0.25, 0.26), False), ((-0.3, 0.3), True), ((0.1, 1.0), False), ((-1.0, 0.1), False),
+    ):  # fmt: skip
+        found = mo.theory.count_critical_points(tasks, 0.1, interval)
+        assert found.everywhere is everywhere, interval
