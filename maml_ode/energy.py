@@ -96,6 +96,7 @@ def dissipation(
         half = 0.5 * (right - left)
         nodes = left + half * (1.0 + NODES)
         states = np.asarray(sol(nodes)).T
-        squares = [float(np.sum(gradient(np.ascontiguousarray(w)) ** 2)) for w in states]
-        total += half * float(WEIGHTS @ squares)
+        with np.errstate(over="ignore", invalid="ignore"):  # a diverging run has infinite squares
+            squares = [float(np.sum(gradient(np.ascontiguousarray(w)) ** 2)) for w in states]
+            total += half * float(WEIGHTS @ squares)
     return total

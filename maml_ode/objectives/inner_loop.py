@@ -1,8 +1,8 @@
 """Inner steps on every task, and what is differentiated through them.
 
-`InnerSteps` says which steps on which losses; an `InnerLoop` runs them. There are four: one in compiled code
-for families that are packed for it, the same with the tasks shared among threads, one in NumPy for families that
-only Python can evaluate, and one that asks families for their own code where they have it.
+`InnerSteps` says which steps on which losses; an `InnerLoop` runs them. Families that are packed for compiled code
+have one there, one with the tasks shared among threads, and one for an array of step sizes; families that only
+Python can evaluate have one in NumPy, and one that asks for their own code where they have it.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ class InnerSteps:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if check_count("threads", self.threads) > 1 and not self.is_compiled:
+        if check_count("threads", self.threads) > 1 and (
+            isinstance(self.alpha, np.ndarray) or not self._is_packed
+        ):
             raise ValueError(
                 "threads share the kernels of compiled families at one number alpha; leave threads out for "
                 "functions of Python, JAX or torch and for an array alpha."
@@ -160,15 +162,18 @@ class InnerSteps:
         return cls(checked_family(tasks), tasks, 0.0, 0, threads)
 
     @property
-    def is_compiled(self) -> bool:
-        """Whether compiled code can run the steps: kernels are typed for one number alpha."""
-        packed = self.tasks.problem is not None and self.query.problem is not None
-        return packed and not isinstance(self.alpha, np.ndarray)
+    def _is_packed(self) -> bool:
+        return self.tasks.problem is not None and self.query.problem is not None
 
     @cached_property
     def loop(self) -> InnerLoop:
         """The engine that runs the steps, chosen when something is first evaluated."""
-        if not isinstance(self.alpha, np.ndarray) and self.is_compiled:
+        if isinstance(self.alpha, np.ndarray):
+            if self._is_packed:
+                from maml_ode.objectives.array_loop import ArrayLoop
+
+                return ArrayLoop(self.tasks, self.query, self.alpha, self.count)
+        elif self._is_packed:
             if self.threads > 1:
                 from maml_ode.objectives.threaded_loop import ThreadedLoop
 

@@ -39,8 +39,8 @@ class MAMLLoss(Objective):
     alpha : float or array_like
         Inner step size, of either sign; 0 gives the expected loss exactly. An array broadcasts against
         (inner_steps, M, d): shape (d,) is a step size for each coordinate, (M, 1) for each task, (k, 1, 1) for
-        each inner step. With D = diag(alpha), u = w - D grad f_i and A_i = I - Hess f_i(w) D; an array is
-        evaluated in NumPy, one number in compiled code where the family is.
+        each inner step. With D = diag(alpha), u = w - D grad f_i and A_i = I - Hess f_i(w) D. Values, gradients
+        and Hessian-vector products run in compiled code where the family does; whole phases do for one number.
     inner_steps : int
         Number k of inner steps, at least 1.
     query : TaskFamily, optional

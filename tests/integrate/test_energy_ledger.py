@@ -69,6 +69,10 @@ def test_dissipation_is_exact_for_polynomials_of_degree_7():
     assert dissipation(lambda w: w, lambda t: t, [1.0]) == 0.0
 
 
+def test_squares_beyond_double_precision_dissipate_infinitely_without_a_warning():
+    assert dissipation(lambda w: 1e200 + w, lambda t: np.array([t]), [0.0, 1.0]) == np.inf
+
+
 def test_iterates_that_grow_rise_at_every_step():
     """F = w^2/2 by Euler steps of 2.5 rises at every step: by w^2 (2.25 - 1)/2."""
     flow = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]])))

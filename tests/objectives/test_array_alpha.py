@@ -9,7 +9,9 @@ import scipy.linalg
 
 import maml_ode as mo
 from maml_ode.flows.variants import with_alpha
+from maml_ode.objectives.array_loop import ArrayLoop
 from maml_ode.objectives.compiled_loop import CompiledLoop
+from maml_ode.objectives.numpy_loop import NumpyLoop
 
 M, D, K = 4, 3, 3
 SHAPES = {
@@ -82,6 +84,32 @@ def test_all_derivatives_agree_with_a_loop_over_tasks(family, shape):
         np.testing.assert_allclose(H @ v, hv, rtol=1e-11, atol=1e-12)
         np.testing.assert_allclose(F.adapt(w), u, rtol=1e-13, atol=1e-13)
         assert (H == H.T).all()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_compiled_code_takes_the_steps_that_numpy_takes(name):
+    """All that runs evaluate, with a tape (logistic) and without, one task and one parameter among them."""
+    rng = np.random.default_rng(5)
+    sinusoid = mo.tasks.Sinusoid(*rng.uniform(0.5, 2.0, (3, M)), weights=P)
+    for tasks, query in (
+        (ragged(0, weights=P)[0], ragged(3, weights=P)[0]),
+        (quadratic(1, P), ragged(3, weights=P)[0]),
+        (sinusoid, sinusoid),
+        (ragged(2, n_tasks=1)[0],) * 2,
+    ):
+        alpha = sizes(name)
+        alpha = alpha[..., : tasks.n_tasks, :] if alpha.ndim > 1 else alpha
+        alpha = alpha[..., : tasks.dim]
+        objective = mo.MAMLLoss(tasks, alpha, K, query)
+        compiled, numpy = objective._inner.loop, NumpyLoop(tasks, query, alpha, K)
+        assert isinstance(compiled, ArrayLoop)
+        w, v = rng.standard_normal((2, tasks.dim))
+        for method, arguments in (
+            ("adapt", (w,)), ("value", (w,)), ("gradient", (w,)), ("hvp", (w, v)),
+            ("first_order_gradient", (w,)), ("reptile_gradient", (w,)),
+        ):  # fmt: skip
+            ours, theirs = getattr(compiled, method)(*arguments), getattr(numpy, method)(*arguments)
+            np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13, err_msg=method)
 
 
 @pytest.mark.parametrize("alpha", [0.2, -0.3, 0.0])
