@@ -163,13 +163,14 @@ def test_a_claim_holds_from_the_radius_on_that_its_reach_needs(name, level):
 
 def test_a_local_minimum_holds_where_its_ball_and_its_images_are_inside():
     base, per_radius = ball_terms(W_F)
-    widest = max(1.0, HIGH, LOW)
-    reach = abs(W_F - CENTRE) + ALPHA * max(abs(slope(i, W_F)) for i in (0, 1))
-    reach += widest * 0.5 * base / per_radius
-    for radius, holds in ((reach * (1 + 1e-6), True), (reach * (1 - 1e-6), None)):
-        k = dataclasses.replace(known(), region=mo.theory.Ball([CENTRE], radius))
-        item = certify(TASKS, ALPHA, w0=[W0], constants=k)["local_minimum"]
-        assert item.holds is holds
+    start = abs(W_F - CENTRE) + ALPHA * max(abs(slope(i, W_F)) for i in (0, 1))
+    # An inner step takes a distance to at most |1 - alpha h| times itself, mu <= h <= L: alpha L = 5 overshoots.
+    for changed, widest in (({}, max(1.0, HIGH, LOW)), ({"L": 5.0 / ALPHA}, 4.0)):
+        reach = start + widest * 0.5 * base / per_radius
+        for radius, holds in ((reach * (1 + 1e-6), True), (reach * (1 - 1e-6), None)):
+            k = dataclasses.replace(known(**changed), region=mo.theory.Ball([CENTRE], radius))
+            item = certify(TASKS, ALPHA, w0=[W0], constants=k)["local_minimum"]
+            assert item.holds is holds
     jump = certify(TASKS, ALPHA, w0=[W0], constants=known(kappa=math.inf))["local_minimum"]
     assert (jump.holds, jump.bound) == (None, None)
 

@@ -382,3 +382,12 @@ def test_all_critical_points_lie_in_an_interval_only_if_it_holds_the_known_one()
     ):  # fmt: skip
         found = mo.theory.count_critical_points(tasks, 0.1, interval)
         assert found.everywhere is everywhere, interval
+
+
+def test_a_table_looks_wherever_one_of_its_alphas_may_have_a_critical_point():
+    tasks = mo.tasks.Quadratic([[[1.0]], [[3.0]]], [[3.0], [-3.0]])
+    alphas = [0.01, 0.2, -0.2]
+    alone = [mo.theory.count_critical_points(tasks, alpha).interval for alpha in alphas]
+    assert len(set(alone)) == 3
+    wanted = min(low for low, _ in alone), max(high for _, high in alone)
+    assert {row.interval for row in mo.theory.bifurcation_table(tasks, alphas)} == {wanted}
