@@ -142,7 +142,10 @@ def certify(
                 _not_computed(*item, why_not) for item in names.items() if item[0] not in done
             ]
     guarantee = _guarantee(setting, Certificates(found), why_not)
-    return Certificates([*found, guarantee], summary=guarantee.statement)
+    summary = guarantee.statement
+    if guarantee.holds and why_not:  # a stronger one may be among what was not looked at
+        summary += f" Some certificates were not computed: {why_not}."
+    return Certificates([*found, guarantee], summary=summary)
 
 
 def _not_computed(name: str, statement: str, why_not: str) -> Certificate:
