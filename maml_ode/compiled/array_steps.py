@@ -17,7 +17,7 @@ from maml_ode.compiled.decorators import inner, on_demand
 from maml_ode.compiled.hvp import adjoint_after
 from maml_ode.compiled.maml import tapes_for
 from maml_ode.compiled.scratch import stack
-from maml_ode.compiled.vectors import copy
+from maml_ode.compiled.vectors import add_multiple, copy
 
 STEPS = types.float64[:, :, ::1]
 
@@ -35,12 +35,6 @@ def array_path(problem, i, alphas, path, order, tapes, scratch):
     for j in range(path.shape[0] - 1):
         derivatives.gradient(problem, i, path[j], order, tapes[j], scratch)
         take_steps(path[j], alphas[j, i], scratch, path[j + 1])
-
-
-@inner(types.void(REAL, VECTOR, VECTOR))
-def _add_multiple(factor, v, out):
-    for k in range(out.size):
-        out[k] += factor * v[k]
 
 
 @on_demand(types.void(PROBLEM, VECTOR, STEPS, MATRIX))
@@ -85,8 +79,8 @@ def gradient(problem, query, w, alphas, out):
             for k in range(d):
                 scaled[k] = alphas[j, i, k] * adjoint[k]
             derivatives.hvp_after(problem, i, path[j], scaled, 1, tapes[j], product)
-            _add_multiple(-1.0, product, adjoint)
-        _add_multiple(problem.weights[i], adjoint, out)
+            add_multiple(-1.0, product, adjoint)
+        add_multiple(problem.weights[i], adjoint, out)
 
 
 @on_demand(types.void(PROBLEM, PROBLEM, VECTOR, STEPS, VECTOR))
@@ -100,7 +94,7 @@ def first_order_gradient(problem, query, w, alphas, out):
     for i in range(problem.weights.size):
         array_path(problem, i, alphas, path, 0, tapes, scratch)
         derivatives.gradient(query, i, path[inner_steps], 0, tapes[inner_steps], scratch)
-        _add_multiple(problem.weights[i], scratch, out)
+        add_multiple(problem.weights[i], scratch, out)
 
 
 @on_demand(types.void(PROBLEM, VECTOR, STEPS, VECTOR))
@@ -114,7 +108,7 @@ def reptile_gradient(problem, w, alphas, out):
         for j in range(alphas.shape[0]):
             derivatives.gradient(problem, i, point, 0, tape, slope)
             take_steps(point, alphas[j, i], slope, point)
-            _add_multiple(problem.weights[i], slope, out)
+            add_multiple(problem.weights[i], slope, out)
 
 
 @on_demand(types.void(PROBLEM, PROBLEM, VECTOR, VECTOR, STEPS, VECTOR))
@@ -143,7 +137,7 @@ def hvp(problem, query, w, v, alphas, out):
             adjoint_after(
                 problem, i, path[j], tangent[j], scaled_q, scaled_b, tapes[j], product, more
             )
-            _add_multiple(-1.0, product, b)
+            add_multiple(-1.0, product, b)
             if j > 0:
-                _add_multiple(-1.0, other, q)
-        _add_multiple(problem.weights[i], b, out)
+                add_multiple(-1.0, other, q)
+        add_multiple(problem.weights[i], b, out)

@@ -10,7 +10,7 @@ from numba import types
 
 from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, PROBLEM, REAL, VECTOR
-from maml_ode.compiled.decorators import inner, on_demand
+from maml_ode.compiled.decorators import on_demand
 from maml_ode.compiled.maml import (
     take_step,
     tapes_for,
@@ -18,15 +18,9 @@ from maml_ode.compiled.maml import (
     task_gradient,
 )
 from maml_ode.compiled.scratch import stack
-from maml_ode.compiled.vectors import copy
+from maml_ode.compiled.vectors import add_multiple, copy
 
 TASKS = types.int64[::1]
-
-
-@inner(types.void(REAL, VECTOR, VECTOR))
-def _add_multiple(factor, v, out):
-    for k in range(out.size):
-        out[k] += factor * v[k]
 
 
 @on_demand(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, TASKS, VECTOR))
@@ -40,7 +34,7 @@ def gradient(problem, query, w, alpha, inner_steps, tasks, out):
     out[:] = 0.0
     for i in tasks:
         task_gradient(problem, query, i, alpha, path, tapes, product, adjoint)
-        _add_multiple(1.0 / tasks.size, adjoint, out)
+        add_multiple(1.0 / tasks.size, adjoint, out)
 
 
 @on_demand(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, TASKS, VECTOR))
@@ -53,7 +47,7 @@ def first_order_gradient(problem, query, w, alpha, inner_steps, tasks, out):
     out[:] = 0.0
     for i in tasks:
         task_first_order_gradient(problem, query, i, alpha, path, tapes, scratch)
-        _add_multiple(1.0 / tasks.size, scratch, out)
+        add_multiple(1.0 / tasks.size, scratch, out)
 
 
 @on_demand(types.void(PROBLEM, VECTOR, REAL, INDEX, TASKS, VECTOR))
@@ -68,4 +62,4 @@ def reptile_gradient(problem, w, alpha, inner_steps, tasks, out):
         for _ in range(inner_steps):
             derivatives.gradient(problem, i, point, 0, tape, slope)
             take_step(point, alpha, slope, point)
-            _add_multiple(1.0 / tasks.size, slope, out)
+            add_multiple(1.0 / tasks.size, slope, out)

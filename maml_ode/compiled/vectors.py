@@ -1,4 +1,4 @@
-"""Copies of vectors as loops.
+"""Copies and sums of vectors as loops.
 
 Numba compiles ``out[:] = w`` together with a check of the shapes that formats its error message: 1.5 s for the
 first such line in a process that compiles. The vectors here have the same length by construction.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from numba import types
 
-from maml_ode.compiled.contract import VECTOR
+from maml_ode.compiled.contract import REAL, VECTOR
 from maml_ode.compiled.decorators import inner
 
 
@@ -17,3 +17,10 @@ def copy(source, out):
     """Set out = source."""
     for k in range(out.size):
         out[k] = source[k]
+
+
+@inner(types.void(REAL, VECTOR, VECTOR))
+def add_multiple(factor, v, out):
+    """Add factor v to out."""
+    for k in range(out.size):
+        out[k] += factor * v[k]

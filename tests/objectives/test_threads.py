@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
+from maml_ode.compiled import shares
+from maml_ode.compiled.decorators import compiled
 from maml_ode.fields import FirstOrderField, ReptileField
 from maml_ode.objectives.threaded_loop import ThreadedLoop
 
@@ -78,6 +80,13 @@ def test_a_run_is_the_one_of_a_single_thread(method):
         np.testing.assert_array_equal(getattr(runs[1], name), getattr(runs[0], name))
     assert runs[1].counts == runs[0].counts
     assert runs[1].identity == runs[0].identity
+
+
+@pytest.mark.parametrize(
+    "name", ["values", "gradients", "first_order_gradients", "reptile_gradients", "hvps"]
+)
+def test_the_interpreters_lock_is_free_while_a_share_is_computed(name):
+    assert compiled(getattr(shares, name)).targetoptions["nogil"]
 
 
 def test_two_threads_work_at_the_same_time():

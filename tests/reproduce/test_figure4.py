@@ -7,6 +7,7 @@ import maml_ode as mo
 from maml_ode.reproduce import Settings, Table
 from maml_ode.reproduce.figure4 import artefact as figure4
 from maml_ode.reproduce.figure4 import descents, passes, pictures
+from maml_ode.reproduce.quartiles import quantile
 
 from .pictures import assert_legible, draw
 
@@ -144,8 +145,8 @@ def test_fomaml_stops_elsewhere(tables):
 
 def test_quantiles_take_infinity_for_a_value():
     values = np.array([np.inf, 1.0, 3.0, np.inf])
-    assert [pictures.quantile(values, q) for q in (0.25, 0.5, 0.75)] == [1.0, 3.0, np.inf]
-    assert np.isnan(pictures.quantile(np.array([]), 0.5))
+    assert [quantile(values, q) for q in (0.25, 0.5, 0.75)] == [1.0, 3.0, np.inf]
+    assert np.isnan(quantile(np.array([]), 0.5))
 
 
 def test_the_summary_holds_the_medians(tables):
@@ -194,16 +195,14 @@ def test_the_picture(tables):
     part = tables["fig4_eps0"].where(
         experiment="linear_regression", measure="F gap", target="transient", eps0_factor=1.0
     )
-    low, median, high = (
-        pictures.quantile(part["bimaml"] / part["maml"], q) for q in (0.25, 0.5, 0.75)
-    )
+    low, median, high = (quantile(part["bimaml"] / part["maml"], q) for q in (0.25, 0.5, 0.75))
     gap = curve(figure.axes[2], "linear_regression")
     assert gap[1, 1] == pytest.approx(median)
     corners = figure.axes[2].collections[0].get_paths()[0].vertices
     assert {low, high} <= set(corners[corners[:, 0] == 1.0, 1])
     deepest = tables["fig4_depth"].where(experiment="svm", measure="gradient norm")
     last = deepest.where(fraction=deepest["fraction"].min())
-    expected = pictures.quantile(last["bimaml"] / last["maml"], 0.5)
+    expected = quantile(last["bimaml"] / last["maml"], 0.5)
     assert curve(figure.axes[1], "svm")[-1].tolist() == [last["fraction"][0], expected]
     # Every median is in sight, as far as targets are shown, and every problem is in every panel.
     for axis in figure.axes:

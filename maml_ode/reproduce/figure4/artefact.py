@@ -10,7 +10,8 @@ import maml_ode as mo
 import maml_ode.reproduce.figure4.descents as descents
 import maml_ode.reproduce.figure4.passes as passes
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
-from maml_ode.reproduce.figure4.pictures import draw, quantile
+from maml_ode.reproduce.figure4.pictures import draw
+from maml_ode.reproduce.quartiles import quantile, summary
 from maml_ode.reproduce.section4 import EXPERIMENTS, TITLES, constants_of
 from maml_ode.runs.executor import Task
 from maml_ode.runs.tables import Table, as_table
@@ -91,10 +92,7 @@ def _summary(table: Table) -> Table:
                             "target": target,
                             "fraction": float(part["fraction"][0]),
                             "algorithm": algorithm,
-                            "reached_by": float(np.isfinite(spent).mean()),
-                            "median": quantile(spent, 0.5),
-                            "lower_quartile": quantile(spent, 0.25),
-                            "upper_quartile": quantile(spent, 0.75),
+                            **summary(spent),
                         }
                     )
     return as_table("fig4_summary", rows)

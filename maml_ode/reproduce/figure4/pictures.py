@@ -11,6 +11,7 @@ from maml_ode._validation import Array
 from maml_ode.plotting.bands import draw_spread
 from maml_ode.plotting.style import CYCLE, MAML
 from maml_ode.reproduce.artefact import Settings, Tables
+from maml_ode.reproduce.quartiles import quantile
 from maml_ode.reproduce.section4 import EXPERIMENTS, TITLES
 from maml_ode.runs.tables import Table
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "draw_quartiles", "quantile"]
+__all__ = ["draw", "draw_quartiles"]
 
 # One look a problem, in every panel; red is MAML's in the whole package.
 LOOKS: dict[str, dict[str, Any]] = dict(zip(EXPERIMENTS, CYCLE[1:], strict=False))
@@ -30,17 +31,6 @@ RATIOS = (0.05, 0.1, 0.2, 0.5, 1, 2, 4)
 LIMITS = ((0.045, 1.9), (0.045, 5.0))
 # How far to the right targets are shown; what lies beyond is in the table, and nearly level.
 DEEPEST = 1e-4
-
-
-def quantile(values: Array, q: float) -> float:
-    """Return the smallest value that at least a share ``q`` does not exceed; inf is a value.
-
-    NaN if there are no values.
-    """
-    if not values.size:
-        return float("nan")
-    ordered = np.sort(values)
-    return float(ordered[max(int(np.ceil(q * ordered.size)) - 1, 0)])
 
 
 def draw_quartiles(

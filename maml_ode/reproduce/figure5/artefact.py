@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import maml_ode as mo
 from maml_ode.reproduce.artefact import Artefact, Inputs, Settings, Tables
 from maml_ode.reproduce.both_algorithms import FLOW_RTOL, stack
-from maml_ode.reproduce.figure4.pictures import quantile
 from maml_ode.reproduce.figure5.methods import (
     COMPARED,
     USUAL_MOMENTUM,
@@ -19,6 +16,7 @@ from maml_ode.reproduce.figure5.methods import (
     targets_of,
 )
 from maml_ode.reproduce.figure5.pictures import draw
+from maml_ode.reproduce.quartiles import summary
 from maml_ode.reproduce.section4 import EXPERIMENTS, TITLES, constants_of
 from maml_ode.runs.executor import Task
 from maml_ode.runs.tables import Table, as_table
@@ -84,10 +82,7 @@ def _summary(table: Table) -> Table:
                         "target": target,
                         "fraction": float(part["fraction"][0]),
                         "algorithm": algorithm,
-                        "reached_by": float(np.isfinite(spent).mean()),
-                        "median": quantile(spent, 0.5),
-                        "lower_quartile": quantile(spent, 0.25),
-                        "upper_quartile": quantile(spent, 0.75),
+                        **summary(spent),
                     }
                 )
     return as_table("fig5_summary", rows)
