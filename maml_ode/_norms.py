@@ -23,6 +23,8 @@ def vector_norm(v: Array) -> float:
         square = float(np.vdot(v, v))
         if LEAST < square < MOST:
             return math.sqrt(square)
+        if square == 0.0 and not v.any():  # where many a run begins
+            return 0.0
     with np.errstate(all="ignore"):
         square = float(np.add.reduce(v * v))
         if LEAST < square < MOST:

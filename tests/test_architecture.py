@@ -192,7 +192,7 @@ def test_a_driver_knows_no_method_and_watchers_no_driver():
         {"plan", "record", "segment", "methods", "lifting"},
         {"watch", "rest", "diagnose", "assemble", "resume", "checks"},
         {"locate", "finish"},
-        {"steppers", "driver", "exact_run"},
+        {"steppers", "driver"},
         {"sensitivities"},
         {"solve_verb", "euler_verb"},
         {"ensembles"},

@@ -161,7 +161,7 @@ class Driver:
         for until the state has moved away from it.
         """
         waits = self.flow.re_entrant and self.stepper.locates
-        if self.flow.retested or waits:
+        if self.flow.retested or waits or self.stepper.by_formula:
             return number
         passed = {left}
         while number < len(self._segments) and number not in passed:
@@ -185,8 +185,9 @@ class Driver:
         plan = self.plan.next_phase()
         record = self.record
         began = record.t, np.array(record.w)
-        self._reach = max(self._reach, vector_norm(began[1]))
-        counts_steps = self.stepper.locates
+        if self.flow.retested:
+            self._reach = max(self._reach, vector_norm(began[1]))
+        counts_steps = self.stepper.locates and not self.stepper.by_formula
         if counts_steps and self.tally.steps >= plan.max_steps:  # the switch took the last one
             return OUT_OF_STEPS
         if counts_steps and self.progress.show:  # a whole phase may be one batch
@@ -243,7 +244,7 @@ class Driver:
     def _watchers(self, segment: Segment, plan: Plan) -> tuple[list[Watcher], list[Watcher]]:
         """Return those that may refuse a step, and those that look at what is recorded."""
         t, w, rule, field = self.record.t, self.record.w, segment.rule, segment.leg.field
-        if not self.stepper.locates:
+        if self.stepper.by_formula or not self.stepper.locates:
             return [], []
         judges: list[Watcher] = []
         watchers: list[Watcher] = []

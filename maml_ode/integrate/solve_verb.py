@@ -38,7 +38,6 @@ from maml_ode.integrate.checks import (
 from maml_ode.integrate.diagnose import seconds_per_point
 from maml_ode.integrate.driver import Driver
 from maml_ode.integrate.exact import why_not_exact
-from maml_ode.integrate.exact_run import ExactRun
 from maml_ode.integrate.finish import finish
 from maml_ode.integrate.methods import (
     Choice,
@@ -53,6 +52,7 @@ from maml_ode.integrate.progress import Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.resume import check_same_flow
 from maml_ode.integrate.sensitivities.parameters import LOOSEST, blocks_of, checked_names, tightened
+from maml_ode.integrate.steppers.exact import ExactStepper, exact_plan
 from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.times import check_horizon, check_t_eval
 from maml_ode.stop import StopReason
@@ -235,9 +235,10 @@ def solve(
             if asks_for_steps:
                 refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
             _check_exact(flow)
-            ExactRun(flow, record, tally, tol=tol, t_max=t_max, compiled=not diagnostics).run(
-                number
-            )
+            stepper = ExactStepper(record, tally, t_max, compiled=not diagnostics)
+            plan = exact_plan(t_max)
+            with Progress(False, flow.name, t_max, tol) as bar:
+                Driver(flow, stepper, plan, record, tally, tol=tol, progress=bar).run(number)
         else:
             AdaptiveSolver, NativeStepper = _steppers()
             solver = resolve(choice.method)

@@ -7,21 +7,21 @@ import pytest
 from scipy.linalg import expm
 
 import maml_ode as mo
-from maml_ode.integrate import exact_run
+from maml_ode.integrate.steppers.exact import ExactStepper
 
 
 @pytest.fixture
 def plain(monkeypatch):
     """Whether each phase that was offered to compiled code was taken."""
     taken = []
-    offer = exact_run.ExactRun._run_compiled
+    offer = ExactStepper._run_compiled
 
     def noted(self, *arguments):
         found = offer(self, *arguments)
         taken.append(found[1])
         return found
 
-    monkeypatch.setattr(exact_run.ExactRun, "_run_compiled", noted)
+    monkeypatch.setattr(ExactStepper, "_run_compiled", noted)
     return taken
 
 

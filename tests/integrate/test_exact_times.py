@@ -10,7 +10,7 @@ import maml_ode as mo
 from maml_ode.flows import GradientNormBelow
 from maml_ode.integrate.exact import ExactPhase, why_not_exact
 from maml_ode.integrate.exact_momentum import MomentumPhase
-from maml_ode.integrate.exact_run import _shares
+from maml_ode.integrate.steppers.exact import _shares
 from maml_ode.objectives.affine_field import AffineField
 
 

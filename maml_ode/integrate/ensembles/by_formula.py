@@ -12,8 +12,8 @@ from maml_ode.flows.flow import Leg
 from maml_ode.integrate.ensembles.members import Indices, Members
 from maml_ode.integrate.ensembles.request import Request
 from maml_ode.integrate.ensembles.watch import Watch
-from maml_ode.integrate.exact_run import ONE_HESSIAN, SMALL
 from maml_ode.integrate.solvers.member_codes import AT_REST, CROSSED, CUT_OFF, FRESH, IRREGULAR
+from maml_ode.integrate.steppers.exact import ONE_HESSIAN, SMALL
 from maml_ode.stop import StopReason
 
 __all__ = ["ByFormula", "has_formula"]

@@ -47,6 +47,7 @@ class EulerStepper:
     """
 
     locates = False
+    by_formula = False
 
     def __init__(
         self,

@@ -52,6 +52,7 @@ class NativeStepper:
     """
 
     locates = True
+    by_formula = False
 
     def __init__(self, record: Record, tally: Tally, *, every_step: bool) -> None:
         self._record = record

@@ -24,9 +24,12 @@ class Stepper(Protocol):
     locates : bool
         Whether a rule is located inside the step in which it is met. If not, it is looked at between
         steps only, as a discrete algorithm does.
+    by_formula : bool
+        Whether the stepper itself finds that a rule is met where its phase begins.
     """
 
     locates: bool
+    by_formula: bool
 
     def arrive(self, segment: Segment) -> Stop | None:
         """Look at the state in which a phase begins; return what ends the run there, or None."""

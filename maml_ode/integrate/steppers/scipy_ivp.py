@@ -37,6 +37,7 @@ class ScipyStepper:
     """
 
     locates = True
+    by_formula = False
 
     def __init__(self, record: Record, tally: Tally) -> None:
         self._record = record

@@ -1,7 +1,7 @@
 """Affine phases by their closed form in compiled code: the path to their end, and the ends of many members.
 
 Only the plain case: everything that moves decays, and no number overflows. The arithmetic is that of
-``maml_ode.integrate.exact`` and ``maml_ode.integrate.exact_run``, to rounding; whatever has more to decide is
+``maml_ode.integrate.exact`` and ``maml_ode.integrate.steppers.exact``, to rounding; whatever has more to decide is
 left to them.
 """
 

@@ -1,4 +1,4 @@
-"""Flows of affine phases by their closed form."""
+"""Affine phases by their closed form."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ import numpy as np
 from maml_ode._frozen import made
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
-from maml_ode.flows import Flow
 from maml_ode.flows.fields import VectorField
-from maml_ode.flows.flow import Leg
 from maml_ode.flows.second_order_fields import MomentumField
-from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
 from maml_ode.integrate.exact import (
     AIMED_BELOW,
     GROWTH,
@@ -26,15 +23,15 @@ from maml_ode.integrate.exact import (
     ExactPhase,
 )
 from maml_ode.integrate.exact_momentum import MomentumPhase
-from maml_ode.integrate.lifting import entered
-from maml_ode.integrate.plan import Tolerances
+from maml_ode.integrate.plan import NO_METHOD, Plan, Tolerances
 from maml_ode.integrate.record import Record
-from maml_ode.integrate.rest import never_met, waits_for_ever
 from maml_ode.integrate.segment import Segment
-from maml_ode.integrate.tally import Abort, Tally
+from maml_ode.integrate.steppers.protocol import Look
+from maml_ode.integrate.tally import Tally
+from maml_ode.integrate.watch.finding import Crossing, Finding
 from maml_ode.stop import Stop, StopReason
 
-__all__ = ["SMALL", "ExactRun"]
+__all__ = ["ONE_HESSIAN", "SMALL", "ExactStepper", "exact_plan"]
 
 Exact = ExactPhase | MomentumPhase
 ONE_HESSIAN = Counts(hessians=1)
@@ -42,97 +39,73 @@ MOST_POINTS = 2 * POINTS + 1
 NO_AMPLITUDES = np.empty(0)
 # Beyond this dimension a BLAS is as fast, and what is left to gain is nothing beside it.
 SMALL = 100
-# The closed form has no error tolerances.
 NO_TOLERANCES = Tolerances(0.0, 0.0, True, True)
 
 
-class ExactRun:
+def exact_plan(t_max: float) -> Plan:
+    """Return the plan of a closed form: no solver and no tolerances to choose, only the horizon is read."""
+    return made(
+        Plan, method=NO_METHOD, tolerances=NO_TOLERANCES, t_max=t_max, max_steps=1, options={},
+        enforce_energy=False, stiff_method=None, first_step=None, max_step=None, note="",
+    )  # fmt: skip
+
+
+class ExactStepper:
     """One eigendecomposition a phase; the times at which norms are reached are roots of its formula.
 
     Parameters
     ----------
-    flow : Flow
-        With a closed form.
     record : Record
     tally : Tally
-    tol : float
-        Stationarity of final phases.
     t_max : float
     compiled : bool
         Whether phases in which everything decays are followed in compiled code, which imports Numba.
     """
 
-    def __init__(
-        self, flow: Flow, record: Record, tally: Tally, *, tol: float, t_max: float, compiled: bool
-    ) -> None:
-        self._flow = flow
+    locates = True
+    by_formula = True
+
+    def __init__(self, record: Record, tally: Tally, t_max: float, compiled: bool) -> None:
         self._record = record
         self._tally = tally
-        self._tol = tol
         self._t_max = t_max
         self._compiled = compiled and not record.keeps_solution
 
-    def run(self, number: int | None = None) -> None:
-        """Follow the flow from the record's state, in phase ``number`` if that is known."""
-        try:
-            self._record.stop = self._follow(number or 0)
-        except Abort as abort:
-            self._record.stop = abort.stop
-        except KeyboardInterrupt:
-            self._record.interrupt()
+    def arrive(self, segment: Segment) -> Stop | None:
+        """Leave everything to the formula."""
+        return None
 
-    def _follow(self, number: int) -> Stop:
-        record, legs = self._record, self._flow.legs
-        while number < len(legs):
-            leg = legs[number]
-            if record.phase != number:
-                record.append(record.t, record.w, number)
-            began = record.t, np.array(record.w)
-            stop = self._run_phase(number, leg)
-            if stop is not None:
-                return self._in_the_light_of_its_rule(stop, number, leg, *began)
-            record.switch(number, leg.field.observe(record.w))
-            number += 1
-            if self._flow.is_lifted and number < len(legs):
-                z = entered(leg.field, legs[number].field, record.w, record.t)
-                record.append(record.t, z, number)
-        record.append(record.t, record.w, len(legs) - 1)
-        return Stop(StopReason.SWITCHED, asked_for=True)
+    def land(self, segment: Segment, plan: Plan, crossing: Crossing) -> None:
+        """Do nothing: the phase was followed to its very end."""
 
-    def _in_the_light_of_its_rule(
-        self, stop: Stop, number: int, leg: Leg, t: float, w: Array
-    ) -> Stop:
-        """Return a phase's stop, or that it came to its horizon at rest, with its rule never met."""
-        if stop.reason is not StopReason.HORIZON or leg.final or leg.rule is None:
-            return stop
-        evaluator = FieldEvaluator(leg.field, self._tally)
-        segment = Segment(
-            number, leg, evaluator, RuleEvaluator(leg.rule, evaluator, False), 0.0, False
-        )
-        if waits_for_ever(segment, t, w, self._record, NO_TOLERANCES, self._tol):
-            return never_met(number, self._record.t)
-        return stop
-
-    def _run_phase(self, number: int, leg: Leg) -> Stop | None:
-        """Follow a phase to its end; return what ends the run there, or None where its rule is met."""
+    def run(self, segment: Segment, plan: Plan, look: Look) -> Finding:
+        """Follow the phase to its end, and say what ended it."""
         self._tally.check_limits()
-        tol = self._tol if leg.final else 0.0
-        own = -1.0 if leg.rule is None else leg.rule.scale or 0.0
+        stop = self._run_phase(segment)
+        if stop is not None:
+            return Finding(stop)
+        t = self._record.t
+        return Finding(Stop(StopReason.SWITCHED), crossing=Crossing(t, self._record.w, t, t))
+
+    def _run_phase(self, segment: Segment) -> Stop | None:
+        """Follow a phase to its end; return what ends the run there, or None where its rule is met."""
+        field, tol, rule = segment.leg.field, segment.tol, segment.leg.rule
+        own = -1.0 if rule is None else rule.scale or 0.0
         if self._compiled:
-            stop, plain = self._run_compiled(number, leg.field, own, tol)
+            stop, plain = self._run_compiled(segment.number, field, own, tol)
             if plain:
                 return stop
-        exact = self._begin(leg.field)
-        threshold, duration, switches = _ending(exact, own, leg.rule is not None, tol)
+        exact = self._begin(field)
+        threshold, duration, switches = _ending(exact, own, rule is not None, tol)
         end, stop, norm = exact.start + duration, None, math.nan
         if not math.isfinite(end) and math.isinf(self._t_max):
             raise ValueError(
-                f"phase {number} never reaches a field norm of {max(threshold, 0.0):g}: a part of the "
+                f"phase {segment.number} never reaches a field norm of {max(threshold, 0.0):g}: a part of the "
                 "field lies in the null space or in a growing direction of its matrix; pass t_max."
             )
         if end <= self._t_max and not switches:
-            end, norm, stop = self._stationarity(leg.field, exact, threshold, end)
-        overflow = self._follow_path(exact, min(end, self._t_max), number)
+            end, norm, stop = self._stationarity(field, exact, threshold, end)
+        overflow = self._follow_path(exact, min(end, self._t_max), segment.number)
         if overflow is not None:
             return overflow
         if stop is not None:
