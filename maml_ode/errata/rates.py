@@ -58,11 +58,10 @@ def _lemma_3_8() -> Evidence:
 
 
 def _section_3_3() -> Evidence:
-    mu, L, sigma = 1.0, 2.0, 1.0
-    alpha = 1e-6
-    limit = float(printed_curve_b2(1e3, 5.0, sigma, alpha, mu, L))
-    true = (L * float(rho(alpha, mu, L)) * sigma / float(zeta_corrected(alpha, mu, L))) ** 2
-    bound = printed_limit_section_3_3(sigma)
+    mu, L, alpha = 1.0, 2.0, 1e-6
+    limit = float(printed_curve_b2(math.inf, 0.0, 1.0, alpha, mu, L))
+    true = (L * float(rho(alpha, mu, L)) / float(zeta_corrected(alpha, mu, L))) ** 2
+    bound = printed_limit_section_3_3(1.0)
     return Evidence(
         "mu = 1, L = 2, sigma = 1, alpha = 1e-6",
         Comparison("limit of the solution of (3.3)", limit, "<=", "sigma^2/4", bound),
@@ -123,13 +122,14 @@ def _theorem_3_6() -> Evidence:
 
 def _theorem_3_7() -> Evidence:
     alpha, eps0, tol = 0.05, 0.1, 1e-4
-    # f_1 = w^2 + w - sin(w)/2, f_2 = w^2 - w: mu = 3/2, L = 5/2, kappa = 1/2, sigma = 5/4
+    # of f_1 = w^2 + w - sin(w)/2 and f_2 = w^2 - w
+    mu, L, kappa, sigma = 1.5, 2.5, 0.5, 1.25
     tasks = OneVariable([line(2.0, 1.0, 0.5), line(2.0, -1.0, 0.0)], alpha)
-    start = float(brentq(tasks.gradient, -2.0, 2.0, xtol=1e-15))
+    start = float(brentq(tasks.gradient, -1.0, 1.0))
     needed = tasks.maml_decrease_time(start, tol, 1e-3)
-    printed = printed_time_3_7(0.0, 1.25, 1.5, eps0, tol)
-    limit = min(printed_alpha_3_7(1.5, 2.5, 0.5, 1.25, eps0).values())
-    model = Landscape(alpha=alpha, mu=1.5, L=2.5, kappa=0.5, mu_f=1.75, L_f=2.25, sigma=1.25)
+    printed = printed_time_3_7(0.0, sigma, mu, eps0, tol)
+    limit = min(printed_alpha_3_7(mu, L, kappa, sigma, eps0).values())
+    model = Landscape(alpha=alpha, mu=mu, L=L, kappa=kappa, mu_f=1.75, L_f=2.25, sigma=sigma)
     return Evidence(
         "f_1 = w^2 + w - sin(w)/2, f_2 = w^2 - w, alpha = 0.05, eps_0 = 0.1, eps = 1e-4, started at argmin f",
         Comparison("time needed", needed, "<=", "printed time", printed),

@@ -69,19 +69,20 @@ def objective_minimizer(objective: Objective, start: Array) -> Array | None:
     saddle or an inflection. None where the objective is not finite, falls for ever, or is not seen to end.
     """
     w = start
-    for _ in range(_MOST_DESCENTS):
-        rest = _descent(objective, w, start)
-        if rest is None:
-            return None
-        lower, rises = _beside(objective, rest, start)
-        if lower is None:
-            return rest.w if rest.ended or rises else None
-        w = lower
+    with np.errstate(all="ignore"):  # far out it may overflow
+        for _ in range(_MOST_DESCENTS):
+            rest = _descent(objective, w, start)
+            if rest is None:
+                return None
+            lower, rises = _beside(objective, rest, start)
+            if lower is None:
+                return rest.w if rest.ended or rises else None
+            w = lower
     return None
 
 
 def _descent(objective: Objective, w: Array, start: Array) -> _Rest | None:
-    """Descend until a step neither lowers the value by more than its rounding nor halves the gradient."""
+    """Descend until a step lowers neither the value by more than its rounding nor the gradient."""
     gradient, value = objective_gradient(objective, w), objective_value(objective, w)
     at_start, near = norm(gradient), w is start
     for _ in range(_MOST_STEPS):
@@ -90,22 +91,19 @@ def _descent(objective: Objective, w: Array, start: Array) -> _Rest | None:
             return _Rest(w, np.zeros_like(w), near)
         step, sure = _newton_step(objective, w, gradient)
         slope = float(gradient @ step)
-        if not all_finite(step) or not slope > 0:
+        if not (all_finite(step) and slope > 0):
             return None
         # exp(-w) has steps of length 1 for ever, and no minimiser
         near, below = norm(sure) <= 1e-6 * (norm(w) + norm(w - start)), value
         moved = _moved(objective, w, value, gradient, step)
-        if moved is None and slope > _FLAT * abs(value):  # a Hessian near 0 makes a step of no use
+        if moved is None:  # a Hessian near 0 makes a step of no use
             moved = _moved(objective, w, value, gradient, gradient)
         if moved is None:
             break
         trial, new, below = moved
-        done = slope <= _FLAT * (abs(value) + abs(below)) and not norm(new) < 0.5 * size
-        if done and not norm(new) < size:
+        if slope <= _FLAT * (abs(value) + abs(below)) and not norm(new) < size:
             break
         w, gradient, value = trial, new, below
-        if done:
-            break
     tasks = objective.tasks
     size = float(tasks.weights @ np.linalg.norm(task_gradients(tasks, w), axis=1))
     flat = slope <= 1e-12 * (abs(value) + abs(below))
@@ -130,30 +128,38 @@ def _moved(
 
 def _newton_step(objective: Objective, w: Array, gradient: Array) -> tuple[Array, Array]:
     """Return a step, and what is left of it without the directions in which the Hessian is next to nothing."""
-    dim = objective.dim
-    if dim <= MATRIX_ONCE:
-        hessian = objective_hessian(objective, w)
-        if not all_finite(hessian):
-            return gradient, gradient
-        values, vectors = np.linalg.eigh(hessian)
-        # |H| in place of H makes every step a descent direction, also where the objective is not convex
-        sizes = np.abs(values)
-        largest = float(sizes.max())
-        with np.errstate(all="ignore"):  # far out on a flat tail the step may overflow
-            sizes = np.maximum(sizes, max(dim * objective.precision * largest, 1e-300))
-            parts = (vectors.T @ gradient) / sizes
-            return vectors @ parts, vectors @ np.where(sizes > 1e-10 * largest, parts, 0.0)
-    from scipy.sparse.linalg import LinearOperator, cg
+    if not _has_matrix(objective):
+        step = _newton_step_by_products(objective, w, gradient)
+        return step, step
+    hessian = objective_hessian(objective, w)
+    if not all_finite(hessian):
+        return gradient, gradient
+    values, vectors = np.linalg.eigh(hessian)
+    # |H| in place of H makes every step a descent direction, also where the objective is not convex
+    sizes = np.abs(values)
+    largest = float(sizes.max())
+    sizes = np.maximum(sizes, max(objective.dim * objective.precision * largest, 1e-300))
+    parts = (vectors.T @ gradient) / sizes
+    return vectors @ parts, vectors @ np.where(sizes > 1e-10 * largest, parts, 0.0)
 
-    operator = LinearOperator(
-        (dim, dim),
-        matvec=lambda v: objective_product(objective, w, v.ravel()),
-        dtype=np.float64,
-    )
-    step, _ = cg(operator, gradient, rtol=1e-6, maxiter=200)
-    if not float(gradient @ step) > 0:  # where the objective is not convex
-        step = gradient
-    return step, step
+
+def _newton_step_by_products(objective: Objective, w: Array, gradient: Array) -> Array:
+    """Return a Newton step by conjugate gradients, as far as the objective bends upwards; else the gradient."""
+    size = norm(gradient)
+    residual = gradient / size
+    step, direction, left = np.zeros_like(w), residual, 1.0
+    for _ in range(_MOST_STEPS):
+        image = objective_product(objective, w, direction)
+        bend = float(direction @ image)
+        if not bend > 0:  # not convex, or not finite
+            break
+        step = step + (left / bend) * direction
+        residual = residual - (left / bend) * image
+        before, left = left, float(residual @ residual)
+        if left <= _FLAT:
+            break
+        direction = residual + (left / before) * direction
+    return size * step if step.any() else gradient
 
 
 def _beside(objective: Objective, rest: _Rest, start: Array) -> tuple[Array | None, bool]:
@@ -191,62 +197,78 @@ def _beside(objective: Objective, rest: _Rest, start: Array) -> tuple[Array | No
         else:
             rises = False
         if found is not None:
-            return found, False
+            return found, rises
     return None, rises
 
 
 def _directions(objective: Objective, rest: _Rest, scale: float) -> tuple[Array, Array, Array]:
     """Return unit vectors in which the Hessian decides nothing, those in which it does, and its values there."""
-    dim, w = objective.dim, rest.w
-    if dim > MATRIX_ONCE:
-        value, vector = _softest(objective, w)
-        nothing = np.empty((dim, 0))
-        return nothing if value > 0 else vector[:, np.newaxis], nothing, np.empty(0)
-    hessian = objective_hessian(objective, w)
-    if not all_finite(hessian):
-        hessian = np.zeros((dim, dim))
-    values, vectors = np.linalg.eigh(hessian)
+    values, vectors = _spectrum(objective, rest.w)
+    images = _images(objective, rest.w, vectors)
     # a gradient that vanishes to rounding may be this far from one that does
-    beside = [
-        w + far * x for far in (-1, 1) for x in (10.0 * rest.step, 1e-3 * scale * vectors[:, 0])
-    ]
-    change = max(norm(objective_hessian(objective, u) - hessian) for u in beside)
-    decided = values > 2.0 * change + dim * objective.precision * np.abs(values).max()
+    change = max(
+        norm(_images(objective, rest.w + far * x, vectors) - images)
+        for far in (-1, 1)
+        for x in (10.0 * rest.step, 1e-3 * scale * vectors[:, 0])
+    )
+    decided = values > 2.0 * change + objective.dim * objective.precision * np.abs(values).max()
     doubtful = vectors[:, ~decided]
     if doubtful.shape[1] > 1:  # a cubic form may vanish on every eigenvector
-        mixed = np.random.default_rng(0).standard_normal((doubtful.shape[1], _MOST_DIRECTIONS))
+        mixed = _draws().standard_normal((doubtful.shape[1], _MOST_DIRECTIONS))
         mixed = doubtful @ (mixed / np.linalg.norm(mixed, axis=0))
         doubtful = np.concatenate([doubtful[:, :_MOST_DIRECTIONS], mixed], axis=1)
     return doubtful, vectors[:, decided], values[decided]
 
 
-def _softest(objective: Objective, w: Array) -> tuple[float, Array]:
-    """Return the smallest Ritz value of the Hessian after some products, and its vector."""
-    basis = np.random.default_rng(0).standard_normal((1, objective.dim))
-    basis /= norm(basis)
-    images = np.empty((0, objective.dim))
+def _has_matrix(objective: Objective) -> bool:
+    return objective.dim <= MATRIX_ONCE
+
+
+def _draws() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def _images(objective: Objective, w: Array, vectors: Array) -> Array:
+    """Return the Hessian at ``w`` times the columns."""
+    if _has_matrix(objective):
+        return objective_hessian(objective, w) @ vectors
+    return np.stack([objective_product(objective, w, v) for v in vectors.T], axis=1)
+
+
+def _spectrum(objective: Objective, w: Array) -> tuple[Array, Array]:
+    """Return eigenvalues of the Hessian in ascending order and their vectors; 0 where it is not finite.
+
+    Without its matrix they are the Ritz values of some products (Lanczos).
+    """
+    basis = np.eye(objective.dim) if _has_matrix(objective) else _krylov_basis(objective, w)
+    small = basis.T @ _images(objective, w, basis)
+    if not all_finite(small):
+        return np.zeros(basis.shape[1]), basis
+    values, vectors = np.linalg.eigh(0.5 * (small + small.T))
+    return values, basis @ vectors
+
+
+def _krylov_basis(objective: Objective, w: Array) -> Array:
+    """Return an orthonormal basis, in columns, of a random vector and its images under the Hessian."""
+    v = _draws().standard_normal(objective.dim)
+    basis = [v / norm(v)]
     for _ in range(_LANCZOS_STEPS):
         image = objective_product(objective, w, basis[-1])
-        images = np.concatenate([images, image[np.newaxis]])
+        left = image
         for _ in range(2):  # once more, against what rounding left
-            image = image - basis.T @ (basis @ image)
-        if not norm(image) > 1e-10 * norm(images[-1]):  # an invariant subspace, or not finite
+            left = left - np.transpose(basis) @ (np.array(basis) @ left)
+        if not norm(left) > 1e-10 * norm(image):  # an invariant subspace, or not finite
             break
-        basis = np.concatenate([basis, image[np.newaxis] / norm(image)])
-    basis = basis[: len(images)]
-    if not all_finite(images):
-        return 0.0, basis[0]
-    small = basis @ images.T
-    values, vectors = np.linalg.eigh(0.5 * (small + small.T))
-    return float(values[0]), vectors[:, 0] @ basis
+        basis.append(left / norm(left))
+    return np.stack(basis, axis=1)
 
 
 def _rounding(objective: Objective, w: Array) -> float:
     """Return how far the value at ``w`` may be off: its last digits, and what the last digits of w make of it."""
     eps, value = objective.precision, objective_value(objective, w)
     size = float(objective.tasks.weights @ np.abs(task_losses(objective.tasks, w)))
-    rng = np.random.default_rng(0)
-    beside = [w * (1.0 + 2.0 * eps * rng.uniform(-1.0, 1.0, w.size)) for _ in range(4)]
+    rng = _draws()
+    beside = [w * (1.0 + 2.0 * eps * rng.choice([-1.0, 1.0], w.size)) for _ in range(4)]
     return eps * (size + abs(value)) + max(
         abs(objective_value(objective, u) - value) for u in beside
     )

@@ -3,6 +3,7 @@
 import functools
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,14 @@ def test_examples_have_the_known_numbers(evidence):
     latch = evidence["Algorithms 1 and 2, the test in every step"].numbers
     assert latch == {"switches": 1790, "steps with the one-way switch": 119}
     assert evidence["Theorem 3.7"].numbers["printed limit of alpha"] > 0.05
+
+
+def test_the_corrected_limit_of_section_3_3_to_the_last_digits(evidence):
+    """(L rho sigma/zeta_1)^2 = O(alpha^2), of which the page shows four digits only."""
+    low, high, alpha = 1 - 2 * Fraction(1, 10**6), 1 - Fraction(1, 10**6), Fraction(1, 10**6)
+    zeta = Fraction(3, 2) * low**2 - Fraction(1, 2) * high**2
+    exact = 4 * alpha**2 * (low**2 + high**2) / 2 / zeta**2
+    assert evidence["Section 3.3, the limit"].corrected.left == pytest.approx(float(exact), rel=1e-9)
 
 
 def test_comparisons_can_hold_and_fail():
