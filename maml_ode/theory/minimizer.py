@@ -22,7 +22,6 @@ from maml_ode.theory.evaluation import (
     objective_hessian,
     objective_product,
     objective_value,
-    task_gradients,
     task_losses,
 )
 
@@ -82,33 +81,28 @@ def objective_minimizer(objective: Objective, start: Array) -> Array | None:
 
 
 def _descent(objective: Objective, w: Array, start: Array) -> _Rest | None:
-    """Descend until a step lowers neither the value by more than its rounding nor the gradient."""
+    """Descend until a step lowers neither the value by more than its rounding nor halves the gradient."""
     gradient, value = objective_gradient(objective, w), objective_value(objective, w)
-    at_start, near = norm(gradient), w is start
     for _ in range(_MOST_STEPS):
         size = norm(gradient)
         if size == 0.0:
-            return _Rest(w, np.zeros_like(w), near)
+            return _Rest(w, np.zeros_like(w), True)
         step, sure = _newton_step(objective, w, gradient)
         slope = float(gradient @ step)
         if not (all_finite(step) and slope > 0):
             return None
         # exp(-w) has steps of length 1 for ever, and no minimiser
-        near, below = norm(sure) <= 1e-6 * (norm(w) + norm(w - start)), value
+        near = norm(sure) <= 1e-6 * max(norm(w), norm(w - start))
         moved = _moved(objective, w, value, gradient, step)
-        if moved is None:  # a Hessian near 0 makes a step of no use
+        if moved is None and slope > _FLAT * abs(value):  # a Hessian near 0 makes a step of no use
             moved = _moved(objective, w, value, gradient, gradient)
         if moved is None:
-            break
+            return _Rest(w, step, near)
         trial, new, below = moved
-        if slope <= _FLAT * (abs(value) + abs(below)) and not norm(new) < size:
-            break
+        if slope <= _FLAT * (abs(value) + abs(below)) and not norm(new) < 0.5 * size:
+            return _Rest(w, step, near)
         w, gradient, value = trial, new, below
-    tasks = objective.tasks
-    size = float(tasks.weights @ np.linalg.norm(task_gradients(tasks, w), axis=1))
-    flat = slope <= 1e-12 * (abs(value) + abs(below))
-    vanishes = flat or norm(gradient) <= 1e-8 * (at_start + size)
-    return _Rest(w, step, vanishes and near) if vanishes or moved is None else None
+    return _Rest(w, step, near) if near else None
 
 
 def _moved(
@@ -175,11 +169,10 @@ def _beside(objective: Objective, rest: _Rest, start: Array) -> tuple[Array | No
     if not doubtful.size:
         return None, rises
     value, noise = objective_value(objective, rest.w), _rounding(objective, rest.w)
-    first = min(max(100.0 * norm(rest.step), 1e-8 * scale), 1e-4 * scale)
-    lengths = first * 10.0 ** np.arange(13.0)
+    lengths = scale * 10.0 ** np.arange(-8.0, 5.0)
     for direction in np.concatenate([doubtful.T, -doubtful.T]):
         lowest, found = value, None
-        for length in lengths[lengths <= 1e4 * scale]:
+        for length in lengths:
             point = rest.w + length * direction
             bent = point - decided @ (
                 (decided.T @ objective_gradient(objective, point)) / curvature
@@ -207,11 +200,10 @@ def _directions(objective: Objective, rest: _Rest, scale: float) -> tuple[Array,
     images = _images(objective, rest.w, vectors)
     # a gradient that vanishes to rounding may be this far from one that does
     change = max(
-        norm(_images(objective, rest.w + far * x, vectors) - images)
-        for far in (-1, 1)
+        norm(_images(objective, rest.w + x, vectors) - images)
         for x in (10.0 * rest.step, 1e-3 * scale * vectors[:, 0])
     )
-    decided = values > 2.0 * change + objective.dim * objective.precision * np.abs(values).max()
+    decided = values > change + objective.dim * objective.precision * np.abs(values).max()
     doubtful = vectors[:, ~decided]
     if doubtful.shape[1] > 1:  # a cubic form may vanish on every eigenvector
         mixed = _draws().standard_normal((doubtful.shape[1], _MOST_DIRECTIONS))

@@ -265,6 +265,98 @@ def test_the_theory_reads_one_inner_step():
         one_step_alpha(tasks, np.full((2, 2, 1), 0.1))  # of two steps
 
 
+def one_variable(value, gradient=lambda w: 1.0):
+    """Return f of a value and a gradient that need not be its own."""
+    tasks = mo.tasks.from_callables(
+        lambda i, w: value(w[0]), lambda i, w: np.array([gradient(w[0])]), lambda i, w: np.eye(1),
+        n_tasks=1, dim=1,
+    )  # fmt: skip
+    return mo.ExpectedLoss(tasks)
+
+
+@pytest.mark.parametrize(
+    ("f", "moved"),
+    [
+        (one_variable(lambda w: 1e-4 * w), -1.0),  # as much as is asked for
+        (one_variable(lambda w: 0.9e-4 * w), None),
+        (one_variable(lambda w: 1.0), None),
+        (one_variable(lambda w: -w, lambda w: 0.49), -1.0),
+        (one_variable(lambda w: -w, lambda w: 0.5), None),
+        (one_variable(lambda w: w if w >= -(2.0**-33) else 1.0), -(2.0**-33)),
+        (one_variable(lambda w: w if w >= -(2.0**-34) else 1.0), None),
+    ],
+    ids=["enough", "too little", "flat", "gradient halved", "not halved", "short", "too short"],
+)
+def test_a_step_is_shortened_until_it_serves(f, moved):
+    one = np.ones(1)
+    found = minimizer._moved(f, np.zeros(1), f.value(np.zeros(1)), one, one)
+    assert (None if found is None else found[0][0]) == moved
+
+
+def test_newton_steps_with_a_matrix_and_by_products():
+    def of(*diagonal):
+        dim = len(diagonal)
+        return mo.ExpectedLoss(mo.tasks.Quadratic([np.diag(diagonal)], np.zeros((1, dim))))
+
+    w, g, eps = np.zeros(2), np.ones(2), np.finfo(float).eps
+    for small, step, sure in ((0.0, 0.5 / eps, 0.0), (0.9e-10, 1 / 0.9e-10, 0.0), (1.1e-10, 1 / 1.1e-10, 1 / 1.1e-10), (-2.0, 0.5, 0.5)):  # fmt: skip  # noqa: E501
+        found = minimizer._newton_step(of(1.0, small), w, g)
+        # the largest |curvature| counts
+        assert found[0] == pytest.approx([1.0, step], rel=1e-9)
+        assert found[1] == pytest.approx([1.0, sure], rel=1e-9)
+    by_products = minimizer._newton_step_by_products
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(9, 9))
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([A @ A.T], np.zeros((1, 9))))
+    g = rng.normal(size=9)
+    for unit in (1.0, 1e-250, 1e250):
+        found = by_products(f, np.zeros(9), unit * g) / unit
+        assert found == pytest.approx(np.linalg.solve(A @ A.T, g), rel=1e-6)
+    # not beyond where it bends downwards, or not at all
+    for diagonal, g, step in (((1.0, -1.0), [1.0, 1.0], [1.0, 1.0]), ((2.0, -1.0), [1.0, 0.1], [1.01 / 1.99, 0.101 / 1.99])):  # fmt: skip  # noqa: E501
+        assert by_products(of(*diagonal), w, np.array(g)) == pytest.approx(step, rel=1e-12)
+
+
+@pytest.mark.parametrize("most", [500, 0])
+def test_nothing_is_warned_about_far_out_or_where_f_does_not_bend(monkeypatch, most):
+    """Warnings are errors here; a plane, a valley and a saddle, from near and far."""
+    monkeypatch.setattr(minimizer, "MATRIX_ONCE", most)
+    for H, b, ends in (([0.0, 0.0], [0.0, 1.0], False), ([1.0, 0.0], [1.0, 0.0], True), ([1.0, 0.0], [0.0, 1.0], False), ([2.0, -2.0], [0.0, 0.0], False)):  # fmt: skip  # noqa: E501
+        f = mo.ExpectedLoss(mo.tasks.Quadratic([np.diag(H)], [b]))
+        for start in ([1.0, 1.0], [0.0, 1.0], [1e160, 1e160]):
+            found = objective_minimizer(f, np.array(start))
+            assert (found is not None) == ends or start[0] > 1.0
+            assert found is None or np.abs(f.gradient(found)).max() <= 1e-6 * max(1.0, start[0])
+
+
+def test_by_products_a_rest_is_looked_at_where_the_softest_curvature_changes():
+    """x^4 + x^3 is flat at 0 and lower beside it; rounding makes the curvature there more than 0."""
+    rng = np.random.default_rng(1)
+    Q = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+
+    def of(one, two):
+        def every(i, w):
+            x, y, z = Q @ w
+            return one(x) + 3.0 * y * y + np.cosh(z)
+
+        def slopes(i, w):
+            x, y, z = Q @ w
+            return Q.T @ np.array([two(x)[0], 6.0 * y, np.sinh(z)])
+
+        def bends(i, w):
+            x, _, z = Q @ w
+            return Q.T @ np.diag([two(x)[1], 6.0, np.cosh(z)]) @ Q
+
+        return mo.tasks.from_callables(every, slopes, bends, n_tasks=1, dim=3)
+
+    quartic = of(lambda x: x**4 + x**3, lambda x: (4 * x**3 + 3 * x * x, 12 * x * x + 6 * x))
+    start = Q.T @ np.array([1e-9, 1.0, 1.0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(minimizer, "MATRIX_ONCE", 0)
+        found = expected_loss_minimizer(quartic, start)
+    assert Q @ found == pytest.approx([-0.75, 0.0, 0.0], abs=1e-5)
+
+
 def test_the_spectrum_by_products_and_the_rounding_of_a_value(monkeypatch):
     """Lanczos's method to the end is exact; a constant has its last digits, a line those of its argument."""
     monkeypatch.setattr(minimizer, "MATRIX_ONCE", 0)
