@@ -37,12 +37,12 @@ def optimal_rho(alpha: Numbers, mu: Numbers, L: Numbers) -> Array:
     """
     a, b = contraction_range(alpha, mu, L)
     center, half = 0.5 * (a + b), 0.5 * (b - a)
-    ratio = 8.0 * half**2 / np.where(center > 0, center, 1.0) ** 2
+    ratio = 8.0 * half**2 / _or_one(center) ** 2
     # sqrt(1 + q) - 1 without cancellation
     j = 0.25 * center**2 * ratio / (1.0 + np.sqrt(1.0 + ratio))
-    result: Array = np.where(
-        half > 0, (j + half**2) * np.sqrt(1.0 + center**2 / np.where(j > 0, j, 1.0)), 0.0
-    )[()]
+    result: Array = np.where(half > 0, (j + half**2) * np.sqrt(1.0 + center**2 / _or_one(j)), 0.0)[
+        ()
+    ]
     return result
 
 
@@ -51,8 +51,8 @@ def product_radius(c: Numbers, a: Numbers, b: Numbers) -> Array:
     low, high = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     center, half = 0.5 * (low + high), 0.5 * (high - low)
     j = np.asarray(c, dtype=np.float64) - center**2
-    above = np.where(j > 0, j, 1.0)
-    spread = np.where(half > 0, half, 1.0)
+    above = _or_one(j)
+    spread = _or_one(half)
     turn = center * (above + half**2) / (2.0 * spread * np.sqrt(above * (center**2 + above)))
     inside = (j > 0) & (half > 0) & (turn <= 1.0)
     curved = (above + half**2) * np.sqrt(1.0 + center**2 / above)
@@ -92,3 +92,8 @@ def optimal_task_rho(
         return 0.0
     found = minimize_scalar(spread, bounds=ends, method="bounded", options={"xatol": 1e-12})
     return float(found.fun)
+
+
+def _or_one(x: Array) -> Array:
+    """Return x where it is positive; what is computed elsewhere is not used."""
+    return np.where(x > 0, x, 1.0)

@@ -66,14 +66,13 @@ def to_markdown() -> str:
     >>> to_markdown().startswith("# ")
     True
     """
-    items = errata()
-    evidence = [item.counterexample() for item in items]
+    examples = [(item, item.counterexample()) for item in errata()]
     rows = ["| statement | verdict | printed | corrected |", "|---|---|---|---|"]
-    for item, found in zip(items, evidence, strict=True):
+    for item, found in examples:
         rows.append(
             f"| {_prose(item.statement)} | {item.verdict} | {_short(found.printed)} | {_short(found.corrected)} |"
         )
-    sections = [_section(item, found) for item, found in zip(items, evidence, strict=True)]
+    sections = [_section(item, found) for item, found in examples]
     questions = [_question(point) for point in open_points()]
     return "\n".join(
         [

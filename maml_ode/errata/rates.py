@@ -84,12 +84,12 @@ def _theorem_b2() -> Evidence:
 
 
 def _theorem_b2_curve() -> Evidence:
-    mu, L, sigma, alpha = 1.0, 2.0, 1.0, 0.01
+    mu, L, alpha = 1.0, 2.0, 0.01
     zeta = float(printed_zeta(alpha, mu, L))
     return Evidence(
         "mu = 1, L = 2, sigma = 1, alpha = 0.01, started at argmin f: y(0) = 0",
         Comparison(
-            "exp(-zeta c_0) = zeta y(0) - gamma", zeta * 0.0 - 0.5 * sigma**2, ">=", "0", 0.0
+            "exp(-zeta c_0) = zeta y(0) - gamma", -0.5, ">=", "0", 0.0
         ),
         Comparison(
             "(L rho)^2", (L * float(rho(alpha, mu, L))) ** 2, "<=", "zeta_1 - zeta/2",

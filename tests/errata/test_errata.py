@@ -14,6 +14,7 @@ import maml_ode as mo
 from maml_ode.cli import main
 from maml_ode.errata import errata
 from maml_ode.errata.erratum import Comparison, OneVariable, line, parabola
+from maml_ode.errata.page import _number
 
 ROOT = Path(__file__).parent.parent.parent
 ITEMS = {item.statement: item for item in errata()}
@@ -75,7 +76,20 @@ def test_the_corrected_limit_of_section_3_3_to_the_last_digits(evidence):
     low, high, alpha = 1 - 2 * Fraction(1, 10**6), 1 - Fraction(1, 10**6), Fraction(1, 10**6)
     zeta = Fraction(3, 2) * low**2 - Fraction(1, 2) * high**2
     exact = 4 * alpha**2 * (low**2 + high**2) / 2 / zeta**2
-    assert evidence["Section 3.3, the limit"].corrected.left == pytest.approx(float(exact), rel=1e-9)
+    assert evidence["Section 3.3, the limit"].corrected.left == pytest.approx(
+        float(exact), rel=1e-9
+    )
+
+
+def test_the_printed_bound_of_lemma_b1_to_the_last_digits(evidence):
+    alpha = Fraction(1, 10**9)
+    exact = 5 * alpha * (8 * alpha**2 + 8 * alpha + 2) + Fraction(1, 2)
+    found = evidence["Lemma B.1"].numbers["printed with alpha = 1e-9"]
+    assert found == pytest.approx(float(exact), rel=1e-14)
+
+
+def test_only_rounding_is_written_as_nothing():
+    assert [_number(x) for x in (0.9e-12, -0.9e-12, 1e-12, -1e-12)] == ["0", "0", "1e-12", "-1e-12"]
 
 
 def test_comparisons_can_hold_and_fail():
