@@ -299,9 +299,9 @@ def _about_the_factor(
         c = -c
     if _is_near(c, 1.0):
         return
-    if M > 1 and _is_near(c, M) and not np.ptp(tasks.weights):
+    if _is_near(c, M) and not np.ptp(tasks.weights):
         yield f"The factor is M = {M}: a sum over the tasks stands where their mean belongs."
-    elif M > 1 and _is_near(c, 1.0 / M) and not np.ptp(tasks.weights):
+    elif _is_near(c, 1.0 / M) and not np.ptp(tasks.weights):
         yield f"The factor is 1/M = 1/{M}: the mean over the tasks is taken twice."
     elif _is_near(c, 1.0 / step_size):
         yield "The factor is 1/step_size: the step size is left out."

@@ -217,6 +217,36 @@ def test_an_update_that_does_not_repeat_itself_has_no_name():
     assert not rounding.deterministic
 
 
+def test_how_far_two_calls_differ_is_in_units_of_the_move():
+    tasks, calls = logistic(), []
+
+    def drifting(w):
+        calls.append(w)
+        return w + 1e-3 * (1.0 + 1e-5 * len(calls)) * np.array([1.0, 0.0, 0.0, 0.0])
+
+    found = mo.identify_update(drifting, tasks, ALPHA, BETA)
+    assert found.best is None
+    assert found.notes[0].startswith("Two calls at the same w differ by 1e-05 of the move")
+
+
+def test_a_direction_that_vanishes_fits_nothing():
+    tasks = mo.tasks.Quadratic([np.eye(2), 3.0 * np.eye(2)], [[1.0, 0.0], [-1.0, 0.0]])
+    found = mo.identify_update(
+        lambda w: w + np.array([0.0, 1.0]), tasks, ALPHA, BETA, w=np.zeros(2)
+    )
+    assert dict(found.rows)["joint"] == 1.0
+    assert found.factors["joint"] == 0.0
+
+
+def test_step_sizes_by_inner_step_fit_no_other_number_of_steps():
+    tasks, sizes = logistic(), np.full((2, 1, 1), ALPHA)
+    for name in ("MAML", "Reptile"):
+        found = mo.identify_update(loop(tasks, name, steps=3), tasks, sizes, BETA, inner_steps=2)
+        assert (found.best, found.notes) == (None, ())
+        found = mo.identify_update(loop(tasks, name, steps=2), tasks, sizes[:1], BETA)
+        assert found.notes == (f"It is {name} with 2 inner steps instead of 1.",)
+
+
 def test_one_dimension_is_decided_by_further_points():
     tasks = mo.tasks.Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0])
     for name in ("MAML", "FO-MAML", "joint"):

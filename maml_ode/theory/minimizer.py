@@ -35,10 +35,9 @@ _MOST_DIRECTIONS = 8
 
 
 class _Rest(NamedTuple):
-    """Where a descent rests, the last step that it made or tried, and whether that one was next to nothing."""
+    """Where a descent rests, and whether its last step was next to nothing."""
 
     w: Array
-    step: Array
     ended: bool
 
 
@@ -73,7 +72,7 @@ def objective_minimizer(objective: Objective, start: Array) -> Array | None:
             rest = _descent(objective, w, start)
             if rest is None:
                 return None
-            lower, rises = _beside(objective, rest, start)
+            lower, rises = _beside(objective, rest.w, start)
             if lower is None:
                 return rest.w if rest.ended or rises else None
             w = lower
@@ -86,7 +85,7 @@ def _descent(objective: Objective, w: Array, start: Array) -> _Rest | None:
     for _ in range(_MOST_STEPS):
         size = norm(gradient)
         if size == 0.0:
-            return _Rest(w, np.zeros_like(w), True)
+            return _Rest(w, True)
         step, sure = _newton_step(objective, w, gradient)
         slope = float(gradient @ step)
         if not (all_finite(step) and slope > 0):
@@ -97,12 +96,12 @@ def _descent(objective: Objective, w: Array, start: Array) -> _Rest | None:
         if moved is None and slope > _FLAT * abs(value):  # a Hessian near 0 makes a step of no use
             moved = _moved(objective, w, value, gradient, gradient)
         if moved is None:
-            return _Rest(w, step, near)
+            return _Rest(w, near)
         trial, new, below = moved
         if slope <= _FLAT * (abs(value) + abs(below)) and not norm(new) < 0.5 * size:
-            return _Rest(w, step, near)
+            return _Rest(w, near)
         w, gradient, value = trial, new, below
-    return _Rest(w, step, near) if near else None
+    return _Rest(w, near) if near else None
 
 
 def _moved(
@@ -156,7 +155,7 @@ def _newton_step_by_products(objective: Objective, w: Array, gradient: Array) ->
     return size * step if step.any() else gradient
 
 
-def _beside(objective: Objective, rest: _Rest, start: Array) -> tuple[Array | None, bool]:
+def _beside(objective: Objective, rest: Array, start: Array) -> tuple[Array | None, bool]:
     """Return a point beside a resting one where the objective is visibly lower, or None; whether it visibly rises.
 
     The Hessian decides in the directions in which it is positive there and nearby. In the others the value is
@@ -164,16 +163,16 @@ def _beside(objective: Objective, rest: _Rest, start: Array) -> tuple[Array | No
     counts.
     """
     rises = True
-    scale = max(norm(rest.w), norm(rest.w - start)) or 1.0
+    scale = max(norm(rest), norm(rest - start)) or 1.0
     doubtful, decided, curvature = _directions(objective, rest, scale)
     if not doubtful.size:
         return None, rises
-    value, noise = objective_value(objective, rest.w), _rounding(objective, rest.w)
+    value, noise = objective_value(objective, rest), _rounding(objective, rest)
     lengths = scale * 10.0 ** np.arange(-8.0, 5.0)
     for direction in np.concatenate([doubtful.T, -doubtful.T]):
         lowest, found = value, None
         for length in lengths:
-            point = rest.w + length * direction
+            point = rest + length * direction
             bent = point - decided @ (
                 (decided.T @ objective_gradient(objective, point)) / curvature
             )
@@ -194,15 +193,13 @@ def _beside(objective: Objective, rest: _Rest, start: Array) -> tuple[Array | No
     return None, rises
 
 
-def _directions(objective: Objective, rest: _Rest, scale: float) -> tuple[Array, Array, Array]:
+def _directions(objective: Objective, rest: Array, scale: float) -> tuple[Array, Array, Array]:
     """Return unit vectors in which the Hessian decides nothing, those in which it does, and its values there."""
-    values, vectors = _spectrum(objective, rest.w)
-    images = _images(objective, rest.w, vectors)
-    # a gradient that vanishes to rounding may be this far from one that does
-    change = max(
-        norm(_images(objective, rest.w + x, vectors) - images)
-        for x in (10.0 * rest.step, 1e-3 * scale * vectors[:, 0])
-    )
+    values, vectors = _spectrum(objective, rest)
+    images = _images(objective, rest, vectors)
+    # the place of a flat rest is known so well at best
+    far = 1e-3 * scale * vectors[:, 0]
+    change = max(norm(_images(objective, rest + x, vectors) - images) for x in (far, -far))
     decided = values > change + objective.dim * objective.precision * np.abs(values).max()
     doubtful = vectors[:, ~decided]
     if doubtful.shape[1] > 1:  # a cubic form may vanish on every eigenvector

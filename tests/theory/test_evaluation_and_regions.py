@@ -293,6 +293,16 @@ def test_a_step_is_shortened_until_it_serves(f, moved):
     assert (None if found is None else found[0][0]) == moved
 
 
+def test_a_minimiser_whose_hessian_is_infinite():
+    """|w|^(3/2) rises from 0, which its values tell."""
+    tasks = mo.tasks.from_callables(
+        lambda i, w: abs(w[0]) ** 1.5, lambda i, w: 1.5 * np.sign(w) * np.sqrt(np.abs(w)),
+        lambda i, w: np.array([[0.75 / math.sqrt(abs(w[0])) if w[0] else math.inf]]),
+        n_tasks=1, dim=1,
+    )  # fmt: skip
+    assert expected_loss_minimizer(tasks, np.zeros(1)).tolist() == [0.0]
+
+
 def test_newton_steps_with_a_matrix_and_by_products():
     def of(*diagonal):
         dim = len(diagonal)
@@ -383,6 +393,10 @@ def test_the_spectrum_by_products_and_the_rounding_of_a_value(monkeypatch):
     assert of(lambda w: 1e8, lambda w: -1e8) == pytest.approx(1e8 * eps, rel=1e-12)
     assert of(lambda w: 1e3 * w) == pytest.approx(4e3 * eps, rel=0.1)
     assert of(lambda w: 2e3 - 1e3 * w) == pytest.approx(4e3 * eps, rel=0.1)
+    apart = mo.ExpectedLoss(
+        mo.tasks.Symbolic("1000*(x - y)", "x y")
+    )  # moved together it is the same
+    assert minimizer._rounding(apart, np.ones(2)) == pytest.approx(4e3 * eps, rel=0.1)
 
 
 def test_a_minimiser_is_sought_from_the_origin_or_from_where_one_says():

@@ -202,15 +202,12 @@ def count_by_alpha(
     work = Work(_seconds(max_seconds))
     done: list[CriticalPoints] = []
     while lows.size:
-        found = [
-            item
-            for a, b in zip(_chunks(lows), _chunks(highs), strict=True)
-            for item in search.counts(a, b, work)
-        ]
+        ends = _chunks(np.stack([lows, highs]))
+        found = [item for low, high in ends for item in search.counts(low, high, work)]
         middles = 0.5 * (lows + highs)
         final = np.array([item.certified for item in found]) | (highs - lows <= last) | work.over
         final |= ~((lows < middles) & (middles < highs)) | bool(search.hopeless)
-        done += [item for item, is_final in zip(found, final, strict=True) if is_final]
+        done += [found[k] for k in np.flatnonzero(final)]
         lows, middles, highs = lows[~final], middles[~final], highs[~final]
         lows, highs = np.concatenate([lows, middles]), np.concatenate([middles, highs])
     return _merged(sorted(done, key=lambda item: item.alpha))
@@ -227,7 +224,7 @@ def _seconds(max_seconds: float | None) -> float:
 
 
 def _chunks(values: Array) -> list[Array]:
-    return [values[k : k + _TOGETHER] for k in range(0, values.size, _TOGETHER)]
+    return [values[..., k : k + _TOGETHER] for k in range(0, values.shape[-1], _TOGETHER)]
 
 
 def _merged(items: list[CriticalPoints]) -> list[CriticalPoints]:

@@ -56,7 +56,7 @@ class Search:
         if interval is not None:
             self._interval = interval
             return
-        pairs = zip(alpha_low.tolist(), alpha_high.tolist(), strict=True)
+        pairs = _pairs(alpha_low, alpha_high)
         known = [ends for ends in (confining_interval(tasks, *pair) for pair in pairs) if ends]
         if not known:
             raise ValueError(
@@ -68,7 +68,7 @@ class Search:
     def counts(self, alpha_low: Array, alpha_high: Array, work: Work) -> list[CriticalPoints]:
         """Return the counts, with wide enclosures, for intervals of alpha."""
         if self.hopeless:
-            pairs = zip(alpha_low.tolist(), alpha_high.tolist(), strict=True)
+            pairs = _pairs(alpha_low, alpha_high)
             return [self._not_proved(alpha, self.hopeless) for alpha in pairs]
         cells = divide(self._enclose, self._interval, alpha_low, alpha_high, work)
         return [self._read_off(item, work) for item in cells]
@@ -77,15 +77,11 @@ class Search:
         """Return the counts, with narrow enclosures, for values of alpha."""
         work = Work(seconds)
         found = self.counts(alpha, alpha, work)
-        rows = [
-            (k, *ends, 1 if kind == "minimum" else -1)
-            for k, item in enumerate(found)
-            for ends, kind in zip(item.enclosures, item.kinds, strict=True)
-        ]
-        if not rows:
+        brackets = np.array([ends for item in found for ends in item.enclosures])
+        if not brackets.size:
             return found
-        owner, low, high, rises = (np.array(column) for column in zip(*rows, strict=True))
-        brackets = np.stack([low, high], axis=1)
+        owner = np.array([k for k, item in enumerate(found) for _ in item.kinds])
+        rises = np.array([1 if kind == "minimum" else -1 for item in found for kind in item.kinds])
         narrow = narrowed(self._enclose, self._loss, alpha[owner], brackets, rises, work)
         return [
             replace(item, enclosures=tuple((float(a), float(b)) for a, b in narrow[owner == k]))
@@ -117,3 +113,7 @@ class Search:
         low, high = self._interval
         confined = confining_interval(self._tasks, *alpha)
         return confined is not None and low <= confined[0] and confined[1] <= high
+
+
+def _pairs(low: Array, high: Array) -> list[tuple[float, float]]:
+    return [(a, b) for a, b in np.stack([low, high], axis=1).tolist()]
