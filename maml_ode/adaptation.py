@@ -68,6 +68,11 @@ class Adaptation:
         """1/sum p_i^2, which is M for uniform weights."""
         return 1.0 / float(self.weights @ self.weights)
 
+    @property
+    def has_interval(self) -> bool:
+        """Whether more than one task counts, without which there is no interval."""
+        return self.effective_tasks > 1.0 + 1e-12
+
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Return Student's interval of the mean over tasks, (low, high), each of shape (steps + 1,).
 
@@ -84,9 +89,9 @@ class Adaptation:
         confidence = check_real("level", level, minimum=0.0, strict=True)
         if confidence >= 1.0:
             raise ValueError(f"level must be less than 1, not {confidence:g}; 0.95 means 95%.")
-        share = 1.0 / self.effective_tasks
-        if not share < 1.0 - 1e-12:
+        if not self.has_interval:
             raise ValueError("an interval over tasks needs at least two with positive weight.")
+        share = 1.0 / self.effective_tasks
         from scipy.stats import t
 
         with np.errstate(invalid="ignore", over="ignore"):
@@ -203,7 +208,7 @@ def _columns(name: str, curve: Adaptation, level: float, steps: int) -> list[tup
 
 
 def _bounds(curve: Adaptation, level: float) -> tuple[Array, Array]:
-    if curve.effective_tasks <= 1.0 + 1e-12:
+    if not curve.has_interval:
         unknown = np.full(curve.steps + 1, math.nan)
         return unknown, unknown
     return curve.interval(level)

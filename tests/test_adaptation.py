@@ -122,6 +122,11 @@ def test_one_task_has_a_curve_and_no_interval():
     with pytest.raises(ValueError, match="at least two"):
         curve.interval()
     plt.close("all")
+    two = mo.meta_test([1.0], mo.tasks.Quadratic([[[1.0]]] * 2, [[0.0], [1.0]]), 0.5, steps=1)
+    low, high = two.interval()
+    assert f"[{low[1]:.4g}, {high[1]:.4g}]" in two.table()
+    nearly = mo.Adaptation(two.losses, np.array([1.0 - 1e-13, 1e-13]), 0.5, two.adapted)
+    assert "[" not in nearly.table()
 
 
 def test_a_diverging_task_is_infinite_without_a_word():

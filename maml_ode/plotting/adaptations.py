@@ -91,8 +91,7 @@ def _draw(
     ax: Axes, curve: Adaptation, text: str, level: float, style: dict[str, Any], single: bool
 ) -> None:
     steps = np.arange(curve.steps + 1, dtype=float)
-    known = curve.effective_tasks > 1.0 + 1e-12
-    low, high = curve.interval(level) if known else np.full((2, steps.size), np.nan)
+    low, high = curve.interval(level) if curve.has_interval else np.full((2, steps.size), np.nan)
     line = draw_spread(ax, steps, low, curve.mean, high, style, text)
     line.set_gid("mean")
     if single:

@@ -66,10 +66,8 @@ class Cells:
         before, after = signed[:-1], signed[1:]
         crossing = self.slope[before] != self.slope[after]
         before, after = before[crossing], after[crossing]
-        ends = tuple(
-            (float(self.high[i]), float(self.low[j])) for i, j in zip(before, after, strict=True)
-        )
-        return ends, tuple(int(s) for s in self.slope[after])
+        ends = np.stack([self.high[before], self.low[after]], axis=1)
+        return tuple((a, b) for a, b in ends.tolist()), tuple(self.slope[after].tolist())
 
 
 def divide(
@@ -171,24 +169,25 @@ def unconfirmed(loss: BallMAMLLoss, cells: Cells, interval: tuple[float, float],
         return "the cells do not cover the interval"
     with precision(_BITS):
         alpha = hull(*cells.alpha)
-        for low, high, slope, bend in zip(
-            cells.low, cells.high, cells.slope, cells.bend, strict=True
-        ):
+        for low, high, slope, bend in np.stack(
+            [cells.low, cells.high, cells.slope, cells.bend], axis=1
+        ).tolist():
             if work.over:
                 return f"the proof was ended after {work.max_seconds:g} s; max_seconds allows more"
             if low == high:
                 with precision(_BITS_AT_POINTS):
                     holds = _sign(loss.derivatives(alpha, arb(low))[0]) == slope
             else:
-                cell = float(low), float(high)
-                holds = _holds(loss, cells.alpha, cell, int(slope), int(bend), work)
+                holds = _holds(loss, cells.alpha, (low, high), slope, bend, work)
             if not holds:
                 name = "F'" if slope else "F''"
                 return f"ball arithmetic does not confirm the sign of {name} near w = {low:.10g}"
     return ""
 
 
-def _holds(loss: BallMAMLLoss, alpha: Pair, cell: Pair, slope: int, bend: int, work: Work) -> bool:
+def _holds(
+    loss: BallMAMLLoss, alpha: Pair, cell: Pair, slope: float, bend: float, work: Work
+) -> bool:
     """Return whether F' has the sign ``slope`` on a cell, or F'' has ``bend`` if that is 0."""
     parts = [(alpha, cell)]
     examined = 0
