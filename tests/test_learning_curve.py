@@ -190,6 +190,7 @@ def test_refusals(tug_of_war):
         ({"times": [1.0], "hvp": -1}, ValueError, "hvp must be at least 0"),
         ({"times": [1.0], "rng": 0}, TypeError, "rng is the algorithm's"),
         ({"times": [1.0], "step_size": 0.1, "method": "RK45"}, TypeError, "method is an option of the flow"),
+        ({"times": [1.0], "test": 3}, TypeError, "test must be callable"),
         ({"times": [1.0], "test": lambda w: 3}, TypeError, "what test returns must be an Adaptation"),
         ({"times": [1.0], "flow": 3}, TypeError, "flow must be a Flow"),
     ]:  # fmt: skip
