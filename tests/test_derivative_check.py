@@ -99,7 +99,10 @@ def test_wrong_derivatives_are_caught(case):
     failed = {check.name for check in report.checks if not check.ok}
     assert failed == caught
     assert report.ok == (not caught)
-    assert ("WRONG" in str(report)) == bool(caught)
+    head, *lines = str(report).splitlines()
+    assert ("WRONG" in head) == bool(caught)
+    assert [line[2:].split("  ")[0] for line in lines] == [check.name for check in report.checks]
+    assert ["WRONG" in line for line in lines] == [not check.ok for check in report.checks]
 
 
 @pytest.mark.parametrize("unit", [1e-200, 1e200])
@@ -130,6 +133,41 @@ def test_layer_by_layer_finite_differences_do_not_pass():
         return ((g(w + h * v) - g(w)) / h)[0]
 
     assert not mo.check_derivatives(broken(hvps=hvp), W).ok
+
+
+def test_nothing_is_asked_further_away_than_the_largest_step():
+    right, seen = broken(), []
+
+    def seen_by(function):
+        def asked(i, w, *vectors):
+            seen.append(np.linalg.norm(w - W))
+            return function(w, *vectors)[i]
+
+        return asked
+
+    tasks = mo.tasks.from_callables(
+        *(seen_by(f) for f in (right.losses, right.gradients, right.hessians, right.hvps)),
+        thirds=seen_by(right.thirds), n_tasks=1, dim=2,
+    )  # fmt: skip
+    assert mo.check_derivatives(tasks, W).ok
+    assert max(seen) == pytest.approx(0.1, rel=1e-12)
+
+
+def test_what_is_checked_is_what_there_is_and_no_matrix_of_many_parameters(monkeypatch):
+    full = broken()
+    by_gradients = mo.tasks.from_callables(
+        lambda i, w: full.losses(w)[i], lambda i, w: full.gradients(w)[i], n_tasks=1, dim=2
+    )
+    names = ["gradient", "Hessian", "Hessian symmetric", "Hessian times v = HVP"]
+    for small, subject, wanted in (
+        (True, mo.ExpectedLoss(full), names),
+        (True, by_gradients, names[:1]),
+        (True, mo.ExpectedLoss(by_gradients), names[:1]),
+        (False, mo.ExpectedLoss(full), names[:2]),
+        (False, full, [*names[:2], "third derivative"]),
+    ):
+        monkeypatch.setattr("maml_ode.derivative_check.LARGEST_MATRIX", 2 if small else 1)
+        assert [check.name for check in mo.check_derivatives(subject, W).checks] == wanted
 
 
 def test_report_draws_itself_and_refuses_other_things():

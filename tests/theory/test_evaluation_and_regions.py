@@ -63,7 +63,9 @@ def test_what_is_not_finite_comes_back_as_nan_of_the_right_shape():
 
 
 def test_extreme_eigenvalues_of_many_matrices():
-    A = np.array([[[2.0, 1.0], [1.0, 2.0]], [[math.nan, 0.0], [0.0, 1.0]], np.diag([5.0, -7.0])])
+    A = np.zeros((3, 3, 3))
+    A[0] = [[2.0, 1.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 2.5]]
+    A[1, 0, 0], A[2] = math.nan, np.diag([5.0, -7.0, 1.0])
     found = evaluation.extreme_eigenvalues(A)
     assert found[[0, 2]] == pytest.approx(np.array([[1.0, 3.0], [-7.0, 5.0]]), rel=1e-14)
     assert np.isnan(found[1]).all()
