@@ -136,18 +136,19 @@ def test_layer_by_layer_finite_differences_do_not_pass():
 
 
 def test_nothing_is_asked_further_away_than_the_largest_step():
-    right, seen = broken(), []
+    seen = []
 
-    def seen_by(function):
-        def asked(i, w, *vectors):
+    def asked(function):
+        def noted(w, *vectors):
             seen.append(np.linalg.norm(w - W))
-            return function(w, *vectors)[i]
+            return function(w, *vectors)
 
-        return asked
+        return noted
 
-    tasks = mo.tasks.from_callables(
-        *(seen_by(f) for f in (right.losses, right.gradients, right.hessians, right.hvps)),
-        thirds=seen_by(right.thirds), n_tasks=1, dim=2,
+    tasks = broken(
+        losses=asked(lambda w: (w**4).sum()), gradients=asked(lambda w: 4 * w**3),
+        hessians=asked(lambda w: np.diag(12 * w**2)), hvps=asked(lambda w, v: 12 * w**2 * v),
+        thirds=asked(lambda w, v: np.diag(24 * w * v)),
     )  # fmt: skip
     assert mo.check_derivatives(tasks, W).ok
     assert max(seen) == pytest.approx(0.1, rel=1e-12)

@@ -1,6 +1,7 @@
 """Every certificate's value and bound recomputed by hand on a small problem, and attained where it is tight."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import maml_ode as mo
 from maml_ode.theory import Ball, Quantity, Status, certify
 from maml_ode.theory.bounds import descent_steps
 from maml_ode.theory.bounds.sublevel_sets import landscapes
-from maml_ode.theory.certificates.of_a_point import gradient_identity
+from maml_ode.theory.certificates.of_a_point import gradient_identity, local_minimum
 from maml_ode.theory.certificates.of_the_problem import (
     alpha_certificate,
     critical_set,
@@ -146,6 +147,19 @@ def test_a_ball_about_a_minimiser_that_leaves_the_region_is_not_certified():
     item = certify(TASKS, ALPHA, w0=[W0], constants=tiny)["local_minimum"]
     assert [x.holds for x in item.hypotheses] == [True, False]
     assert item.holds is None
+
+
+def test_without_curvature_or_its_lipschitz_constant_no_ball_is_certified():
+    """At alpha = 0 f itself is judged; m_loc > 0 fails where the losses at z outweigh its curvature."""
+    unbounded = replace(known(), kappa=Quantity(math.inf))
+    item = certify(TASKS, ALPHA, w0=[W0], constants=unbounded)["local_minimum"]
+    assert [x.name for x in item.hypotheses] == ["Hess F is available and kappa is finite"]
+    assert (item.holds, item.value, item.bound) == (None, None, None)
+    flat = mo.tasks.Symbolic("(w - 2)**4", "w")
+    k = mo.theory.constants(flat, mo.theory.Interval(1.0, 3.0))
+    item = local_minimum(Setting(flat, 0.0, k, np.array([2.0]), None, TOL))
+    assert [(x.name, x.holds) for x in item.hypotheses] == [("m_loc > 0", None)]
+    assert (item.holds, item.bound, item.slack) == (None, None, None)
 
 
 def test_without_psi_nothing_confines_critical_points():
