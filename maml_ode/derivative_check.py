@@ -354,7 +354,7 @@ def _taylor(
         fits.append(finite and slope >= expected - SLOPE_MARGIN)
         if eps > DOUBLE_PRECISION and finite and clear.any():
             # Few steps are clear of its rounding, too few for an order; a difference quotient is as good as this.
-            resolved = math.isfinite(slope) and slope >= expected - SLOPE_MARGIN
+            resolved = math.isfinite(slope) and fits[-1]
             fits[-1] = resolved or bool(best[task] <= QUOTIENT * eps ** (1.0 / expected))
     worst = int(np.argmin(slopes))
     error = float(best.max())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
+from maml_ode.derivative_check import _slope_at_small_steps
 
 RNG = np.random.default_rng(0)
 X = [RNG.normal(size=(n, 3)) for n in (1, 5, 8)]
@@ -169,6 +170,26 @@ def test_what_is_checked_is_what_there_is_and_no_matrix_of_many_parameters(monke
     ):
         monkeypatch.setattr("maml_ode.derivative_check.LARGEST_MATRIX", 2 if small else 1)
         assert [check.name for check in mo.check_derivatives(subject, W).checks] == wanted
+
+
+def test_an_order_is_read_from_five_steps_of_six_a_decade():
+    gradient = mo.check_derivatives(broken(), W).checks[0]
+    assert gradient.steps == pytest.approx(10.0 ** (-1 - np.arange(37) / 6), rel=1e-12)
+    h = np.array([0.1, 0.05, 0.02, 0.01, 0.001])
+    assert _slope_at_small_steps(h, 3.0 * h**2) == pytest.approx(2.0, rel=1e-12)
+    assert _slope_at_small_steps(h[1:], h[1:]) == np.inf
+    more = np.append([1.0, 0.5], h)  # what they were before is forgotten
+    assert _slope_at_small_steps(more, np.append([7.0, 0.0], h**3)) == pytest.approx(3.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("constant", [1e3, -1e3, 1e6, -1e6, 1e9, -1e9])
+def test_a_constant_leaves_rounding_and_no_wrong_derivative(constant):
+    tasks = mo.tasks.from_callables(
+        lambda i, w: constant + np.cosh(w).sum(), lambda i, w: np.sinh(w),
+        lambda i, w: np.diag(np.cosh(w)), n_tasks=1, dim=2,
+    )  # fmt: skip
+    for seed in range(5):
+        assert mo.check_derivatives(tasks, W, rng=seed).ok
 
 
 def test_report_draws_itself_and_refuses_other_things():

@@ -149,6 +149,17 @@ def test_a_ball_about_a_minimiser_that_leaves_the_region_is_not_certified():
     assert item.holds is None
 
 
+def test_a_ball_is_certified_if_its_images_lie_in_the_region():
+    base, per_radius = ball_terms(W_F)
+    radius = 0.5 * base / per_radius
+    reach = abs(W_F - X_STAR) + ALPHA * max(abs(slope(i, W_F)) for i in (0, 1)) + radius
+    for share, wanted in ((1.001, True), (0.999, False)):
+        k = replace(known(), region=Ball([X_STAR], share * reach))
+        item = local_minimum(Setting(TASKS, ALPHA, k, np.array([W0]), None, TOL))
+        assert [x.holds for x in item.hypotheses] == [True, wanted]
+        assert item.holds is (True if wanted else None)
+
+
 def test_without_curvature_or_its_lipschitz_constant_no_ball_is_certified():
     """At alpha = 0 f itself is judged; m_loc > 0 fails where the losses at z outweigh its curvature."""
     unbounded = replace(known(), kappa=Quantity(math.inf))
