@@ -139,10 +139,10 @@ def check_derivatives(
         |f(w + hv) - f(w) - h g'v - h^2/2 v'Hv|          falls like h^3   (Hessian),
         ||H(w + hv)u - H(w)u - h D^3 f(w)[v, u]||        falls like h^2   (third derivative),
 
-    until rounding takes over; the order is read at the smallest steps above rounding, where a wrong
-    derivative shows as a lower order. Symmetry of H and D^3 f and agreement of the matrix with the
-    matrix-free products are checked too. For families every task counts and the worst one is reported. Rounding is
-    that of double, or of the type that the family's functions return.
+    and as much for -h, of which the root mean square counts, until rounding takes over; the order is read at the
+    smallest steps above rounding, where a wrong derivative shows as a lower order. Symmetry of H and D^3 f and
+    agreement of the matrix with the matrix-free products are checked too. For families every task counts and the
+    worst one is reported. Rounding is that of double, or of the type that the family's functions return.
 
     Parameters
     ----------
@@ -337,10 +337,12 @@ def _taylor(
     precision: Callable[[], float],
 ) -> DerivativeCheck:
     """Judge one Taylor remainder; ``scale`` is the derivative's size, ``h**power`` its factor."""
-    evaluated = [remainder(float(h)) for h in STEPS]
-    rests = np.array([rest for rest, _ in evaluated])
+    # Of +h and -h together: a h^2 + b h^3 passes through 0 on one side, and its order is none there.
+    evaluated = [(remainder(float(h)), remainder(-float(h))) for h in STEPS]
+    rests = np.sqrt(0.5) * np.array([np.hypot(up, down) for (up, _), (down, _) in evaluated])
     eps = precision()  # known only now that the functions have returned something
-    noises = ROUNDING * eps * np.array([size for _, size in evaluated])
+    sizes = np.array([np.maximum(up, down) for (_, up), (_, down) in evaluated])
+    noises = ROUNDING * eps * sizes
     errors = (rests / STEPS[:, None] ** power) / (np.asarray(scale) + 1e-300)
     best = np.where(np.isnan(errors), np.inf, errors).min(axis=0)
     slopes, fits = [], []
