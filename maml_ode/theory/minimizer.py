@@ -257,7 +257,8 @@ def _rounding(objective: Objective, w: Array) -> float:
     eps, value = objective.precision, objective_value(objective, w)
     size = float(objective.tasks.weights @ np.abs(task_losses(objective.tasks, w)))
     rng = _draws()
-    beside = [w * (1.0 + 2.0 * eps * rng.choice([-1.0, 1.0], w.size)) for _ in range(4)]
+    ends = [rng.choice([-np.inf, np.inf], w.size) for _ in range(4)]
+    beside = [np.nextafter(np.nextafter(w, end), end) for end in ends]
     return eps * (size + abs(value)) + max(
         abs(objective_value(objective, u) - value) for u in beside
     )

@@ -324,6 +324,7 @@ def test_newton_steps_with_a_matrix_and_by_products():
     for unit in (1.0, 1e-250, 1e250):
         found = by_products(f, np.zeros(9), unit * g) / unit
         assert found == pytest.approx(np.linalg.solve(A @ A.T, g), rel=1e-6)
+    assert by_products(of(2.0, 2.0), w, np.array([1.0, 0.0])).tolist() == [0.5, 0.0]
     # not beyond where it bends downwards, or not at all
     for diagonal, g, step in (((1.0, -1.0), [1.0, 1.0], [1.0, 1.0]), ((2.0, -1.0), [1.0, 0.1], [1.01 / 1.99, 0.101 / 1.99])):  # fmt: skip  # noqa: E501
         assert by_products(of(*diagonal), w, np.array(g)) == pytest.approx(step, rel=1e-12)

@@ -50,7 +50,12 @@ def test_the_steps_are_printed(capsys):
     found = derive(2)
     printed = capsys.readouterr().out.splitlines()
     assert tuple(printed) == found.steps
+    assert [line.split(" = ")[0] for line in printed] == [
+        "f(w)", "grad f(w)", "u_0", "u_1", "    P_1", "    r_1", "u_2", "    P_2", "    r_2",
+        "F(w)", "grad F(w)", "    c", "F(0)",
+    ]  # fmt: skip
     assert "u_2 = u_1 - alpha*grad f(u_1) = P_2*w + r_2 with" in printed
+    assert printed[9].endswith(", where P = P_2, r = r_2")
     assert "grad F(w) = G*w - c with G = P.T*Q*P" in printed
     assert derive(2, show=None).steps == found.steps
     assert derive(show=None).steps == derive(1, show=None).steps
