@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 import maml_ode as mo
 from maml_ode.theory import Ball, Quantity, Status, certify
 from maml_ode.theory.bounds import descent_steps
+from maml_ode.theory.bounds.near_a_point import local_certificate
 from maml_ode.theory.bounds.sublevel_sets import landscapes
 from maml_ode.theory.certificates.of_a_point import gradient_identity, local_minimum
 from maml_ode.theory.certificates.of_the_problem import (
@@ -158,6 +159,19 @@ def test_a_ball_is_certified_if_its_images_lie_in_the_region():
         item = local_minimum(Setting(TASKS, ALPHA, k, np.array([W0]), None, TOL))
         assert [x.holds for x in item.hypotheses] == [True, wanted]
         assert item.holds is (True if wanted else None)
+
+
+def test_images_are_further_apart_than_points_at_a_large_alpha():
+    """At alpha = 3 and Hess f_i within 0.2 % of 1 a step turns a radius into 1 - 3 L = -2.006 of it."""
+    tasks = mo.tasks.Sinusoid([0.5, 0.5], [1e-3, 2e-3], [1.0, 1.0])
+    k = mo.theory.constants(tasks)
+    z, start = Setting(tasks, 3.0, k, np.array([0.1]), None, TOL).solution, np.array([0.1])
+    ball = local_certificate(tasks, 3.0, z, mu_i=k.mu_i, L_i=k.L_i, kappa_i=k.kappa_i)
+    reach = 3.0 * np.abs(tasks.gradients(z)).max() + (3.0 * 1.002 - 1.0) * ball.radius
+    for share, wanted in ((1.0001, True), (0.9999, False)):
+        region = replace(k, region=Ball(z, share * reach))
+        item = local_minimum(Setting(tasks, 3.0, region, start, None, TOL))
+        assert [x.holds for x in item.hypotheses] == [True, wanted]
 
 
 def test_without_curvature_or_its_lipschitz_constant_no_ball_is_certified():
