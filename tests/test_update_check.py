@@ -276,6 +276,13 @@ def test_where_all_directions_are_parallel_the_factor_decides(factor):
         assert "cannot be told from it" in found.notes[-1]
 
 
+def test_of_parallel_directions_the_one_with_the_nearest_factor_is_named():
+    tasks = mo.tasks.Quadratic([2.0 * np.eye(3)] * 2, [[1.0, 0.0, 2.0], [0.0, -1.0, 1.0]])
+    found = mo.identify_update(loop(tasks, "MAML", 1.1), tasks, ALPHA, BETA)
+    assert (found.best, round(found.factor, 9)) == ("MAML", 1.1)
+    assert round(found.factors["FO-MAML"], 9) == 0.88
+
+
 def test_a_step_that_stays_and_steps_in_single_precision():
     tasks = logistic()
     still = mo.identify_update(lambda w: w, tasks, ALPHA, BETA)
@@ -308,6 +315,13 @@ def test_a_family_without_products_has_no_row_of_maml():
     found = mo.identify_update(loop(full, "FO-MAML"), tasks, ALPHA, BETA)
     assert found.best == "FO-MAML"
     assert "MAML" not in dict(found.rows)
+    waves = mo.tasks.Sinusoid([0.505, 0.505], [1.0, 1e-4], [1.0, 100.0])
+    tasks = mo.tasks.from_callables(
+        lambda i, w: waves.losses(w)[i], lambda i, w: waves.gradients(w)[i], n_tasks=2, dim=1
+    )
+    for name in ("FO-MAML", "joint"):  # two names in one dimension, told apart by further points
+        found = mo.identify_update(loop(waves, name), tasks, ALPHA, BETA, w=[0.7])
+        assert (found.best, round(found.factor, 9), found.notes) == (name, 1.0, ())
 
 
 def test_what_is_no_update_is_refused():

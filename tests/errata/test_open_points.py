@@ -1,5 +1,7 @@
 """Open points: the proofs' ingredients against independent evaluations; the searches can find violations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -45,6 +47,11 @@ def test_bump_tasks_against_the_library_and_dense_sampling():
         assert sd <= tasks.sigma[k] <= sd + 0.15 * reach
         slopes = [np.abs(tasks.third(x)[:, k]).max() for x in w[::7]]
         assert 0.99 * tasks.kappa[k] <= max(slopes) <= tasks.kappa[k] * (1 + 1e-12)
+
+
+def test_a_common_curvature_does_not_change_the_deviation():
+    tasks = bumps(np.random.default_rng(4), 3, 50)
+    assert replace(tasks, mu=100.0 * tasks.mu).sigma == pytest.approx(tasks.sigma, rel=1e-9)
 
 
 def test_box_proofs_prove_what_is_true_and_nothing_else():
