@@ -151,6 +151,8 @@ def test_the_hint_at_differences_is_for_near_misses_only():
     found = mo.identify_update(doubled, tasks, ALPHA, BETA)
     assert found.best is None
     assert found.notes == ("It is FO-MAML with 2 times the second-order term of MAML.",)
+    small = mo.identify_update(lambda w: w + 1e-5 * (doubled(w) - w), tasks, ALPHA, 1e-5 * BETA)
+    assert small.notes == found.notes  # whatever the size of the step
     plus = loop(tasks, "MAML", product=lambda u, v: -tasks.hvps(u, v))
     assert "with -1 times" in mo.identify_update(plus, tasks, ALPHA, BETA).table()
 

@@ -219,6 +219,13 @@ def test_repaired_conjecture_holds_for_random_tasks():
     tasks = bumps(np.random.default_rng(9), 3, 15_000, alpha_L=(0.01, 0.95))
     assert op._conjecture_margin(tasks, True).min() >= -1e-9
     assert op._conjecture_margin(tasks, False).min() < -0.01
+    # it has no unit: f times s with alpha over s is the same
+    few = bumps(np.random.default_rng(9), 3, 200, alpha_L=(0.01, 0.95))
+    scaled = {name: 1e3 * getattr(few, name) for name in ("mu", "linear", "height")}
+    again = replace(few, alpha=few.alpha / 1e3, **scaled)
+    for repaired in (True, False):
+        margin = op._conjecture_margin(few, repaired)
+        assert op._conjecture_margin(again, repaired) == pytest.approx(margin, rel=1e-6, abs=1e-9)
 
 
 def reflection(angle):
