@@ -278,6 +278,16 @@ def test_where_all_directions_are_parallel_the_factor_decides(factor):
         assert "cannot be told from it" in found.notes[-1]
 
 
+@pytest.mark.parametrize("size", [0.0, 100.0])
+def test_further_points_are_as_far_apart_as_w_is_large(size):
+    tasks, seen = mo.tasks.Quadratic([2.0 * np.eye(36)] * 2, np.ones((2, 36))), []
+    step, w = loop(tasks, "MAML"), np.full(36, size)
+    mo.identify_update(lambda u: seen.append(u - w) or step(u), tasks, ALPHA, BETA, w=w)
+    apart = np.array([shift for shift in seen if shift.any()])
+    assert apart.shape == (3, 36)
+    assert np.sqrt((apart**2).mean()) == pytest.approx(0.1 * max(1.0, size), rel=0.25)
+
+
 def test_of_parallel_directions_the_one_with_the_nearest_factor_is_named():
     tasks = mo.tasks.Quadratic([2.0 * np.eye(3)] * 2, [[1.0, 0.0, 2.0], [0.0, -1.0, 1.0]])
     found = mo.identify_update(loop(tasks, "MAML", 1.1), tasks, ALPHA, BETA)
