@@ -195,8 +195,7 @@ def _beside(objective: Objective, rest: Array, start: Array) -> tuple[Array | No
 
 def _directions(objective: Objective, rest: Array, scale: float) -> tuple[Array, Array, Array]:
     """Return unit vectors in which the Hessian decides nothing, those in which it does, and its values there."""
-    values, vectors = _spectrum(objective, rest)
-    images = _images(objective, rest, vectors)
+    values, vectors, images = _spectrum(objective, rest)
     # the place of a flat rest is known so well at best
     far = 1e-3 * scale * vectors[:, 0]
     change = max(norm(_images(objective, rest + x, vectors) - images) for x in (far, -far))
@@ -224,17 +223,18 @@ def _images(objective: Objective, w: Array, vectors: Array) -> Array:
     return np.stack([objective_product(objective, w, v) for v in vectors.T], axis=1)
 
 
-def _spectrum(objective: Objective, w: Array) -> tuple[Array, Array]:
-    """Return eigenvalues of the Hessian in ascending order and their vectors; 0 where it is not finite.
+def _spectrum(objective: Objective, w: Array) -> tuple[Array, Array, Array]:
+    """Return eigenvalues of the Hessian in ascending order, 0 where it is not finite, vectors and their images.
 
     Without its matrix they are the Ritz values of some products (Lanczos).
     """
     basis = np.eye(objective.dim) if _has_matrix(objective) else _krylov_basis(objective, w)
-    small = basis.T @ _images(objective, w, basis)
+    images = _images(objective, w, basis)
+    small = basis.T @ images
     if not all_finite(small):
-        return np.zeros(basis.shape[1]), basis
+        return np.zeros(basis.shape[1]), basis, images
     values, vectors = np.linalg.eigh(0.5 * (small + small.T))
-    return values, basis @ vectors
+    return values, basis @ vectors, images @ vectors
 
 
 def _krylov_basis(objective: Objective, w: Array) -> Array:
@@ -257,8 +257,7 @@ def _rounding(objective: Objective, w: Array) -> float:
     eps, value = objective.precision, objective_value(objective, w)
     size = float(objective.tasks.weights @ np.abs(task_losses(objective.tasks, w)))
     rng = _draws()
-    ends = [rng.choice([-np.inf, np.inf], w.size) for _ in range(4)]
-    beside = [np.nextafter(np.nextafter(w, end), end) for end in ends]
+    beside = [w + eps * w * rng.choice([-2.0, 2.0], w.size) for _ in range(4)]
     return eps * (size + abs(value)) + max(
         abs(objective_value(objective, u) - value) for u in beside
     )

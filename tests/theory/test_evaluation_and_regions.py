@@ -378,9 +378,10 @@ def test_the_spectrum_by_products_and_the_rounding_of_a_value(monkeypatch):
     H = roots + roots.swapaxes(1, 2)
     f = mo.ExpectedLoss(mo.tasks.Quadratic(H, rng.normal(size=(2, 8)), weights=[0.3, 0.7]))
     wanted = np.linalg.eigvalsh(0.3 * H[0] + 0.7 * H[1])
-    values, vectors = minimizer._spectrum(f, rng.normal(size=8))
+    values, vectors, images = minimizer._spectrum(f, rng.normal(size=8))
     assert values == pytest.approx(wanted, rel=1e-12)
     assert f.hessian(np.zeros(8)) @ vectors == pytest.approx(vectors * values, abs=1e-12)
+    assert images == pytest.approx(vectors * values, abs=1e-12)
     # all is spanned by one vector
     ball = mo.ExpectedLoss(mo.tasks.Quadratic([3.0 * np.eye(5)], np.zeros((1, 5))))
     assert minimizer._spectrum(ball, np.zeros(5))[0] == pytest.approx([3.0], rel=1e-14)
@@ -390,16 +391,16 @@ def test_the_spectrum_by_products_and_the_rounding_of_a_value(monkeypatch):
             lambda i, w: losses[i](w[0]), lambda i, w: np.zeros(1), lambda i, w: np.zeros((1, 1)),
             n_tasks=len(losses), dim=1,
         )  # fmt: skip
-        return minimizer._rounding(mo.ExpectedLoss(tasks), np.ones(1))
+        return minimizer._rounding(mo.ExpectedLoss(tasks), np.full(1, 2.0))
 
     assert of(lambda w: 1e8) == pytest.approx(2e8 * eps, rel=1e-12)
     assert of(lambda w: 1e8, lambda w: -1e8) == pytest.approx(1e8 * eps, rel=1e-12)
-    assert of(lambda w: 1e3 * w) == pytest.approx(4e3 * eps, rel=0.1)
+    assert of(lambda w: 1e3 * w) == pytest.approx(8e3 * eps, rel=0.1)
     assert of(lambda w: 2e3 - 1e3 * w) == pytest.approx(4e3 * eps, rel=0.1)
     apart = mo.ExpectedLoss(
         mo.tasks.Symbolic("1000*(x - y)", "x y")
     )  # moved together it is the same
-    assert minimizer._rounding(apart, np.ones(2)) == pytest.approx(4e3 * eps, rel=0.1)
+    assert minimizer._rounding(apart, np.full(2, 2.0)) == pytest.approx(8e3 * eps, rel=0.1)
 
 
 def test_a_minimiser_is_sought_from_the_origin_or_from_where_one_says():
