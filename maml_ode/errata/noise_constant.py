@@ -56,8 +56,7 @@ def product_radius(c: Numbers, a: Numbers, b: Numbers) -> Array:
     turn = center * (above + half**2) / (2.0 * spread * np.sqrt(above * (center**2 + above)))
     inside = (j > 0) & (half > 0) & (turn <= 1.0)
     curved = (above + half**2) * np.sqrt(1.0 + center**2 / above)
-    # commuting factors: u = 1, or u = 0 where c is above b^2 or so
-    straight = np.maximum(np.abs(half**2 - j) + 2.0 * center * half, np.abs(j + half**2))
+    straight = np.abs(half**2 - j) + 2.0 * center * half  # commuting factors, u = 1
     result: Array = np.where(inside, curved, straight)[()]
     return result
 

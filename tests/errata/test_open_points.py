@@ -251,7 +251,7 @@ def test_optimal_rho_is_attained_by_two_tasks(a, b):
     assert best == pytest.approx(value, rel=1e-8)
     assert value < float(rho(1.0, 1 - b, 1 - a))
     assert optimal_task_rho(1.0, [1 - b] * 3, [1 - a] * 3, [0.2, 0.3, 0.5]) == pytest.approx(value)
-    for c in (0.8 * a * a, 0.25 * (a + b) ** 2, 0.5 * (a * a + b * b), b * b):
+    for c in (0.8 * a * a, 0.25 * (a + b) ** 2, 0.5 * (a * a + b * b), b * b, 1.5 * b * b):
         turns = np.linspace(0, np.pi, 2001)
         A = center + half * reflection(0.0)
         radius = max(

@@ -250,6 +250,14 @@ def test_constants_of_linear_models_by_hand():
             assert words in mo.theory.constants(tasks).mu.note
 
 
+def test_equal_tasks_differ_by_their_slopes_alone_and_small_data_have_small_constants():
+    """One sample x = 0.1 in both tasks: R = |x|, about the common middle R/2 remains, and L = x^2/4."""
+    k = mo.theory.constants(mo.tasks.LogisticRegression([[[0.1]]] * 2, [[1.0]] * 2))
+    assert (k.sigma, k.L) == pytest.approx((0.05, 0.0025), rel=1e-12)
+    ends = linear_models._gram_extremes(np.diag([0.1, 0.2]))
+    assert ends == pytest.approx((0.01, 0.04), rel=1e-12)
+
+
 def test_the_largest_derivatives_of_the_losses():
     """sup of sigma'', and of the second and third derivatives of log(1 + e^x)^2."""
     x = np.linspace(-8, 12, 2_000_001)

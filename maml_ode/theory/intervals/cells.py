@@ -202,7 +202,7 @@ def _holds(
         if _sign(loss.sharper_derivatives(a, w)[which]) == claim:
             continue
         pieces = [(x, y) for x in _halves(alphas) for y in _halves(ends)]
-        if examined + len(parts) >= _MOST_PARTS or len(pieces) == 1 or work.over:
+        if examined >= _MOST_PARTS or len(pieces) == 1 or work.over:
             return False
         parts += pieces
     return True
