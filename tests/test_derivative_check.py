@@ -172,6 +172,16 @@ def test_what_is_checked_is_what_there_is_and_no_matrix_of_many_parameters(monke
         assert [check.name for check in mo.check_derivatives(subject, W).checks] == wanted
 
 
+def test_orders_and_errors_are_those_of_what_was_checked():
+    report = mo.check_derivatives(broken(), W)
+    assert [check.expected for check in report.checks] == [2, 3, 0, 0, 2, 0, 0]
+    assert list(report.slopes) == ["gradient", "Hessian", "third derivative"]
+    assert "(wanted 3)" in str(report)
+    # products 0.1 % too large are off by as much of themselves
+    wrong = mo.check_derivatives(broken(**WRONG["hvp"][0]), W).errors["Hessian"]
+    assert wrong == pytest.approx(0.001 / 1.001, rel=1e-3)
+
+
 def test_an_order_is_read_from_five_steps_of_six_a_decade():
     gradient = mo.check_derivatives(broken(), W).checks[0]
     assert gradient.steps == pytest.approx(10.0 ** (-1 - np.arange(37) / 6), rel=1e-12)

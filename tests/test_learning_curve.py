@@ -182,7 +182,7 @@ def test_refusals(tug_of_war):
         ({"times": [0.1, 0.1 + 1e-12], "step_size": 0.1}, ValueError, "an iteration or more apart"),
         ({"times": []}, ValueError, "n at least 1"),
         ({"times": [1.0, 1.0]}, ValueError, "increasing"),
-        ({"times": [1.0, np.nan]}, ValueError, "finite"),
+        ({"times": [1.0, np.nan]}, ValueError, "times must be finite"),
         ({"times": None}, TypeError, "times must hold real numbers, not None"),
         ({"times": [1.0], "t_eval": [0.5]}, TypeError, "t_eval follows from the times"),
         ({"times": [1e30], "step_size": 1e-3}, ValueError, "1e.33 iterations of 0.001, more than"),

@@ -60,9 +60,7 @@ def quadratic_constants(
     notes |= {"mu_f": mu_f.note, "L_f": L_f.note}
 
     spread = terms.H - mean
-    second = np.zeros_like(mean)
-    for weight, block in zip(p, spread, strict=True):
-        second += weight * (block @ block)
+    second = np.tensordot(p, spread @ spread, 1)
     counted = p > 0
     common = bool((terms.H[counted] == terms.H[counted][0]).all())
     sigma0 = nu = sigma = math.inf
