@@ -94,9 +94,8 @@ class ByFormula:
         waits = which[own[which] == 0.0]
         self._codes[waits] = IRREGULAR
         going = np.setdiff1d(which, waits, assume_unique=True)
-        amplitudes = np.empty((0, 0))
-        if not finds_amplitudes:
-            amplitudes = np.zeros(members.w.shape)
+        # A form that finds them itself reads none.
+        amplitudes = members.w if finds_amplitudes else np.zeros(members.w.shape)
         for first in range(0, going.size, AT_ONCE):
             some = going[first : first + AT_ONCE]
             if not finds_amplitudes:
