@@ -29,10 +29,18 @@ def take_steps(u, alpha, direction, out):
         out[k] = u[k] - alpha[k] * direction[k]
 
 
+@inner(MATRIX(VECTOR, STEPS))
+def from_start(w, alphas):
+    """Return room for w and what becomes of it in every inner step, a row each, with w in the first."""
+    rows = np.empty((alphas.shape[0] + 1, w.size))
+    copy(w, rows[0])
+    return rows
+
+
 @inner(types.void(PROBLEM, INDEX, STEPS, MATRIX, INDEX, MATRIX, VECTOR))
 def array_path(problem, i, alphas, path, order, tapes, scratch):
     """Fill path[1:] with the inner iterates of task i from path[0]."""
-    for j in range(path.shape[0] - 1):
+    for j in range(alphas.shape[0]):
         derivatives.gradient(problem, i, path[j], order, tapes[j], scratch)
         take_steps(path[j], alphas[j, i], scratch, path[j + 1])
 
@@ -40,10 +48,8 @@ def array_path(problem, i, alphas, path, order, tapes, scratch):
 @on_demand(types.void(PROBLEM, VECTOR, STEPS, MATRIX))
 def adapt(problem, w, alphas, out):
     """out[i] = u_k of task i."""
-    inner_steps = alphas.shape[0]
-    path, scratch = np.empty((inner_steps + 1, w.size)), np.empty(w.size)
+    inner_steps, path, scratch = alphas.shape[0], from_start(w, alphas), np.empty(w.size)
     tapes = tapes_for(problem, problem, inner_steps, 0, stack())
-    copy(w, path[0])
     for i in range(problem.weights.size):
         array_path(problem, i, alphas, path, 0, tapes, scratch)
         copy(path[inner_steps], out[i])
@@ -52,10 +58,8 @@ def adapt(problem, w, alphas, out):
 @on_demand(REAL(PROBLEM, PROBLEM, VECTOR, STEPS))
 def value(problem, query, w, alphas):
     """Return F(w)."""
-    inner_steps = alphas.shape[0]
-    path, scratch = np.empty((inner_steps + 1, w.size)), np.empty(w.size)
+    inner_steps, path, scratch = alphas.shape[0], from_start(w, alphas), np.empty(w.size)
     tapes = tapes_for(problem, problem, inner_steps, 0, stack())
-    copy(w, path[0])
     total = 0.0
     for i in range(problem.weights.size):
         array_path(problem, i, alphas, path, 0, tapes, scratch)
@@ -66,11 +70,9 @@ def value(problem, query, w, alphas):
 @on_demand(types.void(PROBLEM, PROBLEM, VECTOR, STEPS, VECTOR))
 def gradient(problem, query, w, alphas, out):
     """Out = grad F(w), by inner_steps Hessian-vector products per task and no Hessian."""
-    inner_steps, d = alphas.shape[0], w.size
-    path = np.empty((inner_steps + 1, d))
+    inner_steps, d, path = alphas.shape[0], w.size, from_start(w, alphas)
     tapes = tapes_for(problem, query, inner_steps, 1, stack())
     scaled, product, adjoint = np.empty(d), np.empty(d), np.empty(d)
-    copy(w, path[0])
     out[:] = 0.0
     for i in range(problem.weights.size):
         array_path(problem, i, alphas, path, 1, tapes, product)
@@ -86,10 +88,8 @@ def gradient(problem, query, w, alphas, out):
 @on_demand(types.void(PROBLEM, PROBLEM, VECTOR, STEPS, VECTOR))
 def first_order_gradient(problem, query, w, alphas, out):
     """Out = sum_i p_i grad g_i(u_k)."""
-    inner_steps = alphas.shape[0]
-    path, scratch = np.empty((inner_steps + 1, w.size)), np.empty(w.size)
+    inner_steps, path, scratch = alphas.shape[0], from_start(w, alphas), np.empty(w.size)
     tapes = tapes_for(problem, query, inner_steps, 0, stack())
-    copy(w, path[0])
     out[:] = 0.0
     for i in range(problem.weights.size):
         array_path(problem, i, alphas, path, 0, tapes, scratch)
@@ -115,12 +115,10 @@ def reptile_gradient(problem, w, alphas, out):
 def hvp(problem, query, w, v, alphas, out):
     """Out = Hess F(w) v, without forming a d x d matrix."""
     inner_steps, d = alphas.shape[0], w.size
-    path, tangent = np.empty((inner_steps + 1, d)), np.empty((inner_steps + 1, d))
+    path, tangent = from_start(w, alphas), from_start(v, alphas)
     tapes = tapes_for(problem, query, inner_steps, 2, stack())
     product, other, q, b = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
     scaled_q, scaled_b = np.empty(d), np.empty(d)
-    copy(w, path[0])
-    copy(v, tangent[0])
     out[:] = 0.0
     for i in range(problem.weights.size):
         array_path(problem, i, alphas, path, 2, tapes, product)

@@ -86,7 +86,7 @@ class NumpyLoop:
         """Return the Hessian of `value`, exactly symmetric."""
         path = self._path(w)
         curvature = self.query._hessians(path[-1])
-        adjoint = self.query._gradients(path[-1]) if self.count else np.empty(0)
+        adjoint = self.query._gradients(path[-1]) if self.count else curvature
         for j in reversed(range(self.count)):
             u, alpha = path[j], self._alphas[j]
             if isinstance(alpha, np.ndarray):

@@ -152,6 +152,15 @@ def test_a_start_at_rest_and_the_shortest_duration(plain):
     assert not plain[1]
 
 
+def test_a_start_whose_norm_is_tol_to_the_last_bit_is_at_rest():
+    """Of f = w^2/2 + v^2/2 it is (3, 4)/16, by either code."""
+    flow = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Quadratic([np.eye(2)], [np.zeros(2)])))
+    for run in (compiled, in_numpy):
+        found = run(flow, [3.0 / 16.0, 0.25], tol=5.0 / 16.0)
+        assert (found.stop, found.final_time) == (mo.StopReason.STATIONARY, 0.0)
+        assert found.w.tolist() == [3.0 / 16.0, 0.25]
+
+
 def test_limits_and_the_continuous_solution(plain):
     flow = mo.maml_flow(regressions(1), 0.01)
     w0 = np.ones(flow.dim)
