@@ -49,8 +49,8 @@ def in_numpy(flow, w0, **how):
 
 @pytest.mark.parametrize("make", [regressions, quadratics])
 def test_paths_of_two_phases_are_those_of_matrix_exponentials(plain, make):
-    for seed in range(2):
-        tasks = make(seed)
+    for seed, d in ((0, 3), (1, 4), (2, 13)):  # sums go four terms at a time
+        tasks = make(seed, d)
         f, F = mo.ExpectedLoss(tasks), mo.MAMLLoss(tasks, 0.01)
         w0 = 3.0 * np.random.default_rng(seed).normal(size=tasks.dim)
         switch = 0.05 * np.linalg.norm(f.gradient(w0))
@@ -72,7 +72,7 @@ def test_paths_of_two_phases_are_those_of_matrix_exponentials(plain, make):
                 np.testing.assert_allclose(w, exact, rtol=1e-9, atol=1e-10 * np.abs(w0).max())
             start, since = run.switch_states[0], switched
     assert all(plain)
-    assert len(plain) == 4
+    assert len(plain) == 6
 
 
 @pytest.mark.parametrize("make", [regressions, quadratics])
@@ -150,6 +150,10 @@ def test_a_start_at_rest_and_the_shortest_duration(plain):
     assert np.all(np.diff(later.t) > 0)
     assert plain[0]
     assert not plain[1]
+    # The first of 100 points in even distances is 1e-150 after the start, a little less or more.
+    for duration in (0.99e-148, 1.01e-148):
+        assert compiled(flow, [1.0], t_max=duration).final_time == duration
+    assert plain[-2:] == [False, True]
 
 
 def test_a_start_whose_norm_is_tol_to_the_last_bit_is_at_rest():

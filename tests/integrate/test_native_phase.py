@@ -196,7 +196,7 @@ def test_a_field_that_is_not_finite_everywhere(monkeypatch):
 
 @pytest.mark.parametrize("method", NAMES)
 def test_runs_without_a_further_step_end_with_the_same_sentence(monkeypatch, method):
-    """A singularity that the path runs into, one beyond which there is nothing, an end where it begins, and none."""
+    """A singularity on the way, one beyond which there is nothing, one where the path begins, and no end."""
     sentences = set()
     for text, w0 in (("a*sqrt(w)", 1.0), ("-a*w**4", 1.0), ("a*(w + w**2.5)", 0.0), ("a*w", 1.0)):
         flow = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Symbolic(text, "w", {"a": [1.0]})))
