@@ -165,6 +165,19 @@ def test_a_start_whose_norm_is_tol_to_the_last_bit_is_at_rest():
         assert found.w.tolist() == [3.0 / 16.0, 0.25]
 
 
+def test_a_norm_of_0_is_come_to_only_by_a_rule_that_waits_for_it():
+    """At rest from the start: without a tolerance the horizon ends the run, or a rule whose norm is 0 its phase."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[2.0]]], [[3.0]]))
+    still = mo.gradient_flow(f)
+    phases = [mo.Phase(f, until=mo.flows.GradientNormBelow(f, 0.0)), mo.Phase(f)]
+    for run in (compiled, in_numpy):
+        found = run(still, [1.5], tol=0.0, t_max=2.0)
+        assert (found.stop, found.final_time) == (mo.StopReason.HORIZON, 2.0)
+        found = run(mo.Flow(phases), [1.5], tol=0.0, t_max=2.0)
+        assert found.switch_times.tolist() == [0.0]
+        assert (found.stop, found.final_phase) == (mo.StopReason.HORIZON, 1)
+
+
 def test_limits_and_the_continuous_solution(plain):
     flow = mo.maml_flow(regressions(1), 0.01)
     w0 = np.ones(flow.dim)

@@ -111,7 +111,7 @@ class ByFormula:
         """Return the norms at which members end a phase, negative where they do not."""
         own = self._request.switch_tol
         if leg.rule is None:
-            return np.full(len(self._members), -1.0)
+            return np.full(len(self._members), -np.inf)
         if own is None:
             return np.full(len(self._members), float(leg.rule.scale or 0.0))
         return own
