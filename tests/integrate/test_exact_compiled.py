@@ -166,7 +166,7 @@ def test_a_start_whose_norm_is_tol_to_the_last_bit_is_at_rest():
 
 
 def test_a_norm_of_0_is_come_to_only_by_a_rule_that_waits_for_it():
-    """At rest from the start: without a tolerance the horizon ends the run, or a rule whose norm is 0 its phase."""
+    """At rest from the start: without tol the horizon ends a run, or a rule whose norm is 0 its phase."""
     f = mo.ExpectedLoss(mo.tasks.Quadratic([[[2.0]]], [[3.0]]))
     still = mo.gradient_flow(f)
     phases = [mo.Phase(f, until=mo.flows.GradientNormBelow(f, 0.0)), mo.Phase(f)]
