@@ -176,6 +176,25 @@ def test_a_norm_of_0_is_come_to_only_by_a_rule_that_waits_for_it():
         found = run(mo.Flow(phases), [1.5], tol=0.0, t_max=2.0)
         assert found.switch_times.tolist() == [0.0]
         assert (found.stop, found.final_phase) == (mo.StopReason.HORIZON, 1)
+        found = run(mo.Flow(phases), [2.5], tol=0.0, t_max=2.0)
+        assert (found.switch_times.size, found.final_time) == (0, 2.0)
+
+
+@pytest.mark.parametrize("run", [compiled, in_numpy])
+def test_a_rest_that_rounding_hides_is_found_by_a_few_looks(run):
+    """Near a minimiser of size 1e6 the field is rounded to 1e-8, to 1e-7 of tol: so much below is looked next."""
+    looks = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        Q = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        H, best = (Q * [1.0, 10.0, 100.0]) @ Q.T, 1e6 * rng.normal(size=3)
+        H = 0.5 * (H + H.T)
+        flow = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Quadratic([H], [H @ best])))
+        found = run(flow, best + rng.normal(size=3), tol=0.1)
+        assert found.stop is mo.StopReason.STATIONARY
+        looks.append(found.nfev - 1)
+    assert 1 < max(looks) <= 3
+    assert min(looks) == 1
 
 
 def test_limits_and_the_continuous_solution(plain):

@@ -92,7 +92,12 @@ def test_phases_follow_each_other_in_closed_form(first):
 
 @pytest.mark.parametrize(
     ("tol", "own", "stop"),
-    [(0.1, 1e-4, "STATIONARY"), (1e-6, 0.01, "SWITCHED"), (0, 0.01, "SWITCHED")],
+    [
+        (0.1, 1e-4, "STATIONARY"),
+        (1e-6, 0.01, "SWITCHED"),
+        (0, 0.01, "SWITCHED"),
+        (0.01, 0.01, "SWITCHED"),
+    ],
 )
 def test_a_last_phase_ends_by_its_rule_or_at_rest_by_what_comes_first(tol, own, stop):
     """With f = w^2/2 and friction 2 from 1: w = (1 + t) exp(-t), v = -t exp(-t)."""
