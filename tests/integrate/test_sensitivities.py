@@ -229,7 +229,7 @@ def test_counts_are_those_of_an_outside_counter():
         )  # fmt: skip
 
     for make in (mo.maml_flow, mo.fomaml_flow, mo.reptile_flow):
-        for names in (["alpha"], ["weights"], ["alpha", "weights", "w0"]):
+        for names in (["w0"], ["alpha"], ["weights"], ["alpha", "weights", "w0"]):
             flow = make(build(), [[0.1], [0.2]], inner_steps=2)
             calls.update(dict.fromkeys(calls, 0))
             run = mo.solve(
