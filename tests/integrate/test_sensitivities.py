@@ -7,6 +7,10 @@ import pytest
 import scipy.linalg
 
 import maml_ode as mo
+from maml_ode.flows.switch_rules import as_rule
+from maml_ode.integrate.sensitivities.field import AugmentedField
+from maml_ode.integrate.sensitivities.parameters import blocks_of
+from maml_ode.integrate.sensitivities.rules import AtRest, time_slopes
 
 from .sensitivity_problems import Problem, callables, relative_errors
 
@@ -284,6 +288,25 @@ def test_a_path_that_only_touches_a_switch_or_the_stop_is_refused():
             )
     moved = mo.Flow([mo.Phase(f, until=mo.flows.GradientNormBelow(f, least * 1.1)), mo.Phase(bowl)])
     assert mo.solve(moved, [a, b], t_max=4.0, tol=0.0, sensitivities="w0").switch_times.size == 1
+
+
+@pytest.mark.parametrize(("share", "touches"), [(0.98e-6, True), (1.02e-6, False)])
+def test_a_path_touches_a_surface_that_it_crosses_by_less_than_a_millionth(share, touches):
+    """On the saddle at (1, 1 + s) norms change by s of their slope; a user's rule by s of its size in a time t."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([np.diag([1.0, -1.0])], [[0.0, 0.0]]))
+    flow = mo.gradient_flow(f)
+    field = AugmentedField(flow.phases[0].field, blocks_of(flow, ["w0"]))
+    w = np.array([1.0, 1.0 + share])
+    cases = [(rule, 3.0) for rule in (AtRest(field, 1.0), mo.flows.GradientNormBelow(f, 1.0))]
+    cases += [
+        (as_rule(lambda t, w, t_0=t_0: 1.0 - share * t / (t_0 or 1.0)), t_0) for t_0 in (0.0, 0.5)
+    ]
+    for rule, t in cases:
+        if touches:
+            with pytest.raises(ValueError, match="touches the surface"):
+                time_slopes(rule, field, t, w, np.eye(2), 1.0)
+        else:
+            assert np.isfinite(time_slopes(rule, field, t, w, np.eye(2), 1.0)).all()
 
 
 def test_what_has_no_sensitivity_is_refused_before_the_run():
