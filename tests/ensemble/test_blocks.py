@@ -219,6 +219,24 @@ def test_blocks_have_one_kind_of_kernels_in_all_phases():
         assert in_blocks.has_blocks(flow) == expected
 
 
+def test_blocks_pay_where_products_of_all_phases_have_sixteen_rows():
+    """2^18 products at once, of a task's samples and parameters."""
+
+    def tasks(n):
+        return mo.tasks.LogisticRegression([np.ones((n, 4))], [np.ones(n)], l2=0.1)
+
+    many, sixteen, fewer = tasks(40), tasks(4096), tasks(4400)
+    f, g = mo.ExpectedLoss(many), mo.ExpectedLoss(fewer)
+    one_by_one = mo.Flow([mo.Phase(f, until=GradientNormBelow(f, 0.1)), mo.Phase(g)])
+    for flow, expected in (
+        (mo.maml_flow(sixteen, 0.1), True), (mo.maml_flow(fewer, 0.1), False),
+        (mo.maml_flow(many, 0.1, query=fewer), False), (one_by_one, False),
+    ):  # fmt: skip
+        assert in_blocks.pays_in_blocks(flow, 8) == expected
+    field = mo.fields.GradientField(mo.ExpectedLoss(tasks(2**17)))
+    assert in_blocks._points_at_once(field) == 1
+
+
 @pytest.mark.parametrize("batched", [False, True])
 def test_every_evaluation_is_timed_once(monkeypatch, batched):
     made, loop = [], by_compiled_loop.CompiledLoop

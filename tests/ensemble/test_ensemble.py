@@ -200,9 +200,11 @@ def test_pictures(runs):
 
 
 def test_progress_is_shown(flow, capsys):
-    mo.ensemble(flow, [[0.5], [1.0]], method="Tsit5", progress=True)
-    mo.ensemble(flow, [[0.5], [1.0]], method="RK45", progress=True)
-    assert "BI-MAML, 2 members" in capsys.readouterr().err
+    for method in ("Tsit5", "RK45"):
+        mo.ensemble(flow, [[0.5], [1.0]], method=method, progress=True)
+        said = capsys.readouterr().err
+        assert "BI-MAML, 2 members" in said
+        assert "2 of 2" in said
 
 
 @pytest.mark.parametrize(
@@ -253,6 +255,15 @@ def test_what_a_flow_lacks_is_refused():
         mo.ensemble(plain, [[1.0, 2.0]], alpha=[0.1])
     with pytest.raises(ValueError, match="none of its phases ends at a gradient norm"):
         mo.ensemble(plain, [[1.0, 2.0]], switch_tol=[0.1])
+    with pytest.raises(ValueError, match="the residual that DOP853 keeps at atol = "):
+        mo.ensemble(plain, [[1.0, 2.0]], method="DOP853", atol=1e-3, tol=1e-6)
+    inside = mo.ensemble(
+        mo.bimaml_flow(f.tasks, 0.1, 0.1, rule="retest"), [[1.05, 1.0]], tol=0.0, t_max=0.1
+    )
+    assert inside.switch_times.shape == (1, 0)
+    online = mo.bimaml_flow(f.tasks, 0.1, switch="auto")
+    with pytest.raises(ValueError, match="alpha must be one number of at least 0"):
+        mo.ensemble(online, [[1.0, 2.0], [2.0, 1.0]], alpha=[0.1, -0.1], method="DOP853")
     until = mo.bimaml_flow(f.tasks, 0.1, 0.1).phases[0].until
     twice = mo.Flow([mo.Phase(f, until=until), mo.Phase(f, until=until), mo.Phase(f)])
     with pytest.raises(ValueError, match="2 of its phases end at a gradient norm"):
@@ -264,7 +275,9 @@ def test_a_field_that_jumps_is_warned_of_once(recwarn):
     X = rng.normal(size=(2, 6, 2))
     tasks = mo.tasks.SVM(X, np.sign(X[..., 0]), loss="squared_hinge", l2=0.1)
     with pytest.warns(mo.integrate.NonSmoothWarning) as told:
-        runs = mo.ensemble(mo.maml_flow(tasks, 0.1), rng.normal(size=(3, 2)), tol=0.0, t_max=0.1)
+        runs = mo.ensemble(
+            mo.maml_flow(tasks, 0.0), rng.normal(size=(3, 2)), alpha=[0.0, 0.1, 0.05], tol=0.0, t_max=0.1
+        )  # fmt: skip
     assert len(told) == 1
     assert told[0].filename == __file__
     assert runs.success.all()
