@@ -330,6 +330,25 @@ def test_an_inner_step_size_and_a_switch_for_every_member(alone):
     assert alone == []
 
 
+@pytest.mark.filterwarnings("ignore::maml_ode.integrate.NonSmoothWarning")
+def test_members_have_the_tolerances_and_the_matrices_of_their_own_inner_step_size(alone):
+    """Without an inner step a flow is smoother; an affine phase has a matrix of its own, whatever follows it."""
+    jumps = margins(mo.tasks.SVM, 1, loss="squared_hinge")
+    alpha, how = [0.1, 0.0, 0.2], {"method": "DOP853", "tol": 0.0, "t_max": 0.3}
+    W0 = starts(mo.maml_flow(jumps, 0.1), 3)
+    runs = mo.ensemble(mo.maml_flow(jumps, 0.1), W0, alpha=alpha, batched=False, **how)
+    assert_same_as_solve(runs, [mo.maml_flow(jumps, a) for a in alpha], W0, **how)
+
+    def mixed(a):
+        F, G = (mo.MAMLLoss(tasks, a) for tasks in (quadratic(3, 3), FAMILIES["logistic"](4)))
+        return mo.Flow([mo.Phase(F, until=GradientNormBelow(F, 0.5)), mo.Phase(G)])
+
+    how = {"method": "DOP853", "tol": 1e-6}
+    runs = mo.ensemble(mixed(0.1), W0, alpha=alpha, **how)
+    assert_same_as_solve(runs, [mixed(a) for a in alpha], W0, **how)
+    assert alone == []
+
+
 def test_a_switch_at_a_norm_of_0_is_waited_for_until_the_horizon():
     flow = FLOWS["bimaml"](FAMILIES["logistic"](3))
     W0 = starts(flow, 3)

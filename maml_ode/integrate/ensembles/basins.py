@@ -52,7 +52,7 @@ def _cells(points: Array, atol: float) -> npt.NDArray[np.int64]:
     places = points
     if width > 0 and np.abs(points).max() < MOST_CELLS * width:
         places = np.floor(points / width)
-    return np.asarray(np.unique(places, axis=0, return_inverse=True)[1]).reshape(-1)
+    return np.asarray(np.unique(places, axis=0, return_inverse=True)[1])
 
 
 def _linked(points: Array, cells: list[Indices], atol: float) -> npt.NDArray[np.int64]:
@@ -84,4 +84,4 @@ def _ordered(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(first.size, dtype=np.int64)
     rank[np.argsort(first)] = np.arange(first.size)
-    return np.asarray(rank[inverse.reshape(-1)])
+    return np.asarray(rank[inverse])
