@@ -6,13 +6,15 @@ import pickle
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import maml_ode as mo
 from maml_ode.integrate.ensembles.basins import clusters
-from maml_ode.integrate.ensembles.watch import Watch
+from maml_ode.integrate.ensembles.members import Members
+from maml_ode.integrate.ensembles.watch import OutOfTime, Watch
 
 ARRAYS = (
     "W0", "w", "t", "stop", "success", "loss", "grad_norm", "switch_times", "steps", "rejected",
@@ -57,6 +59,9 @@ def test_clusters_are_those_of_all_links():
         np.testing.assert_array_equal(clusters(points, atol), brute_force(points, atol))
         twice = np.concatenate([points, points])
         np.testing.assert_array_equal(clusters(twice, 0.0), np.tile(np.arange(n), 2))
+    near = 2.0 - 2.0**-52 * np.arange(1.0, 99.0)[:, None] * [1.0, 1.0]
+    for atol in 2.0**-55 * np.linspace(1.0, 2.0, 9):  # of which some would make quotients meet
+        assert clusters(near, atol).tolist() == list(range(98))
     chain = np.arange(7.0)[:, None] * [1.0, 1.0]
     assert clusters(chain, np.sqrt(2.0)).tolist() == [0] * 7
     assert clusters(chain, 1.4).tolist() == list(range(7))
@@ -127,6 +132,7 @@ def test_what_an_ensemble_is(flow, runs):
     assert "STEP_LIMIT" in repr(runs)
     assert "5 STATIONARY, 4 STEP_LIMIT" in runs._repr_html_()
     assert f"{runs.loss.min():.6g}" in runs._repr_html_()
+    assert np.isfinite(runs.member(8).loss).all()
     assert runs.member(-1).final_time == runs.member(8).final_time == runs.t[8]
     for bad, error in ((9, ValueError), (-10, ValueError), (1.5, TypeError), ("a", TypeError)):
         with pytest.raises(error):
@@ -334,6 +340,24 @@ def test_a_real_key_in_compiled_code_is_heeded_soon():
         assert time.perf_counter() - began < 3.0
         assert mo.StopReason.INTERRUPTED in set(runs.stop)
         assert runs.t.max() > 0
+
+
+def test_a_watch_shows_who_is_done_and_knows_how_long_is_left():
+    seen = []
+    bar = SimpleNamespace(show=True, display=lambda share, text: seen.append((share, text)))
+    members = Members(np.zeros((4, 1)), 0)
+    watch = Watch(members, bar, 8.0)
+    members.end(np.array([2]), mo.StopReason.HORIZON, asked_for=True)
+    watch.look()
+    watch.look(lambda: 3)
+    assert seen == [(0.25, "1 of 4"), (0.75, "3 of 4")]
+    watch._began -= 3.0
+    assert 4.5 < watch.seconds_left <= 5.0
+    watch._began -= 6.0
+    assert 0.0 < watch.seconds_left < 1e-6
+    with pytest.raises(OutOfTime):
+        watch.look()
+    assert Watch(members, bar, None).seconds_left is None
 
 
 def test_a_time_limit_keeps_what_is_done(flow):

@@ -352,10 +352,13 @@ def test_members_have_the_tolerances_and_the_matrices_of_their_own_inner_step_si
 def test_a_switch_at_a_norm_of_0_is_waited_for_until_the_horizon():
     flow = FLOWS["bimaml"](FAMILIES["logistic"](3))
     W0 = starts(flow, 3)
-    runs = mo.ensemble(flow, W0, switch_tol=[0.1, 0.0, 0.2], t_max=2.0, method="DOP853")
     flows = [mo.bimaml_flow(flow.objective.tasks, 0.05, s) for s in (0.1, 0.0, 0.2)]
-    assert_same_as_solve(runs, flows, W0, t_max=2.0, method="DOP853")
-    assert np.isnan(runs.switch_times[1]).all()
+    for until in (2.0, 900.0):  # at rest, for which its rule waits, after 100 or so
+        how = {"t_max": until, "method": "DOP853"}
+        runs = mo.ensemble(flow, W0, switch_tol=[0.1, 0.0, 0.2], **how)
+        assert_same_as_solve(runs, flows, W0, **how)
+        assert np.isnan(runs.switch_times[1]).all()
+    assert [bool(done) for done in runs.success] == [True, False, True]
 
 
 def test_threads_change_nothing(monkeypatch):

@@ -171,42 +171,56 @@ def test_at_a_switch_that_is_asked_for_the_value_after_it_is_reported():
 
 
 def test_rules_of_every_kind_are_differentiated():
-    """A user's rule in time and state, a switch that finds itself, and a last phase with a rule of its own."""
-    tasks = callables(np.array([[1.0, -0.5], [0.3, 2.0], [-1.0, 0.7]]), None)
-    F, f = mo.MAMLLoss(tasks, 0.2), mo.ExpectedLoss(tasks)
-    w0 = np.array([3.0, -2.0])
+    """A user's rule in time and state, a switch that finds itself, the norm of F, and last phases with rules."""
+    data, w0, h = np.array([[1.0, -0.5], [0.3, 2.0], [-1.0, 0.7]]), np.array([3.0, -2.0]), 1e-5
+    p, v = np.array([0.2, 0.5, 0.3]), np.array([1.0, -2.0, 1.0])
 
-    def ending(t, w):
-        return w @ w - 2.0 - t
+    def own(tasks, F):
+        phases = [mo.Phase(mo.ExpectedLoss(tasks), until=lambda t, w: w @ w - 2.0 - t)]
+        return mo.Flow([*phases, mo.Phase(F, until=lambda t, w: w[0] - 0.5)], F)
 
-    def flow(alpha):
-        last = mo.MAMLLoss(tasks, alpha)
-        return mo.Flow(
-            [mo.Phase(f, until=ending), mo.Phase(last, until=lambda t, w: w[0] - 0.5)], last
-        )
+    def norms(tasks, F):
+        steps = (F, 0.7), (mo.ExpectedLoss(tasks), 0.3), (F, 0.1)
+        rule = mo.flows.GradientNormBelow
+        return mo.Flow([mo.Phase(field, until=rule(F, norm)) for field, norm in steps], F)
 
-    def online(alpha):
-        return mo.bimaml_flow(tasks, alpha, switch="auto")
+    def online(tasks, F):
+        return mo.bimaml_flow(tasks, F.alpha, switch="auto")
 
-    settings = {"tol": 1e-2, "rtol": 1e-11, "atol": 1e-13, "method": "DOP853"}
-    for build, expected in ((flow, "SWITCHED"), (online, "STATIONARY")):
-        run = mo.solve(build(0.2), w0, sensitivities=("alpha", "w0"), **settings)
-        assert run.stop.name == expected
-        h = 1e-5
-        for name, moved in (
-            ("alpha", [(build(0.2 + s * h), w0) for s in (1, -1)]),
-            ("w0", [(build(0.2), w0 + s * h * np.array([1.0, 0.0])) for s in (1, -1)]),
-        ):
-            plus, minus = (mo.solve(*given, sensitivities="w0", **settings) for given in moved)
-            mine = run.sensitivities[name]
-            pick = (lambda x: x[..., 0]) if name == "w0" else (lambda x: x)
-            for ours, theirs in (
-                (pick(mine.state), (plus.w - minus.w) / (2 * h)),
-                (pick(mine.final_time), (plus.final_time - minus.final_time) / (2 * h)),
-                (pick(mine.switch_times), (plus.switch_times - minus.switch_times) / (2 * h)),
-            ):
-                np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-    assert F.dim == 2
+    settings = {"tol": 1e-2, "rtol": 1e-11, "atol": 1e-13, "method": "DOP853", "diagnostics": False}
+    moves = {"alpha": (h, 0.0, 0.0), "w0": (0.0, [h, 0.0], 0.0), "weights": (0.0, 0.0, h * v)}
+    along = {"alpha": 1.0, "w0": np.array([1.0, 0.0]), "weights": v}
+    for build, expected in ((own, "SWITCHED"), (norms, "SWITCHED"), (online, "STATIONARY")):
+
+        def run(alpha=0.2, start=w0, weights=p, names=("w0",), build=build):
+            tasks = callables(data, weights)
+            flow = build(tasks, mo.MAMLLoss(tasks, alpha))
+            return mo.solve(flow, start, sensitivities=names, **settings)
+
+        found = run(names=tuple(moves))
+        assert found.stop.name == expected
+        assert found.switch_times.size == {own: 2, norms: 3, online: 1}[build]
+        for name, (a, x, q) in moves.items():
+            plus, minus = (run(0.2 + s * a, w0 + s * np.array(x), p + s * q) for s in (1, -1))
+            for part in ("w", "final_time", "switch_times"):
+                mine = getattr(found.sensitivities[name], "state" if part == "w" else part)
+                theirs = (getattr(plus, part) - getattr(minus, part)) / (2 * h)
+                mine = np.dot(mine, along[name])
+                np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_rules_are_differentiated_by_steps_of_the_size_of_the_state():
+    """At w = 0, and of a state of 1e6: w' = -(w - b), and h = (w_1/s)^2 - 1 + c (w_1 + t)."""
+    b = np.array([2.0, 3.0])
+    flow = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Quadratic([np.eye(2)], [b])))
+    field = AugmentedField(flow.phases[0].field, blocks_of(flow, ["w0"]))
+    for w, c, expected in (
+        (np.zeros(2), 1.0, -1.0 / 3.0),
+        (np.array([1e6, 1.0]), 0.0, 1.0 / (1e6 - 2.0)),
+    ):
+        rule = as_rule(lambda t, w, c=c: (w[0] / 1e6) ** 2 - 1.0 + c * (w[0] + t))
+        slopes = time_slopes(rule, field, 1.0, w, np.eye(2), 1e-3)
+        np.testing.assert_allclose(slopes, [expected, 0.0], rtol=1e-8, atol=1e-20)
 
 
 def test_counts_are_those_of_an_outside_counter():
@@ -247,6 +261,14 @@ def test_counts_are_those_of_an_outside_counter():
             )
             mine = run.counts.to_dict()
             assert {name: mine[name] for name in calls} == calls, (make.__name__, names)
+    tasks = build()
+    F, f = mo.MAMLLoss(tasks, 0.1), mo.ExpectedLoss(tasks)
+    twice = mo.Flow([mo.Phase(F, until=mo.flows.GradientNormBelow(f, 1e-3))])
+    calls.update(dict.fromkeys(calls, 0))
+    run = mo.solve(
+        twice, [1.0, 2.0], tol=1e-6, t_max=0.3, method="RK45", diagnostics=False, sensitivities="w0"
+    )
+    assert {name: run.counts.to_dict()[name] for name in calls} == calls
 
 
 def test_they_survive_a_file_and_a_pickle(tmp_path):
