@@ -6,7 +6,7 @@ import pytest
 import maml_ode as mo
 from maml_ode.fields import ModifiedField
 from maml_ode.flows import GradientNormBelow
-from maml_ode.integrate.ensembles import by_formula
+from maml_ode.integrate.ensembles import by_compiled_loop, by_formula
 from maml_ode.integrate.ensembles.by_formula import has_formula
 from maml_ode.integrate.ensembles.request import Request
 from maml_ode.integrate.ensembles.watch import Watch
@@ -203,6 +203,7 @@ def test_a_field_that_is_not_finite_everywhere():
     runs = mo.ensemble(grows, [[1e-3], [2.0]], tol=0.0, t_max=400.0, method="DOP853")
     assert [reason.name for reason in runs.stop] == ["NON_FINITE", "NON_FINITE"]
     assert np.isinf(runs.loss).all()
+    assert not runs.success.any()
 
 
 def test_methods_flows_and_families_without_compiled_loop(alone):
@@ -371,6 +372,27 @@ def test_threads_change_nothing(monkeypatch):
         for name in (*SAME, "loss", "grad_norm", "switch_times"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
         assert one.counts == other.counts
+
+
+def test_threads_have_portions_and_what_one_raises_is_raised_here(monkeypatch):
+    flow, seen, loop = FLOWS["bimaml"](FAMILIES["logistic"](6)), [], by_compiled_loop.CompiledLoop
+    portions = loop._portions
+
+    def noted(*arguments):
+        seen.append([part.size for part in portions(*arguments)])
+        return portions(*arguments)
+
+    def fails(*_):
+        raise FloatingPointError("there")
+
+    monkeypatch.setattr(loop, "_portions", noted)
+    for threads in (1, 2):
+        mo.ensemble(flow, starts(flow, 23), method="Tsit5", batched=False, threads=threads)
+    assert seen == [[23], [23], *([[2] * 7 + [1] * 9] * 2)]
+    monkeypatch.setattr(loop, "_calls", fails)
+    for threads in (1, 2):
+        with pytest.raises(FloatingPointError, match="there"):
+            mo.ensemble(flow, starts(flow, 23), method="Tsit5", batched=False, threads=threads)
 
 
 def test_however_calls_are_cut_the_members_are_the_same(monkeypatch):
