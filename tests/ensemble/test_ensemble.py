@@ -127,6 +127,8 @@ def test_what_an_ensemble_is(flow, runs):
     assert runs.counts.steps == runs.steps.sum()
     assert runs.counts.rejected == runs.rejected.sum()
     assert runs.counts.diagnostics.gradients == 9 * 3
+    alone = mo.ensemble(flow, [[0.5], [1.0]], method="RK45")
+    assert alone.counts.diagnostics.gradients == 2 * 3
     assert runs.identity == flow.identity
     assert "BI-MAML by DOP853: K = 9, d = 1;" in repr(runs)
     assert "STEP_LIMIT" in repr(runs)
