@@ -6,6 +6,7 @@ import pickle
 import signal
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -134,6 +135,8 @@ def test_what_an_ensemble_is(flow, runs):
     assert "STEP_LIMIT" in repr(runs)
     assert "5 STATIONARY, 4 STEP_LIMIT" in runs._repr_html_()
     assert f"{runs.loss.min():.6g}" in runs._repr_html_()
+    lost = replace(runs, loss=np.where(runs.loss == runs.loss.max(), np.nan, runs.loss))
+    assert f"{runs.loss.min():.6g}" in lost._repr_html_()
     assert np.isfinite(runs.member(8).loss).all()
     assert runs.member(-1).final_time == runs.member(8).final_time == runs.t[8]
     for bad, error in ((9, ValueError), (-10, ValueError), (1.5, TypeError), ("a", TypeError)):
@@ -177,6 +180,23 @@ def test_saved_and_loaded(flow, runs, tmp_path):
     run_file.seek(0)
     with pytest.raises(ValueError, match="another format"):
         mo.Ensemble.load(run_file)
+
+
+def test_a_file_of_nobody_or_of_half_a_success_is_refused(runs, tmp_path):
+    runs.save(tmp_path / "runs.npz")
+    with np.load(tmp_path / "runs.npz") as file:
+        content = {name: file[name] for name in file.files}
+
+    def load(changed):
+        np.savez(tmp_path / "changed.npz", **(content | changed))
+        return mo.Ensemble.load(tmp_path / "changed.npz")
+
+    members = {name: array for name, array in content.items() if array.ndim}
+    assert len(load({name: array[:1] for name, array in members.items()})) == 1
+    with pytest.raises(ValueError, match="it has no members"):
+        load({name: array[:0] for name, array in members.items()})
+    with pytest.raises(ValueError, match="must be 0 or 1"):
+        load({"success": 2 * content["success"]})
 
 
 def test_as_a_table(flow, runs):

@@ -93,6 +93,7 @@ def test_a_run_in_one_dimension_by_hand():
     rest, rate = 1.0 / A, A * A
     # w(T) - rest = tol/rate exactly, wherever phase 2 began; T = log(w0/eps0) + log((eps0 - rest) rate/tol)/rate
     assert run.w[0] == pytest.approx(rest + tol / rate, rel=1e-11)
+    assert (run.stop, run.success) == (mo.StopReason.STATIONARY, True)
     span = np.log((eps0 - rest) * rate / tol)
     d_rest, d_rate = 1.0 / A**2, -2.0 * A
     s = run.sensitivities
