@@ -138,6 +138,7 @@ def test_what_an_ensemble_is(flow, runs):
     lost = replace(runs, loss=np.where(runs.loss == runs.loss.max(), np.nan, runs.loss))
     assert f"{runs.loss.min():.6g}" in lost._repr_html_()
     assert np.isfinite(runs.member(8).loss).all()
+    assert runs.member(-9).final_time == runs.t[0]
     assert runs.member(-1).final_time == runs.member(8).final_time == runs.t[8]
     for bad, error in ((9, ValueError), (-10, ValueError), (1.5, TypeError), ("a", TypeError)):
         with pytest.raises(error):
