@@ -383,6 +383,19 @@ def test_a_watch_shows_who_is_done_and_knows_how_long_is_left():
     assert Watch(members, bar, None).seconds_left is None
 
 
+def test_a_member_takes_as_many_switches_as_its_run_has():
+    members, nothing = Members(np.zeros((2, 1)), 0), np.empty(0)
+    run = {"final_state": [5.0], "final_time": 3.0, "stop": mo.StopReason.HORIZON, "success": True}
+    for k, times in ((0, nothing), (1, np.array([1.0, 2.0])), (0, np.array([0.5]))):
+        counts = mo.Counts(gradients=10, steps=4 + k, rejected=k)
+        members.take(k, SimpleNamespace(**run, switch_times=times, counts=counts))
+    np.testing.assert_array_equal(members.switch_times, [[0.5, np.nan], [1.0, 2.0]])
+    assert (members.w.tolist(), members.t.tolist()) == ([[5.0], [5.0]], [3.0, 3.0])
+    assert (members.steps.tolist(), members.rejected.tolist()) == ([4, 5], [0, 1])
+    assert members.counts.gradients == 30
+    assert members.unfinished.size == 0
+
+
 def test_a_time_limit_keeps_what_is_done(flow):
     W0 = np.linspace(-3.0, 3.0, 3000)
     for how in ({"method": "DOP853", "tol": 1e-9}, {"method": "RK45"}):

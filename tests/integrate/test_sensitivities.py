@@ -8,8 +8,9 @@ import scipy.linalg
 
 import maml_ode as mo
 from maml_ode.flows.switch_rules import as_rule
+from maml_ode.integrate.plan import Tolerances
 from maml_ode.integrate.sensitivities.field import AugmentedField
-from maml_ode.integrate.sensitivities.parameters import blocks_of
+from maml_ode.integrate.sensitivities.parameters import blocks_of, tightened
 from maml_ode.integrate.sensitivities.rules import AtRest, time_slopes
 
 from .sensitivity_problems import Problem, callables, relative_errors
@@ -351,6 +352,7 @@ def test_what_has_no_sensitivity_is_refused_before_the_run():
         (mo.maml_flow(svm, 0.1), "alpha", {}, "has no sensitivities: the field jumps at the kinks"),
         (own, "w0", {}, "no Jacobian; pass jacobian= to CallableField"),
         (modified, "w0", {}, "fourth derivatives"),
+        (mo.momentum_flow(mo.MAMLLoss(logistic, 0.1), 1.0), "w0", {}, "its state is larger than w"),
         (mo.maml_flow(no_thirds, 0.1), "alpha", {}, "lacks the derivatives; give it"),
         (mo.bimaml_flow(tasks, 0.1, 0.1, rule="retest"), "alpha", {}, "phases of this one come again"),
         (maml, "alpha", {"method": "exact"}, 'closed form has no sensitivities here; .* pass "DOP853"'),
@@ -379,6 +381,19 @@ def test_what_has_no_sensitivity_is_refused_before_the_run():
     run = mo.solve(form, w0, t_max=0.5, tol=0.0, sensitivities="w0")
     expected = scipy.linalg.expm(-0.5 * (G + 0.05 * G @ G))
     np.testing.assert_allclose(run.sensitivities["w0"].state, expected, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ((1e-6, 1e-8, False, False), (1e-10, 1e-12)),
+        ((1e-11, 1e-13, False, False), (1e-11, 1e-13)),
+        ((1e-6, 1e-8, True, True), (1e-6, 1e-8)),
+    ],
+)
+def test_derivatives_are_asked_for_to_ten_digits_where_the_caller_says_nothing(given, taken):
+    found = tightened(Tolerances(*given))
+    assert (found.rtol, found.atol) == pytest.approx(taken, rel=1e-15, abs=0)
 
 
 def test_limits_leave_what_was_computed():
