@@ -394,6 +394,10 @@ def test_a_member_takes_as_many_switches_as_its_run_has():
     assert (members.steps.tolist(), members.rejected.tolist()) == ([4, 5], [0, 1])
     assert members.counts.gradients == 30
     assert members.unfinished.size == 0
+    members.forget(np.array([0]))
+    assert (members.w.tolist(), members.t.tolist()) == ([[0.0], [5.0]], [0.0, 3.0])
+    assert (members.steps.tolist(), members.rejected.tolist()) == ([0, 5], [0, 1])
+    np.testing.assert_array_equal(members.switch_times, [[np.nan] * 2, [1.0, 2.0]])
 
 
 def test_a_time_limit_keeps_what_is_done(flow):

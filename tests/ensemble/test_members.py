@@ -10,6 +10,7 @@ from maml_ode.integrate.ensembles import by_compiled_loop, by_formula
 from maml_ode.integrate.ensembles.by_formula import has_formula
 from maml_ode.integrate.ensembles.request import Request
 from maml_ode.integrate.ensembles.watch import Watch
+from maml_ode.integrate.watch.stiffness import STEPS_BETWEEN_LOOKS
 
 SAME = ("t", "w", "stop", "success", "steps", "rejected")
 
@@ -187,6 +188,7 @@ def test_only_those_on_whose_way_something_happens_run_by_themselves(alone):
     for k, w0 in enumerate(W0):
         assert_member_is(runs, k, mo.solve(flow, w0, rtol=1e-6))
     assert "Rodas5P from t" in runs.member(1).method
+    assert by_compiled_loop.MANY.times.size + 1 == STEPS_BETWEEN_LOOKS
 
 
 def test_a_field_that_is_not_finite_everywhere():

@@ -342,6 +342,9 @@ def test_what_has_no_sensitivity_is_refused_before_the_run():
     own = mo.Flow([mo.Phase(field)], mo.ExpectedLoss(tasks))
     logistic = mo.tasks.LogisticRegression(np.ones((1, 2, 3)), [[1.0, -1.0]])
     modified = mo.modified_flow(mo.MAMLLoss(logistic, 0.1), 0.1)
+    F = mo.MAMLLoss(tasks, 0.1)
+    last = mo.Phase(mo.fields.ModifiedField(F, 0.1))
+    then_modified = mo.Flow([mo.Phase(F, until=mo.flows.GradientNormBelow(F, 0.1)), last], F)
     no_thirds = mo.tasks.from_callables(
         lambda i, w: 0.5 * w @ w, lambda i, w: w, hvps=lambda i, w, v: v, n_tasks=1, dim=3
     )
@@ -352,6 +355,7 @@ def test_what_has_no_sensitivity_is_refused_before_the_run():
         (mo.maml_flow(svm, 0.1), "alpha", {}, "has no sensitivities: the field jumps at the kinks"),
         (own, "w0", {}, "no Jacobian; pass jacobian= to CallableField"),
         (modified, "w0", {}, "fourth derivatives"),
+        (then_modified, "weights", {}, "no derivative by the weights here"),
         (mo.momentum_flow(mo.MAMLLoss(logistic, 0.1), 1.0), "w0", {}, "its state is larger than w"),
         (mo.maml_flow(no_thirds, 0.1), "alpha", {}, "lacks the derivatives; give it"),
         (mo.bimaml_flow(tasks, 0.1, 0.1, rule="retest"), "alpha", {}, "phases of this one come again"),
