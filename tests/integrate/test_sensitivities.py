@@ -343,8 +343,12 @@ def test_what_has_no_sensitivity_is_refused_before_the_run():
     logistic = mo.tasks.LogisticRegression(np.ones((1, 2, 3)), [[1.0, -1.0]])
     modified = mo.modified_flow(mo.MAMLLoss(logistic, 0.1), 0.1)
     F = mo.MAMLLoss(tasks, 0.1)
-    last = mo.Phase(mo.fields.ModifiedField(F, 0.1))
-    then_modified = mo.Flow([mo.Phase(F, until=mo.flows.GradientNormBelow(F, 0.1)), last], F)
+    others = mo.tasks.Quadratic(tasks.H, tasks.b, weights=[0.1, 0.2, 0.3, 0.4])
+
+    def then(last):
+        return mo.Flow([mo.Phase(F, until=mo.flows.GradientNormBelow(F, 0.1)), mo.Phase(last)], F)
+
+    then_modified = then(mo.fields.ModifiedField(F, 0.1))
     no_thirds = mo.tasks.from_callables(
         lambda i, w: 0.5 * w @ w, lambda i, w: w, hvps=lambda i, w, v: v, n_tasks=1, dim=3
     )
@@ -356,6 +360,8 @@ def test_what_has_no_sensitivity_is_refused_before_the_run():
         (own, "w0", {}, "no Jacobian; pass jacobian= to CallableField"),
         (modified, "w0", {}, "fourth derivatives"),
         (then_modified, "weights", {}, "no derivative by the weights here"),
+        (then(mo.MAMLLoss(tasks, 0.2)), "alpha", {}, "the phases have different inner step sizes"),
+        (then(mo.MAMLLoss(others, 0.1)), "weights", {}, "families with different weights"),
         (mo.momentum_flow(mo.MAMLLoss(logistic, 0.1), 1.0), "w0", {}, "its state is larger than w"),
         (mo.maml_flow(no_thirds, 0.1), "alpha", {}, "lacks the derivatives; give it"),
         (mo.bimaml_flow(tasks, 0.1, 0.1, rule="retest"), "alpha", {}, "phases of this one come again"),
