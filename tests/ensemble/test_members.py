@@ -129,12 +129,14 @@ def test_every_family_and_flow(family, flow, method, alone):
     ],
 )
 @pytest.mark.parametrize("method", ["DOP853", "Tsit5"])
-def test_every_option(how, method):
+def test_every_option(how, method, alone):
     for family, flow in (("logistic", "bimaml"), ("sinusoid", "maml"), ("sinusoid", "bimaml")):
         chosen = FLOWS[flow](FAMILIES[family](2))
         W0 = starts(chosen, 4, seed=1)
         runs = mo.ensemble(chosen, W0, method=method, batched=False, **how)
         assert_same_as_solve(runs, [chosen] * 4, W0, method=method, **how)
+    if how.get("first_step") == 1e-3:
+        assert alone == []
 
 
 def test_a_step_limit_is_kept_to_the_step():
