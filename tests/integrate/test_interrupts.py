@@ -107,6 +107,8 @@ def test_an_interrupt_where_sensitivities_are_put_together_leaves_the_run(make_l
             unread += 1
         else:
             assert found.stop is mo.StopReason.INTERRUPTED
+            if found.sensitivities is not None:  # by w0 at the time at which the key was pressed
+                assert np.isnan(found.sensitivities["w0"].final_time).all()
     assert unread
 
 

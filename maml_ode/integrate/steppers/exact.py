@@ -91,7 +91,7 @@ class ExactStepper:
     def _run_phase(self, segment: Segment) -> Stop | None:
         """Follow a phase to its end; return what ends the run there, or None where its rule is met."""
         field, tol, rule = segment.leg.field, segment.tol, segment.leg.rule
-        own = -1.0 if rule is None else rule.scale or 0.0
+        own = -math.inf if rule is None else rule.scale or 0.0
         if self._compiled:
             stop, plain = self._run_compiled(segment.number, field, own, tol)
             if plain:
@@ -213,7 +213,7 @@ def _ending(exact: Exact, own: float, has_rule: bool, tol: float) -> tuple[float
         met = exact.time_to_gradient_norm(own) if has_rule else math.inf
         rest = exact.time_to_norm(tol) if tol > 0 else math.inf
         return (own, met, True) if met <= rest and has_rule else (tol, rest, False)
-    threshold = max(tol, own) if tol > 0 or has_rule else -1.0
+    threshold = max(tol, own) if tol > 0 or has_rule else -math.inf
     duration = exact.time_to_norm(threshold) if threshold >= 0 else math.inf
     return threshold, duration, has_rule and own >= tol
 
