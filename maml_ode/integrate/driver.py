@@ -231,7 +231,8 @@ class Driver:
             earlier = step.earlier
             record.extend(earlier.times, earlier.states, segment.number, earlier.norms)
             record.append(step.t, step.w, segment.number, step.norm)
-            record.keep(step.t, piece)
+            if piece is not None:
+                record.keep(step.t, piece)
             self.progress.update(step.t, step.norm)
             for watcher in watchers:
                 finding = watcher.look(step)

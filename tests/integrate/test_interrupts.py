@@ -116,7 +116,12 @@ class Moments:
     What comes before (the arguments are read) and after (the result is handed over) is not counted.
     """
 
-    INSIDE = (("driver.py", "run"), ("finish.py", "_finish"))
+    INSIDE = (
+        ("driver.py", "run"),
+        ("record.py", "points"),
+        ("diagnose.py", "diagnose"),
+        ("assemble.py", "assemble"),
+    )
 
     def __init__(self, press_at=None):
         self.press_at, self.count, self.depth = press_at, 0, 0

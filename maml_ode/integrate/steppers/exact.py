@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ SMALL = 100
 NO_TOLERANCES = Tolerances(0.0, 0.0, True, True)
 
 
+@lru_cache(maxsize=16)
 def exact_plan(t_max: float) -> Plan:
     """Return the plan of a closed form: no solver and no tolerances to choose, only the horizon is read."""
     return made(
