@@ -9,7 +9,7 @@ from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import inner, shared_kernel
 from maml_ode.compiled.maml import inner_path, take_step, tapes_for
-from maml_ode.compiled.scratch import stack
+from maml_ode.compiled.scratch import borrowed, stack
 from maml_ode.compiled.vectors import copy
 
 
@@ -37,6 +37,8 @@ def adjoint_after(problem, i, w, v, q, b, tape, out, other):
 )
 def task_hvp(problem, query, i, alpha, path, tangent, tapes, product, other, q, b):
     """Set b = Hess F_i(path[0]) tangent[0]; ``product``, ``other`` and ``q`` are room for d numbers each."""
+    path, tangent, tapes = borrowed(path), borrowed(tangent), borrowed(tapes)
+    product, other, q, b = borrowed(product), borrowed(other), borrowed(q), borrowed(b)
     inner_steps = path.shape[0] - 1
     inner_path(problem, i, alpha, path, 2, tapes, product)
     for j in range(inner_steps):

@@ -18,12 +18,12 @@ from maml_ode._validation import (
     check_choice,
     check_flag,
     check_real,
-    copy_into,
     freeze,
     real_array,
 )
 from maml_ode.tasks.base import abbreviated
 from maml_ode.tasks.compiled_family import CompiledFamily
+from maml_ode.tasks.dense_samples import DenseSamples
 from maml_ode.tasks.margin_losses import FREE, MarginLoss
 from maml_ode.tasks.sparse_samples import SparseSamples, is_sparse
 from maml_ode.tasks.tables.assembling import family_of_table
@@ -53,8 +53,8 @@ class LinearModel(CompiledFamily):
     or O(nnz(X_i) + n_i + d) if X is sparse, and O(n_i) scratch memory; only ``hessians`` and
     ``third`` form d x d matrices. The data are held once, in buffers that the kernels read and of
     which ``X`` and ``y`` are read-only views; a dense X_i with n_i > d lies in memory feature by feature,
-    so that the kernels' loops run over its longer side. The MAML loss keeps up to 3 n_i numbers per inner step of
-    one task at a time. A stored entry of sparse data takes 16 bytes.
+    long ones on the lines of the cache, so that the kernels' loops run over its longer side. The MAML loss keeps
+    up to 3 n_i numbers per inner step of one task at a time. A stored entry of sparse data takes 16 bytes.
 
     Parameters
     ----------
@@ -116,15 +116,12 @@ class LinearModel(CompiledFamily):
         for i, (start, stop) in enumerate(self._row_ranges):
             floats[start:stop] = read(f"y[{i}]", targets[i], (sizes[i],))
         floats[sum(sizes) :] = *_scales(reduction, sizes), self._l2, self._smoothing
-        self._sparse: SparseSamples | None = None
+        self._samples: SparseSamples | DenseSamples
         if sparse:
-            self._sparse = SparseSamples(sizes, floats.size, integers.size)
-            self._floats, self._integers = self._sparse.pack(samples, floats, integers)
-            return
-        self._floats = np.empty(floats.size + sum(sizes) * dim)
-        self._floats[: floats.size] = floats
-        for i, (start, stop) in enumerate(self._row_ranges):
-            copy_into(f"X[{i}]", samples[i], self._dense_samples(start, stop), booleans=True)
+            self._samples = SparseSamples(sizes, floats.size, integers.size)
+        else:
+            self._samples = DenseSamples(sizes, dim, floats.size, integers.size)
+        self._floats, self._integers = self._samples.pack(samples, floats, integers)
 
     @classmethod
     def from_table(
@@ -215,14 +212,12 @@ class LinearModel(CompiledFamily):
     @property
     def X(self) -> tuple[Any, ...]:
         """The samples X_i, shape (n_i, d), one read-only view per task; ``csr_array`` if sparse."""
-        if self._sparse is not None:
-            return self._sparse.views(self._floats, self._integers, self.dim)
-        return tuple(freeze(self._dense_samples(*rows)) for rows in self._row_ranges)
+        return self._samples.views(self._floats, self._integers, self.dim)
 
     @property
     def is_sparse(self) -> bool:
         """Whether X is held in sparse form."""
-        return self._sparse is not None
+        return isinstance(self._samples, SparseSamples)
 
     @property
     def y(self) -> tuple[Array, ...]:
@@ -270,14 +265,6 @@ class LinearModel(CompiledFamily):
         starts = self._integers[4 : 5 + self.n_tasks].tolist()
         return list(pairwise(starts))
 
-    def _dense_samples(self, start: int, stop: int) -> Array:
-        """Return the view X_i of the rows from start to stop; where n_i > d, X_i' is what lies in memory."""
-        d, first = self.dim, self._n_rows + self.n_tasks + 2
-        block = self._floats[first + start * d : first + stop * d]
-        if stop - start > d:
-            return block.reshape(d, stop - start).T
-        return block.reshape(stop - start, d)
-
     def _kernels(self) -> TapedKernels:
         from maml_ode.tasks.kernels import linear_model
 
@@ -304,10 +291,16 @@ class LinearModel(CompiledFamily):
         floats, integers = self._packed()
         if self.is_sparse:
             yield floats
+            yield integers
         else:
             yield floats[: self._n_rows + self.n_tasks + 2]
             yield from self.X
-        yield integers
+            yield integers[: 5 + self.n_tasks]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if isinstance(self._samples, DenseSamples):
+            self._floats = self._samples.placed(self._floats)
 
     def _packed(self) -> tuple[Array, npt.NDArray[np.int64]]:
         return self._floats, self._integers

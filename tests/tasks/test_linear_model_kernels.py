@@ -4,6 +4,8 @@ The oracle is NumPy on whole matrices in ``longdouble``. Beside every vector it 
 would have without their signs: rounding is a part of that, however much cancels.
 """
 
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -265,3 +267,27 @@ def test_dense_samples_are_seen_as_given_and_identified_by_what_they_are():
     assert family.identity == build("logistic", [X_i[::-1][::-1] for X_i in X], y, None).identity
     X[2][0], X[2][1] = X[2][1].copy(), X[2][0].copy()
     assert family.identity != build("logistic", X, y, None).identity
+
+
+def test_features_and_samples_begin_on_a_line_of_the_cache_also_in_another_process():
+    rng = np.random.default_rng(2)
+    X, y, _ = draw("logistic", (35, 5, 8, 300), 8, rng)
+    family = build("logistic", X, y, None)
+    copy = pickle.loads(pickle.dumps(family))
+    for model in (family, copy):
+        for view, X_i in zip(model.X, X, strict=True):
+            np.testing.assert_array_equal(view, X_i)
+            rows = view.T if len(X_i) > 8 else view
+            assert rows.ctypes.data % 64 == rows.strides[0] % 64 == 0
+    w = rng.normal(size=8)
+    np.testing.assert_array_equal(family.gradients(w), copy.gradients(w))
+    assert family.identity == copy.identity
+
+
+def test_what_fills_a_line_up_counts_nothing_at_an_infinite_point():
+    # All margins are inf, where the hinge is flat: 0 times inf would make NaN of what is behind the samples.
+    X, y = np.ones((1, 35, 3)), np.ones((1, 35))
+    family = build("hinge", X, y, None, l2=0.0)
+    w = np.array([0.0, np.inf, 0.0])
+    gradient = InnerSteps(family, family, 0.3, 0).loop.gradient(w)
+    np.testing.assert_array_equal(gradient[[0, 2]], 0.0)

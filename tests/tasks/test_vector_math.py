@@ -9,11 +9,18 @@ from numba import njit
 
 from maml_ode.compiled import vector_math
 
+
+@njit
+def exp(x):
+    for j in range(x.size):
+        x[j] = vector_math.exp_of(x[j])
+
+
 # They are compiled for compiled callers alone.
 FUNCTIONS = {
-    "exp": njit(lambda x: vector_math.exp(x)),
+    "exp": exp,
     "expm1": njit(lambda x: vector_math.expm1(x)),
-    "log1p": njit(lambda x: vector_math.log1p(x)),
+    "log1p": njit(lambda x: vector_math.log1p(x, x)),
 }
 
 

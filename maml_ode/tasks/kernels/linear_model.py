@@ -8,6 +8,9 @@ costs 12 n d flops a gradient and 22 n d a Hessian-vector product.
 
 Tape: [s phi''(t_j) (n), s phi'''(t_j) c_j (n), x_j'v (n), scratch], as far as the order asks for them.
 
+Where the samples are read again after a gradient or a product that went over them from the first to the last,
+the blocks are taken from the last to the first: the last ones are still in the cache.
+
 Each phi and each form of X has kernels of its own (`kernels`), so that a run compiles what it follows.
 """
 
@@ -31,6 +34,7 @@ from maml_ode.compiled.contract import (
     TapedKernels,
 )
 from maml_ode.compiled.decorators import inner, kernel, kernel_on_demand
+from maml_ode.compiled.scratch import borrowed
 from maml_ode.tasks.kernels.dense_products import add_products
 from maml_ode.tasks.kernels.margin_losses import (
     HINGE,
@@ -42,7 +46,7 @@ from maml_ode.tasks.kernels.margin_losses import (
 from maml_ode.tasks.kernels.samples import RIDGE, block_size, sample_functions
 
 
-@inner(types.void(RIDGE, VECTOR, VECTOR))
+@inner(types.void(RIDGE, VECTOR, VECTOR), forceinline=True)
 def _set_ridge(ridge, v, out):
     """Set out = l2 D v; with factor 0 an infinite v still makes NaN."""
     l2, penalized = ridge
@@ -67,7 +71,7 @@ def _loss(kind: int, sparse: bool) -> Any:
         total = 0.0
         for start in range(0, n, block):
             stop = min(start + block, n)
-            predict(X, n, start, stop, w, c)
+            predict(X, start, stop, w, c)
             look(smoothing, c, y[start:stop], seen)
             total += sum_of(smoothing, stop - start, seen)
         total *= scale
@@ -104,21 +108,25 @@ def tape_size(order, data):
 def _gradient(kind: int, sparse: bool, bent: bool) -> Any:
     """Return the function of the gradient, for order 2 if ``bent``, else for 0 and 1."""
     phi, samples = loss_functions(kind), sample_functions(sparse)
-    look, slopes, curvatures, bends = phi.look, phi.slopes, phi.curvatures, phi.bends
+    look = phi.bent_look if bent else phi.look
+    slopes, curvatures, bends = phi.slopes, phi.curvatures, phi.bends
     task, predict, accumulate = samples.task, samples.predict, samples.accumulate
 
     def gradient(i, w, order, data, tape, out):
         """Set out = s sum_j phi'(t_j) c_j x_j + l2 D w, if it has entries, and keep the next derivatives."""
+        w, tape, out = borrowed(w), borrowed(tape), borrowed(out)
         X, y, scale, ridge, smoothing = task(i, data)
         n = y.size
         block = block_size(n, w.size)
         scratch = tape[_kept(order, n) :]
         c, seen = scratch[:block], scratch[block:]
         _set_ridge(ridge, w, out)
-        for start in range(0, n, block):
+        last = (n - 1) // block * block
+        for first in range(0, n, block):
+            start = first if order > 0 else last - first
             stop = min(start + block, n)
             labels = y[start:stop]
-            predict(X, n, start, stop, w, c)
+            predict(X, start, stop, w, c)
             look(smoothing, c, labels, seen)
             if order > 0:
                 curvatures(smoothing, scale, seen, tape[start:stop])
@@ -126,7 +134,7 @@ def _gradient(kind: int, sparse: bool, bent: bool) -> Any:
                 bends(smoothing, scale, labels, seen, tape[n + start : n + stop])
             if out.size > 0:
                 slopes(smoothing, scale, labels, seen, c)
-                accumulate(X, n, start, stop, c, out)
+                accumulate(X, start, stop, c, out)
 
     return gradient
 
@@ -139,6 +147,7 @@ def _hvp(flat: bool, sparse: bool) -> Any:
     @kernel(TAPED_HVP)
     def hvp(i, v, order, data, tape, out):
         """Set out = s sum_j phi''(t_j) (x_j'v) x_j + l2 D v."""
+        v, tape, out = borrowed(v), borrowed(tape), borrowed(out)
         X, y, _, ridge, _ = task(i, data)
         _set_ridge(ridge, v, out)
         if flat:
@@ -146,9 +155,11 @@ def _hvp(flat: bool, sparse: bool) -> Any:
         n = y.size
         block = block_size(n, v.size)
         c = tape[_kept(order, n) :]
-        for start in range(0, n, block):
+        last = (n - 1) // block * block
+        for first in range(0, n, block):
+            start = first if order < 2 else last - first
             stop = min(start + block, n)
-            predict(X, n, start, stop, v, c)
+            predict(X, start, stop, v, c)
             if order > 1:
                 along = tape[2 * n + start : 2 * n + stop]
                 for j in range(along.size):
@@ -157,7 +168,7 @@ def _hvp(flat: bool, sparse: bool) -> Any:
                 curvature = tape[start:stop]
                 for j in range(curvature.size):
                     c[j] *= curvature[j]
-                accumulate(X, n, start, stop, c, out)
+                accumulate(X, start, stop, c, out)
 
     return hvp
 
@@ -169,6 +180,8 @@ def _adjoint(flat: bool, sparse: bool) -> Any:
     @kernel_on_demand(TAPED_ADJOINT)
     def adjoint(i, q, b, data, tape, out, other):
         """Set out = H b + D^3 f_i(w)[v, q, .] and, if it has entries, other = H q."""
+        q, b, tape = borrowed(q), borrowed(b), borrowed(tape)
+        out, other = borrowed(out), borrowed(other)
         X, y, _, ridge, _ = task(i, data)
         _set_ridge(ridge, b, out)
         _set_ridge(ridge, q, other)
@@ -178,18 +191,20 @@ def _adjoint(flat: bool, sparse: bool) -> Any:
         block = block_size(n, b.size)
         scratch = tape[_kept(2, n) :]
         c, along_q = scratch[:block], scratch[block : 2 * block]
-        for start in range(0, n, block):
+        last = (n - 1) // block * block
+        for first in range(0, n, block):
+            start = last - first
             stop = min(start + block, n)
             curvature, bend = tape[start:stop], tape[n + start : n + stop]
             along = tape[2 * n + start : 2 * n + stop]
-            predict(X, n, start, stop, q, along_q)
-            predict(X, n, start, stop, b, c)
+            predict(X, start, stop, q, along_q)
+            predict(X, start, stop, b, c)
             for j in range(curvature.size):
                 c[j] = curvature[j] * c[j] + bend[j] * along[j] * along_q[j]
                 along_q[j] *= curvature[j]
-            accumulate(X, n, start, stop, c, out)
+            accumulate(X, start, stop, c, out)
             if other.size > 0:
-                accumulate(X, n, start, stop, along_q, other)
+                accumulate(X, start, stop, along_q, other)
 
     return adjoint
 

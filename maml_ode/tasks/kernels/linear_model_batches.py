@@ -1,7 +1,8 @@
 """Kernels of the linear models at many points at once, with dense samples: products become matrix-matrix.
 
 The losses, and the layout of the data, are those of ``linear_model``. Tape of so many points: [s phi''(t_j) of
-every point (points, n) if asked for, predictions (points, n), a look].
+every point (points, width) if asked for, predictions (points, width), a look]. The width is n rounded up, as
+the samples are stored.
 """
 
 from __future__ import annotations
@@ -13,39 +14,44 @@ import numpy as np
 from numba import types
 
 from maml_ode.compiled.batches import BATCH_GRADIENT, BATCH_HVP, BATCH_SIZE, BatchedKernels
-from maml_ode.compiled.contract import MATRIX
+from maml_ode.compiled.contract import INDEX, MATRIX
 from maml_ode.compiled.decorators import inner, kernel_on_demand
-from maml_ode.tasks.kernels.margin_losses import (
-    LOGISTIC,
-    LOOK_ROWS,
-    SMOOTH_HINGE,
-    loss_functions,
-    softplus_slopes,
-    softplus_slopes_and_curvatures,
-)
-from maml_ode.tasks.kernels.samples import COLUMNS, RIDGE, SAMPLES, sample_functions
+from maml_ode.tasks.kernels.margin_losses import LOOK_ROWS, loss_functions
+from maml_ode.tasks.kernels.samples import RIDGE, SAMPLES, sample_functions, whole_lines
 
 
 @inner(types.void(SAMPLES, MATRIX, MATRIX))
 def _predict(samples, W, out):
     """Set out = W X'."""
-    X, _, d, form = samples
-    n = out.shape[1]
-    if form == COLUMNS:
-        np.dot(W, X.reshape((d, n)), out)
+    X, _, d, width = samples
+    if width > d:
+        np.dot(W, X.reshape((d, width)), out)
     else:
-        np.dot(W, X.reshape((n, d)).T, out)
+        np.dot(W, X.reshape((out.shape[1], d)).T, out)
 
 
 @inner(types.void(SAMPLES, MATRIX, MATRIX))
 def _accumulate(samples, C, out):
     """Set out = C X."""
-    X, _, d, form = samples
-    n = C.shape[1]
-    if form == COLUMNS:
-        np.dot(C, X.reshape((d, n)).T, out)
+    X, _, d, width = samples
+    if width > d:
+        np.dot(C, X.reshape((d, width)).T, out)
     else:
-        np.dot(C, X.reshape((n, d)), out)
+        np.dot(C, X.reshape((C.shape[1], d)), out)
+
+
+@inner(INDEX(SAMPLES, INDEX))
+def _stored(samples, n):
+    """Return how many samples a product goes over: whole lines, where X' is stored."""
+    return samples[3] if samples[3] > samples[2] else n
+
+
+@inner(types.void(MATRIX, INDEX))
+def _fill_up(P, n):
+    """Set the columns from n on to 0."""
+    for b in range(P.shape[0]):
+        for j in range(n, P.shape[1]):
+            P[b, j] = 0.0
 
 
 @inner(types.void(RIDGE, MATRIX, MATRIX))
@@ -64,36 +70,29 @@ def size(order, points, data):
     n = 0
     for i in range(integers[0]):
         n = max(n, integers[5 + i] - integers[4 + i])
-    return (order + 1) * points * n + LOOK_ROWS * n
+    return (order + 1) * points * whole_lines(n) + LOOK_ROWS * n
 
 
 def _gradient(kind: int) -> Any:
     phi, task = loss_functions(kind), sample_functions(False).task
     look, slopes, curvatures = phi.look, phi.slopes, phi.curvatures
-    softplus = kind in (LOGISTIC, SMOOTH_HINGE)
-    offset = 0.0 if kind == LOGISTIC else 1.0
 
     @kernel_on_demand(BATCH_GRADIENT)
     def gradient(i, W, order, data, tape, out):
         """Set the rows of out to s sum_j phi'(t_j) c_j x_j + l2 D w, and keep curvatures with order 1."""
         X, y, scale, ridge, smoothing = task(i, data)
         points, n = W.shape[0], y.size
-        kept = order * points * n
-        P = tape[kept : kept + points * n].reshape((points, n))
-        seen = tape[kept + points * n : kept + points * n + LOOK_ROWS * n]
+        m = _stored(X, n)
+        kept = order * points * m
+        P = tape[kept : kept + points * m].reshape((points, m))
+        seen = tape[kept + points * m : kept + points * m + LOOK_ROWS * n]
         _predict(X, W, P)
         for b in range(points):
-            curvature = tape[b * n : (b + 1) * n]
-            if softplus:
-                if order > 0:
-                    softplus_slopes_and_curvatures(offset, smoothing, scale, y, P[b], curvature)
-                else:
-                    softplus_slopes(offset, smoothing, scale, y, P[b])
-            else:
-                look(smoothing, P[b], y, seen)
-                if order > 0:
-                    curvatures(smoothing, scale, seen, curvature)
-                slopes(smoothing, scale, y, seen, P[b])
+            look(smoothing, P[b], y, seen)
+            if order > 0:
+                curvatures(smoothing, scale, seen, tape[b * m : b * m + n])
+            slopes(smoothing, scale, y, seen, P[b])
+        _fill_up(P, n)
         _accumulate(X, P, out)
         _add_ridge(ridge, W, out)
 
@@ -108,11 +107,13 @@ def hvp(i, V, data, tape, out):
     """Set the rows of out to s sum_j phi''(t_j) (x_j'v) x_j + l2 D v."""
     X, y, _, ridge, _ = _task(i, data)
     points, n = V.shape[0], y.size
-    curvature, flat = tape[: points * n], tape[points * n : 2 * points * n]
-    P = flat.reshape((points, n))
+    m = _stored(X, n)
+    curvature, flat = tape[: points * m], tape[points * m : 2 * points * m]
+    P = flat.reshape((points, m))
     _predict(X, V, P)
-    for j in range(points * n):
+    for j in range(points * m):
         flat[j] *= curvature[j]
+    _fill_up(P, n)
     _accumulate(X, P, out)
     _add_ridge(ridge, V, out)
 

@@ -3,11 +3,11 @@
 Each loss has functions of its own (`loss_functions`), so that a run compiles those of its loss alone.
 
 `look` turns predictions x'w into what value and derivatives share; each of them is then one loop without a
-branch or a call, which LLVM vectorises, and exp is taken once per sample and point. With u = t/s (s = 1 for the
-logistic loss), e = exp(-|u|) and l = log(1 + e),
+branch or a call, which LLVM vectorises; exp and 1/(1 + e) are taken once per sample and point. With u = t/s
+(s = 1 for the logistic loss), e = exp(-|u|), r = 1/(1 + e), l = log(1 + e) and m = e - 1,
 
-    softplus(u) = max(0, u) + l,   softplus'(u) = {1, e}/(1 + e),   softplus''(u) = e/(1 + e)^2,
-    softplus'''(u) = -softplus''(u) tanh(u/2),   tanh(|u|/2) = (1 - e)/(1 + e).
+    softplus(u) = max(0, u) + l,   softplus'(u) = {1, e} r,   softplus''(u) = e r^2,
+    softplus'''(u) = -softplus''(u) tanh(u/2),   tanh(|u|/2) = -m r.
 
 Where a choice tests the sign of a margin, NaN takes the side that returns it: a NaN that became 0 would look
 like a stationary point.
@@ -37,31 +37,25 @@ SMOOTH_SQUARED_HINGE = int(MarginLoss.SMOOTH_SQUARED_HINGE)
 # inf * 0 would be NaN.
 SATURATION = 1e4
 
-# Numbers per sample of a look: all t, then u cut off at +-SATURATION, then e and l.
-LOOK_ROWS = 4
+# 1/s is cut off here for the same reason.
+LARGEST = 1.7e308
+
+# Numbers per sample of a look: all t, then u cut off at +-SATURATION, then e, r, l and m.
+LOOK_ROWS = 6
 
 # error_model="numpy" below: Python's division would raise an exception, which is a branch.
 
 
-@inner(types.void(INDEX, VECTOR))
-def _logarithms(n, seen):
-    """Fill l."""
-    e, logarithm = seen[2 * n : 3 * n], seen[3 * n : 4 * n]
-    for j in range(n):
-        logarithm[j] = e[j]
-    vector_math.log1p(logarithm)
-
-
-def _look(kind: int) -> Any:
-    """Return the function that fills a look."""
+def _look(kind: int, bent: bool) -> Any:
+    """Return the function that fills a look, if ``bent`` with what third derivatives need."""
     offset = 0.0 if kind == LOGISTIC else 1.0
     straight = kind in (HINGE, SQUARED_HINGE)
 
     @inner(types.void(REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
     def look(smoothing, predictions, y, seen):
-        """Fill t and, where the loss has them, u and e, and for the squared softplus l."""
+        """Fill t and, where the loss has them, u, e, r and m, and for the squared softplus l."""
         n = y.size
-        t, u, e = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n]
+        t, u, e, r = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
         if kind == SQUARED:
             for j in range(n):
                 t[j] = y[j] - predictions[j]
@@ -71,14 +65,20 @@ def _look(kind: int) -> Any:
         if straight:
             return
         for j in range(n):
-            scaled = t[j] / smoothing
+            scaled = t[j] if kind == LOGISTIC else t[j] / smoothing
             scaled = SATURATION if scaled > SATURATION else scaled
             scaled = -SATURATION if scaled < -SATURATION else scaled
             u[j] = scaled
-            e[j] = -abs(scaled)
-        vector_math.exp(e)
+        less = seen[5 * n : 6 * n]
+        for j in range(n):
+            if bent:
+                power, less[j] = vector_math.exp_and_expm1_of(-abs(u[j]))
+            else:
+                power = vector_math.exp_of(-abs(u[j]))
+            e[j] = power
+            r[j] = 1.0 / (1.0 + power)
         if kind == SMOOTH_SQUARED_HINGE:
-            _logarithms(n, seen)
+            vector_math.log1p(e, seen[4 * n : 5 * n])
 
     return look
 
@@ -89,7 +89,7 @@ def _total(kind: int) -> Any:
     @inner(REAL(REAL, INDEX, VECTOR), fastmath={"reassoc", "contract"})
     def total(smoothing, n, seen):
         """Return sum_j phi(t_j) of the n samples looked at; fills l."""
-        t, logarithm = seen[:n], seen[3 * n : 4 * n]
+        t, logarithm = seen[:n], seen[4 * n : 5 * n]
         result = 0.0
         if kind == SQUARED:
             for j in range(n):
@@ -106,7 +106,7 @@ def _total(kind: int) -> Any:
                 h = smoothing * logarithm[j] + (t[j] if t[j] > 0.0 else 0.0)
                 result += h * h
         else:
-            _logarithms(n, seen)
+            vector_math.log1p(seen[2 * n : 3 * n], logarithm)
             for j in range(n):
                 result += smoothing * logarithm[j] + (t[j] if t[j] > 0.0 else 0.0)
         return result
@@ -121,7 +121,8 @@ def _slopes(kind: int) -> Any:
     def slopes(smoothing, scale, y, seen, out):
         """Set out[j] = scale phi'(t_j) dt/d(x'w), with dt/d(x'w) = -1 or -y_j."""
         n = y.size
-        t, u, e, logarithm = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
+        t, u, e = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n]
+        r, logarithm = seen[3 * n : 4 * n], seen[4 * n : 5 * n]
         if kind == SQUARED:
             for j in range(n):
                 out[j] = -2.0 * scale * t[j]
@@ -134,12 +135,12 @@ def _slopes(kind: int) -> Any:
                 out[j] = -2.0 * scale * y[j] * (0.0 if t[j] <= 0.0 else t[j])
         elif kind == SMOOTH_SQUARED_HINGE:
             for j in range(n):
-                p = (1.0 if u[j] > 0.0 else e[j]) / (1.0 + e[j])
+                p = (1.0 if u[j] > 0.0 else e[j]) * r[j]
                 h = smoothing * logarithm[j] + (t[j] if t[j] > 0.0 else 0.0)
                 out[j] = -2.0 * scale * y[j] * (h * p)
         else:
             for j in range(n):
-                p = (1.0 if u[j] > 0.0 else e[j]) / (1.0 + e[j])
+                p = (1.0 if u[j] > 0.0 else e[j]) * r[j]
                 out[j] = -scale * y[j] * p
 
     return slopes
@@ -152,7 +153,8 @@ def _curvatures(kind: int) -> Any:
     def curvatures(smoothing, scale, seen, out):
         """Set out[j] = scale phi''(t_j), the second derivative in x'w too, as dt/d(x'w) is -1 or 1."""
         n = out.size
-        t, u, e, logarithm = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
+        t, u, e = seen[:n], seen[n : 2 * n], seen[2 * n : 3 * n]
+        r, logarithm = seen[3 * n : 4 * n], seen[4 * n : 5 * n]
         if kind == SQUARED:
             for j in range(n):
                 out[j] = 2.0 * scale
@@ -165,14 +167,13 @@ def _curvatures(kind: int) -> Any:
                 out[j] = scale * (0.0 if t[j] <= 0.0 else step)
         elif kind == SMOOTH_SQUARED_HINGE:
             for j in range(n):
-                inverse = 1.0 / (1.0 + e[j])
-                p = (1.0 if u[j] > 0.0 else e[j]) * inverse
+                p = (1.0 if u[j] > 0.0 else e[j]) * r[j]
                 softplus = logarithm[j] + (u[j] if u[j] > 0.0 else 0.0)
-                out[j] = 2.0 * scale * (p * p + softplus * (e[j] * inverse * inverse))
+                out[j] = 2.0 * scale * (p * p + softplus * (e[j] * r[j] * r[j]))
         else:
+            inverse = min(1.0 / smoothing, LARGEST)
             for j in range(n):
-                inverse = 1.0 / (1.0 + e[j])
-                out[j] = scale * (e[j] * inverse * inverse / smoothing)
+                out[j] = scale * (e[j] * r[j] * r[j] * inverse)
 
     return curvatures
 
@@ -183,29 +184,26 @@ def _bends(kind: int) -> Any:
 
     @inner(types.void(REAL, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
     def bends(smoothing, scale, y, seen, out):
-        """Set out[j] = scale phi'''(t_j) dt/d(x'w), the third derivative in x'w."""
+        """Set out[j] = scale phi'''(t_j) dt/d(x'w), the third derivative in x'w, after a bent look."""
         n = y.size
-        u, e, logarithm = seen[n : 2 * n], seen[2 * n : 3 * n], seen[3 * n : 4 * n]
+        u, e, less = seen[n : 2 * n], seen[2 * n : 3 * n], seen[5 * n : 6 * n]
+        r, logarithm = seen[3 * n : 4 * n], seen[4 * n : 5 * n]
         if straight:
             for j in range(n):
                 out[j] = 0.0
             return
-        for j in range(n):
-            out[j] = -abs(u[j])
-        vector_math.expm1(out)
+        inverse = min(1.0 / smoothing, LARGEST)
         if kind == SMOOTH_SQUARED_HINGE:
             for j in range(n):
-                inverse = 1.0 / (1.0 + e[j])
-                p = (1.0 if u[j] > 0.0 else e[j]) * inverse
+                p = (1.0 if u[j] > 0.0 else e[j]) * r[j]
                 softplus = logarithm[j] + (u[j] if u[j] > 0.0 else 0.0)
-                skew = (-out[j] if u[j] > 0.0 else out[j]) * inverse
-                bend = 2.0 * (e[j] * inverse * inverse) * (3.0 * p - softplus * skew) / smoothing
-                out[j] = -scale * y[j] * bend
+                skew = (-less[j] if u[j] > 0.0 else less[j]) * r[j]
+                bend = e[j] * r[j] * r[j] * (3.0 * p - softplus * skew) * inverse
+                out[j] = -2.0 * scale * y[j] * bend
         else:
             for j in range(n):
-                inverse = 1.0 / (1.0 + e[j])
-                skew = (-out[j] if u[j] > 0.0 else out[j]) * inverse
-                bend = e[j] * inverse * inverse * skew / smoothing / smoothing
+                skew = (-less[j] if u[j] > 0.0 else less[j]) * r[j]
+                bend = e[j] * r[j] * r[j] * skew * inverse * inverse
                 out[j] = scale * y[j] * bend
 
     return bends
@@ -215,6 +213,7 @@ class LossFunctions(NamedTuple):
     """The functions of one loss."""
 
     look: Any
+    bent_look: Any
     total: Any
     slopes: Any
     curvatures: Any
@@ -224,28 +223,5 @@ class LossFunctions(NamedTuple):
 @cache
 def loss_functions(kind: int) -> LossFunctions:
     """Return the functions of a loss, each compiled with its first caller."""
-    return LossFunctions(_look(kind), _total(kind), _slopes(kind), _curvatures(kind), _bends(kind))
-
-
-@inner(types.void(REAL, REAL, REAL, VECTOR, VECTOR), error_model="numpy")
-def softplus_slopes(offset, smoothing, scale, y, c):
-    """Replace predictions by scale phi'(t_j) dt/d(x'w), in one pass; t = offset - y x'w, phi' = softplus'(t/s)."""
-    for j in range(y.size):
-        u = (offset - y[j] * c[j]) / smoothing
-        u = SATURATION if u > SATURATION else u
-        u = -SATURATION if u < -SATURATION else u
-        e = vector_math.exp_of(-abs(u))
-        c[j] = -scale * y[j] * ((1.0 if u > 0.0 else e) / (1.0 + e))
-
-
-@inner(types.void(REAL, REAL, REAL, VECTOR, VECTOR, VECTOR), error_model="numpy")
-def softplus_slopes_and_curvatures(offset, smoothing, scale, y, c, curvatures):
-    """Do what `softplus_slopes` does, and fill the curvatures scale phi''(t_j)."""
-    for j in range(y.size):
-        u = (offset - y[j] * c[j]) / smoothing
-        u = SATURATION if u > SATURATION else u
-        u = -SATURATION if u < -SATURATION else u
-        e = vector_math.exp_of(-abs(u))
-        inverse = 1.0 / (1.0 + e)
-        curvatures[j] = scale * (e * inverse * inverse / smoothing)
-        c[j] = -scale * y[j] * ((1.0 if u > 0.0 else e) * inverse)
+    looks = _look(kind, False), _look(kind, True)
+    return LossFunctions(*looks, _total(kind), _slopes(kind), _curvatures(kind), _bends(kind))

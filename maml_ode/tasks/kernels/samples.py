@@ -2,10 +2,12 @@
 
 Layout: floats = [y (N), s (M), l2, smoothing, X], integers = [M, d, N, kind, first row of each task (M), N].
 To the kind FREE is added once for every coordinate at the end of w that the ridge term leaves out.
+integers go on with [first number of each task in X (M), size of X].
 A loop is long enough to be vectorised if it runs over the longer side of X_i, so that the block of task i in X
-is X_i' where n_i > d, and X_i elsewhere. For sparse data X is the stored entries (nnz), and integers go on with
-[first entry of each task (M), nnz, row pointers of each task (N + M), columns (nnz)]; the row pointers of a
-task count its own entries, from 0.
+is X_i' where n_i > d, and X_i elsewhere. The rows of a long X_i' end with zeros up to a multiple of LINE
+numbers, so that each begins on a line of the cache: vectors that lie across two lines are read at half the speed.
+Products go over the zeros too. For sparse data X is the stored entries (nnz), and integers go on further with
+[row pointers of each task (N + M), columns (nnz)]; the row pointers of a task count its own entries, from 0.
 
 A sample enters a product only through inner products with its own row. Every product therefore reads X once, a
 block of samples at a time: first for their inner products, then, while they are in the cache, for their share
@@ -22,29 +24,36 @@ from numba import types
 
 from maml_ode.compiled.contract import DATA, INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.decorators import inner
+from maml_ode.tasks.dense_samples import LINE, LONG
 from maml_ode.tasks.kernels import dense_products, sparse_products
 from maml_ode.tasks.margin_losses import FREE
 
-ROWS, COLUMNS, SPARSE = range(3)
-
-# X_i as stored, its integers if sparse, d, the form.
+# X_i as stored, its integers if sparse, d, the width of a stored row: d or, if it is greater, that of X_i'.
 SAMPLES = types.Tuple((VECTOR, sparse_products.INTEGERS, INDEX, INDEX))
 # The samples, y, s, (l2, penalized), smoothing.
 RIDGE = types.Tuple((REAL, INDEX))
 TASK = types.Tuple((SAMPLES, VECTOR, REAL, RIDGE, REAL))
 
-# The numbers in a block of samples: 256 kB, a part of the second-level cache.
-BLOCK_SIZE = 32768
+# The numbers in a block of samples: 256 kB, a part of the second-level cache, if features lie one after another,
+# so that loops stay long; else 64 kB, of which the first-level cache holds most.
+MOST_BY_FEATURES, MOST_BY_SAMPLES = 32768, 8192
+
+
+@inner(INDEX(INDEX))
+def whole_lines(n):
+    """Return n rounded up to a multiple of LINE."""
+    return (n + LINE - 1) // LINE * LINE
 
 
 @inner(INDEX(INDEX, INDEX))
 def block_size(n, d):
-    """Return how many of n samples are looked at while they are in the cache."""
-    return min(n, max(4, BLOCK_SIZE // d // 4 * 4))
+    """Return how many of n samples are looked at while they are in the cache, rounded up."""
+    most = MOST_BY_FEATURES if n > d else MOST_BY_SAMPLES
+    return min(whole_lines(n), max(LINE, most // d // LINE * LINE))
 
 
 def _task(sparse: bool) -> Any:
-    @inner(TASK(INDEX, DATA))
+    @inner(TASK(INDEX, DATA), forceinline=True)
     def task(i, data):
         """Return views of X_i and y_i, with s_i, the ridge and the smoothing."""
         floats, integers = data
@@ -53,17 +62,17 @@ def _task(sparse: bool) -> Any:
         row, next_row = integers[4 + i], integers[5 + i]
         n = next_row - row
         tail = n_rows + n_tasks
-        start, stop = row * d, next_row * d
+        blocks = 5 + n_tasks  # where the integers of the samples begin
+        start, stop = integers[blocks + i], integers[blocks + 1 + i]
         first = last = 0
-        form = COLUMNS if n > d else ROWS
+        width = d
+        if n > d:
+            width = whole_lines(n) if n >= LONG else n
         if sparse:
-            form = SPARSE
-            entries = 5 + n_tasks  # where the integers of sparse samples begin
-            start, stop = integers[entries + i], integers[entries + 1 + i]
             # From its row pointers to its last column: what is between is not read.
-            first = entries + 1 + n_tasks + row + i
-            last = entries + 1 + 2 * n_tasks + n_rows + stop
-        samples = floats[tail + 2 + start : tail + 2 + stop], integers[first:last], d, form
+            first = blocks + 1 + n_tasks + row + i
+            last = blocks + 1 + 2 * n_tasks + n_rows + stop
+        samples = floats[tail + 2 + start : tail + 2 + stop], integers[first:last], d, width
         ridge = floats[tail], d - free
         return samples, floats[row:next_row], floats[n_rows + i], ridge, floats[tail + 1]
 
@@ -71,16 +80,17 @@ def _task(sparse: bool) -> Any:
 
 
 def _predict(sparse: bool) -> Any:
-    @inner(types.void(SAMPLES, INDEX, INDEX, INDEX, VECTOR, VECTOR))
-    def predict(samples, n, start, stop, w, out):
-        """Set out[j] = x_j'w for the samples from start to stop of n."""
-        X, integers, d, form = samples
-        for j in range(stop - start):
+    @inner(types.void(SAMPLES, INDEX, INDEX, VECTOR, VECTOR))
+    def predict(samples, start, stop, w, out):
+        """Set out[j] = x_j'w for the samples from start to stop; there is room in it for whole lines."""
+        X, integers, d, width = samples
+        count = min(whole_lines(stop - start), width - start)
+        for j in range(max(count, stop - start)):
             out[j] = 0.0
         if sparse:
             sparse_products.add_products(X, integers, start, stop, w, out)
-        elif form == COLUMNS:
-            dense_products.add_combination(w, X, n, 0, d, start, stop, out)
+        elif width > d:
+            dense_products.add_combination(w, X, width, 0, d, start, start + count, out)
         else:
             dense_products.add_products(X, d, start, stop, 0, d, w, out)
 
@@ -88,14 +98,17 @@ def _predict(sparse: bool) -> Any:
 
 
 def _accumulate(sparse: bool) -> Any:
-    @inner(types.void(SAMPLES, INDEX, INDEX, INDEX, VECTOR, VECTOR))
-    def accumulate(samples, n, start, stop, c, out):
-        """Add sum_j c[j] x_j to out for the samples from start to stop of n."""
-        X, integers, d, form = samples
+    @inner(types.void(SAMPLES, INDEX, INDEX, VECTOR, VECTOR))
+    def accumulate(samples, start, stop, c, out):
+        """Add sum_j c[j] x_j to out for the samples from start to stop; the last line of c is filled up."""
+        X, integers, d, width = samples
         if sparse:
             sparse_products.add_combination(c, X, integers, start, stop, out)
-        elif form == COLUMNS:
-            dense_products.add_products(X, n, 0, d, start, stop, c, out)
+        elif width > d:
+            count = min(whole_lines(stop - start), width - start)
+            for j in range(stop - start, count):
+                c[j] = 0.0
+            dense_products.add_products(X, width, 0, d, start, start + count, c, out)
         else:
             dense_products.add_combination(c, X, d, start, stop, 0, d, out)
 
@@ -106,18 +119,18 @@ def _weighted_gram(sparse: bool) -> Any:
     @inner(types.void(SAMPLES, VECTOR, MATRIX))
     def weighted_gram(samples, c, out):
         """Set out = X' diag(c) X, symmetric to the last bit."""
-        X, integers, d, form = samples
+        X, integers, d, width = samples
         if sparse:
             sparse_products.weighted_gram(X, integers, c, out)
             return
-        n = c.size
-        height, width = (d, n) if form == COLUMNS else (n, d)
-        weighted = np.empty(X.size)  # what is not stored of X' and X, times c
-        for r in range(height):
-            for k in range(width):
-                weighted[k * height + r] = X[r * width + k] * (c[k] if form == COLUMNS else c[r])
-        left, right = (X, weighted) if form == COLUMNS else (weighted, X)
-        np.dot(left.reshape((d, n)), right.reshape((n, d)), out)
+        n, columns = c.size, width > d
+        depth = width if columns else n
+        weighted = np.zeros(X.size)  # what is not stored of X' and X, times c
+        for r in range(d if columns else n):
+            for k in range(n if columns else d):
+                weighted[k * (d if columns else n) + r] = X[r * width + k] * c[k if columns else r]
+        left, right = (X, weighted) if columns else (weighted, X)
+        np.dot(left.reshape((d, depth)), right.reshape((depth, d)), out)
         for r in range(d):
             for k in range(r):
                 mean = 0.5 * (out[r, k] + out[k, r])
