@@ -26,7 +26,10 @@ from types import FunctionType
 from typing import Any
 
 from numba import njit
+from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
+
+from maml_ode.compiled.bitcode import BitcodeCompiler, collector_paused
 
 __all__ = [
     "OnDemand",
@@ -40,7 +43,11 @@ __all__ = [
     "shared_kernel",
 ]
 
-_BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_BARE = {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": BitcodeCompiler,
+}
 _NAME_LENGTH = 12
 
 
@@ -117,7 +124,11 @@ def shared_kernel(signature: Any, **options: Any) -> Callable[..., Any]:
     """Return the decorator of a function that compiled code calls or holds, and Python calls: all in most runs."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        wrapped = {"no_cpython_wrapper": False, "no_cfunc_wrapper": False}
+        wrapped = {
+            "no_cpython_wrapper": False,
+            "no_cfunc_wrapper": False,
+            "pipeline_class": Compiler,
+        }
         dispatcher = inner(signature, **{**wrapped, **options})(function)
         dispatcher.__class__ = _ForAll
         return dispatcher
@@ -130,7 +141,8 @@ def kernel(signature: Any, **options: Any) -> Callable[..., Any]:
 
     def decorate(function: Callable[..., Any]) -> Any:
         options_here = {"cache": True, "no_cpython_wrapper": True, **options}
-        dispatcher = njit(signature, **options_here)(_told_apart(function))
+        with collector_paused():
+            dispatcher = njit(signature, **options_here)(_told_apart(function))
         dispatcher.__class__ = _ForCompiledCode
         return dispatcher
 
@@ -142,7 +154,12 @@ def entry(signature: Any, **options: Any) -> Callable[..., Any]:
     decorator: Callable[..., Any] = njit(
         signature, **{"cache": True, "no_cfunc_wrapper": True, **options}
     )
-    return lambda function: decorator(_told_apart(function))
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        with collector_paused():
+            return decorator(_told_apart(function))
+
+    return decorate
 
 
 def on_demand(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], OnDemand]:
@@ -184,7 +201,8 @@ class _Inner(_ForCompiledCode):
 
     def compile(self, sig: Any) -> Any:
         """Compile for the declared signature, whatever that caller's arguments are: Numba converts them."""
-        result = super().compile(self.declared)
+        with collector_paused():
+            result = super().compile(self.declared)
         self.disable_compile()
         return result
 
