@@ -1,8 +1,13 @@
-"""How functions that only compiled code calls are compiled: as far as bitcode, which their callers take in.
+"""How much LLVM does for a function.
 
 Numba optimises every function, translates it into machine code and links its bitcode into its callers, where all
 of that happens again: once for each function between it and Python. But nobody runs the machine code of a
-function that has no wrapper, and what its callers inline is optimised with them. So both are left out here.
+function that has no wrapper, and what its callers inline is optimised with them. So `BitcodeCompiler` leaves out
+both.
+
+Loops over the few entries of a vector, with which drivers surround their calls of kernels, gain nothing from being
+unrolled and vectorised, with a loop for what remains and tests which of them to take. That is half of what such a
+driver costs to compile; `DriverCompiler` leaves it out.
 """
 
 from __future__ import annotations
@@ -14,23 +19,49 @@ from typing import Any
 
 from llvmlite import binding  # type: ignore[import-untyped]
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
 
-__all__ = ["BitcodeCompiler", "collector_paused"]
+from maml_ode.compiled.pipeline import KernelCompiler
+
+__all__ = ["BitcodeCompiler", "DriverCompiler", "collector_paused"]
 
 # Numba's name for the address at which a function finds its globals.
 _ENVIRONMENT = "_ZN08NumbaEnv"
 
 
-class BitcodeCompiler(Compiler):
+class BitcodeCompiler(KernelCompiler):
     """Numba's compiler for functions without wrappers."""
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
         """Compile a function into a library of its own."""
-        library = _BitcodeLibrary(self.state.targetctx.codegen(), func.__qualname__)
-        library.enable_object_caching()
-        self.state.library = library
+        self.state.library = _library(_BitcodeLibrary, self.state, func)
         return super().compile_extra(func)
+
+
+class DriverCompiler(KernelCompiler):
+    """Numba's compiler for functions that are to be short rather than fast."""
+
+    def compile_extra(self, func: Callable[..., Any]) -> Any:
+        """Compile a function into a library of its own."""
+        self.state.library = _library(_ShortLibrary, self.state, func)
+        return super().compile_extra(func)
+
+
+def _library(kind: Any, state: Any, function: Callable[..., Any]) -> Any:
+    """Return an empty library, which Numba can keep on disk."""
+    library = kind(state.targetctx.codegen(), function.__qualname__)
+    library.enable_object_caching()
+    return library
+
+
+class _ShortLibrary(JITCodeLibrary):
+    """Machine code that is optimised for its size."""
+
+    def _optimize_final_module(self) -> None:
+        """Optimise the function with all that it has taken in."""
+        for function in self._final_module.functions:
+            if not function.is_declaration:
+                function.add_function_attribute("optsize")
+        super()._optimize_final_module()
 
 
 class _BitcodeLibrary(JITCodeLibrary):

@@ -13,7 +13,8 @@ take longer than the code. So each function says who calls it:
   its first call;
 - `shared_kernel`: all of them, once, when the first asks for it.
 
-All take Numba's further options and keep machine code on disk.
+All take Numba's further options and keep machine code on disk. ``driver=True`` says that a function spends its
+time in the kernels that it calls.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from types import FunctionType
 from typing import Any
 
 from numba import njit
-from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 
-from maml_ode.compiled.bitcode import BitcodeCompiler, collector_paused
+from maml_ode.compiled.bitcode import BitcodeCompiler, DriverCompiler, collector_paused
+from maml_ode.compiled.pipeline import KernelCompiler
 
 __all__ = [
     "OnDemand",
@@ -49,6 +50,11 @@ _BARE = {
     "pipeline_class": BitcodeCompiler,
 }
 _NAME_LENGTH = 12
+
+
+def _kept(driver: bool) -> dict[str, Any]:
+    """Return the options of what is compiled with wrappers."""
+    return {"cache": True, "pipeline_class": DriverCompiler if driver else KernelCompiler}
 
 
 def _told_apart(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,7 +105,7 @@ def inner(signature: Any, **options: Any) -> Callable[..., Any]:
     return decorate
 
 
-def shared(signature: Any, **options: Any) -> Callable[..., Any]:
+def shared(signature: Any, driver: bool = False, **options: Any) -> Callable[..., Any]:
     """Return the decorator of an `inner` that Python calls too, in some runs."""
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -114,33 +120,29 @@ def shared(signature: Any, **options: Any) -> Callable[..., Any]:
             function.__closure__,
         )
         copy.__qualname__ = f"{function.__qualname__}_from_python"
-        dispatcher.from_python = on_demand(signature, **options)(copy)
+        dispatcher.from_python = on_demand(signature, driver=driver, **options)(copy)
         return dispatcher
 
     return decorate
 
 
-def shared_kernel(signature: Any, **options: Any) -> Callable[..., Any]:
+def shared_kernel(signature: Any, driver: bool = False, **options: Any) -> Callable[..., Any]:
     """Return the decorator of a function that compiled code calls or holds, and Python calls: all in most runs."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        wrapped = {
-            "no_cpython_wrapper": False,
-            "no_cfunc_wrapper": False,
-            "pipeline_class": Compiler,
-        }
-        dispatcher = inner(signature, **{**wrapped, **options})(function)
+        wrapped = {"no_cpython_wrapper": False, "no_cfunc_wrapper": False}
+        dispatcher = inner(signature, **{**wrapped, **_kept(driver), **options})(function)
         dispatcher.__class__ = _ForAll
         return dispatcher
 
     return decorate
 
 
-def kernel(signature: Any, **options: Any) -> Callable[..., Any]:
+def kernel(signature: Any, driver: bool = False, **options: Any) -> Callable[..., Any]:
     """Return the decorator of a function that compiled functions hold as a value."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        options_here = {"cache": True, "no_cpython_wrapper": True, **options}
+        options_here = {**_kept(driver), "no_cpython_wrapper": True, **options}
         with collector_paused():
             dispatcher = njit(signature, **options_here)(_told_apart(function))
         dispatcher.__class__ = _ForCompiledCode
@@ -149,15 +151,13 @@ def kernel(signature: Any, **options: Any) -> Callable[..., Any]:
     return decorate
 
 
-def entry(signature: Any, **options: Any) -> Callable[..., Any]:
+def entry(signature: Any, driver: bool = False, **options: Any) -> Callable[..., Any]:
     """Return the decorator of a function that Python calls, and that compiled functions may call."""
-    decorator: Callable[..., Any] = njit(
-        signature, **{"cache": True, "no_cfunc_wrapper": True, **options}
-    )
+    options_here = {**_kept(driver), "no_cfunc_wrapper": True, **options}
 
     def decorate(function: Callable[..., Any]) -> Any:
         with collector_paused():
-            return decorator(_told_apart(function))
+            return njit(signature, **options_here)(_told_apart(function))
 
     return decorate
 
