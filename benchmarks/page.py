@@ -123,11 +123,12 @@ def write_page(record: dict[str, Any], folder: Path) -> None:
 
     machine, peaks = record["machine"], record["peaks"]
     named = ("processor", "cores", "system")
+    rounds = max((t["rounds"] for row in record["rows"].values() for t in row), default=0)
     head = HEAD.format(
         date=record["date"],
         processor=machine["processor"],
         cores=machine["cores"],
-        rounds=max((t["rounds"] for row in record["rows"].values() for t in row), default=0),
+        rounds=rounds,
         dgemm=peaks["dgemm GFLOP/s"],
         L2=peaks["L2 GB/s"],
         L3=peaks["L3 GB/s"],
@@ -149,7 +150,9 @@ def write_page(record: dict[str, Any], folder: Path) -> None:
     lines += ["## Every number", ""]
     for row in ROWS:
         if row.name in record["rows"]:
-            lines += [f"### {row.title}", "", f"`python -m benchmarks --rows {row.name}`", ""]
+            fewer = max(t["rounds"] for t in record["rows"][row.name])
+            said = f" ({fewer} rounds)" if 1 < fewer < rounds else ""
+            lines += [f"### {row.title}", "", f"`python -m benchmarks --rows {row.name}`{said}", ""]
             lines += [*_table(record["rows"][row.name]), ""]
     if "growth" in record["rows"]:
         lines += ["![Growth of grad F](benchmarks_growth.svg)", ""]

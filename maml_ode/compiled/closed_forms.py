@@ -64,10 +64,9 @@ def _closed_form(kind, values, vectors, matrix, target, weights, left, reduced, 
 
 def of_matrix(values: Array, vectors: Array, K: Array, k: Array) -> Any:
     """Return the handle of k - K w, given the eigenvalues and the eigenvectors, one a column."""
-    nothing = np.empty((0, 0))
-    return _closed_form(
-        BY_MATRIX, np.array(values), _rows(vectors.T), _rows(K), np.array(k), np.empty(0), nothing,
-        np.empty(0), nothing,
+    matrix, target = _rows(K), np.array(k)
+    return _closed_form(  # what only a residual has is not read here
+        BY_MATRIX, np.array(values), _rows(vectors.T), matrix, target, target, matrix, target, matrix,
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """The derivatives of one task of a problem, the same for families with a tape and without.
 
-``tape`` is what `tape` returns for the order: 1 where products with the Hessian at a point follow the gradient
-there, 2 where third derivatives do, else 0. Without a tape its size is 0 and the family's own kernels are asked
-anew. A vector without entries in the place of a result asks only for what is kept.
+``tape`` is what `tape` returns for the order: PRODUCTS where products with the Hessian at a point follow the
+gradient there, THIRDS where third derivatives do, else ALONE. Without a tape its size is 0 and the family's own
+kernels are asked anew. A vector without entries in the place of a result asks only for what is kept.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from numba import types
 
 from maml_ode.compiled.contract import INDEX, PROBLEM, VECTOR
 from maml_ode.compiled.decorators import inner
+
+ALONE, PRODUCTS, THIRDS = range(3)
 
 
 @inner(INDEX(PROBLEM, INDEX))

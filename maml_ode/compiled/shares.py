@@ -13,6 +13,7 @@ from numba import types
 from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import on_demand
+from maml_ode.compiled.derivatives import ALONE, PRODUCTS, THIRDS
 from maml_ode.compiled.hvp import task_hvp
 from maml_ode.compiled.maml import (
     inner_path,
@@ -40,19 +41,19 @@ def add_up(problem, rows, out):
 def values(problem, query, w, alpha, inner_steps, first, last, rows):
     """rows[i, 0] = g_i(u_k)."""
     path = np.empty((inner_steps + 1, w.size))
-    tapes = tapes_for(problem, problem, inner_steps, 0, stack())
+    tapes = tapes_for(problem, problem, inner_steps, ALONE, stack())
     scratch = np.empty(w.size)
     copy(w, path[0])
     for i in range(first, last):
-        inner_path(problem, i, alpha, path, 0, tapes, scratch)
-        rows[i, 0] = query.loss(i, path[inner_steps], query.data)
+        inner_path(problem, i, alpha, path, ALONE, tapes, scratch)
+        rows[i, 0] = query.loss(i, path[len(path) - 1], query.data)
 
 
 @on_demand(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, INDEX, INDEX, MATRIX), nogil=True)
 def gradients(problem, query, w, alpha, inner_steps, first, last, rows):
     """rows[i] = grad F_i(w)."""
     path = np.empty((inner_steps + 1, w.size))
-    tapes = tapes_for(problem, query, inner_steps, 1, stack())
+    tapes = tapes_for(problem, query, inner_steps, PRODUCTS, stack())
     product = np.empty(w.size)
     copy(w, path[0])
     for i in range(first, last):
@@ -63,7 +64,7 @@ def gradients(problem, query, w, alpha, inner_steps, first, last, rows):
 def first_order_gradients(problem, query, w, alpha, inner_steps, first, last, rows):
     """rows[i] = grad g_i(u_k)."""
     path = np.empty((inner_steps + 1, w.size))
-    tapes = tapes_for(problem, query, inner_steps, 0, stack())
+    tapes = tapes_for(problem, query, inner_steps, ALONE, stack())
     copy(w, path[0])
     for i in range(first, last):
         task_first_order_gradient(problem, query, i, alpha, path, tapes, rows[i])
@@ -73,12 +74,12 @@ def first_order_gradients(problem, query, w, alpha, inner_steps, first, last, ro
 def reptile_gradients(problem, query, w, alpha, inner_steps, first, last, rows):
     """rows[k i + j] = grad f_i(u_j); there is no query here."""
     point = np.empty(w.size)
-    tape = derivatives.tape(problem, 0)
+    tape = derivatives.tape(problem, ALONE)
     for i in range(first, last):
         copy(w, point)
         for j in range(inner_steps):
             row = rows[inner_steps * i + j]
-            derivatives.gradient(problem, i, point, 0, tape, row)
+            derivatives.gradient(problem, i, point, ALONE, tape, row)
             take_step(point, alpha, row, point)
 
 
@@ -90,7 +91,7 @@ def hvps(problem, query, w, v, alpha, inner_steps, first, last, rows):
     d = w.size
     path = np.empty((inner_steps + 1, d))
     tangent = np.empty((inner_steps + 1, d))
-    tapes = tapes_for(problem, query, inner_steps, 2, stack())
+    tapes = tapes_for(problem, query, inner_steps, THIRDS, stack())
     product, other, q = np.empty(d), np.empty(d), np.empty(d)
     copy(w, path[0])
     copy(v, tangent[0])

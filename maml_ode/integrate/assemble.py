@@ -41,7 +41,7 @@ def assemble(
     ]
     values: dict[str, Any] = {
         "t": np.array(points.t),
-        "y": np.ascontiguousarray(points.states.T),
+        "y": np.array(points.states).T,  # as SciPy's: a copy of the rows, seen as columns
         **diagnosis.series,
         "phase": np.array(points.phase),
         "switch_times": np.array([s.t for s in switches]) if switches else np.empty(0),

@@ -123,7 +123,7 @@ class Driver:
                 record.switch(len(legs), record.w)
                 number = self._after_sliding()
             if self.stepper.locates and self._makes_no_progress():
-                record.append(record.t, record.w, min(number, len(legs) - 1))
+                record.append(record.t, record.w, number)
                 return self._chatter()
 
     def _leave(self, number: int) -> None:
@@ -200,9 +200,8 @@ class Driver:
                 self.stepper.land(segment, plan, finding.crossing)
                 return None
             rests = finding.stop.reason is StopReason.STATIONARY and not segment.leg.final
-            if (
-                rests and not finding.stop.asked_for
-            ):  # asked for: the algorithm looks at F in every phase
+            # Where it was asked for, the algorithm looks at F in every phase.
+            if rests and not finding.stop.asked_for:
                 return self._wait(segment, plan)
             if finding.stop.reason is StopReason.HORIZON and waits_for_ever(
                 segment, *began, record, plan.tolerances, self.tol
@@ -231,7 +230,8 @@ class Driver:
             earlier = step.earlier
             record.extend(earlier.times, earlier.states, segment.number, earlier.norms)
             record.append(step.t, step.w, segment.number, step.norm)
-            record.keep(step.t, piece)
+            if piece is not None:
+                record.keep(step.t, piece)
             self.progress.update(step.t, step.norm)
             for watcher in watchers:
                 finding = watcher.look(step)
@@ -321,12 +321,17 @@ class Driver:
         inward = SlidingField.of(self.flow).leaves_inward(np.asarray(self.record.w))
         return self.flow.inner_leg if inward else 1 - self.flow.inner_leg
 
+    @property
+    def _chatter_switches(self) -> int:
+        """How many switches without progress are chattering: after no fewer has some phase come again."""
+        return max(CHATTER_SWITCHES, len(self.flow.legs))
+
     def _makes_no_progress(self) -> bool:
         """Whether many switches have brought the run next to nowhere in time."""
-        switches = self.record.switches
-        if len(switches) <= CHATTER_SWITCHES:
+        switches, many = self.record.switches, self._chatter_switches
+        if len(switches) <= many:
             return False
-        span = switches[-1].t - switches[-1 - CHATTER_SWITCHES].t
+        span = switches[-1].t - switches[-1 - many].t
         return bool(span <= CHATTER_SHARE * (switches[-1].t - self.record.times[0]))
 
     def _chatter(self) -> Stop:
@@ -339,6 +344,6 @@ class Driver:
         else:
             detail = (
                 f"At t = {t:.6g} the phases have followed each other {len(self.record.switches)} times, the last "
-                f"{CHATTER_SWITCHES} of them without progress in time; move their ending rules apart."
+                f"{self._chatter_switches} of them without progress in time; move their ending rules apart."
             )
         return Stop(StopReason.CHATTERING, detail)

@@ -45,7 +45,9 @@ class FieldEvaluator:
         self.tally = tally
         self._compiled = _evaluate() if compiled and _has_code_of_its_own(field) else None
         # The norm that is at most tol at rest, of a state and the field's value there.
-        self.norm = field.rest_norm if isinstance(field, LiftedField) else _norm_of_value
+        # The look at the class is slow, so the fields that say they are not lifted are not looked at.
+        lifted = field if field.is_lifted and isinstance(field, LiftedField) else None
+        self.norm = _norm_of_value if lifted is None else lifted.rest_norm
         self.non_finite = 0
         # Bytes are compared and copied faster than arrays.
         self._state = b""

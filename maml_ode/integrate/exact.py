@@ -264,7 +264,9 @@ def why_not_exact(flow: Flow) -> str | None:
             )
         field = phase.field
         # Momentum on a quadratic is linear too, in blocks of 2 x 2.
-        descended = field.driving if isinstance(field, MomentumField) else field
+        descended = field
+        if field.is_lifted and isinstance(field, MomentumField):
+            descended = field.driving
         if descended.affine is None:
             return f"the field of phase {number} ({phase.field.label}) is not affine"
         if phase.until is None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from maml_ode._frozen import made
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.flows import Flow
@@ -33,6 +32,7 @@ def finish(
     step_size: float | None = None,
     integrate_energy: bool = False,
     looked: Counts | None = None,
+    remark: str = "",
 ) -> Trajectory:
     """Return the trajectory of an ended run, whatever interrupts its making.
 
@@ -47,50 +47,29 @@ def finish(
     step_size : float, optional
     looked : Counts, optional
         What was spent on diagnostics before the run.
+    remark : str
+        What is to be said of diagnostics that are left out.
     """
-    how = made(
-        _How, method=method, t_eval=t_eval, keep_sol=keep_sol, step_size=step_size,
-        integrate_energy=integrate_energy, looked=looked,
-    )  # fmt: skip
     try:
-        return _finish(flow, record, how, diagnostics)
+        record.close()
+        sol = record.solution()
+        points = observed(flow, record.points(t_eval, sol))
+        if diagnostics:
+            diagnosis = diagnose(flow, record, points, sol=sol if integrate_energy else None)
+        else:
+            diagnosis = nothing_diagnosed(points.t.size, remark)
+        if looked is not None:
+            diagnosis = replace(diagnosis, cost=(diagnosis.cost or Counts()) + looked)
+        verdict = _verdict(record, points, diagnosis)
+        return assemble(
+            flow, record, points, verdict, diagnosis, method=method, step_size=step_size,
+            sol=sol if keep_sol else None,
+        )  # fmt: skip
     except KeyboardInterrupt:
-        return _finish(flow, record, how, False, remark=INTERRUPTED)
-
-
-@dataclass(frozen=True)
-class _How:
-    """What `finish` was asked for."""
-
-    method: str
-    t_eval: Array | None
-    keep_sol: bool
-    step_size: float | None
-    integrate_energy: bool
-    looked: Counts | None
-
-
-def _finish(
-    flow: Flow, record: Record, how: _How, diagnostics: bool, remark: str = ""
-) -> Trajectory:
-    record.close()
-    sol = record.solution()
-    points = observed(flow, record.points(how.t_eval, sol))
-    diagnosis = nothing_diagnosed(points.t.size, remark)
-    if diagnostics:
-        diagnosis = diagnose(flow, record, points, sol=sol if how.integrate_energy else None)
-    if how.looked is not None:
-        diagnosis = replace(diagnosis, cost=(diagnosis.cost or Counts()) + how.looked)
-    return assemble(
-        flow,
-        record,
-        points,
-        _verdict(record, points, diagnosis),
-        diagnosis,
-        method=how.method,
-        step_size=how.step_size,
-        sol=sol if how.keep_sol else None,
-    )
+        return finish(
+            flow, record, method=method, diagnostics=False, t_eval=t_eval, keep_sol=keep_sol,
+            step_size=step_size, looked=looked, remark=INTERRUPTED,
+        )  # fmt: skip
 
 
 def _verdict(record: Record, points: Points, diagnosis: Diagnosis) -> Stop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from maml_ode._validation import Array, shown, unknown_name
@@ -23,6 +23,7 @@ __all__ = [
     "MethodFacts",
     "choose",
     "facts_of",
+    "named",
     "resolve",
     "solver_options",
     "stiff_method",
@@ -125,11 +126,26 @@ class Choice:
     method: str | type[OdeSolver]
     reason: str = ""
 
-    @property
+    @cached_property
     def label(self) -> str:
         """What a trajectory calls its method."""
         name = self.method if isinstance(self.method, str) else self.method.__name__
         return f"{name} (auto: {self.reason})" if self.reason else name
+
+
+AFFINE = Choice("exact", "every phase is affine with a symmetric matrix")
+LINEAR = Choice("exact", "every phase is of second order or affine with a symmetric matrix")
+
+
+def named(method: str | type[OdeSolver]) -> Choice:
+    """Return the choice of a method that the call names."""
+    known: Any = method  # mypy takes a class for unhashable
+    return _named(known)
+
+
+@lru_cache(maxsize=128)
+def _named(method: Any) -> Choice:
+    return Choice(method)
 
 
 def choose(
@@ -163,12 +179,11 @@ def choose(
         Charged for the look at the spectrum.
     """
     if method != "auto":
-        return Choice(method)
+        return named(method)
     reason = "tolerances, options or a callback ask for steps" if stepping else None
     reason = reason or why_not_exact(flow)
     if reason is None:
-        kind = "of second order or affine" if flow.is_lifted else "affine"
-        return Choice("exact", f"every phase is {kind} with a symmetric matrix")
+        return LINEAR if flow.is_lifted else AFFINE
     if flow.is_rough:
         return Choice("RK45", "the field is discontinuous")
     if horizon < float("inf"):

@@ -126,8 +126,12 @@ class Plan:
     @cached_property
     def step_options(self) -> dict[str, Any]:
         """The user's options with the bounds that remedies have set."""
-        bounds = {"first_step": self.first_step, "max_step": self.max_step}
-        return {**self.options, **{k: v for k, v in bounds.items() if v is not None}}
+        chosen = dict(self.options)
+        if self.first_step is not None:
+            chosen["first_step"] = self.first_step
+        if self.max_step is not None:
+            chosen["max_step"] = self.max_step
+        return chosen
 
     @property
     def longest_step(self) -> float:

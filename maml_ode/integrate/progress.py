@@ -6,7 +6,7 @@ import math
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Progress"]
+__all__ = ["SILENT", "Progress"]
 
 
 class Progress:
@@ -69,3 +69,7 @@ class Progress:
         if self.tol > 0 and norm > 0 and self._first > self.tol:
             done = max(done, math.log(self._first / norm) / math.log(self._first / self.tol))
         return min(max(done, 0.0), 1.0)
+
+
+# For runs that are over before a bar could be drawn.
+SILENT = Progress(False, "", math.inf, 0.0)

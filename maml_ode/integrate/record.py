@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,6 @@ class Points:
     whole: Array | None = None
 
 
-@dataclass
 class Record:
     """The path of a run as it grows.
 
@@ -54,21 +53,32 @@ class Record:
 
     Every state is copied once, into one block of rows. An interrupt at any moment leaves whole points behind:
     a point counts once all of it is written.
+
+    Parameters
+    ----------
+    dim : int
+        The length of the longest state.
+    tally : Tally
+    keeps_solution : bool
+        Whether pieces of the continuous solution are kept.
+    lifted : bool
+        Whether a state is more than w.
     """
 
-    dim: int
-    tally: Tally
-    keeps_solution: bool = False
-    lifted: bool = False
-    switches: list[Switch] = field(default_factory=list)
-    stop: Stop | None = None
-    method_note: str = ""
-
-    def __post_init__(self) -> None:
-        capacity = max(FEWEST_ROWS, min(MOST_ROWS, NUMBERS // max(self.dim, 1)))
+    def __init__(
+        self, dim: int, tally: Tally, keeps_solution: bool = False, lifted: bool = False
+    ) -> None:
+        self.dim = dim
+        self.tally = tally
+        self.keeps_solution = keeps_solution
+        self.lifted = lifted
+        self.switches: list[Switch] = []
+        self.stop: Stop | None = None
+        self.method_note = ""
+        capacity = max(FEWEST_ROWS, min(MOST_ROWS, NUMBERS // max(dim, 1)))
         self._times, self._norms = np.empty(capacity), np.empty(capacity)
-        self._phases = np.empty(capacity, dtype=np.int64)
-        self._states = np.empty((capacity, self.dim))
+        self._phases = np.empty(capacity, np.int64)
+        self._states = np.empty((capacity, dim))
         self._pieces: list[tuple[float, Any]] = []
         self._start = 0.0
         self.size = 0

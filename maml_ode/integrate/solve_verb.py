@@ -40,15 +40,15 @@ from maml_ode.integrate.driver import Driver
 from maml_ode.integrate.exact import why_not_exact
 from maml_ode.integrate.finish import finish
 from maml_ode.integrate.methods import (
-    Choice,
     check_options,
     choose,
     facts_of,
+    named,
     resolve,
     stiff_method,
 )
 from maml_ode.integrate.plan import Plan, Tolerances
-from maml_ode.integrate.progress import Progress
+from maml_ode.integrate.progress import SILENT, Progress
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.resume import check_same_flow
 from maml_ode.integrate.sensitivities.parameters import LOOSEST, blocks_of, checked_names, tightened
@@ -221,7 +221,7 @@ def solve(
     state = flow.legs[0].field.lift(start) if resume is None else resume.final_z.copy()
     record.begin(t_start, state, number or 0)
     record.keeps_solution = dense_output or times is not None or energy != "count"
-    choice = Choice(method)
+    choice = named(method)
     try:
         if method == "auto":
             choice = choose(
@@ -234,11 +234,11 @@ def solve(
         if choice.method == "exact":
             if asks_for_steps:
                 refuse_unused(rtol=rtol, atol=atol, callback=callback, **options)
-            _check_exact(flow)
+            if method == "exact":
+                _check_exact(flow)
             stepper = ExactStepper(record, tally, t_max, compiled=not diagnostics)
             plan = exact_plan(t_max)
-            with Progress(False, flow.name, t_max, tol) as bar:
-                Driver(flow, stepper, plan, record, tally, tol=tol, progress=bar).run(number)
+            Driver(flow, stepper, plan, record, tally, tol=tol, progress=SILENT).run(number)
         else:
             AdaptiveSolver, NativeStepper = _steppers()
             solver = resolve(choice.method)

@@ -48,8 +48,8 @@ class NumpyLoop:
         """Return the gradient of `value`."""
         path = self._path(w)
         adjoint = self.query._gradients(path[-1])
-        for u, alpha in zip(reversed(path[:-1]), reversed(self._alphas), strict=True):
-            adjoint = adjoint - self._hessian_of_step(u, alpha, adjoint)
+        for j in reversed(range(self.count)):
+            adjoint = adjoint - self._hessian_of_step(path[j], self._alphas[j], adjoint)
         return np.asarray(self.tasks.weights @ adjoint)
 
     def values(self, points: Array) -> Array:
@@ -65,11 +65,11 @@ class NumpyLoop:
         """Return the Hessian of `value` times ``v``."""
         path = self._path(w)
         tangents = [self._shared(v)]
-        for u, alpha in zip(path[:-1], self._alphas, strict=True):
+        for u, alpha in zip(path, self._alphas, strict=False):
             tangents.append(tangents[-1] - alpha * self.tasks._hvps(u, tangents[-1]))
         adjoint_tangent = self.query._hvps(path[-1], tangents[-1])
         adjoint = self.query._gradients(path[-1]) if self.count else adjoint_tangent
-        for j in range(self.count - 1, -1, -1):
+        for j in reversed(range(self.count)):
             u, alpha = path[j], self._alphas[j]
             left, right, factor = adjoint_tangent, adjoint, alpha
             if isinstance(alpha, np.ndarray):
@@ -86,8 +86,9 @@ class NumpyLoop:
         """Return the Hessian of `value`, exactly symmetric."""
         path = self._path(w)
         curvature = self.query._hessians(path[-1])
-        adjoint = self.query._gradients(path[-1]) if self.count else np.empty(0)
-        for u, alpha in zip(reversed(path[:-1]), reversed(self._alphas), strict=True):
+        adjoint = self.query._gradients(path[-1]) if self.count else curvature
+        for j in reversed(range(self.count)):
+            u, alpha = path[j], self._alphas[j]
             if isinstance(alpha, np.ndarray):
                 contraction = np.eye(w.size) - alpha[:, :, np.newaxis] * self.tasks._hessians(u)
                 third = self.tasks._thirds(u, alpha * adjoint)
@@ -141,7 +142,7 @@ class NumpyLoop:
         path = self._path(w)
         inner = np.tile(np.eye(w.size), (self.tasks.n_tasks, 1, 1))
         slopes = np.zeros_like(inner)
-        for u, alpha in zip(path[:-1], self._alphas, strict=True):
+        for u, alpha in zip(path, self._alphas, strict=False):
             product = self.tasks._hessians(u) @ inner
             slopes += product
             rows = alpha[:, :, np.newaxis] if isinstance(alpha, np.ndarray) else alpha

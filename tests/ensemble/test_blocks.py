@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
-from maml_ode.integrate.ensembles import in_blocks
+from maml_ode.flows import GradientNormBelow
+from maml_ode.integrate.ensembles import by_compiled_loop, in_blocks
 from maml_ode.integrate.ensembles.request import Request
 
 LOSSES = {
@@ -200,6 +201,52 @@ def test_blocks_are_for_dense_linear_models_where_they_pay(blocks):
     assert not blocks
     with pytest.raises(TypeError, match="batched"):
         mo.ensemble(mo.maml_flow(small, 0.1), starts(8, 4), batched=2)
+
+
+def test_blocks_have_one_kind_of_kernels_in_all_phases():
+    logistic, hinge = family(7), family(7, "smooth hinge")
+    f, squares = (
+        mo.ExpectedLoss(tasks)
+        for tasks in (logistic, mo.tasks.LinearRegression(list(logistic.X), list(logistic.y)))
+    )
+    until = GradientNormBelow(f, 0.1)
+    for flow, expected in (
+        (mo.bimaml_flow(logistic, 0.1, 0.1, query=family(8)), True),
+        (mo.maml_flow(logistic, 0.1, query=hinge), False),
+        (mo.Flow([mo.Phase(f, until=until), mo.Phase(squares)]), False),
+        (mo.Flow([mo.Phase(mo.fields.CallableField(lambda w: -w, 4))], f), False),
+    ):
+        assert in_blocks.has_blocks(flow) == expected
+
+
+def test_blocks_pay_where_products_of_all_phases_have_sixteen_rows():
+    """2^18 products at once, of a task's samples and parameters."""
+
+    def tasks(n):
+        return mo.tasks.LogisticRegression([np.ones((n, 4))], [np.ones(n)], l2=0.1)
+
+    many, sixteen, fewer = tasks(40), tasks(4096), tasks(4400)
+    f, g = mo.ExpectedLoss(many), mo.ExpectedLoss(fewer)
+    one_by_one = mo.Flow([mo.Phase(f, until=GradientNormBelow(f, 0.1)), mo.Phase(g)])
+    for flow, expected in (
+        (mo.maml_flow(sixteen, 0.1), True), (mo.maml_flow(fewer, 0.1), False),
+        (mo.maml_flow(many, 0.1, query=fewer), False), (one_by_one, False),
+    ):  # fmt: skip
+        assert in_blocks.pays_in_blocks(flow, 8) == expected
+    field = mo.fields.GradientField(mo.ExpectedLoss(tasks(2**17)))
+    assert in_blocks._points_at_once(field) == 1
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_every_evaluation_is_timed_once(monkeypatch, batched):
+    made, loop = [], by_compiled_loop.CompiledLoop
+    keep = loop._keep_pace
+    monkeypatch.setattr(loop, "_keep_pace", lambda self, n, t: made.append(n) or keep(self, n, t))
+    monkeypatch.setattr(by_compiled_loop, "CALL_SECONDS", 1e-12)
+    flow = mo.gradient_flow(mo.ExpectedLoss(family(7)))
+    runs = mo.ensemble(flow, starts(9, 4), method="Tsit5", batched=batched)
+    assert len(made) > 9
+    assert sum(made) == runs.counts.gradients
 
 
 def test_intercepts_and_sums_that_are_kept(blocks):

@@ -6,13 +6,17 @@ import pickle
 import signal
 import threading
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import maml_ode as mo
 from maml_ode.integrate.ensembles.basins import clusters
-from maml_ode.integrate.ensembles.watch import Watch
+from maml_ode.integrate.ensembles.members import Members
+from maml_ode.integrate.ensembles.request import Request
+from maml_ode.integrate.ensembles.watch import OutOfTime, Watch
 
 ARRAYS = (
     "W0", "w", "t", "stop", "success", "loss", "grad_norm", "switch_times", "steps", "rejected",
@@ -57,6 +61,9 @@ def test_clusters_are_those_of_all_links():
         np.testing.assert_array_equal(clusters(points, atol), brute_force(points, atol))
         twice = np.concatenate([points, points])
         np.testing.assert_array_equal(clusters(twice, 0.0), np.tile(np.arange(n), 2))
+    near = 2.0 - 2.0**-52 * np.arange(1.0, 99.0)[:, None] * [1.0, 1.0]
+    for atol in 2.0**-55 * np.linspace(1.0, 2.0, 9):  # of which some would make quotients meet
+        assert clusters(near, atol).tolist() == list(range(98))
     chain = np.arange(7.0)[:, None] * [1.0, 1.0]
     assert clusters(chain, np.sqrt(2.0)).tolist() == [0] * 7
     assert clusters(chain, 1.4).tolist() == list(range(7))
@@ -122,11 +129,17 @@ def test_what_an_ensemble_is(flow, runs):
     assert runs.counts.steps == runs.steps.sum()
     assert runs.counts.rejected == runs.rejected.sum()
     assert runs.counts.diagnostics.gradients == 9 * 3
+    alone = mo.ensemble(flow, [[0.5], [1.0]], method="RK45")
+    assert alone.counts.diagnostics.gradients == 2 * 3
     assert runs.identity == flow.identity
     assert "BI-MAML by DOP853: K = 9, d = 1;" in repr(runs)
     assert "STEP_LIMIT" in repr(runs)
     assert "5 STATIONARY, 4 STEP_LIMIT" in runs._repr_html_()
     assert f"{runs.loss.min():.6g}" in runs._repr_html_()
+    lost = replace(runs, loss=np.where(runs.loss == runs.loss.max(), np.nan, runs.loss))
+    assert f"{runs.loss.min():.6g}" in lost._repr_html_()
+    assert np.isfinite(runs.member(8).loss).all()
+    assert runs.member(-9).final_time == runs.t[0]
     assert runs.member(-1).final_time == runs.member(8).final_time == runs.t[8]
     for bad, error in ((9, ValueError), (-10, ValueError), (1.5, TypeError), ("a", TypeError)):
         with pytest.raises(error):
@@ -171,6 +184,23 @@ def test_saved_and_loaded(flow, runs, tmp_path):
         mo.Ensemble.load(run_file)
 
 
+def test_a_file_of_nobody_or_of_half_a_success_is_refused(runs, tmp_path):
+    runs.save(tmp_path / "runs.npz")
+    with np.load(tmp_path / "runs.npz") as file:
+        content = {name: file[name] for name in file.files}
+
+    def load(changed):
+        np.savez(tmp_path / "changed.npz", **(content | changed))
+        return mo.Ensemble.load(tmp_path / "changed.npz")
+
+    members = {name: array for name, array in content.items() if array.ndim}
+    assert len(load({name: array[:1] for name, array in members.items()})) == 1
+    with pytest.raises(ValueError, match="it has no members"):
+        load({name: array[:0] for name, array in members.items()})
+    with pytest.raises(ValueError, match="must be 0 or 1"):
+        load({"success": 2 * content["success"]})
+
+
 def test_as_a_table(flow, runs):
     pytest.importorskip("pandas")
     table = runs.to_dataframe()
@@ -200,9 +230,11 @@ def test_pictures(runs):
 
 
 def test_progress_is_shown(flow, capsys):
-    mo.ensemble(flow, [[0.5], [1.0]], method="Tsit5", progress=True)
-    mo.ensemble(flow, [[0.5], [1.0]], method="RK45", progress=True)
-    assert "BI-MAML, 2 members" in capsys.readouterr().err
+    for method in ("Tsit5", "RK45"):
+        mo.ensemble(flow, [[0.5], [1.0]], method=method, progress=True)
+        said = capsys.readouterr().err
+        assert "BI-MAML, 2 members" in said
+        assert "2 of 2" in said
 
 
 @pytest.mark.parametrize(
@@ -243,7 +275,7 @@ def test_bad_input_is_refused(flow, arguments, how, error, sentence):
         mo.ensemble(given, arguments[1], **how)
 
 
-def test_what_a_flow_lacks_is_refused():
+def test_what_a_flow_lacks_is_refused(monkeypatch):
     f = mo.ExpectedLoss(mo.tasks.Quadratic([np.eye(2)], [np.ones(2)]))
     plain = mo.gradient_flow(f)
     with pytest.raises(ValueError, match=r"W0\[None, :\] for a single member"):
@@ -253,6 +285,16 @@ def test_what_a_flow_lacks_is_refused():
         mo.ensemble(plain, [[1.0, 2.0]], alpha=[0.1])
     with pytest.raises(ValueError, match="none of its phases ends at a gradient norm"):
         mo.ensemble(plain, [[1.0, 2.0]], switch_tol=[0.1])
+    with pytest.raises(ValueError, match="the residual that DOP853 keeps at atol = "):
+        mo.ensemble(plain, [[1.0, 1.0]], method="DOP853", atol=1e-3, tol=1e-6)
+    inside = mo.ensemble(
+        mo.bimaml_flow(f.tasks, 0.1, 0.1, rule="retest"), [[1.05, 1.0]], tol=0.0, t_max=0.1
+    )
+    assert inside.switch_times.shape == (1, 0)
+    online = mo.bimaml_flow(f.tasks, 0.1, switch="auto")
+    monkeypatch.setattr(Request, "run", None)  # before anybody runs
+    with pytest.raises(ValueError, match="alpha must be one number of at least 0"):
+        mo.ensemble(online, [[1.0, 2.0], [2.0, 1.0]], alpha=[0.1, -0.1], method="DOP853")
     until = mo.bimaml_flow(f.tasks, 0.1, 0.1).phases[0].until
     twice = mo.Flow([mo.Phase(f, until=until), mo.Phase(f, until=until), mo.Phase(f)])
     with pytest.raises(ValueError, match="2 of its phases end at a gradient norm"):
@@ -264,7 +306,9 @@ def test_a_field_that_jumps_is_warned_of_once(recwarn):
     X = rng.normal(size=(2, 6, 2))
     tasks = mo.tasks.SVM(X, np.sign(X[..., 0]), loss="squared_hinge", l2=0.1)
     with pytest.warns(mo.integrate.NonSmoothWarning) as told:
-        runs = mo.ensemble(mo.maml_flow(tasks, 0.1), rng.normal(size=(3, 2)), tol=0.0, t_max=0.1)
+        runs = mo.ensemble(
+            mo.maml_flow(tasks, 0.0), rng.normal(size=(3, 2)), alpha=[0.0, 0.1, 0.05], tol=0.0, t_max=0.1
+        )  # fmt: skip
     assert len(told) == 1
     assert told[0].filename == __file__
     assert runs.success.all()
@@ -321,6 +365,41 @@ def test_a_real_key_in_compiled_code_is_heeded_soon():
         assert time.perf_counter() - began < 3.0
         assert mo.StopReason.INTERRUPTED in set(runs.stop)
         assert runs.t.max() > 0
+
+
+def test_a_watch_shows_who_is_done_and_knows_how_long_is_left():
+    seen = []
+    bar = SimpleNamespace(show=True, display=lambda share, text: seen.append((share, text)))
+    members = Members(np.zeros((4, 1)), 0)
+    watch = Watch(members, bar, 8.0)
+    members.end(np.array([2]), mo.StopReason.HORIZON, asked_for=True)
+    watch.look()
+    watch.look(lambda: 3)
+    assert seen == [(0.25, "1 of 4"), (0.75, "3 of 4")]
+    watch._began -= 3.0
+    assert 4.5 < watch.seconds_left <= 5.0
+    watch._began -= 6.0
+    assert 0.0 < watch.seconds_left < 1e-6
+    with pytest.raises(OutOfTime):
+        watch.look()
+    assert Watch(members, bar, None).seconds_left is None
+
+
+def test_a_member_takes_as_many_switches_as_its_run_has():
+    members, nothing = Members(np.zeros((2, 1)), 1), np.empty(0)
+    run = {"final_state": [5.0], "final_time": 3.0, "stop": mo.StopReason.HORIZON, "success": True}
+    for k, times in ((0, nothing), (1, np.array([1.0, 2.0])), (0, np.array([0.5]))):
+        counts = mo.Counts(gradients=10, steps=4 + k, rejected=k)
+        members.take(k, SimpleNamespace(**run, switch_times=times, counts=counts))
+    np.testing.assert_array_equal(members.switch_times, [[0.5, np.nan], [1.0, 2.0]])
+    assert (members.w.tolist(), members.t.tolist()) == ([[5.0], [5.0]], [3.0, 3.0])
+    assert (members.steps.tolist(), members.rejected.tolist()) == ([4, 5], [0, 1])
+    assert members.counts.gradients == 30
+    assert members.unfinished.size == 0
+    members.forget(np.array([0]))
+    assert (members.w.tolist(), members.t.tolist()) == ([[0.0], [5.0]], [0.0, 3.0])
+    assert (members.steps.tolist(), members.rejected.tolist()) == ([0, 5], [0, 1])
+    np.testing.assert_array_equal(members.switch_times, [[np.nan] * 2, [1.0, 2.0]])
 
 
 def test_a_time_limit_keeps_what_is_done(flow):

@@ -6,10 +6,11 @@ import pytest
 import maml_ode as mo
 from maml_ode.fields import ModifiedField
 from maml_ode.flows import GradientNormBelow
-from maml_ode.integrate.ensembles import by_formula
+from maml_ode.integrate.ensembles import by_compiled_loop, by_formula
 from maml_ode.integrate.ensembles.by_formula import has_formula
 from maml_ode.integrate.ensembles.request import Request
 from maml_ode.integrate.ensembles.watch import Watch
+from maml_ode.integrate.watch.stiffness import STEPS_BETWEEN_LOOKS
 
 SAME = ("t", "w", "stop", "success", "steps", "rejected")
 
@@ -128,12 +129,14 @@ def test_every_family_and_flow(family, flow, method, alone):
     ],
 )
 @pytest.mark.parametrize("method", ["DOP853", "Tsit5"])
-def test_every_option(how, method):
+def test_every_option(how, method, alone):
     for family, flow in (("logistic", "bimaml"), ("sinusoid", "maml"), ("sinusoid", "bimaml")):
         chosen = FLOWS[flow](FAMILIES[family](2))
         W0 = starts(chosen, 4, seed=1)
         runs = mo.ensemble(chosen, W0, method=method, batched=False, **how)
         assert_same_as_solve(runs, [chosen] * 4, W0, method=method, **how)
+    if how.get("first_step") == 1e-3:
+        assert alone == []
 
 
 def test_a_step_limit_is_kept_to_the_step():
@@ -187,6 +190,7 @@ def test_only_those_on_whose_way_something_happens_run_by_themselves(alone):
     for k, w0 in enumerate(W0):
         assert_member_is(runs, k, mo.solve(flow, w0, rtol=1e-6))
     assert "Rodas5P from t" in runs.member(1).method
+    assert by_compiled_loop.MANY.times.size + 1 == STEPS_BETWEEN_LOOKS
 
 
 def test_a_field_that_is_not_finite_everywhere():
@@ -203,6 +207,7 @@ def test_a_field_that_is_not_finite_everywhere():
     runs = mo.ensemble(grows, [[1e-3], [2.0]], tol=0.0, t_max=400.0, method="DOP853")
     assert [reason.name for reason in runs.stop] == ["NON_FINITE", "NON_FINITE"]
     assert np.isinf(runs.loss).all()
+    assert not runs.success.any()
 
 
 def test_methods_flows_and_families_without_compiled_loop(alone):
@@ -330,13 +335,35 @@ def test_an_inner_step_size_and_a_switch_for_every_member(alone):
     assert alone == []
 
 
+@pytest.mark.filterwarnings("ignore::maml_ode.integrate.NonSmoothWarning")
+def test_members_have_the_tolerances_and_the_matrices_of_their_own_inner_step_size(alone):
+    """Without an inner step a flow is smoother; an affine phase has a matrix of its own, whatever follows it."""
+    jumps = margins(mo.tasks.SVM, 1, loss="squared_hinge")
+    alpha, how = [0.1, 0.0, 0.2], {"method": "DOP853", "tol": 0.0, "t_max": 0.3}
+    W0 = starts(mo.maml_flow(jumps, 0.1), 3)
+    runs = mo.ensemble(mo.maml_flow(jumps, 0.1), W0, alpha=alpha, batched=False, **how)
+    assert_same_as_solve(runs, [mo.maml_flow(jumps, a) for a in alpha], W0, **how)
+
+    def mixed(a):
+        F, G = (mo.MAMLLoss(tasks, a) for tasks in (quadratic(3, 3), FAMILIES["logistic"](4)))
+        return mo.Flow([mo.Phase(F, until=GradientNormBelow(F, 0.5)), mo.Phase(G)])
+
+    how = {"method": "DOP853", "tol": 1e-6}
+    runs = mo.ensemble(mixed(0.1), W0, alpha=alpha, **how)
+    assert_same_as_solve(runs, [mixed(a) for a in alpha], W0, **how)
+    assert alone == []
+
+
 def test_a_switch_at_a_norm_of_0_is_waited_for_until_the_horizon():
     flow = FLOWS["bimaml"](FAMILIES["logistic"](3))
     W0 = starts(flow, 3)
-    runs = mo.ensemble(flow, W0, switch_tol=[0.1, 0.0, 0.2], t_max=2.0, method="DOP853")
     flows = [mo.bimaml_flow(flow.objective.tasks, 0.05, s) for s in (0.1, 0.0, 0.2)]
-    assert_same_as_solve(runs, flows, W0, t_max=2.0, method="DOP853")
-    assert np.isnan(runs.switch_times[1]).all()
+    for until in (2.0, 900.0):  # at rest, for which its rule waits, after 100 or so
+        how = {"t_max": until, "method": "DOP853"}
+        runs = mo.ensemble(flow, W0, switch_tol=[0.1, 0.0, 0.2], **how)
+        assert_same_as_solve(runs, flows, W0, **how)
+        assert np.isnan(runs.switch_times[1]).all()
+    assert [bool(done) for done in runs.success] == [True, False, True]
 
 
 def test_threads_change_nothing(monkeypatch):
@@ -349,6 +376,27 @@ def test_threads_change_nothing(monkeypatch):
         for name in (*SAME, "loss", "grad_norm", "switch_times"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
         assert one.counts == other.counts
+
+
+def test_threads_have_portions_and_what_one_raises_is_raised_here(monkeypatch):
+    flow, seen, loop = FLOWS["bimaml"](FAMILIES["logistic"](6)), [], by_compiled_loop.CompiledLoop
+    portions = loop._portions
+
+    def noted(*arguments):
+        seen.append([part.size for part in portions(*arguments)])
+        return portions(*arguments)
+
+    def fails(*_):
+        raise FloatingPointError("there")
+
+    monkeypatch.setattr(loop, "_portions", noted)
+    for threads in (1, 2):
+        mo.ensemble(flow, starts(flow, 23), method="Tsit5", batched=False, threads=threads)
+    assert seen == [[23], [23], *([[2] * 7 + [1] * 9] * 2)]
+    monkeypatch.setattr(loop, "_calls", fails)
+    for threads in (1, 2):
+        with pytest.raises(FloatingPointError, match="there"):
+            mo.ensemble(flow, starts(flow, 23), method="Tsit5", batched=False, threads=threads)
 
 
 def test_however_calls_are_cut_the_members_are_the_same(monkeypatch):

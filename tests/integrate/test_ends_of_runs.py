@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.integrate
 
 import maml_ode as mo
 from maml_ode.integrate import diagnose
@@ -304,3 +305,25 @@ def test_a_phase_ends_in_its_own_state_and_not_in_the_next_ones():
     np.testing.assert_array_equal(states, [[1.0, 0.0], [2.0, 5.0]])
     states = diagnose._states(record, 0, slice(2, 3), 1)
     np.testing.assert_array_equal(np.array([np.ravel(s)[:1] for s in states]), [[2.0], [3.0]])
+
+
+def test_an_error_of_a_method_is_a_stop_only_where_it_met_what_is_not_finite():
+    """Either it says so, as SciPy's linear algebra does, or the field was not finite; all else is raised."""
+    logarithm = mo.fields.CallableField(np.log, 1)
+    flow = mo.Flow([mo.Phase(logarithm)], mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]])))
+
+    def run(said, outside):
+        class Fails(scipy.integrate.RK45):
+            def _step_impl(self):
+                if outside:
+                    self.fun(self.t, np.array([-1.0]))
+                raise ValueError(said)
+
+        return mo.solve(flow, [2.0], method=Fails, t_max=1.0, tol=0.0)
+
+    with pytest.raises(ValueError, match=r"^singular$"):
+        run("singular", outside=False)
+    for said, outside in (("array must not contain infs or NaNs", False), ("singular", True)):
+        found = run(said, outside)
+        assert (found.stop, found.success) == (mo.StopReason.NON_FINITE, False)
+        assert f"({said})" in found.message

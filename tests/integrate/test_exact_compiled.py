@@ -49,8 +49,8 @@ def in_numpy(flow, w0, **how):
 
 @pytest.mark.parametrize("make", [regressions, quadratics])
 def test_paths_of_two_phases_are_those_of_matrix_exponentials(plain, make):
-    for seed in range(2):
-        tasks = make(seed)
+    for seed, d in ((0, 3), (1, 4), (2, 13)):  # sums go four terms at a time
+        tasks = make(seed, d)
         f, F = mo.ExpectedLoss(tasks), mo.MAMLLoss(tasks, 0.01)
         w0 = 3.0 * np.random.default_rng(seed).normal(size=tasks.dim)
         switch = 0.05 * np.linalg.norm(f.gradient(w0))
@@ -72,7 +72,7 @@ def test_paths_of_two_phases_are_those_of_matrix_exponentials(plain, make):
                 np.testing.assert_allclose(w, exact, rtol=1e-9, atol=1e-10 * np.abs(w0).max())
             start, since = run.switch_states[0], switched
     assert all(plain)
-    assert len(plain) == 4
+    assert len(plain) == 6
 
 
 @pytest.mark.parametrize("make", [regressions, quadratics])
@@ -150,6 +150,51 @@ def test_a_start_at_rest_and_the_shortest_duration(plain):
     assert np.all(np.diff(later.t) > 0)
     assert plain[0]
     assert not plain[1]
+    # The first of 100 points in even distances is 1e-150 after the start, a little less or more.
+    for duration in (0.99e-148, 1.01e-148):
+        assert compiled(flow, [1.0], t_max=duration).final_time == duration
+    assert plain[-2:] == [False, True]
+
+
+def test_a_start_whose_norm_is_tol_to_the_last_bit_is_at_rest():
+    """Of f = w^2/2 + v^2/2 it is (3, 4)/16, by either code."""
+    flow = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Quadratic([np.eye(2)], [np.zeros(2)])))
+    for run in (compiled, in_numpy):
+        found = run(flow, [3.0 / 16.0, 0.25], tol=5.0 / 16.0)
+        assert (found.stop, found.final_time) == (mo.StopReason.STATIONARY, 0.0)
+        assert found.w.tolist() == [3.0 / 16.0, 0.25]
+
+
+def test_a_norm_of_0_is_come_to_only_by_a_rule_that_waits_for_it():
+    """At rest from the start: without tol the horizon ends a run, or a rule whose norm is 0 its phase."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[2.0]]], [[3.0]]))
+    still = mo.gradient_flow(f)
+    phases = [mo.Phase(f, until=mo.flows.GradientNormBelow(f, 0.0)), mo.Phase(f)]
+    for run in (compiled, in_numpy):
+        found = run(still, [1.5], tol=0.0, t_max=2.0)
+        assert (found.stop, found.final_time) == (mo.StopReason.HORIZON, 2.0)
+        found = run(mo.Flow(phases), [1.5], tol=0.0, t_max=2.0)
+        assert found.switch_times.tolist() == [0.0]
+        assert (found.stop, found.final_phase) == (mo.StopReason.HORIZON, 1)
+        found = run(mo.Flow(phases), [2.5], tol=0.0, t_max=2.0)
+        assert (found.switch_times.size, found.final_time) == (0, 2.0)
+
+
+@pytest.mark.parametrize("run", [compiled, in_numpy])
+def test_a_rest_that_rounding_hides_is_found_by_a_few_looks(run):
+    """Near a minimiser of size 1e6 the field is rounded to 1e-8, to 1e-7 of tol: so much below is looked next."""
+    looks = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        Q = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        H, best = (Q * [1.0, 10.0, 100.0]) @ Q.T, 1e6 * rng.normal(size=3)
+        H = 0.5 * (H + H.T)
+        flow = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Quadratic([H], [H @ best])))
+        found = run(flow, best + rng.normal(size=3), tol=0.1)
+        assert found.stop is mo.StopReason.STATIONARY
+        looks.append(found.nfev - 1)
+    assert 1 < max(looks) <= 3
+    assert min(looks) == 1
 
 
 def test_limits_and_the_continuous_solution(plain):

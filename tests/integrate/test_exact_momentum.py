@@ -90,6 +90,27 @@ def test_phases_follow_each_other_in_closed_form(first):
     np.testing.assert_allclose(exact.sol(times), stepped.sol(times), rtol=0, atol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("tol", "own", "stop"),
+    [
+        (0.1, 1e-4, "STATIONARY"),
+        (1e-6, 0.01, "SWITCHED"),
+        (0, 0.01, "SWITCHED"),
+        (0.01, 0.01, "SWITCHED"),
+    ],
+)
+def test_a_last_phase_ends_by_its_rule_or_at_rest_by_what_comes_first(tol, own, stop):
+    """With f = w^2/2 and friction 2 from 1: w = (1 + t) exp(-t), v = -t exp(-t)."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
+    until = mo.flows.GradientNormBelow(f, own)
+    flow = mo.Flow([mo.Phase(mo.fields.MomentumField(f, 2.0), until=until)])
+    run = mo.solve(flow, [1.0], tol=tol, method="exact")
+    norm = tol if stop == "STATIONARY" else own
+    expected = brentq(lambda t: (1 + t) * np.exp(-t) - norm, 1.0, 30.0)
+    assert run.stop.name == stop
+    assert run.final_time == pytest.approx(expected, rel=1e-8)
+
+
 def test_what_never_comes_to_rest_needs_a_horizon():
     objective, _, _, _, w0 = problem(1)
     with pytest.raises(ValueError, match="pass t_max"):

@@ -107,6 +107,8 @@ def test_an_interrupt_where_sensitivities_are_put_together_leaves_the_run(make_l
             unread += 1
         else:
             assert found.stop is mo.StopReason.INTERRUPTED
+            if found.sensitivities is not None:  # by w0 at the time at which the key was pressed
+                assert np.isnan(found.sensitivities["w0"].final_time).all()
     assert unread
 
 
@@ -116,7 +118,12 @@ class Moments:
     What comes before (the arguments are read) and after (the result is handed over) is not counted.
     """
 
-    INSIDE = (("driver.py", "run"), ("finish.py", "_finish"))
+    INSIDE = (
+        ("driver.py", "run"),
+        ("record.py", "points"),
+        ("diagnose.py", "diagnose"),
+        ("assemble.py", "assemble"),
+    )
 
     def __init__(self, press_at=None):
         self.press_at, self.count, self.depth = press_at, 0, 0

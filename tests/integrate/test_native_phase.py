@@ -196,16 +196,19 @@ def test_a_field_that_is_not_finite_everywhere(monkeypatch):
 
 @pytest.mark.parametrize("method", NAMES)
 def test_runs_without_a_further_step_end_with_the_same_sentence(monkeypatch, method):
-    """A singularity that the path runs into, one beyond which there is nothing, and a path without end."""
+    """A singularity on the way, one beyond which there is nothing, one where the path begins, and no end."""
     sentences = set()
-    for text in ("a*sqrt(w)", "-a*w**4", "a*w"):
+    for text, w0 in (("a*sqrt(w)", 1.0), ("-a*w**4", 1.0), ("a*(w + w**2.5)", 0.0), ("a*w", 1.0)):
         flow = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Symbolic(text, "w", {"a": [1.0]})))
         how = {"method": method, "diagnostics": False}
         if text != "a*w":
             how |= {"tol": 0.0, "t_max": 5.0}
-        compiled, stepped = both(monkeypatch, mo.solve, flow, [1.0], **how)
+        if w0 == 0.0:  # where shorter first steps are tried for long
+            how |= {"max_evaluations": 1000}
+        compiled, stepped = both(monkeypatch, mo.solve, flow, [w0], **how)
         assert_same(compiled, stepped)
         assert not compiled.success
+        assert w0 == 1.0 or compiled.stop is mo.StopReason.EVALUATION_LIMIT
         sentences |= {
             said
             for said in ("less than spacing", "met a right-hand side", "Nothing but the horizon")

@@ -95,4 +95,5 @@ def test_what_only_python_can_evaluate_has_no_handle():
     d = k.size
     wanted = np.concatenate([k - K @ z[:d], -(z[d:].reshape(d, d) @ K).ravel()])
     assert field.native is not None
+    assert (field.smoothness, field.precision) == (field.field.smoothness - 1, 2.0**-52)
     np.testing.assert_allclose(field(z), wanted, rtol=1e-12, atol=1e-12)

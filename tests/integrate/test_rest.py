@@ -124,6 +124,21 @@ def test_the_phase_that_chattering_leaves_a_run_in_is_the_one_it_enters():
     assert run.final_phase == 1
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_only_phases_that_come_again_chatter(again):
+    """120 ways up and down in 1e-10 of the time, one after the other or then from the first."""
+    up, down = two_ways(1.0, lambda t: 1.0 - 1e-12).phases
+    phases = [mo.Phase(way.field, until=way.until) for way in (up, down)] * 60
+    if again:
+        phases[-1] = mo.Phase(down.field, until=down.until, then=0)
+    flow = mo.Flow(phases, mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]])))
+    run = mo.solve(flow, [0.0], method="RK45", t_max=2.0, tol=0, diagnostics=False)
+    assert run.stop is (mo.StopReason.CHATTERING if again else mo.StopReason.SWITCHED)
+    assert run.switch_times.size == 120 + again
+    assert run.final_phase == (1 if again else 119)
+    assert ("the last 120 of them without progress" in run.message) == again
+
+
 def test_euler_passes_over_every_phase_once_where_all_are_over():
     """Of two phases that are always over only the one that was just left is followed, by one step."""
     fields = [mo.fields.CallableField(lambda w, v=v: np.array([v]), 1) for v in (1.0, 10.0)]

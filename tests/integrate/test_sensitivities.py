@@ -7,6 +7,11 @@ import pytest
 import scipy.linalg
 
 import maml_ode as mo
+from maml_ode.flows.switch_rules import as_rule
+from maml_ode.integrate.plan import Tolerances
+from maml_ode.integrate.sensitivities.field import AugmentedField
+from maml_ode.integrate.sensitivities.parameters import blocks_of, tightened
+from maml_ode.integrate.sensitivities.rules import AtRest, time_slopes
 
 from .sensitivity_problems import Problem, callables, relative_errors
 
@@ -89,6 +94,7 @@ def test_a_run_in_one_dimension_by_hand():
     rest, rate = 1.0 / A, A * A
     # w(T) - rest = tol/rate exactly, wherever phase 2 began; T = log(w0/eps0) + log((eps0 - rest) rate/tol)/rate
     assert run.w[0] == pytest.approx(rest + tol / rate, rel=1e-11)
+    assert (run.stop, run.success) == (mo.StopReason.STATIONARY, True)
     span = np.log((eps0 - rest) * rate / tol)
     d_rest, d_rate = 1.0 / A**2, -2.0 * A
     s = run.sensitivities
@@ -167,42 +173,57 @@ def test_at_a_switch_that_is_asked_for_the_value_after_it_is_reported():
 
 
 def test_rules_of_every_kind_are_differentiated():
-    """A user's rule in time and state, a switch that finds itself, and a last phase with a rule of its own."""
-    tasks = callables(np.array([[1.0, -0.5], [0.3, 2.0], [-1.0, 0.7]]), None)
-    F, f = mo.MAMLLoss(tasks, 0.2), mo.ExpectedLoss(tasks)
-    w0 = np.array([3.0, -2.0])
+    """A user's rule in time and state, a switch that finds itself, the norm of F, and last phases with rules."""
+    data, w0, h = np.array([[1.0, -0.5], [0.3, 2.0], [-1.0, 0.7]]), np.array([3.0, -2.0]), 1e-5
+    p, v = np.array([0.2, 0.5, 0.3]), np.array([1.0, -2.0, 1.0])
 
-    def ending(t, w):
-        return w @ w - 2.0 - t
+    def own(tasks, F):
+        phases = [mo.Phase(mo.ExpectedLoss(tasks), until=lambda t, w: w @ w - 2.0 - t)]
+        return mo.Flow([*phases, mo.Phase(F, until=lambda t, w: w[0] - 0.5)], F)
 
-    def flow(alpha):
-        last = mo.MAMLLoss(tasks, alpha)
-        return mo.Flow(
-            [mo.Phase(f, until=ending), mo.Phase(last, until=lambda t, w: w[0] - 0.5)], last
-        )
+    def norms(tasks, F):
+        f = mo.ExpectedLoss(tasks)
+        steps = (F, 0.7), (f, 0.8), (F, 0.3), (f, 0.1)  # the second is passed over
+        rule = mo.flows.GradientNormBelow
+        return mo.Flow([mo.Phase(field, until=rule(F, norm)) for field, norm in steps], F)
 
-    def online(alpha):
-        return mo.bimaml_flow(tasks, alpha, switch="auto")
+    def online(tasks, F):
+        return mo.bimaml_flow(tasks, F.alpha, switch="auto")
 
-    settings = {"tol": 1e-2, "rtol": 1e-11, "atol": 1e-13, "method": "DOP853"}
-    for build, expected in ((flow, "SWITCHED"), (online, "STATIONARY")):
-        run = mo.solve(build(0.2), w0, sensitivities=("alpha", "w0"), **settings)
-        assert run.stop.name == expected
-        h = 1e-5
-        for name, moved in (
-            ("alpha", [(build(0.2 + s * h), w0) for s in (1, -1)]),
-            ("w0", [(build(0.2), w0 + s * h * np.array([1.0, 0.0])) for s in (1, -1)]),
-        ):
-            plus, minus = (mo.solve(*given, sensitivities="w0", **settings) for given in moved)
-            mine = run.sensitivities[name]
-            pick = (lambda x: x[..., 0]) if name == "w0" else (lambda x: x)
-            for ours, theirs in (
-                (pick(mine.state), (plus.w - minus.w) / (2 * h)),
-                (pick(mine.final_time), (plus.final_time - minus.final_time) / (2 * h)),
-                (pick(mine.switch_times), (plus.switch_times - minus.switch_times) / (2 * h)),
-            ):
-                np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-    assert F.dim == 2
+    settings = {"tol": 1e-2, "rtol": 1e-11, "atol": 1e-13, "method": "DOP853", "diagnostics": False}
+    moves = {"alpha": (h, 0.0, 0.0), "w0": (0.0, [h, 0.0], 0.0), "weights": (0.0, 0.0, h * v)}
+    along = {"alpha": 1.0, "w0": np.array([1.0, 0.0]), "weights": v}
+    for build, expected in ((own, "SWITCHED"), (norms, "SWITCHED"), (online, "STATIONARY")):
+
+        def run(alpha=0.2, start=w0, weights=p, names=("w0",), build=build):
+            tasks = callables(data, weights)
+            flow = build(tasks, mo.MAMLLoss(tasks, alpha))
+            return mo.solve(flow, start, sensitivities=names, **settings)
+
+        found = run(names=tuple(moves))
+        assert found.stop.name == expected
+        assert found.switch_times.size == {own: 2, norms: 4, online: 1}[build]
+        for name, (a, x, q) in moves.items():
+            plus, minus = (run(0.2 + s * a, w0 + s * np.array(x), p + s * q) for s in (1, -1))
+            for part in ("w", "final_time", "switch_times"):
+                mine = getattr(found.sensitivities[name], "state" if part == "w" else part)
+                theirs = (getattr(plus, part) - getattr(minus, part)) / (2 * h)
+                mine = np.dot(mine, along[name])
+                np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_rules_are_differentiated_by_steps_of_the_size_of_the_state():
+    """At w = 0, and of a state of 1e6: w' = -(w - b), and h = (w_1/s)^2 - 1 + c (w_1 + t)."""
+    b = np.array([2.0, 3.0])
+    flow = mo.gradient_flow(mo.ExpectedLoss(mo.tasks.Quadratic([np.eye(2)], [b])))
+    field = AugmentedField(flow.phases[0].field, blocks_of(flow, ["w0"]))
+    for w, c, expected in (
+        (np.zeros(2), 1.0, -1.0 / 3.0),
+        (np.array([1e6, 1.0]), 0.0, 1.0 / (1e6 - 2.0)),
+    ):
+        rule = as_rule(lambda t, w, c=c: (w[0] / 1e6) ** 2 - 1.0 + c * (w[0] + t))
+        slopes = time_slopes(rule, field, 1.0, w, np.eye(2), 1e-3)
+        np.testing.assert_allclose(slopes, [expected, 0.0], rtol=1e-8, atol=1e-20)
 
 
 def test_counts_are_those_of_an_outside_counter():
@@ -229,7 +250,7 @@ def test_counts_are_those_of_an_outside_counter():
         )  # fmt: skip
 
     for make in (mo.maml_flow, mo.fomaml_flow, mo.reptile_flow):
-        for names in (["alpha"], ["weights"], ["alpha", "weights", "w0"]):
+        for names in (["w0"], ["alpha"], ["weights"], ["alpha", "weights", "w0"]):
             flow = make(build(), [[0.1], [0.2]], inner_steps=2)
             calls.update(dict.fromkeys(calls, 0))
             run = mo.solve(
@@ -243,6 +264,14 @@ def test_counts_are_those_of_an_outside_counter():
             )
             mine = run.counts.to_dict()
             assert {name: mine[name] for name in calls} == calls, (make.__name__, names)
+    tasks = build()
+    F, f = mo.MAMLLoss(tasks, 0.1), mo.ExpectedLoss(tasks)
+    twice = mo.Flow([mo.Phase(F, until=mo.flows.GradientNormBelow(f, 1e-3))])
+    calls.update(dict.fromkeys(calls, 0))
+    run = mo.solve(
+        twice, [1.0, 2.0], tol=1e-6, t_max=0.3, method="RK45", diagnostics=False, sensitivities="w0"
+    )
+    assert {name: run.counts.to_dict()[name] for name in calls} == calls
 
 
 def test_they_survive_a_file_and_a_pickle(tmp_path):
@@ -286,6 +315,25 @@ def test_a_path_that_only_touches_a_switch_or_the_stop_is_refused():
     assert mo.solve(moved, [a, b], t_max=4.0, tol=0.0, sensitivities="w0").switch_times.size == 1
 
 
+@pytest.mark.parametrize(("share", "touches"), [(0.98e-6, True), (1.02e-6, False)])
+def test_a_path_touches_a_surface_that_it_crosses_by_less_than_a_millionth(share, touches):
+    """On the saddle at (1, 1 + s) norms change by s of their slope; a user's rule by s of its size in a time t."""
+    f = mo.ExpectedLoss(mo.tasks.Quadratic([np.diag([1.0, -1.0])], [[0.0, 0.0]]))
+    flow = mo.gradient_flow(f)
+    field = AugmentedField(flow.phases[0].field, blocks_of(flow, ["w0"]))
+    w = np.array([1.0, 1.0 + share])
+    cases = [(rule, 3.0) for rule in (AtRest(field, 1.0), mo.flows.GradientNormBelow(f, 1.0))]
+    cases += [
+        (as_rule(lambda t, w, t_0=t_0: 1.0 - share * t / (t_0 or 1.0)), t_0) for t_0 in (0.0, 0.5)
+    ]
+    for rule, t in cases:
+        if touches:
+            with pytest.raises(ValueError, match="touches the surface"):
+                time_slopes(rule, field, t, w, np.eye(2), 1.0)
+        else:
+            assert np.isfinite(time_slopes(rule, field, t, w, np.eye(2), 1.0)).all()
+
+
 def test_what_has_no_sensitivity_is_refused_before_the_run():
     tasks, w0 = quadratic()
     svm = mo.tasks.SVM(np.ones((2, 3, 3)), np.ones((2, 3)), loss="hinge")
@@ -294,6 +342,13 @@ def test_what_has_no_sensitivity_is_refused_before_the_run():
     own = mo.Flow([mo.Phase(field)], mo.ExpectedLoss(tasks))
     logistic = mo.tasks.LogisticRegression(np.ones((1, 2, 3)), [[1.0, -1.0]])
     modified = mo.modified_flow(mo.MAMLLoss(logistic, 0.1), 0.1)
+    F = mo.MAMLLoss(tasks, 0.1)
+    others = mo.tasks.Quadratic(tasks.H, tasks.b, weights=[0.1, 0.2, 0.3, 0.4])
+
+    def then(last):
+        return mo.Flow([mo.Phase(F, until=mo.flows.GradientNormBelow(F, 0.1)), mo.Phase(last)], F)
+
+    then_modified = then(mo.fields.ModifiedField(F, 0.1))
     no_thirds = mo.tasks.from_callables(
         lambda i, w: 0.5 * w @ w, lambda i, w: w, hvps=lambda i, w, v: v, n_tasks=1, dim=3
     )
@@ -304,6 +359,10 @@ def test_what_has_no_sensitivity_is_refused_before_the_run():
         (mo.maml_flow(svm, 0.1), "alpha", {}, "has no sensitivities: the field jumps at the kinks"),
         (own, "w0", {}, "no Jacobian; pass jacobian= to CallableField"),
         (modified, "w0", {}, "fourth derivatives"),
+        (then_modified, "weights", {}, "no derivative by the weights here"),
+        (then(mo.MAMLLoss(tasks, 0.2)), "alpha", {}, "the phases have different inner step sizes"),
+        (then(mo.MAMLLoss(others, 0.1)), "weights", {}, "families with different weights"),
+        (mo.momentum_flow(mo.MAMLLoss(logistic, 0.1), 1.0), "w0", {}, "its state is larger than w"),
         (mo.maml_flow(no_thirds, 0.1), "alpha", {}, "lacks the derivatives; give it"),
         (mo.bimaml_flow(tasks, 0.1, 0.1, rule="retest"), "alpha", {}, "phases of this one come again"),
         (maml, "alpha", {"method": "exact"}, 'closed form has no sensitivities here; .* pass "DOP853"'),
@@ -332,6 +391,19 @@ def test_what_has_no_sensitivity_is_refused_before_the_run():
     run = mo.solve(form, w0, t_max=0.5, tol=0.0, sensitivities="w0")
     expected = scipy.linalg.expm(-0.5 * (G + 0.05 * G @ G))
     np.testing.assert_allclose(run.sensitivities["w0"].state, expected, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ((1e-6, 1e-8, False, False), (1e-10, 1e-12)),
+        ((1e-11, 1e-13, False, False), (1e-11, 1e-13)),
+        ((1e-6, 1e-8, True, True), (1e-6, 1e-8)),
+    ],
+)
+def test_derivatives_are_asked_for_to_ten_digits_where_the_caller_says_nothing(given, taken):
+    found = tightened(Tolerances(*given))
+    assert (found.rtol, found.atol) == pytest.approx(taken, rel=1e-15, abs=0)
 
 
 def test_limits_leave_what_was_computed():

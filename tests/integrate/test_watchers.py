@@ -172,7 +172,7 @@ def test_stationarity_is_a_norm_at_or_below_tol():
 
 def test_what_is_not_finite_is_refused_and_the_steps_are_shortened():
     """A guess of the first step, 1e-8 |w|/|v|, then a thousandth; bounds of 10, 1, ... of the last step."""
-    watch = FiniteWatch(1.0, np.array([3.0, 4.0]), 2.0)
+    watch = FiniteWatch(1.0, np.array([3.0, 4.0]), np.array([0.0, -2.0]))
     assert watch.look(step_to(1.5, [np.inf, 1.0], [1.0, 1.0])).keep is False
     finding = watch.look(step_to(1.5, [1.0, 1.0], [np.nan, 1.0]))
     assert finding.stop.reason is mo.StopReason.NON_FINITE
@@ -183,7 +183,7 @@ def test_what_is_not_finite_is_refused_and_the_steps_are_shortened():
         assert plan.max_step is None
     np.testing.assert_allclose(firsts, [2.5e-8, 2.5e-11, 2.5e-14])
     assert finding.remedy(plan_of(options={"first_step": 1.0})) is None
-    zero = FiniteWatch(0.0, np.zeros(2), 2.0).failed("x").remedy(plan_of())
+    zero = FiniteWatch(0.0, np.zeros(2), np.array([2.0, 0.0])).failed("x").remedy(plan_of())
     assert zero.first_step == pytest.approx(0.5e-8)
 
     # At t = 100 no bound is shorter than 0.01.

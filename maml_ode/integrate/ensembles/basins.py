@@ -20,7 +20,7 @@ MOST_CELLS = 2.0**50
 def clusters(points: Array, atol: float) -> npt.NDArray[np.int64]:
     """Return a label for each point: equal for points that are linked by steps of at most ``atol``.
 
-    Labels count from 0 in the order of the points. Points of one cell of a grid whose cells are no wider than
+    Labels count from 0 in the order of the points. Points of one cell of a grid whose cells are narrower than
     ``atol`` belong together; two cells do where their nearest points do.
 
     Parameters
@@ -48,11 +48,11 @@ def _on_a_line(x: Array, atol: float) -> npt.NDArray[np.int64]:
 
 def _cells(points: Array, atol: float) -> npt.NDArray[np.int64]:
     """Return the number of the cell in which each point lies."""
-    width = atol / math.sqrt(points.shape[1]) * (1.0 - 1e-12)
+    width = 0.9 * atol / math.sqrt(points.shape[1])
     places = points
     if width > 0 and np.abs(points).max() < MOST_CELLS * width:
         places = np.floor(points / width)
-    return np.asarray(np.unique(places, axis=0, return_inverse=True)[1]).reshape(-1)
+    return np.asarray(np.unique(places, axis=0, return_inverse=True)[1])
 
 
 def _linked(points: Array, cells: list[Indices], atol: float) -> npt.NDArray[np.int64]:
@@ -67,9 +67,9 @@ def _linked(points: Array, cells: list[Indices], atol: float) -> npt.NDArray[np.
             cell = int(root[cell])
         return cell
 
-    # Of a cell's own points none is farther than atol from its first one.
+    # Of a cell's own points none is farther than 0.9 atol from its first one.
     firsts = np.array([points[cell[0]] for cell in cells])
-    for a, b in sorted(KDTree(firsts).query_pairs(3.0 * atol * (1.0 + 1e-9))):
+    for a, b in sorted(KDTree(firsts).query_pairs(3.0 * atol)):
         low, high = sorted((find(a), find(b)))
         if low == high:
             continue
@@ -84,4 +84,4 @@ def _ordered(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(first.size, dtype=np.int64)
     rank[np.argsort(first)] = np.arange(first.size)
-    return np.asarray(rank[inverse.reshape(-1)])
+    return np.asarray(rank[inverse])

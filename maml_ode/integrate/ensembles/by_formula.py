@@ -94,9 +94,8 @@ class ByFormula:
         waits = which[own[which] == 0.0]
         self._codes[waits] = IRREGULAR
         going = np.setdiff1d(which, waits, assume_unique=True)
-        amplitudes = np.empty((0, 0))
-        if not finds_amplitudes:
-            amplitudes = np.zeros(members.w.shape)
+        # A form that finds them itself reads none.
+        amplitudes = members.w if finds_amplitudes else np.zeros(members.w.shape)
         for first in range(0, going.size, AT_ONCE):
             some = going[first : first + AT_ONCE]
             if not finds_amplitudes:
@@ -112,7 +111,7 @@ class ByFormula:
         """Return the norms at which members end a phase, negative where they do not."""
         own = self._request.switch_tol
         if leg.rule is None:
-            return np.full(len(self._members), -1.0)
+            return np.full(len(self._members), -np.inf)
         if own is None:
             return np.full(len(self._members), float(leg.rule.scale or 0.0))
         return own

@@ -230,8 +230,7 @@ def _check_variants(flow: Flow, alphas: Array | None, switches: Array | None) ->
                 f"alpha= is one number for each member, but the flow {flow.name!r} has an array alpha; leave "
                 "alpha= out, or build the flow with a number."
             )
-        for extreme in (alphas.min(), alphas.max()):
-            with_alpha(flow, float(extreme))
+        with_alpha(flow, float(alphas.min()))  # too small it may be, too large it is for nobody
     if switches is not None:
         found = norm_switches(flow)
         if found != 1:

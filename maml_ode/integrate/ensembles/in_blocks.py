@@ -41,8 +41,8 @@ def pays_in_blocks(flow: Flow, size: int) -> bool:
 
 def _kernels(field: VectorField) -> BatchedKernels | None:
     """Return the kernels that all families of a field share, or None."""
-    kernels = [family.batched_kernels for family in families_of(field)]
-    return kernels[0] if kernels and all(one is kernels[0] for one in kernels) else None
+    kernels = {family.batched_kernels for family in families_of(field)}
+    return kernels.pop() if len(kernels) == 1 else None
 
 
 def _points_at_once(field: VectorField) -> int:

@@ -93,14 +93,14 @@ class Request:
         Where alpha is not everybody's, that is alpha itself if the flow is affine, whose matrix depends on it, and
         else whether it is 0, which makes a flow smoother; where switch_tol is not, whether that is 0.
         """
-        keys = np.zeros((len(self), 2))
+        keys = [np.zeros(len(self))]
         if self.alpha is not None:
             affine = any(phase.field.affine is not None for phase in self.flow_of(0).phases)
-            keys[:, 0] = self.alpha if affine else self.alpha != 0.0
+            keys.append(self.alpha if affine else self.alpha.astype(bool))
         if self.switch_tol is not None:
-            keys[:, 1] = self.switch_tol != 0.0
-        different, of = np.unique(keys, axis=0, return_inverse=True)
-        groups = [np.flatnonzero(of.reshape(-1) == group) for group in range(len(different))]
+            keys.append(self.switch_tol.astype(bool))
+        different, of = np.unique(np.column_stack(keys), axis=0, return_inverse=True)
+        groups = [np.flatnonzero(of == group) for group in range(len(different))]
         return [(members, self.flow_of(int(members[0]))) for members in groups]
 
     @property

@@ -225,7 +225,7 @@ def _counts(plain: Any) -> Counts:
 
 
 def _names_reasons(names: npt.NDArray[np.str_]) -> bool:
-    return set(names.tolist()) <= set(StopReason.__members__)
+    return set(names.tolist()).issubset(StopReason.__members__)
 
 
 def _says_yes_or_no(flags: npt.NDArray[np.int64]) -> bool:

@@ -126,7 +126,7 @@ def _read(
     times: Array,
     recorded: bool,
 ) -> dict[str, Sensitivity]:
-    field = legs.legs[min(record.phase, len(legs.legs) - 1)].field
+    field = legs.legs[record.phase].field
     if not isinstance(field, AugmentedField):
         raise RuntimeError("the run was not augmented; this is a defect of maml_ode.")
     w, last = field.split(np.array(record.w))

@@ -21,7 +21,6 @@ class AugmentedLegs:
     retested = False
     re_entrant = False
     is_lifted = False  # the sensitivities beside w are no state of the flow
-    inner_leg = 1
 
     def __init__(self, flow: Flow, blocks: list[Block], tol: float) -> None:
         legs = []

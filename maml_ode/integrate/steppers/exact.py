@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ SMALL = 100
 NO_TOLERANCES = Tolerances(0.0, 0.0, True, True)
 
 
+@lru_cache(maxsize=16)
 def exact_plan(t_max: float) -> Plan:
     """Return the plan of a closed form: no solver and no tolerances to choose, only the horizon is read."""
     return made(
@@ -90,7 +91,7 @@ class ExactStepper:
     def _run_phase(self, segment: Segment) -> Stop | None:
         """Follow a phase to its end; return what ends the run there, or None where its rule is met."""
         field, tol, rule = segment.leg.field, segment.tol, segment.leg.rule
-        own = -1.0 if rule is None else rule.scale or 0.0
+        own = -math.inf if rule is None else rule.scale or 0.0
         if self._compiled:
             stop, plain = self._run_compiled(segment.number, field, own, tol)
             if plain:
@@ -212,7 +213,7 @@ def _ending(exact: Exact, own: float, has_rule: bool, tol: float) -> tuple[float
         met = exact.time_to_gradient_norm(own) if has_rule else math.inf
         rest = exact.time_to_norm(tol) if tol > 0 else math.inf
         return (own, met, True) if met <= rest and has_rule else (tol, rest, False)
-    threshold = max(tol, own) if tol > 0 or has_rule else -1.0
+    threshold = max(tol, own) if tol > 0 or has_rule else -math.inf
     duration = exact.time_to_norm(threshold) if threshold >= 0 else math.inf
     return threshold, duration, has_rule and own >= tol
 

@@ -11,7 +11,6 @@ from scipy.integrate import OdeSolver
 
 from maml_ode._validation import Array
 from maml_ode.integrate.locate import Landing
-from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
@@ -75,7 +74,7 @@ class NativeStepper:
         record, evaluator = self._record, segment.evaluator
         t, w = record.t, np.array(record.w)
         value = evaluator(t, w)
-        finite = FiniteWatch(t, w, vector_norm(value))
+        finite = FiniteWatch(t, w, value)
         attention = Attention(segment, plan, self._every_step or record.keeps_solution, t, w)
         phase = _phase(segment, plan, t, w, value, plan.t_max, **attention.entries())
         while phase.t < plan.t_max:
@@ -179,9 +178,10 @@ def _kind(plan: Plan) -> type[NativePhase]:
 
 def _is_compiled(segment: Segment, plan: Plan) -> bool:
     """Whether the compiled loop takes a phase; what is wrong with an option, the method itself says."""
+    options = plan.step_options
     return (
         plan.method in COMPILED
-        and all(name in SIZES and _is_size(value) for name, value in plan.step_options.items())
+        and (not options or all(name in SIZES and _is_size(options[name]) for name in options))
         and plan.tolerances.rtol >= SMALLEST_RTOL
         and segment.evaluator.native is not None
         and _kind(plan).takes(segment.evaluator)

@@ -211,8 +211,7 @@ class NativePhase:
             evaluator.native, self.times[0], 1.0, length, max_step, self._method.error_order - 1,
             self._rtol, self._atol, self.states[0], self.values[0], y_1, f_1,
         )  # fmt: skip
-        if evaluations > 1:
-            evaluator.charge(evaluations - 1)
+        evaluator.charge(evaluations - 1)
         if not all_finite(f_1):
             evaluator.remember(y_1, f_1)
         return float(h)

@@ -11,7 +11,7 @@ from scipy.integrate import OdeSolver, solve_ivp
 from maml_ode._validation import Array
 from maml_ode.integrate.locate import Landing, locate
 from maml_ode.integrate.methods import facts_of, solver_options
-from maml_ode.integrate.norms import all_finite, vector_norm
+from maml_ode.integrate.norms import all_finite
 from maml_ode.integrate.plan import Plan
 from maml_ode.integrate.record import Record
 from maml_ode.integrate.segment import Segment
@@ -59,7 +59,7 @@ class ScipyStepper:
         """Integrate until ``look`` finds something, the method gives up, or the horizon is reached."""
         t, w = self._record.t, np.array(self._record.w)
         value = segment.evaluator(t, w)
-        finite = FiniteWatch(t, w, vector_norm(value))
+        finite = FiniteWatch(t, w, value)
         reporter = _Reporter(segment, self._tally, self._record, look, finite, t, w, value)
         options = self._settings(segment, plan)
         try:

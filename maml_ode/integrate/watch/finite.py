@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
+from maml_ode._validation import Array
 from maml_ode.integrate.methods import facts_of
 from maml_ode.integrate.norms import all_finite, vector_norm
 from maml_ode.integrate.plan import Plan
@@ -25,10 +24,9 @@ class FiniteWatch:
     NaN, so they are started again from the last good state with a bound on the step.
     """
 
-    def __init__(self, t: float, w: np.ndarray, norm: float) -> None:
+    def __init__(self, t: float, w: Array, value: Array) -> None:
         self._t = t
-        self._size = vector_norm(w)
-        self._norm = norm
+        self._start = w, value
         self._has_moved = False
         self._last_step = 0.0
 
@@ -43,7 +41,6 @@ class FiniteWatch:
             return Finding(Stop(StopReason.STEP_TOO_SMALL, f"At t = {step.t:.6g}."))
         self._has_moved = True
         self._last_step, self._t = step.length, step.t
-        self._size = vector_norm(step.w)
         return None
 
     def failed(self, detail: str) -> Finding:
@@ -57,7 +54,8 @@ class FiniteWatch:
             # The method's own guess of a first step ran out of the field's domain.
             if "first_step" not in taken or "first_step" in plan.options:
                 return None
-            guess = 1e-8 * (self._size or 1.0) / max(self._norm, 1e-300)
+            size, speed = (vector_norm(v) for v in self._start)
+            guess = 1e-8 * (size or 1.0) / max(speed, 1e-300)
             first = guess if plan.first_step is None else 1e-3 * plan.first_step
             return replace(plan, first_step=first) if self._t + first > self._t else None
         if "max_step" not in taken:

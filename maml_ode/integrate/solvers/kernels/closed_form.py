@@ -37,7 +37,7 @@ def _set_times(times, start, last, fastest):
     more = POINTS if fastest * duration > 1.0 else 0
     first = 0.02 / fastest
     ratio = duration / first
-    logarithm = math.log(ratio) if more > 0 else 0.0
+    logarithm = math.log(ratio)
     count = i = j = 0
     later = first
     for n in range(POINTS + 1 + more):

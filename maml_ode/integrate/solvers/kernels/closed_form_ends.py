@@ -200,7 +200,7 @@ def end_of_phase(form, state, motion, ways, count, start, own, tol, t_max, out):
         fastest = 0.0
         for k in range(count):
             fastest = max(fastest, motion[RATES, k])
-    threshold = -1.0
+    threshold = -math.inf
     if tol > 0.0 or own >= 0.0:
         threshold = max(tol, own)
     switches = own >= 0.0 and own >= tol
