@@ -23,6 +23,9 @@ FLOORS = [
     {"_archive"},
     # What runs long computations knows nothing of the paper: no floor below is a family or a flow.
     {"runs"},
+    {"compiled.pipeline"},
+    {"compiled.bitcode"},
+    {"compiled.compilers"},
     {"compiled.decorators"},
     {"compiled.scratch"},
     {"compiled.contract"},

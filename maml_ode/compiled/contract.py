@@ -139,7 +139,7 @@ def _hold(problem, weights, data):
     problem.data = borrowed(data[0]), borrowed(data[1])
 
 
-@on_demand(PROBLEM(types.FunctionType(LOSS), *_PLAIN.values(), VECTOR, DATA))
+@on_demand(PROBLEM(types.FunctionType(LOSS), *_PLAIN.values(), VECTOR, DATA), driver=True)
 def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss
@@ -153,7 +153,7 @@ def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):
     return problem
 
 
-@on_demand(PROBLEM(types.FunctionType(LOSS), *_TAPED.values(), VECTOR, DATA))
+@on_demand(PROBLEM(types.FunctionType(LOSS), *_TAPED.values(), VECTOR, DATA), driver=True)
 def _pack_taped(loss, size, gradient, bent_gradient, hvp, adjoint, matrix, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss

@@ -28,39 +28,42 @@ from maml_ode.compiled.decorators import OnDemand, compiled, kernel_on_demand, o
 __all__ = ["complete", "without_curvature"]
 
 
-@kernel_on_demand(HESSIAN)
+@kernel_on_demand(HESSIAN, driver=True)
 def _no_hessian(i, w, data, out):
     out[:, :] = np.nan
 
 
-@kernel_on_demand(THIRD)
+@kernel_on_demand(THIRD, driver=True)
 def _no_third(i, w, v, data, out):
     out[:, :] = np.nan
 
 
-@kernel_on_demand(THIRD_VECTOR)
+@kernel_on_demand(THIRD_VECTOR, driver=True)
 def _no_third_vector(i, w, v, q, data, out):
     out[:] = np.nan
 
 
-@kernel_on_demand(TAPED_GRADIENT)
+@kernel_on_demand(TAPED_GRADIENT, driver=True)
 def _no_bent_gradient(i, w, order, data, tape, out):
     tape[:] = np.nan
     out[:] = np.nan
 
 
-@kernel_on_demand(TAPED_ADJOINT)
+@kernel_on_demand(TAPED_ADJOINT, driver=True)
 def _no_adjoint(i, q, b, data, tape, out, other):
     out[:] = np.nan
     other[:] = np.nan
 
 
-@kernel_on_demand(TAPED_MATRIX)
+@kernel_on_demand(TAPED_MATRIX, driver=True)
 def _no_matrix(i, order, data, tape, out):
     out[:, :] = np.nan
 
 
-@on_demand(types.void(PROBLEM, *(types.FunctionType(s) for s in (HESSIAN, THIRD, THIRD_VECTOR))))
+@on_demand(
+    types.void(PROBLEM, *(types.FunctionType(s) for s in (HESSIAN, THIRD, THIRD_VECTOR))),
+    driver=True,
+)
 def _complete(problem, hessian, third, third_vector):
     problem.hessian = hessian
     problem.third = third
@@ -70,7 +73,8 @@ def _complete(problem, hessian, third, third_vector):
 @on_demand(
     types.void(
         PROBLEM, *(types.FunctionType(s) for s in (TAPED_GRADIENT, TAPED_ADJOINT, TAPED_MATRIX))
-    )
+    ),
+    driver=True,
 )
 def _complete_taped(problem, bent_gradient, adjoint, matrix):
     problem.taped_bent_gradient = bent_gradient

@@ -13,20 +13,25 @@ take longer than the code. So each function says who calls it:
   its first call;
 - `shared_kernel`: all of them, once, when the first asks for it.
 
-All take Numba's further options and keep machine code on disk.
+All take Numba's further options and keep machine code on disk. ``driver=True`` says that a function spends its
+time in the kernels that it calls.
 """
 
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property, partial
 from types import FunctionType
 from typing import Any
 
 from numba import njit
 from numba.core.registry import CPUDispatcher
+
+from maml_ode.compiled.compilers import options_of
 
 __all__ = [
     "OnDemand",
@@ -40,8 +45,28 @@ __all__ = [
     "shared_kernel",
 ]
 
-_BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **options_of("inner")}
 _NAME_LENGTH = 12
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep Python's cyclic collector from running.
+
+    What a compiler builds lives until it is done: to look through it again and again takes a tenth of its time.
+    """
+    ran = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if ran:
+            gc.enable()
+
+
+def _kept(driver: bool) -> dict[str, Any]:
+    """Return the options of what is compiled with wrappers."""
+    return {"cache": True, **options_of("driver" if driver else "kernel")}
 
 
 def _told_apart(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,7 +117,7 @@ def inner(signature: Any, **options: Any) -> Callable[..., Any]:
     return decorate
 
 
-def shared(signature: Any, **options: Any) -> Callable[..., Any]:
+def shared(signature: Any, driver: bool = False, **options: Any) -> Callable[..., Any]:
     """Return the decorator of an `inner` that Python calls too, in some runs."""
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -107,42 +132,46 @@ def shared(signature: Any, **options: Any) -> Callable[..., Any]:
             function.__closure__,
         )
         copy.__qualname__ = f"{function.__qualname__}_from_python"
-        dispatcher.from_python = on_demand(signature, **options)(copy)
+        dispatcher.from_python = on_demand(signature, driver=driver, **options)(copy)
         return dispatcher
 
     return decorate
 
 
-def shared_kernel(signature: Any, **options: Any) -> Callable[..., Any]:
+def shared_kernel(signature: Any, driver: bool = False, **options: Any) -> Callable[..., Any]:
     """Return the decorator of a function that compiled code calls or holds, and Python calls: all in most runs."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         wrapped = {"no_cpython_wrapper": False, "no_cfunc_wrapper": False}
-        dispatcher = inner(signature, **{**wrapped, **options})(function)
+        dispatcher = inner(signature, **{**wrapped, **_kept(driver), **options})(function)
         dispatcher.__class__ = _ForAll
         return dispatcher
 
     return decorate
 
 
-def kernel(signature: Any, **options: Any) -> Callable[..., Any]:
+def kernel(signature: Any, driver: bool = False, **options: Any) -> Callable[..., Any]:
     """Return the decorator of a function that compiled functions hold as a value."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        options_here = {"cache": True, "no_cpython_wrapper": True, **options}
-        dispatcher = njit(signature, **options_here)(_told_apart(function))
+        options_here = {**_kept(driver), "no_cpython_wrapper": True, **options}
+        with _collector_paused():
+            dispatcher = njit(signature, **options_here)(_told_apart(function))
         dispatcher.__class__ = _ForCompiledCode
         return dispatcher
 
     return decorate
 
 
-def entry(signature: Any, **options: Any) -> Callable[..., Any]:
+def entry(signature: Any, driver: bool = False, **options: Any) -> Callable[..., Any]:
     """Return the decorator of a function that Python calls, and that compiled functions may call."""
-    decorator: Callable[..., Any] = njit(
-        signature, **{"cache": True, "no_cfunc_wrapper": True, **options}
-    )
-    return lambda function: decorator(_told_apart(function))
+    options_here = {**_kept(driver), "no_cfunc_wrapper": True, **options}
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        with _collector_paused():
+            return njit(signature, **options_here)(_told_apart(function))
+
+    return decorate
 
 
 def on_demand(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], OnDemand]:
@@ -184,7 +213,8 @@ class _Inner(_ForCompiledCode):
 
     def compile(self, sig: Any) -> Any:
         """Compile for the declared signature, whatever that caller's arguments are: Numba converts them."""
-        result = super().compile(self.declared)
+        with _collector_paused():
+            result = super().compile(self.declared)
         self.disable_compile()
         return result
 

@@ -66,7 +66,7 @@ FIELD = _FieldType(
 )
 
 
-@on_demand(FIELD(MATRIX, VECTOR, types.FunctionType(AFFINE_VALUE)))
+@on_demand(FIELD(MATRIX, VECTOR, types.FunctionType(AFFINE_VALUE)), driver=True)
 def _affine(matrix, vector, value):
     field = structref.new(FIELD)
     field.kind = AFFINE
@@ -78,12 +78,12 @@ def _affine(matrix, vector, value):
     return field
 
 
-@kernel_on_demand(DESCENT)
+@kernel_on_demand(DESCENT, driver=True)
 def _reptile(problem, query, w, alpha, inner_steps, out):
     maml.reptile_gradient(problem, w, alpha, inner_steps, out)
 
 
-@on_demand(FIELD(INDEX, types.FunctionType(DESCENT), PROBLEM, PROBLEM, REAL, INDEX))
+@on_demand(FIELD(INDEX, types.FunctionType(DESCENT), PROBLEM, PROBLEM, REAL, INDEX), driver=True)
 def _of_families(kind, descent, problem, query, alpha, inner_steps):
     field = structref.new(FIELD)
     field.kind = kind
@@ -103,7 +103,7 @@ def _compose(field, composition, numbers):
     field.vector = borrowed(numbers)
 
 
-@on_demand(FIELD(FIELD, types.FunctionType(COMPOSITION), VECTOR))
+@on_demand(FIELD(FIELD, types.FunctionType(COMPOSITION), VECTOR), driver=True)
 def _composed(field, composition, numbers):
     other = with_alpha(field, field.alpha)
     _compose(other, composition, numbers)
@@ -246,7 +246,7 @@ def with_alpha(field, alpha):
     return other
 
 
-@shared(types.void(FIELD, VECTOR, VECTOR))
+@shared(types.void(FIELD, VECTOR, VECTOR), driver=True)
 def evaluate(field, w, out):
     """Fill out = v(w), the right-hand side: minus the gradient of gradient flows."""
     if field.kind == AFFINE:

@@ -55,7 +55,7 @@ def task_hvp(problem, query, i, alpha, path, tangent, tapes, product, other, q, 
             take_step(q, alpha, other, q)
 
 
-@shared_kernel(types.void(PROBLEM, PROBLEM, VECTOR, VECTOR, REAL, INDEX, VECTOR))
+@shared_kernel(types.void(PROBLEM, PROBLEM, VECTOR, VECTOR, REAL, INDEX, VECTOR), driver=True)
 def hvp(problem, query, w, v, alpha, inner_steps, out):
     """Out = Hess F(w) v, without forming a d x d matrix."""
     d = w.size

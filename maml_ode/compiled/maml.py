@@ -73,7 +73,7 @@ def task_first_order_gradient(problem, query, i, alpha, path, tapes, out):
     derivatives.gradient(query, i, path[inner_steps], 0, tapes[inner_steps], out)
 
 
-@on_demand(types.void(PROBLEM, VECTOR, REAL, INDEX, MATRIX))
+@on_demand(types.void(PROBLEM, VECTOR, REAL, INDEX, MATRIX), driver=True)
 def adapt(problem, w, alpha, inner_steps, out):
     """out[i] = u_k of task i."""
     path = matrix_in(stack(), inner_steps + 1, w.size)
@@ -85,7 +85,7 @@ def adapt(problem, w, alpha, inner_steps, out):
         copy(path[inner_steps], out[i])
 
 
-@shared(REAL(PROBLEM, PROBLEM, VECTOR, REAL, INDEX))
+@shared(REAL(PROBLEM, PROBLEM, VECTOR, REAL, INDEX), driver=True)
 def value(problem, query, w, alpha, inner_steps):
     """Return F(w)."""
     path = matrix_in(stack(), inner_steps + 1, w.size)
@@ -127,7 +127,7 @@ def _add_taped_gradients(
             out[k] += p * adjoint[k]
 
 
-@shared_kernel(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR))
+@shared_kernel(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR), driver=True)
 def gradient(problem, query, w, alpha, inner_steps, out):
     """Out = grad F(w), by inner_steps Hessian-vector products per task and no Hessian."""
     d = w.size
@@ -135,7 +135,8 @@ def gradient(problem, query, w, alpha, inner_steps, out):
     tapes = tapes_for(problem, query, inner_steps, 1, stack())
     vectors = matrix_in(stack(), 2, d)
     copy(w, path[0])
-    out[:] = 0.0
+    for k in range(d):
+        out[k] = 0.0
     weights = problem.weights
     if problem.taped and query.taped:
         _add_taped_gradients(
@@ -151,7 +152,7 @@ def gradient(problem, query, w, alpha, inner_steps, out):
             out[k] += p * adjoint[k]
 
 
-@shared_kernel(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR))
+@shared_kernel(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR), driver=True)
 def first_order_gradient(problem, query, w, alpha, inner_steps, out):
     """Out = sum_i p_i grad g_i(u_k): FO-MAML, the gradient with every A_j replaced by I."""
     d = w.size
@@ -159,7 +160,8 @@ def first_order_gradient(problem, query, w, alpha, inner_steps, out):
     tapes = tapes_for(problem, query, inner_steps, 0, stack())
     scratch = matrix_in(stack(), 1, d)[0]
     copy(w, path[0])
-    out[:] = 0.0
+    for k in range(d):
+        out[k] = 0.0
     for i in range(problem.weights.size):
         task_first_order_gradient(problem, query, i, alpha, path, tapes, scratch)
         p = problem.weights[i]
@@ -167,14 +169,15 @@ def first_order_gradient(problem, query, w, alpha, inner_steps, out):
             out[k] += p * scratch[k]
 
 
-@shared(types.void(PROBLEM, VECTOR, REAL, INDEX, VECTOR))
+@shared(types.void(PROBLEM, VECTOR, REAL, INDEX, VECTOR), driver=True)
 def reptile_gradient(problem, w, alpha, inner_steps, out):
     """Out = sum_i p_i (w - u_k) / alpha, the sum of the inner gradients (Nichol et al. 2018)."""
     d = w.size
     vectors = matrix_in(stack(), 2, d)
     point, gradient = vectors[0], vectors[1]
     tape = matrix_in(stack(), 1, derivatives.tape_size(problem, 0))[0]
-    out[:] = 0.0
+    for k in range(d):
+        out[k] = 0.0
     for i in range(problem.weights.size):
         copy(w, point)
         p = problem.weights[i]

@@ -13,14 +13,16 @@ from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import on_demand
 
 
-@on_demand(types.void(PROBLEM, PROBLEM, MATRIX, REAL, INDEX, VECTOR), nogil=True)
+@on_demand(types.void(PROBLEM, PROBLEM, MATRIX, REAL, INDEX, VECTOR), driver=True, nogil=True)
 def values(problem, query, points, alpha, inner_steps, out):
     """out[r] = F(w_r)."""
     for r in range(out.size):
         out[r] = maml.value(problem, query, points[r], alpha, inner_steps)
 
 
-@on_demand(types.void(PROBLEM, PROBLEM, MATRIX, VECTOR, INDEX, VECTOR, MATRIX), nogil=True)
+@on_demand(
+    types.void(PROBLEM, PROBLEM, MATRIX, VECTOR, INDEX, VECTOR, MATRIX), driver=True, nogil=True
+)
 def looks_with(problem, query, points, alphas, inner_steps, losses, gradients):
     """losses[r] = F(w_r) and gradients[r] = grad F(w_r), with an inner step size alphas[r] for each point."""
     for r in range(losses.size):
@@ -28,7 +30,7 @@ def looks_with(problem, query, points, alphas, inner_steps, losses, gradients):
         maml.gradient(problem, query, points[r], alphas[r], inner_steps, gradients[r])
 
 
-@on_demand(types.void(PROBLEM, PROBLEM, MATRIX, REAL, INDEX, MATRIX), nogil=True)
+@on_demand(types.void(PROBLEM, PROBLEM, MATRIX, REAL, INDEX, MATRIX), driver=True, nogil=True)
 def gradients(problem, query, points, alpha, inner_steps, out):
     """out[r] = grad F(w_r)."""
     for r in range(out.shape[0]):

@@ -1,5 +1,6 @@
 """What of the compiled layer is compiled when, and for whom."""
 
+import gc
 import pickle
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from numba import float64, int64, types
+from numba.core.errors import TypingError
 
 import maml_ode as mo
 from maml_ode.compiled import matrices
@@ -180,3 +182,81 @@ def test_functions_made_in_one_place_have_names_of_their_own():
     names += [loss_functions(kind).slopes.py_func.__qualname__ for kind in range(6)]
     names += [sample_functions(sparse).task.py_func.__qualname__ for sparse in (False, True)]
     assert len(set(names)) == len(names)
+
+
+def test_a_caller_compiled_in_a_later_process_takes_in_what_an_earlier_one_kept(tmp_path):
+    source = """
+from numba import float64
+from maml_ode.compiled.decorators import entry, inner
+
+@inner(float64(float64))
+def inverse(x):
+    return 1.0 / x
+
+def plus(number):
+    @entry(float64(float64))
+    def added(x):
+        return inverse(x) + number
+    return added
+"""
+    (tmp_path / "kept_kernels.py").write_text(source)
+    code = """
+import sys
+from numba.core import event
+with event.install_recorder("numba:compile") as compiled:
+    from kept_kernels import plus
+    added = plus(float(sys.argv[1]))
+print(added(2.0), len(compiled.buffer) // 2)
+try:
+    added(0.0)
+except ZeroDivisionError as error:  # by way of the environment of the inner function
+    print(error)
+"""
+    found = []
+    for number in ("1", "3", "1"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, number],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout.split("\n")[:2])
+    zero = "division by zero"
+    assert found == [["1.5 2", zero], ["3.5 1", zero], ["1.5 0", zero]]
+
+
+def test_with_a_version_of_numba_that_nobody_has_tried_its_own_compiler_takes_all(tmp_path):
+    code = """
+import sys
+import numba
+numba.version_info = numba.version_info._replace(short=(0, 61))
+from numba import float64
+from maml_ode.compiled.decorators import entry, inner
+
+@inner(float64(float64), cache=False)
+def inverse(x):
+    return 1.0 / x
+
+def half(x):
+    return 0.5 * inverse(x)
+
+print(entry(float64(float64), cache=False)(half)(4.0), "maml_ode.compiled.bitcode" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.stdout.split() == ["0.125", "False"], done.stderr
+
+
+def test_the_collector_runs_again_after_a_compilation_whether_it_succeeded_or_not():
+    @inner(float64(float64), cache=False)
+    def within(x):
+        return x
+
+    entry(float64(float64), cache=False)(lambda x: within(x))
+    assert gc.isenabled()
+    with pytest.raises(TypingError):
+        entry(float64(float64), cache=False)(lambda x: within(x).nothing)
+    assert gc.isenabled()

@@ -66,8 +66,9 @@ def _loss(kind: int, sparse: bool) -> Any:
         X, y, scale, ridge, smoothing = task(i, data)
         n = y.size
         block = block_size(n, w.size)
-        scratch = np.empty((LOOK_ROWS + 1) * block)
-        c, seen = scratch[:block], scratch[block:]
+        room = (LOOK_ROWS + 1) * block
+        scratch = np.empty(room + 1)
+        c, seen, square = scratch[:block], scratch[block:room], scratch[room:]
         total = 0.0
         for start in range(0, n, block):
             stop = min(start + block, n)
@@ -81,7 +82,7 @@ def _loss(kind: int, sparse: bool) -> Any:
                 total += 0.0 * w[k]
         l2, penalized = ridge
         if l2 != 0.0:
-            square = np.zeros(1)
+            square[0] = 0.0
             add_products(w, w.size, 0, 1, 0, penalized, w, square)
             total += 0.5 * l2 * square[0]
         return total

@@ -53,7 +53,7 @@ def _choose_step(phase, t):
         return IRREGULAR
     smallest = 10 * abs(np.nextafter(t, math.inf) - t)
     if not phase.trying:
-        phase.h = min(max(phase.h, smallest), phase.max_step, longest)
+        phase.h = min(min(max(phase.h, smallest), phase.max_step), longest)
         phase.trying, phase.finite, phase.rejected = 1, 1, 0
     if t + phase.h <= phase.t_bound and phase.h < smallest:
         return IRREGULAR

@@ -72,7 +72,7 @@ def _step(
         return BEYOND
     smallest = 10 * abs(np.nextafter(t, math.inf) - t)
     if not phase.trying:
-        h = min(max(phase.h, smallest), phase.max_step, longest)
+        h = min(min(max(phase.h, smallest), phase.max_step), longest)
         if not spectrum[EXACT] and spectrum[AGE] >= between:
             spectrum[TRIAL] = h
             return ESTIMATE

@@ -45,7 +45,7 @@ def _step(field, phase, A, error, error_3, rtol, atol, ends, y, y_new, f, f_new,
         return BEYOND
     smallest = 10 * abs(np.nextafter(t, math.inf) - t)
     if not phase.trying:
-        phase.h = min(max(phase.h, smallest), phase.max_step, longest)
+        phase.h = min(min(max(phase.h, smallest), phase.max_step), longest)
         phase.trying, phase.finite, phase.rejected = 1, 1, 0
     while True:
         t_new = t + phase.h
@@ -82,6 +82,7 @@ def _step(field, phase, A, error, error_3, rtol, atol, ends, y, y_new, f, f_new,
     INDEX(
         FIELD, PHASE, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, MATRIX, VECTOR, MATRIX
     ),
+    driver=True,
 )
 def explicit_phase(field, phase, A, error, error_3, rtol, atol, times, states, values, norms, K):
     """Take steps from row 0 of ``times``, ``states`` and ``values``; return why it came back.

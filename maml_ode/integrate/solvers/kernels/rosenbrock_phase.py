@@ -99,7 +99,7 @@ def _step(field, phase, tableau, rtol, atol, ends, y, y_new, f, f_new, memory, c
         if not _jacobian(field, y, J):
             return JACOBIAN
         counts[JACOBIANS] += 1
-        phase.h = min(max(phase.h, smallest), phase.max_step, longest)
+        phase.h = min(min(max(phase.h, smallest), phase.max_step), longest)
         phase.trying, phase.finite, phase.rejected = 1, 1, 0
     while True:
         t_new = t + phase.h

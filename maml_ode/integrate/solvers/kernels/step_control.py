@@ -1,6 +1,7 @@
 """Step sizes in compiled code: the first one, and those that follow from the errors of the last ones.
 
-The arithmetic is that of ``maml_ode.integrate.solvers.control``, operation by operation.
+The arithmetic is that of ``maml_ode.integrate.solvers.control``, operation by operation. The least of several
+numbers is taken two by two: Numba compiles `min` anew for every count.
 """
 
 from __future__ import annotations
@@ -104,6 +105,6 @@ def first_step(field, t, direction, length, max_step, order, rtol, atol, y, f, y
     if not math.isfinite(largest):
         return h_0, evaluations
     if largest <= 1e-15:
-        return min(100 * h_0, max(1e-6, h_0 * 1e-3), length, max_step), evaluations
+        return min(min(min(100 * h_0, max(1e-6, h_0 * 1e-3)), length), max_step), evaluations
     h_1 = (0.01 / largest) ** (1.0 / (order + 1))
-    return min(100 * h_0, h_1, length, max_step), evaluations
+    return min(min(min(100 * h_0, h_1), length), max_step), evaluations
