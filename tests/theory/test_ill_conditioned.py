@@ -184,3 +184,68 @@ def test_two_phases_reach_the_tolerance_in_the_bound():
 )  # fmt: skip
 def test_problems_that_were_certified_wrongly(H, b, alpha, w0, tol):
     check(mo.tasks.Quadratic([H], [b]), alpha, w0, tol)
+
+
+def deviations(tasks):
+    """Return the exact (G, nu, sd at argmin f) of a family's floats, and the extreme eigenvalues of its tasks."""
+    H = [mpmath.matrix(one.tolist()) for one in tasks.quadratic.H]
+    b = [mpmath.matrix(one.tolist()) for one in tasks.quadratic.b]
+    p, d = [mpmath.mpf(float(x)) for x in tasks.weights], tasks.dim
+    G = sum((x * one for x, one in zip(p, H, strict=True)), mpmath.zeros(d))
+    w = mpmath.lu_solve(G, sum((x * one for x, one in zip(p, b, strict=True)), mpmath.zeros(d, 1)))
+    second = sum((x * (one - G) ** 2 for x, one in zip(p, H, strict=True)), mpmath.zeros(d))
+    inverse = G**-1
+    product = inverse * second * inverse
+    nu = mpmath.sqrt(max(mpmath.eigsy((product + product.T) / 2, eigvals_only=True)))
+    rests = [one * w - c for one, c in zip(H, b, strict=True)]
+    sd = mpmath.sqrt(sum(x * mpmath.norm(rest) ** 2 for x, rest in zip(p, rests, strict=True)))
+    ends = [mpmath.eigsy(one, eigvals_only=True) for one in H]
+    return G, nu, sd, min(min(e) for e in ends), max(max(e) for e in ends)
+
+
+def test_how_far_tasks_are_apart_is_known_or_bounded_from_above_at_every_condition():
+    """The pair (sigma0, nu) of 120 families of different Hessians, and what it is at most where it is a bound."""
+    rng = np.random.default_rng(23)
+    kinds = set()
+    for trial in range(120):
+        d, condition = 1 + trial % 4, 10.0 ** rng.uniform(0, 15)
+        unit = 10.0 ** rng.choice([-9, 0, 9])
+        H = [matrix(rng, d, condition) for _ in range(2 + trial % 2)]
+        if trial % 3 == 0:  # all are soft in nearly the same direction, so that their mean is
+            H = [one * (1.0 + 0.3 * k) for k, one in enumerate([H[0]] * len(H))]
+        weights = rng.dirichlet(np.ones(len(H)))
+        tasks = mo.tasks.Quadratic(
+            unit * np.array(H), rng.standard_normal((len(H), d)), weights=weights
+        )
+        found = mo.theory.constants(tasks)
+        if found.minimizer is None:
+            continue
+        G, nu, sd, mu, L = deviations(tasks)
+        soft = min(mpmath.eigsy(G, eigvals_only=True))
+        widest = (L - mu) / (2 * soft)
+        known = found.nu.status is Status.EXACT
+        if known:
+            assert abs(found.nu / nu - 1) <= 1e-10
+        else:
+            assert nu <= found.nu
+            # What rounding leaves open is added, or it is what eigenvalues between mu and L allow.
+            own = 0.5 * (float(found.L) - float(found.mu)) / float(found.mu_f)
+            lost = 16.0 * (d + len(H)) * 2.0**-52 * float(found.L_f / found.mu_f)
+            fallback = float(found.nu) == pytest.approx(own, rel=1e-12)
+            assert fallback or found.nu <= nu + 2.0 * lost * (1.0 + nu)
+            assert not fallback or lost >= 0.99e-2 or nu + 2.0 * lost * (1.0 + nu) >= own
+            kinds.add("fallback" if fallback else "bound of nu")
+        exact = found.sigma0.status is Status.EXACT
+        if exact:
+            assert abs(found.sigma0 / sd - 1) <= 1e-10
+        else:
+            assert sd <= found.sigma0
+            off = 2.0**-52 * 40.0 * d * float(found.L) * np.linalg.norm(found.minimizer)
+            off += 2.0**-52 * 40.0 * d * float(np.abs(tasks.quadratic.b).max())
+            own = 0.5 * (float(found.L) - float(found.mu)) / float(found.mu_f)
+            assert float(found.sigma0 - sd) <= 1.001 * (1.0 + own) * off
+            kinds.add("bound of sigma0")
+        kinds |= {"exact nu"} if known else set()
+        kinds |= {"exact sigma0"} if exact else set()
+        assert widest >= nu * (1 - mpmath.mpf(10) ** -30)
+    assert kinds == {"exact nu", "bound of nu", "fallback", "exact sigma0", "bound of sigma0"}

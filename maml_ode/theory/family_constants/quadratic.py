@@ -77,18 +77,23 @@ def quadratic_constants(
             widest = 0.5 * float(L_i.max() - mu_i.min()) / float(mu_f)
             # nu has no unit, so that the Hessians' own, a power of 2, is taken out without rounding.
             unit = 2.0 ** np.frexp(np.abs(terms.H).max())[1].clip(-1000, 1000)
-            inverse = np.linalg.inv(mean / unit)
-            squares = np.tensordot(p, (spread / unit) @ (spread / unit), 1)
-            sharp = np.linalg.norm(inverse @ squares @ inverse, 2) ** 0.5
-            # relative: two inverses, each off by the condition number in units of rounding
-            lost = 16.0 * tasks.dim * EPS * float(L_f / mu_f)
-            bound = safe_side(float(sharp), lost * float(sharp), above=True)
-            nu, status["nu"] = (
-                (float(bound), bound.status) if lost < 1e-2 else (widest, Status.BOUND)
-            )
+            parts = np.linalg.solve(mean / unit, spread / unit)
+            squares = np.tensordot(p, parts @ np.swapaxes(parts, 1, 2), 1)
+            sharp = math.sqrt(float(np.linalg.eigvalsh(squares)[-1]))
+            # A solve is off by the condition number in units of rounding, relative to the solution; what is solved
+            # for, as a difference of Hessians, relative to these.
+            lost = 16.0 * (tasks.dim + tasks.n_tasks) * EPS * float(L_f / mu_f)
+            nu, status["nu"] = widest, Status.BOUND
+            if lost < 1e-2:
+                bound = safe_side(sharp, lost * (1.0 + sharp), above=True)
+                if bound <= widest or bound.status is Status.EXACT:
+                    nu, status["nu"] = float(bound), bound.status
             sd = deviation(np.einsum("mij,j->mi", terms.H, minimizer) - terms.b, p)
             residual = own.error.max() * norm(minimizer) + norm(mean @ minimizer - p @ terms.b)
-            about = safe_side(sd, widest * float(residual), above=True)
+            # The gradients' own rounding, and what that of the minimiser makes of their differences.
+            largest = float(np.abs(L_i).max()) * norm(minimizer) + float(np.abs(terms.b).max())
+            rounding = 4.0 * tasks.dim * EPS * largest
+            about = safe_side(sd, rounding + widest * (float(residual) + rounding), above=True)
             sigma0, status["sigma0"] = float(about), about.status
             notes |= {"sigma0": "sd at argmin f", "nu": "lambda_max(G^-1 E(H_i - G)^2 G^-1)^(1/2)"}
     local = _sigma_on(region, tasks, mean, second, minimizer, sigma0, float(mu_f))
