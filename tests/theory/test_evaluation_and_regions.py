@@ -281,13 +281,23 @@ def one_variable(value, gradient=lambda w: 1.0):
     [
         (one_variable(lambda w: 1e-4 * w), -1.0),  # as much as is asked for
         (one_variable(lambda w: 0.9e-4 * w), None),
+        (one_variable(lambda w: 1.5e-4 * w if w >= -0.5 else 1.0), -0.5),  # of half of the step
         (one_variable(lambda w: 1.0), None),
         (one_variable(lambda w: -w, lambda w: 0.49), -1.0),
         (one_variable(lambda w: -w, lambda w: 0.5), None),
         (one_variable(lambda w: w if w >= -(2.0**-33) else 1.0), -(2.0**-33)),
         (one_variable(lambda w: w if w >= -(2.0**-34) else 1.0), None),
     ],
-    ids=["enough", "too little", "flat", "gradient halved", "not halved", "short", "too short"],
+    ids=[
+        "enough",
+        "too little",
+        "enough of half",
+        "flat",
+        "gradient halved",
+        "not halved",
+        "short",
+        "too short",
+    ],
 )
 def test_a_step_is_shortened_until_it_serves(f, moved):
     one = np.ones(1)
