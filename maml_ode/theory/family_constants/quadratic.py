@@ -86,14 +86,14 @@ def quadratic_constants(
             nu, status["nu"] = widest, Status.BOUND
             if lost < 1e-2:
                 bound = safe_side(sharp, lost * (1.0 + sharp), above=True)
-                if bound <= widest or bound.status is Status.EXACT:
-                    nu, status["nu"] = float(bound), bound.status
+                nu, status["nu"] = float(bound), bound.status
             sd = deviation(np.einsum("mij,j->mi", terms.H, minimizer) - terms.b, p)
-            residual = own.error.max() * norm(minimizer) + norm(mean @ minimizer - p @ terms.b)
-            # The gradients' own rounding, and what that of the minimiser makes of their differences.
-            largest = float(np.abs(L_i).max()) * norm(minimizer) + float(np.abs(terms.b).max())
-            rounding = 4.0 * tasks.dim * EPS * largest
-            about = safe_side(sd, rounding + widest * (float(residual) + rounding), above=True)
+            residual = norm(mean @ minimizer - p @ terms.b)
+            # What gradients, and the residual, are off by: the Hessians' rounding and that of their products.
+            unit = 4.0 * (tasks.dim + tasks.n_tasks) * EPS
+            size = float((formed + unit * radii).max()) * norm(minimizer)
+            rounding = size + unit * float(np.abs(terms.b).max())
+            about = safe_side(sd, rounding + widest * (residual + rounding), above=True)
             sigma0, status["sigma0"] = float(about), about.status
             notes |= {"sigma0": "sd at argmin f", "nu": "lambda_max(G^-1 E(H_i - G)^2 G^-1)^(1/2)"}
     local = _sigma_on(region, tasks, mean, second, minimizer, sigma0, float(mu_f))
