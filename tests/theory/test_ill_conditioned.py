@@ -214,9 +214,8 @@ def test_how_far_tasks_are_apart_is_known_or_bounded_from_above_at_every_conditi
         if trial % 3 == 0:  # all are soft in nearly the same direction, so that their mean is
             H = [one * (1.0 + 0.3 * k) for k, one in enumerate([H[0]] * len(H))]
         weights = rng.dirichlet(np.ones(len(H)))
-        tasks = mo.tasks.Quadratic(
-            unit * np.array(H), rng.standard_normal((len(H), d)), weights=weights
-        )
+        b = 1e6 ** rng.integers(-1, 2) * rng.standard_normal((len(H), d))
+        tasks = mo.tasks.Quadratic(unit * np.array(H), b, weights=weights)
         found = mo.theory.constants(tasks)
         if found.minimizer is None:
             continue
@@ -240,8 +239,8 @@ def test_how_far_tasks_are_apart_is_known_or_bounded_from_above_at_every_conditi
             assert abs(found.sigma0 / sd - 1) <= 1e-10
         else:
             largest = float(max(abs(L), abs(mu)))
-            b, w = float(np.abs(tasks.quadratic.b).max()), np.linalg.norm(found.minimizer)
-            margin = (1.0 + own) * 4.0 * unit * (largest * w + b)
+            size = largest * np.linalg.norm(found.minimizer) + float(np.abs(b).max())
+            margin = (1.0 + own) * 4.0 * unit * size
             assert 0.5 <= (found.sigma0 - sd) / margin <= 1.5
             kinds.add("bound of sigma0")
         kinds |= {"exact nu"} if known else set()
@@ -270,3 +269,11 @@ def test_an_eigenvalue_that_is_small_beside_the_others_is_bounded_from_its_own_s
             assert found.mu <= mu + abs(mu) * 1e-10 if sign < 0 else found.mu <= mu
             assert found.L >= L if sign < 0 else found.L >= L * (1 - 1e-10)
             assert abs(small - (mu if sign > 0 else L)) <= 0.1
+
+
+def test_tasks_that_cancel_in_their_mean_are_far_apart():
+    """diag(2, -1) and diag(2, 1 + 2e-12): G = diag(2, 1e-12), and nu = 1e12 of at most (2 + 1)/2 1e12."""
+    tasks = mo.tasks.Quadratic([np.diag([2.0, -1.0]), np.diag([2.0, 1.0 + 2e-12])], np.ones((2, 2)))
+    found = mo.theory.constants(tasks)
+    _, nu, _, _, _ = deviations(tasks)
+    assert nu <= found.nu <= 1.51 * nu
