@@ -1,7 +1,7 @@
 """Which compiler a function gets: ours, which do less, with the versions of Numba that they are made for.
 
 They rest on how Numba works within, which the next version may change. With any other, Numba's own compiler takes
-all functions: it takes half as long again, and the code is the same.
+all functions: it takes half as long again, for the same results.
 """
 
 from __future__ import annotations
