@@ -2,37 +2,39 @@
 
 Numba asks for the type of a call again each time that it has learnt more about any variable, and tries all that
 the name may stand for; here it remembers, within a function, what operators and functions of its own made of the
-same types. Passes that look for what kernels do not contain are left out.
+same types. Passes that look for what kernels do not contain are left out: closures, comprehensions, contexts,
+functions that ask to be inlined, expressions of whole arrays, errors made at run time. So is what Numba does after
+every pass for the sake of those passes, and the text of a function with the types of its variables.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from numba.core import types
-from numba.core.compiler import Compiler
-from numba.core.compiler_machinery import register_pass
-from numba.core.typed_passes import InlineOverloads, NopythonRewrites, NopythonTypeInference
+from numba.core.compiler import Compiler, Flags
+from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.postproc import PostProcessor
+from numba.core.targetconfig import ConfigStack
+from numba.core.typed_passes import (
+    IRLegalization,
+    NativeLowering,
+    NoPythonBackend,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+)
 from numba.core.untyped_passes import (
-    InlineClosureLikes,
-    InlineInlinables,
-    LiteralPropagationSubPipelinePass,
-    LiteralUnroll,
-    WithLifting,
+    DeadBranchPrune,
+    FixupArgs,
+    GenericRewrites,
+    IRProcessing,
+    ReconstructSSA,
+    RewriteSemanticConstants,
+    TranslateByteCode,
 )
 
 __all__ = ["KernelCompiler"]
-
-# Closures, comprehensions, contexts, functions that ask to be inlined and expressions of whole arrays.
-_LEFT_OUT = (
-    InlineClosureLikes,
-    InlineInlinables,
-    InlineOverloads,
-    LiteralPropagationSubPipelinePass,
-    LiteralUnroll,
-    NopythonRewrites,
-    WithLifting,
-)
 
 
 class _Remembering:
@@ -71,16 +73,65 @@ class _RememberingInference(NopythonTypeInference):
             state.typingctx = context
 
 
+class _Passes(PassManager):
+    """The passes, in order, with nothing in between but what they rest on."""
+
+    def _runPass(self, index: int, step: Any, state: Any) -> None:
+        step.analysis = self._analysis
+        step.run_pass(state)
+        if type(step) is DeadBranchPrune:
+            PostProcessor(state.func_ir).run()
+
+
+@cache
+def _passes() -> _Passes:
+    passes = _Passes("kernels")
+    for step in (
+        TranslateByteCode,
+        FixupArgs,
+        IRProcessing,
+        RewriteSemanticConstants,
+        DeadBranchPrune,
+        GenericRewrites,
+        ReconstructSSA,
+        DeadBranchPrune,
+        _RememberingInference,
+        PreLowerStripPhis,
+        IRLegalization,
+        NativeLowering,
+        NoPythonBackend,
+    ):
+        passes.add_pass(step, step.name())
+    passes.finalize()
+    return passes
+
+
+class _Inherited(Flags):
+    """The options that a function hands down to those of Numba's that it calls.
+
+    Numba looks for each of those under these options, so they compare fast; and they leave out what concerns the
+    function alone, so that functions of several kinds share what is compiled for them.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, flags: Any) -> None:
+        super().__init__()
+        for name in ("nrt", "error_model", "fastmath", "boundscheck", "debuginfo"):
+            setattr(self, name, getattr(flags, name))
+
+    def __hash__(self) -> int:
+        return hash(self.error_model)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is _Inherited and self._values == other._values
+
+
 class KernelCompiler(Compiler):
     """Numba's compiler, with fewer passes."""
 
-    def define_pipelines(self) -> list[Any]:
-        """Return the passes, in order."""
-        pipelines = super().define_pipelines()
-        for pipeline in pipelines:
-            pipeline.passes = [
-                (_RememberingInference, text) if step is NopythonTypeInference else (step, text)
-                for step, text in pipeline.passes
-                if step not in _LEFT_OUT
-            ]
-        return list(pipelines)
+    def _compile_core(self) -> Any:
+        with ConfigStack().enter(_Inherited(self.state.flags)):
+            _passes().run(self.state)
+        self.state.pipeline = None
+        return self.state.cr
