@@ -1,4 +1,4 @@
-"""How a function is compiled: by compilers of ours, which do less, with the versions of Numba that they are made for.
+"""How a function is compiled: by compilers of ours, which do less, with the versions of Numba they are made for.
 
 They rest on how Numba works within, which the next version may change. With any other, Numba's own compiler takes
 all functions: it takes half as long again, for the same results.
@@ -13,7 +13,7 @@ from numba.core import event, sigutils
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 
-__all__ = ["MADE_FOR", "compile_for", "options_of"]
+__all__ = ["MADE_FOR", "compile_for", "is_made_for", "options_of"]
 
 MADE_FOR = ((0, 68),)
 """Major and minor versions of Numba."""
@@ -28,7 +28,7 @@ def options_of(kind: str) -> dict[str, Any]:
         A function that only compiled code calls; one that spends its time in the functions that it calls; any
         other.
     """
-    if not _is_made_for():
+    if not is_made_for():
         return {}
     from maml_ode.compiled.bitcode import BitcodeCompiler, DriverCompiler, LoopCompiler
 
@@ -42,7 +42,7 @@ def compile_for(function: Any, signature: Any) -> Any:
     Numba does the same while it measures how long it takes, for every function between this one and Python: it
     takes the time at each of some 40,000 calls of LLVM, five or six times over.
     """
-    if not _is_made_for():
+    if not is_made_for():
         return CPUDispatcher.compile(function, signature)
     with global_compiler_lock:
         arguments, result = sigutils.normalize_signature(signature)
@@ -62,5 +62,6 @@ def compile_for(function: Any, signature: Any) -> Any:
         return made.entry_point
 
 
-def _is_made_for() -> bool:
+def is_made_for() -> bool:
+    """Whether the compilers are made for the version of Numba that is here."""
     return numba.version_info.short in MADE_FOR

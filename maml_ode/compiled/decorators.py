@@ -31,7 +31,7 @@ from typing import Any
 from numba import njit
 from numba.core.registry import CPUDispatcher
 
-from maml_ode.compiled.compilers import compile_for, options_of
+from maml_ode.compiled.compilers import compile_for, is_made_for, options_of
 
 __all__ = [
     "OnDemand",
@@ -146,7 +146,7 @@ def shared_kernel(signature: Any, driver: bool = False, **options: Any) -> Calla
     """Return the decorator of a function that compiled code calls or holds, and Python calls: all in most runs."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        wrapped = {"no_cpython_wrapper": False, "no_cfunc_wrapper": False}
+        wrapped = {"no_cpython_wrapper": False, "no_cfunc_wrapper": is_made_for()}
         dispatcher = inner(signature, **{**wrapped, **_kept(driver), **options})(function)
         dispatcher.__class__ = _ForAll
         return dispatcher
@@ -158,7 +158,8 @@ def kernel(signature: Any, driver: bool = False, **options: Any) -> Callable[...
     """Return the decorator of a function that compiled functions hold as a value."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        options_here = {**_kept(driver), "no_cpython_wrapper": True, **options}
+        bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": is_made_for()}
+        options_here = {**_kept(driver), **bare, **options}
         dispatcher = _compiled_now(signature, options_here, function)
         dispatcher.__class__ = _ForCompiledCode
         return dispatcher
@@ -211,6 +212,13 @@ class _ForCompiledCode(CPUDispatcher):
         """Refuse."""
         name = self.py_func.__qualname__
         raise TypeError(f"{name} is for compiled functions only; decorate it as an entry.")
+
+    def __wrapper_address__(self) -> int:
+        """Return the address at which C would call the function, which for our compilers nobody does: -1."""
+        if is_made_for():
+            return -1
+        made: Any = self.overloads[self.signatures[0]]
+        return int(made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name))
 
 
 def _refuse_to_read(name: str, *closure: Any) -> Any:

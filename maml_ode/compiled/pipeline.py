@@ -5,6 +5,9 @@ the name may stand for; here it remembers, within a function, what operators and
 same types. Passes that look for what kernels do not contain are left out: closures, comprehensions, contexts,
 functions that ask to be inlined, expressions of whole arrays, errors made at run time. So is what Numba does after
 every pass for the sake of those passes, and the text of a function with the types of its variables.
+
+A function that is held as a value is a function of ours, whose machine code Numba knows; what Numba surrounds a
+call with, should it be any function of Python, takes as long to compile as a short loop.
 """
 
 from __future__ import annotations
@@ -12,9 +15,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.compiler import Compiler, Flags
 from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.lowering import Lower
 from numba.core.postproc import PostProcessor
 from numba.core.targetconfig import ConfigStack
 from numba.core.typed_passes import (
@@ -73,6 +77,44 @@ class _RememberingInference(NopythonTypeInference):
             state.typingctx = context
 
 
+class _Lowering(Lower):
+    """Numba's way from its representation of a function to LLVM's."""
+
+    def _lower_call_FunctionType(self, kind: Any, call: Any, signature: Any) -> Any:
+        context, builder, signature = self.context, self.builder, types.unliteral(signature)
+        arguments = self.fold_call_args(kind, signature, call.args, call.vararg, call.kws)
+        value = self.loadvar(call.func.name)
+        function = cgutils.create_struct_proxy(kind)(context, builder, value=value)
+        with cgutils.if_unlikely(builder, cgutils.is_null(builder, function.jit_addr)):
+            self.return_exception(
+                RuntimeError, ("a kernel is called that nobody has set",), self.loc
+            )
+        convention = context.call_conv
+        pointer = convention.get_function_type(signature.return_type, signature.args).as_pointer()
+        status, result = convention.call_function(
+            builder,
+            builder.bitcast(function.jit_addr, pointer),
+            signature.return_type,
+            signature.args,
+            arguments,
+        )
+        with cgutils.if_unlikely(builder, status.is_error):
+            convention.return_status_propagate(builder, status)
+        return result
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _OurLowering(NativeLowering):
+    """Numba's pass that turns its representation of a function into LLVM's, and that into machine code."""
+
+    _name = "our_lowering"
+
+    @property
+    def lowering_class(self) -> Any:
+        """The class that does the former."""
+        return _Lowering
+
+
 class _Passes(PassManager):
     """The passes, in order, with nothing in between but what they rest on."""
 
@@ -98,7 +140,7 @@ def _passes() -> _Passes:
         _RememberingInference,
         PreLowerStripPhis,
         IRLegalization,
-        NativeLowering,
+        _OurLowering,
         NoPythonBackend,
     ):
         passes.add_pass(step, step.name())

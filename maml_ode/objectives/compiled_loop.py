@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array
 from maml_ode.compiled import fields, maml
+from maml_ode.compiled.descents import held
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = ["CompiledLoop"]
@@ -36,6 +37,14 @@ class CompiledLoop:
         # Those that Hessians of the losses and third derivatives may be asked of.
         return self.tasks.curved_problem, self.query.curved_problem
 
+    @property
+    def _is_taped(self) -> bool:
+        return self.tasks.is_taped and self.query.is_taped
+
+    @property
+    def _gradient(self) -> Any:
+        return maml.taped_gradient if self._is_taped else maml.gradient
+
     def adapt(self, w: Array) -> Array:
         """Return the adapted points u_i, shape (M, d)."""
         out = np.empty((self.tasks.n_tasks, w.size))
@@ -49,7 +58,7 @@ class CompiledLoop:
     def gradient(self, w: Array) -> Array:
         """Return the gradient of `value`."""
         out = np.empty(w.size)
-        maml.gradient(*self._problems, w, self.alpha, self.count, out)
+        self._gradient(*self._problems, w, self.alpha, self.count, out)
         return out
 
     def values(self, points: Array) -> Array:
@@ -65,7 +74,8 @@ class CompiledLoop:
         from maml_ode.compiled import points as at_points
 
         out = np.empty_like(points)
-        at_points.gradients(*self._problems, points, self.alpha, self.count, out)
+        gradient = held(self._gradient)
+        at_points.gradients(gradient, *self._problems, points, self.alpha, self.count, out)
         return out
 
     def looks_with(self, points: Array, alphas: Array) -> tuple[Array, Array]:
@@ -73,7 +83,9 @@ class CompiledLoop:
         from maml_ode.compiled import points as at_points
 
         losses, gradients = np.empty(len(points)), np.empty_like(points)
-        at_points.looks_with(*self._problems, points, alphas, self.count, losses, gradients)
+        at_points.looks_with(
+            held(self._gradient), *self._problems, points, alphas, self.count, losses, gradients
+        )
         return losses, gradients
 
     def hvp(self, w: Array, v: Array) -> Array:
@@ -138,11 +150,11 @@ class CompiledLoop:
 
     def native_gradient_field(self) -> Any:
         """Return the handle of minus `gradient` for compiled steppers."""
-        return fields.family_field(fields.MAML, *self._problems, self.alpha, self.count)
+        return self._gradient_field(self._problems)
 
     def native_curved_field(self) -> Any:
         """Return the handle of minus `gradient` for compiled steppers that ask for its derivative too."""
-        return fields.family_field(fields.MAML, *self._curved, self.alpha, self.count)
+        return self._gradient_field(self._curved)
 
     def native_first_order_field(self) -> Any:
         """Return the handle of minus `first_order_gradient` for compiled steppers."""
@@ -157,3 +169,7 @@ class CompiledLoop:
         from maml_ode.compiled import modified
 
         return modified.modified_field(self.native_curved_field(), step_size)
+
+    def _gradient_field(self, problems: tuple[Any, Any]) -> Any:
+        kind, taped = fields.MAML, self._is_taped
+        return fields.family_field(kind, *problems, self.alpha, self.count, taped)

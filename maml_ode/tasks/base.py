@@ -170,6 +170,11 @@ class TaskFamily(ABC):
         return self.problem
 
     @property
+    def is_taped(self) -> bool:
+        """Whether the kernels keep on a tape what derivatives at one point share."""
+        return False
+
+    @property
     def batched_kernels(self) -> BatchedKernels | None:
         """Kernels that evaluate many points at once, or None where these would gain nothing."""
         return None

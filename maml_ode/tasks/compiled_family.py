@@ -37,20 +37,32 @@ class CompiledFamily(TaskFamily):
 
     @cached_property
     def problem(self) -> Any:
-        """The native handle for the compiled layer; second and third derivatives may be NaN (`curved_problem`)."""
+        """The native handle for the compiled layer, maybe without higher derivatives (`curved_problem`)."""
         from maml_ode.compiled.contract import pack
-        from maml_ode.compiled.curvature import without_curvature
+        from maml_ode.compiled.curvature import complete, waits
 
-        floats, integers = self._packed()
-        return pack(without_curvature(self._kernels()), self.weights, floats, integers)
+        kernels = self._kernels()
+        handle = pack(kernels, self.weights, *self._packed())
+        if not waits(kernels):
+            complete(handle, kernels)
+        return handle
 
     @cached_property
     def curved_problem(self) -> Any:
         """The same handle once it has the kernels of second and third order too, which are compiled for it."""
-        from maml_ode.compiled.curvature import complete
+        from maml_ode.compiled.curvature import complete, waits
 
-        complete(self.problem, self._kernels())
-        return self.problem
+        handle, kernels = self.problem, self._kernels()
+        if waits(kernels):
+            complete(handle, kernels)
+        return handle
+
+    @cached_property
+    def is_taped(self) -> bool:
+        """Whether the kernels keep on a tape what derivatives at one point share."""
+        from maml_ode.compiled.contract import TapedKernels
+
+        return isinstance(self._kernels(), TapedKernels)
 
     @cached_property
     def identity(self) -> str:
