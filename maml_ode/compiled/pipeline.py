@@ -15,11 +15,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from numba.core import cgutils, types
+from numba.core import cgutils, ir, types
 from numba.core.compiler import Compiler, Flags
 from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.lowering import Lower
-from numba.core.postproc import PostProcessor
 from numba.core.targetconfig import ConfigStack
 from numba.core.typed_passes import (
     IRLegalization,
@@ -32,7 +31,6 @@ from numba.core.untyped_passes import (
     DeadBranchPrune,
     FixupArgs,
     GenericRewrites,
-    IRProcessing,
     ReconstructSSA,
     RewriteSemanticConstants,
     TranslateByteCode,
@@ -109,10 +107,40 @@ class _OurLowering(NativeLowering):
 
     _name = "our_lowering"
 
+    def run_pass(self, state: Any) -> bool:
+        """Do both; who only looks at arrays of its callers counts no references to them."""
+        if state.flags.no_cpython_wrapper and _makes_no_arrays(state):
+            state.targetctx = state.targetctx.subtarget(enable_nrt=False)
+            vars(state.targetctx).pop("nrt", None)  # that of the context that it is a copy of
+        return bool(super().run_pass(state))
+
     @property
     def lowering_class(self) -> Any:
         """The class that does the former."""
         return _Lowering
+
+
+def _makes_no_arrays(state: Any) -> bool:
+    """Whether all arrays of a function are its arguments and views of them, none of which it returns."""
+    models = state.targetctx.data_model_manager
+
+    def is_counted(kind: Any) -> bool:
+        return bool(models[kind].contains_nrt_meminfo())
+
+    def is_array(kind: Any) -> bool:
+        parts = kind if isinstance(kind, types.BaseTuple) else [kind]
+        return all(isinstance(part, types.Array) or not is_counted(part) for part in parts)
+
+    made = (
+        signature.return_type
+        for expression, signature in state.calltypes.items()
+        if isinstance(expression, ir.Expr) and expression.op == "call"
+    )
+    return (
+        all(is_array(kind) for kind in state.typemap.values() if is_counted(kind))
+        and not any(is_counted(kind) for kind in made)
+        and not is_counted(state.return_type)
+    )
 
 
 class _Passes(PassManager):
@@ -121,8 +149,6 @@ class _Passes(PassManager):
     def _runPass(self, index: int, step: Any, state: Any) -> None:
         step.analysis = self._analysis
         step.run_pass(state)
-        if type(step) is DeadBranchPrune:
-            PostProcessor(state.func_ir).run()
 
 
 @cache
@@ -131,8 +157,7 @@ def _passes() -> _Passes:
     for step in (
         TranslateByteCode,
         FixupArgs,
-        IRProcessing,
-        RewriteSemanticConstants,
+            RewriteSemanticConstants,
         DeadBranchPrune,
         GenericRewrites,
         ReconstructSSA,
