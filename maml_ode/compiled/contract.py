@@ -90,6 +90,11 @@ class TapedKernels:
 class _ProblemType(types.StructRef):
     """Numba type of a packed family."""
 
+    @property
+    def mangling_args(self) -> tuple[str, tuple[()]]:
+        """What stands for the type in the names of functions: its own name lists its fields."""
+        return "ProblemType", ()
+
 
 class Problem(structref.StructRefProxy):
     """A packed family as Python sees it: an opaque handle."""

@@ -25,6 +25,11 @@ DESCENT = types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR)
 class _HeldType(types.StructRef):
     """Numba type of a handle that holds a descent."""
 
+    @property
+    def mangling_args(self) -> tuple[str, tuple[()]]:
+        """What stands for the type in the names of functions: its own name lists its fields."""
+        return "HeldType", ()
+
 
 class Held(structref.StructRefProxy):
     """A descent as Python sees it: an opaque handle."""

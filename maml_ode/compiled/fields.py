@@ -35,6 +35,11 @@ COMPOSITION = types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR, VECTOR)
 class _FieldType(types.StructRef):
     """Numba type of a native field."""
 
+    @property
+    def mangling_args(self) -> tuple[str, tuple[()]]:
+        """What stands for the type in the names of functions: its own name lists its fields."""
+        return "FieldType", ()
+
 
 class Field(structref.StructRefProxy):
     """A native field as Python sees it: an opaque handle."""

@@ -6,12 +6,14 @@ same types. Passes that look for what kernels do not contain are left out: closu
 functions that ask to be inlined, expressions of whole arrays, errors made at run time. So is what Numba does after
 every pass for the sake of those passes, and the text of a function with the types of its variables.
 
-A function that is held as a value is a function of ours, whose machine code Numba knows; what Numba surrounds a
-call with, should it be any function of Python, takes as long to compile as a short loop.
+The lesser and the greater of two numbers are one comparison, for which Numba compiles a function of a tuple. A
+function that is held as a value is one of ours, whose machine code Numba knows; what Numba surrounds a call with,
+should it be any function of Python, takes as long to compile as a short loop.
 """
 
 from __future__ import annotations
 
+import operator
 from functools import cache
 from typing import Any
 
@@ -53,6 +55,9 @@ class _Remembering:
         """Return the signature of a call."""
         if type(function) is not types.Function or keywords:
             return self._context.resolve_function_type(function, arguments, keywords)
+        if _picks(function) and _are_two_numbers(arguments):
+            kind = self._context.unify_types(*map(types.unliteral, arguments))
+            return kind(kind, kind)
         call = function, tuple(arguments)
         if call not in self._known:
             self._known[call] = self._context.resolve_function_type(function, arguments, keywords)
@@ -75,8 +80,27 @@ class _RememberingInference(NopythonTypeInference):
             state.typingctx = context
 
 
+def _picks(function: Any) -> bool:
+    """Whether a function is `min` or `max`."""
+    return getattr(function, "typing_key", None) in (min, max)
+
+
+def _are_two_numbers(kinds: Any) -> bool:
+    numbers = types.Integer, types.Float
+    return len(kinds) == 2 and all(isinstance(types.unliteral(kind), numbers) for kind in kinds)
+
+
 class _Lowering(Lower):
     """Numba's way from its representation of a function to LLVM's."""
+
+    def _lower_call_normal(self, kind: Any, call: Any, signature: Any) -> Any:
+        if not (_picks(kind) and _are_two_numbers(signature.args)):
+            return super()._lower_call_normal(kind, call, signature)
+        first, second = self.fold_call_args(kind, signature, call.args, call.vararg, call.kws)
+        beats = operator.lt if kind.typing_key is min else operator.gt
+        compare = self.context.get_function(beats, types.boolean(*signature.args))
+        # As Python decides it, where one is not a number.
+        return self.builder.select(compare(self.builder, (second, first)), second, first)
 
     def _lower_call_FunctionType(self, kind: Any, call: Any, signature: Any) -> Any:
         context, builder, signature = self.context, self.builder, types.unliteral(signature)
@@ -128,7 +152,7 @@ def _makes_no_arrays(state: Any) -> bool:
         return bool(models[kind].contains_nrt_meminfo())
 
     def is_array(kind: Any) -> bool:
-        parts = kind if isinstance(kind, types.BaseTuple) else [kind]
+        parts: Any = kind if isinstance(kind, types.BaseTuple) else [kind]
         return all(isinstance(part, types.Array) or not is_counted(part) for part in parts)
 
     made = (
@@ -157,7 +181,7 @@ def _passes() -> _Passes:
     for step in (
         TranslateByteCode,
         FixupArgs,
-            RewriteSemanticConstants,
+        RewriteSemanticConstants,
         DeadBranchPrune,
         GenericRewrites,
         ReconstructSSA,
