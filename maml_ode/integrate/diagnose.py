@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._frozen import made
 from maml_ode._validation import Array, freeze
 from maml_ode.counts import Counts
 from maml_ode.energy import EnergyLedger, count_rises, dissipation
@@ -30,8 +29,7 @@ SECONDS_AT_ONCE = 0.01
 NUMBERS_AT_ONCE = 16384
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(NamedTuple):
     """The diagnostic series, the energy ledger, what they cost, and what was left out of them."""
 
     series: dict[str, Array]
@@ -44,7 +42,7 @@ def nothing_diagnosed(size: int, remark: str = "") -> Diagnosis:
     """Return series of NaN."""
     nothing = _nothing(size)
     series = {name: nothing.copy() for name in SERIES}
-    return made(Diagnosis, series=series, energy=None, cost=None, remark=remark)
+    return Diagnosis(series, remark=remark)
 
 
 @lru_cache(maxsize=4)

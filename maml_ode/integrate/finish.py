@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from maml_ode._validation import Array
@@ -59,7 +57,7 @@ def finish(
         else:
             diagnosis = nothing_diagnosed(points.t.size, remark)
         if looked is not None:
-            diagnosis = replace(diagnosis, cost=(diagnosis.cost or Counts()) + looked)
+            diagnosis = diagnosis._replace(cost=(diagnosis.cost or Counts()) + looked)
         verdict = _verdict(record, points, diagnosis)
         return assemble(
             flow, record, points, verdict, diagnosis, method=method, step_size=step_size,
@@ -84,4 +82,4 @@ def _verdict(record: Record, points: Points, diagnosis: Diagnosis) -> Stop:
         return Stop(StopReason.NON_FINITE, f"The loss at t = {record.t:.6g}; {stop.message}")
     if not diagnosis.remark:
         return stop
-    return replace(stop, detail=(stop.detail + diagnosis.remark).strip())
+    return stop._replace(detail=(stop.detail + diagnosis.remark).strip())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,7 +84,7 @@ class NativeStepper:
             looks = code == LOOK or key is not None
             for step in phase.batches(looks and segment.rule is not None):
                 evaluator.remember(step.w, step.value)
-                attention.saw(step.count, step.norm)
+                attention.saw(step.steps, step.norm)
                 finding = finite.look(step) or look(step)
                 if finding is not None:
                     if key is None:
@@ -135,7 +134,7 @@ class NativeStepper:
         if t <= t_old:
             return Landing(t_old, w_old, [], [])
         value = segment.evaluator(t_old, w_old)
-        whole = replace(plan, first_step=t - t_old)
+        whole = plan._replace(first_step=t - t_old)
         phase = _phase(segment, whole, t_old, w_old, value, t)
         room = 1 if self._record.keeps_solution else UNLIMITED
         times: list[float] = []
@@ -146,9 +145,9 @@ class NativeStepper:
                 raise key
             for step in phase.batches(False):
                 segment.evaluator.remember(step.w, step.value)
-                times += [*step.earlier.times.tolist(), step.t]
+                times += [step.t] if step.batch is None else step.batch.times.tolist()
                 kept = step.interpolant() if self._record.keeps_solution else None
-                interpolants += [None] * (step.count - 1) + [kept]
+                interpolants += [None] * (step.steps - 1) + [kept]
             phase.settle()
             if code in FAILURES:
                 dense = crossing.interpolant

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from scipy.integrate import OdeSolver
 
-from maml_ode._frozen import made
 from maml_ode._validation import Array
 from maml_ode.integrate.evaluation import FieldEvaluator
 from maml_ode.integrate.norms import all_finite
@@ -20,7 +19,7 @@ from maml_ode.integrate.solvers import DOP853, Tsit5
 from maml_ode.integrate.solvers.dense import NestedDenseOutput
 from maml_ode.integrate.solvers.explicit import ExplicitRungeKutta, dense_rows
 from maml_ode.integrate.steppers.attention import UNLIMITED
-from maml_ode.integrate.watch.finding import Earlier, Interpolant, Step
+from maml_ode.integrate.watch.finding import Batch, Interpolant, Step
 
 __all__ = ["EXPLICIT", "NativePhase", "fresh_record"]
 
@@ -66,7 +65,9 @@ class NativePhase:
         self._method = method
         self._evaluator = evaluator
         dim = w.size
-        self.rows = max(FEWEST_ROWS, min(MOST_ROWS, MOST_ENTRIES // dim))
+        self.rows = (
+            MOST_ROWS if MOST_ROWS * dim <= MOST_ENTRIES else max(FEWEST_ROWS, MOST_ENTRIES // dim)
+        )
         rows = self.rows + 1
         self.times, self.norms = np.empty(rows), np.empty(rows)
         self.states, self.values = np.empty((rows, dim)), np.empty((rows, dim))
@@ -88,7 +89,8 @@ class NativePhase:
         self._record = np.frombuffer(entries, self._kernels.dtype)[0]
         # An entry read or written here costs a tenth of one by its name.
         self._integers: memoryview[int] = memoryview(entries).cast("q")
-        self._steps, self._evaluations, self._rejections, self._bad_guess = self._kernels.places
+        self._steps, self._evaluations, self._rejections, self._bad_guess = self._kernels.counts
+        self._room, self._pause, self._most_evaluations = self._kernels.limits
         self._interpolant: Interpolant | None = None
         self._prepare()
 
@@ -131,20 +133,21 @@ class NativePhase:
         The run's limit on evaluations is kept to the trial step, that on time between calls.
         """
         self.settle()
-        tally, record = self._evaluator.tally, self._record
+        tally, integers = self._evaluator.tally, self._integers
         tally.check_limits()
         most = tally.max_evaluations
-        record["room"] = min(room, self.rows)
-        record["pause"] = pause
-        record["most_evaluations"] = UNLIMITED if most is None else most - tally.nfev
+        integers[self._room] = min(room, self.rows)
+        integers[self._pause] = pause
+        integers[self._most_evaluations] = UNLIMITED if most is None else most - tally.nfev
         self._interpolant = None
         return self._call()
 
     def settle(self) -> None:
         """Begin where the last call ended: its steps have been seen, and are not shown again."""
         integers, last = self._integers, self.steps
-        self.times[0] = self.times[last]
-        self.states[0], self.values[0] = self.states[last], self.values[last]
+        if last:
+            self.times[0] = self.times[last]
+            self.states[0], self.values[0] = self.states[last], self.values[last]
         integers[self._steps] = integers[self._evaluations] = integers[self._rejections] = 0
 
     def _call(self) -> int:
@@ -194,14 +197,16 @@ class NativePhase:
         return NestedDenseOutput(t_old, t, w_old, rows)
 
     def _batch(self, first: int, last: int) -> Step:
-        inner, value = slice(first, last), self.values[last]
-        norms = self.norms[inner].tolist()
-        earlier = made(Earlier, times=self.times[inner], states=self.states[inner], norms=norms)
-        return made(
-            Step, t_old=float(self.times[last - 1]), w_old=self.states[last - 1],
-            value_old=self.values[last - 1], t=float(self.times[last]), w=self.states[last],
-            value=value, norm=self._evaluator.norm(self.states[last], value),
-            interpolant=self.interpolant, earlier=earlier,
+        t, w, value = self.times, self.states, self.values
+        norm = self._evaluator.norm(w[last], value[last])
+        batch = None
+        if last > first:
+            norms = self.norms[first : last + 1].tolist()
+            norms[-1] = norm
+            batch = Batch(t[first : last + 1], w[first : last + 1], norms)
+        return Step(
+            float(t[last - 1]), w[last - 1], value[last - 1], float(t[last]), w[last], value[last],
+            norm, self.interpolant, batch,
         )  # fmt: skip
 
     def _first_step(self, length: float, max_step: float) -> float:
@@ -232,15 +237,16 @@ def _kernels() -> Any:
         step_control,
     )
 
+    def places(*names: str) -> tuple[int, ...]:
+        return tuple((phase_record.PHASE_DTYPE.names or ()).index(name) for name in names)
+
     return SimpleNamespace(
         explicit_phase=phase_loop.explicit_phase.from_python.compiled,
         native_stages=runge_kutta.native_stages,
         first_step=step_control.first_step,
         dtype=phase_record.PHASE_DTYPE,
-        places=tuple(
-            (phase_record.PHASE_DTYPE.names or ()).index(name)
-            for name in ("steps", "evaluations", "rejections", "bad_guess")
-        ),
+        counts=places("steps", "evaluations", "rejections", "bad_guess"),
+        limits=places("room", "pause", "most_evaluations"),
     )
 
 

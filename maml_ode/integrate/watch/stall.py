@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from maml_ode._validation import Array
 from maml_ode.integrate.norm_bounds import GROWN, STALL_FLOOR, STALL_STEPS
@@ -35,8 +34,9 @@ class Hovering:
 
     def sees(self, step: Step) -> bool:
         """Whether the norm hovers there after the last step of this batch."""
-        ends = (*step.earlier.times, step.t)
-        for k, norm in enumerate((*step.earlier.norms, step.norm)):
+        batch = step.batch
+        ends, norms = ((step.t,), (step.norm,)) if batch is None else (batch.times, batch.norms)
+        for k, norm in enumerate(norms):
             self._largest = max(self._largest, norm)
             self._steps_above = self._steps_above + 1 if norm > GROWN * self.best else 0
             if norm < self.best or self._steps_above >= STALL_STEPS:
@@ -92,7 +92,7 @@ class StallWatch:
         stop = Stop(StopReason.TOLERANCE_OUT_OF_REACH, detail)
         if tighter is None:
             return Finding(stop)
-        return Finding(stop, remedy=lambda plan: replace(plan, tolerances=tighter))
+        return Finding(stop, remedy=lambda plan: plan._replace(tolerances=tighter))
 
 
 class RestWatch:
