@@ -306,8 +306,8 @@ def test_a_rule_that_may_have_begun_its_phase_must_first_rise_above_zero():
     watch = CrossingWatch(rule, 0.0, np.array([0.0]), False)
     found = []
     for value in (0.0, -1.0, 1.0, -1.0):
-        interpolant = lambda v=value: lambda t: np.array([v * t])
-        step = step_to(1.0, [value], [0.0])._replace(interpolant=interpolant)
+        step = step_to(1.0, [value], [0.0])
+        step = step._replace(interpolant=lambda v=value: lambda t: np.array([v * t]))
         found.append(watch.look(step) is not None)
     assert found == [False, False, False, True]
 
