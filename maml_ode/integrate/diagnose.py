@@ -41,8 +41,7 @@ class Diagnosis(NamedTuple):
 def nothing_diagnosed(size: int, remark: str = "") -> Diagnosis:
     """Return series of NaN."""
     nothing = _nothing(size)
-    series = {name: nothing.copy() for name in SERIES}
-    return Diagnosis(series, remark=remark)
+    return Diagnosis({name: np.array(nothing) for name in SERIES}, remark=remark)
 
 
 @lru_cache(maxsize=4)

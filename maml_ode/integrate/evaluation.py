@@ -91,9 +91,12 @@ class FieldEvaluator:
         """The field's handle for compiled methods; asked for late, because packing imports Numba."""
         return getattr(self.field, "native", None)
 
-    def remember(self, w: Array, value: Array) -> None:
-        """Take a value from a compiled method that has computed it, such as that at an accepted state."""
-        if all_finite(value):
+    def remember(self, w: Array, value: Array, *, finite: bool = False) -> None:
+        """Take a value from a compiled method that has computed it, such as that at an accepted state.
+
+        ``finite`` says that this is known of it.
+        """
+        if finite or all_finite(value):
             self.non_finite = 0
             self._state, self._value = w.tobytes(), value.copy()
         else:

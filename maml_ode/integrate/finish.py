@@ -75,9 +75,9 @@ def _verdict(record: Record, points: Points, diagnosis: Diagnosis) -> Stop:
     stop = record.stop
     if stop is None:
         raise RuntimeError("the run was not ended; this is a defect of maml_ode.")
-    at_end = bool(points.t.size) and points.t[-1] == record.t
     evaluated = diagnosis.cost is not None and not diagnosis.remark
-    if stop.asked_for and at_end and evaluated and not np.isfinite(diagnosis.series["loss"][-1]):
+    at_end = evaluated and bool(points.t.size) and points.t[-1] == record.t
+    if stop.asked_for and at_end and not np.isfinite(diagnosis.series["loss"][-1]):
         # The state itself has not overflowed yet, but nobody asked for this.
         return Stop(StopReason.NON_FINITE, f"The loss at t = {record.t:.6g}; {stop.message}")
     if not diagnosis.remark:

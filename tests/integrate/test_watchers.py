@@ -35,7 +35,7 @@ def step_to(t, w, value, t_old=0.0, w_old=(0.0,), value_old=(0.0,), count=1):
     norm = float(np.linalg.norm(arrays[3]))
     return Step(
         t_old, arrays[0], arrays[1], t, arrays[2], arrays[3], norm, lambda: None,
-        Batch(np.linspace(t_old, t, count + 1)[1:], np.ones((count, 1)), (norm,) * count),
+        Batch(np.linspace(t_old, t, count + 1)[1:], np.ones((count, 1)), np.full(count, norm)),
     )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def test_the_floor_is_a_thousand_times_what_the_tolerances_account_for_to_the_la
 def test_a_slow_state_is_waited_for_where_steps_have_doubled_since_the_lowest_norm(ratio, found):
     """The lowest norm stands at the second of three steps of lengths 4, 1 and 2, or at the only one, of 1."""
     last = step_to(7.0, [1.0], [2e-17], 5.0, [1.0])
-    batch = Batch(np.array([4.0, 5.0, 7.0]), np.ones((3, 1)), (2e-17, 1e-17, 2e-17))
+    batch = Batch(np.array([4.0, 5.0, 7.0]), np.ones((3, 1)), np.array([2e-17, 1e-17, 2e-17]))
     for first in (last._replace(batch=batch), step_to(1.0, [1.0], [1e-17], 0.0, [1.0])):
         hovering = Hovering(OURS)
         hovering.sees(first)

@@ -54,7 +54,7 @@ PORTIONS = 8
 MANY = Batch(
     np.empty(STEPS_BETWEEN_LOOKS),
     np.empty((STEPS_BETWEEN_LOOKS, 0)),
-    [math.nan] * STEPS_BETWEEN_LOOKS,
+    np.full(STEPS_BETWEEN_LOOKS, math.nan),
 )
 
 

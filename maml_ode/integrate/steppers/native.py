@@ -83,9 +83,10 @@ class NativeStepper:
             # ended it is not known whether one was met.
             looks = code == LOOK or key is not None
             for step in phase.batches(looks and segment.rule is not None):
-                evaluator.remember(step.w, step.value)
+                finding = finite.look(step)
+                evaluator.remember(step.w, step.value, finite=finding is None)
                 attention.saw(step.steps, step.norm)
-                finding = finite.look(step) or look(step)
+                finding = finding or look(step)
                 if finding is not None:
                     if key is None:
                         return finding

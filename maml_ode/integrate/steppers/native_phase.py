@@ -72,9 +72,7 @@ class NativePhase:
         self.times, self.norms = np.empty(rows), np.empty(rows)
         self.states, self.values = np.empty((rows, dim)), np.empty((rows, dim))
         self.times[0], self.states[0], self.values[0] = t, w, value
-        self._rtol, self._atol = np.empty(dim), np.empty(dim)
-        self._rtol.fill(tolerances.rtol)
-        self._atol.fill(tolerances.atol)
+        self._rtol, self._atol = _filled(dim, tolerances.rtol), _filled(dim, tolerances.atol)
         self._K = np.zeros((_stages(method), dim))
         if first_step is None:
             # The explicit loop chooses it in its first call.
@@ -85,7 +83,7 @@ class NativePhase:
             "h": first_step, "t_bound": t_bound, "max_step": max_step, "rtol": tolerances.rtol,
             "atol": tolerances.atol,
         }  # fmt: skip
-        entries = bytearray(_filled_record(known, tuple(heeds.items())))
+        entries = bytearray(_filled_record(known, tuple(heeds), tuple(heeds.values())))
         self._record = np.frombuffer(entries, self._kernels.dtype)[0]
         # An entry read or written here costs a tenth of one by its name.
         self._integers: memoryview[int] = memoryview(entries).cast("q")
@@ -201,9 +199,9 @@ class NativePhase:
         norm = self._evaluator.norm(w[last], value[last])
         batch = None
         if last > first:
-            norms = self.norms[first : last + 1].tolist()
-            norms[-1] = norm
-            batch = Batch(t[first : last + 1], w[first : last + 1], norms)
+            self.norms[last] = norm
+            steps = slice(first, last + 1)
+            batch = Batch(t[steps], w[steps], self.norms[steps])
         return Step(
             float(t[last - 1]), w[last - 1], value[last - 1], float(t[last]), w[last], value[last],
             norm, self.interpolant, batch,
@@ -251,13 +249,19 @@ def _kernels() -> Any:
 
 
 @lru_cache(maxsize=16)
-def _filled_record(method: Any, entries: tuple[tuple[str, float], ...]) -> bytes:
+def _filled(size: int, entry: float) -> Array:
+    """Return an array that nobody writes to, which the loop is not told, as it is compiled for one that is."""
+    return np.full(size, entry)
+
+
+@lru_cache(maxsize=16)
+def _filled_record(method: Any, names: tuple[str, ...], entries: tuple[float, ...]) -> bytes:
     """Return a fresh record with these entries: runs from many starts have the same."""
     from maml_ode.integrate.solvers.kernels.phase_record import PHASE_DTYPE
 
     filled = bytearray(fresh_record(method))
     record = np.frombuffer(filled, PHASE_DTYPE)[0]
-    for name, entry in entries:
+    for name, entry in zip(names, entries, strict=True):
         record[name] = entry
     return bytes(filled)
 

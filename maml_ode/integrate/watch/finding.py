@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from maml_ode._validation import Array
@@ -20,7 +20,7 @@ class Batch(NamedTuple):
 
     times: Array
     states: Array
-    norms: Sequence[float]
+    norms: Array
 
 
 class Step(NamedTuple):

@@ -35,8 +35,8 @@ class Hovering:
     def sees(self, step: Step) -> bool:
         """Whether the norm hovers there after the last step of this batch."""
         batch = step.batch
-        ends, norms = ((step.t,), (step.norm,)) if batch is None else (batch.times, batch.norms)
-        for k, norm in enumerate(norms):
+        ends = [step.t] if batch is None else batch.times.tolist()
+        for k, norm in enumerate([step.norm] if batch is None else batch.norms.tolist()):
             self._largest = max(self._largest, norm)
             self._steps_above = self._steps_above + 1 if norm > GROWN * self.best else 0
             if norm < self.best or self._steps_above >= STALL_STEPS:
