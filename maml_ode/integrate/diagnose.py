@@ -39,15 +39,18 @@ class Diagnosis(NamedTuple):
 
 
 def nothing_diagnosed(size: int, remark: str = "") -> Diagnosis:
-    """Return series of NaN."""
-    nothing = _nothing(size)
-    return Diagnosis({name: np.array(nothing) for name in SERIES}, remark=remark)
+    """Return series of NaN: one and the same array, to which nobody can write."""
+    return Diagnosis(dict.fromkeys(SERIES, _nothing(size)), remark=remark)
 
 
 @lru_cache(maxsize=4)
 def _nothing(size: int) -> Array:
-    """Return NaNs to copy, which is several times as fast as filling them in."""
     return freeze(np.full(size, math.nan))
+
+
+def _unfilled(size: int) -> dict[str, Array]:
+    """Return series to fill."""
+    return {name: np.array(_nothing(size)) for name in SERIES}
 
 
 def diagnose(
@@ -72,10 +75,9 @@ def diagnose(
         The continuous solution, where the dissipated energy is asked for.
     """
     size = points.t.size
-    diagnosis = nothing_diagnosed(size)
+    series, done, why = _unfilled(size), 0, ""
     if size == 0:
-        return diagnosis
-    series, done, why = diagnosis.series, 0, ""
+        return Diagnosis(series)
     energy: EnergyLedger | None = None
     cost = Counts()
     try:
@@ -101,7 +103,7 @@ def diagnose(
 
 def seconds_per_point(flow: Flow, w: Array) -> tuple[float, Counts]:
     """Return how long the diagnostics of one point take, and what finding out cost."""
-    series = nothing_diagnosed(1).series
+    series = _unfilled(1)
     seconds, cost = np.inf, Counts()
     looks = _Looks(flow, None)
     for _ in range(2):  # the first may compile or aggregate

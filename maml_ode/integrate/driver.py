@@ -177,7 +177,8 @@ class Driver:
         if stop is not None:
             return stop
         # What type the user's functions return is known once the field has been evaluated: `arrive` did.
-        self.plan = self.plan.seen_in(segment.leg.field.precision)
+        if not self.stepper.by_formula:
+            self.plan = self.plan.seen_in(segment.leg.field.precision)
         plan = self.plan.next_phase()
         record = self.record
         began = record.t, np.array(record.w)

@@ -157,7 +157,7 @@ class NativeStepper:
 
 
 def _phase(
-    segment: Segment, plan: Plan, t: float, w: Array, value: Array, end: float, **entries: float
+    segment: Segment, plan: Plan, t: float, w: Array, value: Array, end: float, **entries: Any
 ) -> NativePhase:
     options = plan.step_options
     first = options.get("first_step")

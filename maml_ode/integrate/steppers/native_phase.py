@@ -44,7 +44,7 @@ class NativePhase:
     tolerances : Tolerances
     first_step : float or None
     max_step : float
-    **heeds
+    target, sign, threshold, watches_stall, **heeds
         What makes a step worth a look: entries of ``kernels.phase_record.PHASE_DTYPE``.
     """
 
@@ -59,6 +59,11 @@ class NativePhase:
         tolerances: Tolerances,
         first_step: float | None,
         max_step: float,
+        *,
+        target: float = 0.0,
+        sign: float = 0.0,
+        threshold: float = 0.0,
+        watches_stall: bool = False,
         **heeds: float,
     ) -> None:
         self._kernels = _kernels()
@@ -79,14 +84,24 @@ class NativePhase:
             chooses = type(self) is NativePhase
             first_step = math.nan if chooses else self._first_step(t_bound - t, max_step)
         known: Any = method  # mypy takes a class for unhashable
-        heeds |= {
-            "h": first_step, "t_bound": t_bound, "max_step": max_step, "rtol": tolerances.rtol,
-            "atol": tolerances.atol,
-        }  # fmt: skip
-        entries = bytearray(_filled_record(known, tuple(heeds), tuple(heeds.values())))
-        self._record = np.frombuffer(entries, self._kernels.dtype)[0]
+        entries = bytearray(fresh_record(known))
         # An entry read or written here costs a tenth of one by its name.
+        self._kernels.pack_heeds(
+            entries,
+            t_bound,
+            max_step,
+            target,
+            sign,
+            threshold,
+            watches_stall,
+            tolerances.rtol,
+            tolerances.atol,
+        )
+        self._kernels.pack_step(entries, first_step)
         self._integers: memoryview[int] = memoryview(entries).cast("q")
+        self._record = np.frombuffer(entries, self._kernels.dtype)[0]
+        for name, entry in heeds.items():
+            self._record[name] = entry
         self._steps, self._evaluations, self._rejections, self._bad_guess = self._kernels.counts
         self._room, self._pause, self._most_evaluations = self._kernels.limits
         self._interpolant: Interpolant | None = None
@@ -242,6 +257,10 @@ def _kernels() -> Any:
         explicit_phase=phase_loop.explicit_phase.from_python.compiled,
         native_stages=runge_kutta.native_stages,
         first_step=step_control.first_step,
+        pack_heeds=phase_record.packing(
+            "t_bound", "max_step", "target", "sign", "threshold", "watches_stall", "rtol", "atol"
+        ),
+        pack_step=phase_record.packing("h"),
         dtype=phase_record.PHASE_DTYPE,
         counts=places("steps", "evaluations", "rejections", "bad_guess"),
         limits=places("room", "pause", "most_evaluations"),
@@ -252,18 +271,6 @@ def _kernels() -> Any:
 def _filled(size: int, entry: float) -> Array:
     """Return an array that nobody writes to, which the loop is not told, as it is compiled for one that is."""
     return np.full(size, entry)
-
-
-@lru_cache(maxsize=16)
-def _filled_record(method: Any, names: tuple[str, ...], entries: tuple[float, ...]) -> bytes:
-    """Return a fresh record with these entries: runs from many starts have the same."""
-    from maml_ode.integrate.solvers.kernels.phase_record import PHASE_DTYPE
-
-    filled = bytearray(fresh_record(method))
-    record = np.frombuffer(filled, PHASE_DTYPE)[0]
-    for name, entry in zip(names, entries, strict=True):
-        record[name] = entry
-    return bytes(filled)
 
 
 @cache
