@@ -40,7 +40,7 @@ class Tolerances(NamedTuple):
         An explicit method at its stability limit keeps a residual of up to 15 lambda_max atol, so atol is
         kept below what ``tol`` asks for where lambda_max is known beforehand.
         """
-        default = 1e-4 if flow.is_rough else min(max(tol if tol > 0 else 1e-8, 1e-12), 1e-6)
+        default = 1e-4 if flow.is_rough else _within(tol if tol > 0 else 1e-8, 1e-12, 1e-6)
         default_atol = default / 100
         last = flow.phases[-1].field.affine
         if tol > 0 and last is not None:
@@ -70,6 +70,10 @@ class Tolerances(NamedTuple):
         if rtol == self.rtol and (self.fixed_atol or atol < SMALLEST_ATOL):
             return None
         return self._replace(rtol=rtol, atol=atol)
+
+
+def _within(value: float, least: float, most: float) -> float:
+    return least if value < least else most if value > most else value
 
 
 class Plan(NamedTuple):

@@ -234,10 +234,11 @@ def _at_rest(norm: float, tol: float, t: float) -> Stop:
 @cache
 def _compiled() -> tuple[Any, int, int, int]:
     """Return the compiled function and the codes that it returns; late, because that imports Numba."""
+    from maml_ode.compiled.unasked import unasked
     from maml_ode.integrate.solvers.kernels.closed_form import exact_phase
     from maml_ode.integrate.solvers.member_codes import AT_REST, CUT_OFF, IRREGULAR
 
-    return exact_phase.compiled, IRREGULAR, AT_REST, CUT_OFF
+    return unasked(exact_phase.compiled), IRREGULAR, AT_REST, CUT_OFF
 
 
 def _shares(excess: float) -> Iterator[float]:

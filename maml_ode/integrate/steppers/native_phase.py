@@ -243,6 +243,7 @@ def _stages(method: Any) -> int:
 @cache
 def _kernels() -> Any:
     """Return the compiled functions; late, because Numba compiles them on the first import on a machine."""
+    from maml_ode.compiled.unasked import unasked
     from maml_ode.integrate.solvers.kernels import (
         phase_loop,
         phase_record,
@@ -254,7 +255,7 @@ def _kernels() -> Any:
         return tuple((phase_record.PHASE_DTYPE.names or ()).index(name) for name in names)
 
     return SimpleNamespace(
-        explicit_phase=phase_loop.explicit_phase.from_python.compiled,
+        explicit_phase=unasked(phase_loop.explicit_phase.from_python.compiled),
         native_stages=runge_kutta.native_stages,
         first_step=step_control.first_step,
         pack_heeds=phase_record.packing(
