@@ -84,7 +84,8 @@ class Attention:
 
 def _second_order(field: VectorField) -> dict[str, float]:
     """Return what the loop's record says of a field of second order: how its norm is taken."""
-    if not isinstance(field, SecondOrderField):
+    # The look at the class is slow, so the fields that say they are not lifted are not looked at.
+    if not field.is_lifted or not isinstance(field, SecondOrderField):
         return {}
     return {
         "observed": field.dim,

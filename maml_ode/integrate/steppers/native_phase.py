@@ -86,18 +86,12 @@ class NativePhase:
         known: Any = method  # mypy takes a class for unhashable
         entries = bytearray(fresh_record(known))
         # An entry read or written here costs a tenth of one by its name.
-        self._kernels.pack_heeds(
-            entries,
-            t_bound,
-            max_step,
-            target,
-            sign,
-            threshold,
-            watches_stall,
-            tolerances.rtol,
+        (pack_heeds, at), (pack_step, at_step) = self._kernels.packings
+        pack_heeds(
+            entries, at, t_bound, max_step, target, sign, threshold, watches_stall, tolerances.rtol,
             tolerances.atol,
-        )
-        self._kernels.pack_step(entries, first_step)
+        )  # fmt: skip
+        pack_step(entries, at_step, first_step)
         self._integers: memoryview[int] = memoryview(entries).cast("q")
         self._record = np.frombuffer(entries, self._kernels.dtype)[0]
         for name, entry in heeds.items():
@@ -258,10 +252,19 @@ def _kernels() -> Any:
         explicit_phase=unasked(phase_loop.explicit_phase.from_python.compiled),
         native_stages=runge_kutta.native_stages,
         first_step=step_control.first_step,
-        pack_heeds=phase_record.packing(
-            "t_bound", "max_step", "target", "sign", "threshold", "watches_stall", "rtol", "atol"
+        packings=(
+            phase_record.packing(
+                "t_bound",
+                "max_step",
+                "target",
+                "sign",
+                "threshold",
+                "watches_stall",
+                "rtol",
+                "atol",
+            ),
+            phase_record.packing("h"),
         ),
-        pack_step=phase_record.packing("h"),
         dtype=phase_record.PHASE_DTYPE,
         counts=places("steps", "evaluations", "rejections", "bad_guess"),
         limits=places("room", "pause", "most_evaluations"),

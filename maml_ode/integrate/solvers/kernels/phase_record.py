@@ -69,18 +69,14 @@ PHASE_DTYPE = np.dtype(
 PHASE = from_dtype(PHASE_DTYPE)
 
 
-def packing(*names: str) -> Callable[..., None]:
-    """Return what writes these entries, which stand one after the other, into the bytes of a record."""
+def packing(*names: str) -> tuple[Callable[..., None], int]:
+    """Return what writes these entries, which stand one after the other, into the bytes of a record, and where."""
     fields = PHASE_DTYPE.fields or {}
     kinds, offsets = zip(*(fields[name][:2] for name in names), strict=True)
     if list(offsets) != [offsets[0] + 8 * k for k in range(len(names))]:
         raise ValueError(f"{', '.join(names)} do not stand one after the other in a record.")
-    layout = Struct("=" + "".join("q" if kind.kind == "i" else "d" for kind in kinds))
-
-    def pack(record: bytearray, *entries: float) -> None:
-        layout.pack_into(record, offsets[0], *entries)
-
-    return pack
+    layout = "=" + "".join("q" if kind.kind == "i" else "d" for kind in kinds)
+    return Struct(layout).pack_into, offsets[0]
 
 
 def new_phases(count: int = 1, **values: Any) -> Any:
