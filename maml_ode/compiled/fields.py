@@ -117,7 +117,12 @@ def affine_field(K: Array, k: Array, value: Any = None) -> Any:
 
 
 def family_field(
-    kind: int, problem: Any, query: Any = None, alpha: float = 0.0, inner_steps: int = 1
+    kind: int,
+    problem: Any,
+    query: Any = None,
+    alpha: float = 0.0,
+    inner_steps: int = 1,
+    descent: Any = None,
 ) -> Any:
     """Return the handle of a field made of packed families.
 
@@ -131,10 +136,14 @@ def family_field(
         Inner step size.
     inner_steps : int
         Number of inner steps; ``MAML`` with none is minus the gradient of the expected loss.
+    descent : callable, optional
+        What stands for the gradient, if not the loop for all families (``maml_ode.compiled.loops``).
     """
     descents = {MAML: maml.gradient, FIRST_ORDER: maml.first_order_gradient, REPTILE: _reptile}
-    descent, judge = compiled(descents[kind]), problem if query is None else query
-    return _of_families(kind, descent, problem, judge, alpha, inner_steps)
+    follow = compiled(descents[kind] if descent is None else descent)
+    return _of_families(
+        kind, follow, problem, problem if query is None else query, alpha, inner_steps
+    )
 
 
 def composed_field(gradient: Any, composition: Any, numbers: Array) -> Any:

@@ -35,15 +35,20 @@ class Hovering:
     def sees(self, step: Step) -> bool:
         """Whether the norm hovers there after the last step of this batch."""
         batch = step.batch
-        ends = [step.t] if batch is None else batch.times.tolist()
-        for k, norm in enumerate([step.norm] if batch is None else batch.norms.tolist()):
-            self._largest = max(self._largest, norm)
-            self._steps_above = self._steps_above + 1 if norm > GROWN * self.best else 0
-            if norm < self.best or self._steps_above >= STALL_STEPS:
-                self.best, self._steps_since_best, self._steps_above = norm, 0, 0
-                self._length_at_best = ends[k] - ends[k - 1] if k else step.length
+        norms = [step.norm] if batch is None else batch.norms.tolist()
+        best, since, above, found = self.best, self._steps_since_best, self._steps_above, -1
+        for k, norm in enumerate(norms):
+            above = above + 1 if norm > GROWN * best else 0
+            if norm < best or above >= STALL_STEPS:
+                best, since, above, found = norm, 0, 0, k
             else:
-                self._steps_since_best += 1
+                since += 1
+        self.best, self._steps_since_best, self._steps_above = best, since, above
+        self._largest = max(self._largest, *norms)
+        if found == 0:
+            self._length_at_best = step.length
+        elif batch is not None and found > 0:
+            self._length_at_best = float(batch.times[found]) - float(batch.times[found - 1])
         if self._steps_above or self._steps_since_best < STALL_STEPS:
             return False
         moved = vector_norm(step.w - step.w_old)
