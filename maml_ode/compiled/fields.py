@@ -125,7 +125,7 @@ def family_field(
     query: Any = None,
     alpha: float = 0.0,
     inner_steps: int = 1,
-    taped: bool = False,
+    descent: Any = None,
 ) -> Any:
     """Return the handle of a field made of packed families.
 
@@ -139,13 +139,14 @@ def family_field(
         Inner step size.
     inner_steps : int
         Number of inner steps; ``MAML`` with none is minus the gradient of the expected loss.
-    taped : bool
-        Whether both families are known to have tapes.
+    descent : callable, optional
+        What stands for the gradient, if not the loop for all families (``maml_ode.compiled.loops``).
     """
-    gradient = maml.taped_gradient if taped else maml.gradient
-    descents = {MAML: gradient, FIRST_ORDER: maml.first_order_gradient, REPTILE: _reptile}
-    judge = problem if query is None else query
-    return _of_families(kind, held(descents[kind]), problem, judge, alpha, inner_steps)
+    descents = {MAML: maml.gradient, FIRST_ORDER: maml.first_order_gradient, REPTILE: _reptile}
+    follow = held(descents[kind] if descent is None else descent)
+    return _of_families(
+        kind, follow, problem, problem if query is None else query, alpha, inner_steps
+    )
 
 
 def composed_field(gradient: Any, composition: Any, numbers: Array) -> Any:

@@ -74,7 +74,8 @@ class Objective(ABC):
     @property
     def precision(self) -> float:
         """The unit in the last place of 1 of the type in which the losses are computed."""
-        return max(self._inner.tasks.precision, self._inner.query.precision)
+        tasks, query = self._inner.tasks, self._inner.query
+        return tasks.precision if query is tasks else max(tasks.precision, query.precision)
 
     @property
     @abstractmethod

@@ -15,6 +15,7 @@ from maml_ode.tasks.subset import PartialEvaluation, chosen_tasks, shares
 
 if TYPE_CHECKING:
     from maml_ode.compiled.batches import BatchedKernels
+    from maml_ode.compiled.loops import Loops
     from maml_ode.tasks.least_squares import LeastSquares
 
 __all__ = [
@@ -165,14 +166,14 @@ class TaskFamily(ABC):
         return None
 
     @property
+    def loops(self) -> Loops | None:
+        """The family's own compiled loops over tasks and inner steps (``maml_ode.compiled.loops``), if any."""
+        return None
+
+    @property
     def curved_problem(self) -> Any | None:
         """`problem` with whatever Hessians of the losses and third derivatives need."""
         return self.problem
-
-    @property
-    def is_taped(self) -> bool:
-        """Whether the kernels keep on a tape what derivatives at one point share."""
-        return False
 
     @property
     def batched_kernels(self) -> BatchedKernels | None:

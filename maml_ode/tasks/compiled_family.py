@@ -16,6 +16,7 @@ from maml_ode.tasks.base import TaskFamily
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels, TapedKernels
+    from maml_ode.compiled.loops import Loops
 
 __all__ = ["CompiledFamily"]
 
@@ -58,11 +59,12 @@ class CompiledFamily(TaskFamily):
         return handle
 
     @cached_property
-    def is_taped(self) -> bool:
-        """Whether the kernels keep on a tape what derivatives at one point share."""
+    def loops(self) -> Loops | None:
+        """Loops over tasks and inner steps for the kind of kernels that the family has, if there are any."""
         from maml_ode.compiled.contract import TapedKernels
+        from maml_ode.compiled.loops import FOR_TAPED
 
-        return isinstance(self._kernels(), TapedKernels)
+        return FOR_TAPED if isinstance(self._kernels(), TapedKernels) else None
 
     @cached_property
     def identity(self) -> str:
@@ -82,7 +84,8 @@ class CompiledFamily(TaskFamily):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("problem", "curved_problem"):  # a native handle; rebuilt on the other side
+        # Native handles and compiled functions; found again on the other side.
+        for name in ("problem", "curved_problem", "loops"):
             state.pop(name, None)
         return state
 

@@ -332,12 +332,12 @@ def test_a_landing_that_fails_is_where_the_step_went(monkeypatch, dense):
         batches=lambda apart: [], settle=lambda: None,
     )  # fmt: skip
     monkeypatch.setattr(native, "_phase", lambda *given: phase)
-    monkeypatch.setattr(native, "replace", lambda plan, **changes: plan)
+    plan = SimpleNamespace(_replace=lambda **changes: None)
     segment = SimpleNamespace(evaluator=lambda t, w: w)
     record = SimpleNamespace(keeps_solution=False)
     crossing = SimpleNamespace(t_old=0.0, w_old=np.array([7.0]), interpolant=dense)
-    landing = native.NativeStepper(record, None, every_step=False)._step_to(
-        0.5, segment, None, crossing
+    landing = native.NativeStepper(record, None, every_step=False)._step_natively(
+        0.5, segment, plan, crossing
     )
     assert (landing.t, landing.times, landing.interpolants) == (0.5, [0.5], [dense])
     assert landing.w.tolist() == ([7.0] if dense is None else [1.5])
