@@ -1,9 +1,11 @@
 """What of the compiled layer is compiled when, and for whom."""
 
 import gc
+import itertools
 import pickle
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from numba import float64, int64, types
 from numba.core.errors import TypingError
 
 import maml_ode as mo
-from maml_ode.compiled import matrices
+from maml_ode.compiled import loops, maml, matrices
 from maml_ode.compiled.decorators import (
     compiled,
     entry,
@@ -21,6 +23,8 @@ from maml_ode.compiled.decorators import (
     shared,
     shared_kernel,
 )
+from maml_ode.compiled.vectors import inner_product
+from maml_ode.objectives.inner_loop import InnerSteps
 
 
 def test_an_inner_function_is_compiled_with_its_caller_and_for_what_it_declares():
@@ -260,3 +264,76 @@ def test_the_collector_runs_again_after_a_compilation_whether_it_succeeded_or_no
     with pytest.raises(TypingError):
         entry(float64(float64), cache=False)(lambda x: within(x).nothing)
     assert gc.isenabled()
+
+
+def test_the_lesser_and_the_greater_of_two_numbers_are_those_of_python():
+    @entry(types.UniTuple(float64, 6)(float64, float64, int64), cache=False)
+    def both(a, b, n):
+        return min(a, b), max(a, b), min(n, 3), max(3, n), min(a, n), max(n, b)
+
+    for a, b in itertools.product([1.5, -0.0, 0.0, np.nan, np.inf], repeat=2):
+        for n in (-7, 3, 8):
+            expected = min(a, b), max(a, b), min(n, 3), max(3, n), min(a, n), max(n, b)
+            assert np.array(both(a, b, n)).tobytes() == np.array(expected, float).tobytes()
+
+
+def test_views_of_a_callers_arrays_leave_no_references_behind():
+    vector = float64[::1]
+
+    @inner(types.void(vector, vector), cache=False)
+    def add_ends(x, out):
+        first, last = x[: x.size // 2], x[x.size // 2 :]
+        for k in range(first.size):
+            out[k] += first[k] + last[k]
+
+    @entry(vector(vector), cache=False)
+    def halves(x):
+        out = np.zeros(x.size)
+        for _ in range(3):
+            add_ends(x, out)
+            add_ends(x[:2], out[1:])
+        return out[: x.size // 2]
+
+    x = np.arange(6.0)
+    before = sys.getrefcount(x)
+    for _ in range(5):
+        found = halves(x)
+        assert found.tolist() == [9.0, 18.0, 21.0]
+    assert sys.getrefcount(x) == before
+    owner = weakref.ref(found.base if isinstance(found.base, np.ndarray) else found)
+    del found
+    assert owner() is None
+
+
+def test_what_is_compiled_for_families_with_tapes_has_the_numbers_of_what_serves_all(make_logistic):
+    tasks, rng = make_logistic(), np.random.default_rng(3)
+    plain = mo.tasks.Quadratic(
+        np.stack([np.eye(tasks.dim)] * tasks.n_tasks), rng.normal(size=(tasks.n_tasks, tasks.dim))
+    )
+    assert tasks.loops is loops.FOR_TAPED
+    assert plain.loops is None
+    points = rng.normal(size=(3, tasks.dim))
+    for count, query in itertools.product((0, 1, 3), (tasks, plain)):
+        loop = InnerSteps(tasks, query, 0.3, count).loop
+        expected = np.empty_like(points)
+        for w, out in zip(points, expected, strict=True):
+            maml.gradient(tasks.problem, query.problem, w, 0.3, count, out)
+        assert np.array([loop.gradient(w) for w in points]).tobytes() == expected.tobytes()
+        assert loop.gradients(points).tobytes() == expected.tobytes()
+        values, slopes = loop.looks_with(points, np.full(3, 0.3))
+        assert values.tobytes() == loop.values(points).tobytes()
+        assert slopes.tobytes() == expected.tobytes()
+    again = pickle.loads(pickle.dumps(tasks))  # without handles and compiled functions
+    assert (
+        mo.MAMLLoss(again, 0.3).gradient(points[0]) == mo.MAMLLoss(tasks, 0.3).gradient(points[0])
+    ).all()
+
+
+@pytest.mark.parametrize("size", [1, 7, 33])
+def test_inner_products_are_those_of_numpy_to_the_last_bit(size):
+    @entry(float64(float64[::1], float64[::1]), cache=False)
+    def product(x, y):
+        return inner_product(x, y)
+
+    x, y = np.random.default_rng(size).normal(size=(2, size))
+    assert product(x, y) == np.dot(x, y)
