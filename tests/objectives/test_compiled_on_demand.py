@@ -159,7 +159,7 @@ logistic = linear_model.kernels(margin_losses.LOGISTIC, False)
 assert fields.affine_value.__dict__.keys().isdisjoint({"compiled"})
 assert "compiled" not in vars(logistic.bent_gradient)
 others = [maml.first_order_gradient, maml.reptile_gradient, sparse_products.add_products]
-others += [*margin_losses.loss_functions(margin_losses.SQUARED), margin_losses.loss_functions(1).bends]
+others += [*margin_losses.loss_functions(margin_losses.SQUARED), margin_losses.loss_functions(1).bent_derivatives]
 assert [other.signatures for other in others] == [[]] * len(others)
 print(len(compiled.buffer))
 """
