@@ -5,6 +5,7 @@ What is asked for is a vector of LLVM's: a processor with narrower registers tak
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -45,7 +46,7 @@ class PackFunctions(NamedTuple):
     add: Any
     add_multiple: Any
     add_product: Any
-    total: Any
+    totals: Any
 
 
 def _place(context: Any, builder: Any, array: Any, value: Any, index: Any, vector: Any) -> Any:
@@ -59,6 +60,27 @@ def _spread(builder: Any, number: Any, vector: Any) -> Any:
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), number, _INDEX(0))
     places = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
     return builder.shuffle_vector(first, first, places)
+
+
+def _chosen(builder: Any, numbers: Any, others: Any, places: Iterable[int]) -> Any:
+    """Return the numbers in some places of two vectors that stand one after the other."""
+    integer = ir.IntType(32)
+    constants = [integer(place) for place in places]
+    kind = ir.VectorType(integer, len(constants))
+    return builder.shuffle_vector(numbers, others, ir.Constant(kind, constants))
+
+
+def _sums_of_pairs(builder: Any, numbers: Any, others: Any, apart: int) -> Any:
+    """Return the sums of numbers so far apart: so many of the first vector, so many of the other, and so on."""
+    width = numbers.type.count
+    near = [
+        half + place + offset
+        for place in range(0, width, 2 * apart)
+        for half in (0, width)
+        for offset in range(apart)
+    ]
+    left = _chosen(builder, numbers, others, near)
+    return builder.fadd(left, _chosen(builder, numbers, others, (j + apart for j in near)))
 
 
 def _first_few(builder: Any, count: Any, width: int) -> Any:
@@ -160,16 +182,22 @@ def pack_functions(width: int) -> PackFunctions:
         )
 
     @intrinsic
-    def total(typing_context, numbers):
-        """Return the sum of the numbers."""
+    def totals(typing_context, first, second, third, fourth):
+        """Return the sum of the numbers of each of four packs."""
 
         def generate(context, builder, signature, arguments):
-            kind = ir.FunctionType(_REAL, [_REAL, vector])
-            function = _masked(builder, f"llvm.vector.reduce.fadd.v{width}f64", kind)
-            return builder.call(function, [_REAL(-0.0), arguments[0]], fastmath=["reassoc"])
+            # Sums of the even and the odd places of two packs stand in one, again and again, until four are left.
+            halves = [_sums_of_pairs(builder, *arguments[j : j + 2], 1) for j in (0, 2)]
+            sums = _sums_of_pairs(builder, *halves, 2)
+            while sums.type.count > 4:
+                half = sums.type.count // 2
+                low = _chosen(builder, sums, sums, range(half))
+                sums = builder.fadd(low, _chosen(builder, sums, sums, range(half, 2 * half)))
+            parts = [builder.extract_element(sums, _INDEX(j)) for j in range(4)]
+            return context.make_tuple(builder, signature.return_type, parts)
 
-        return types.float64(pack), generate
+        return types.UniTuple(types.float64, 4)(pack, pack, pack, pack), generate
 
     return PackFunctions(
-        zero, load, load_few, store, store_few, add, add_multiple, add_product, total
+        zero, load, load_few, store, store_few, add, add_multiple, add_product, totals
     )

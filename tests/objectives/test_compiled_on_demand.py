@@ -179,7 +179,7 @@ def test_functions_made_in_one_place_have_names_of_their_own():
 
     made = [kernels(kind, sparse) for kind in range(6) for sparse in (False, True)]
     names = [one.gradient.py_func.__qualname__ for one in made]
-    names += [loss_functions(kind).slopes.py_func.__qualname__ for kind in range(6)]
+    names += [loss_functions(kind).derivatives.py_func.__qualname__ for kind in range(6)]
     names += [sample_functions(sparse).task.py_func.__qualname__ for sparse in (False, True)]
     assert len(set(names)) == len(names)
 

@@ -18,17 +18,12 @@ from maml_ode.tasks.dense_samples import LINE
 # half the width, of which processors that have no wider ones have sixteen.
 TILE = 4 * LINE
 
-_zero_tile = pack_functions(TILE).zero
-_load_tile, _store_tile = pack_functions(TILE).load, pack_functions(TILE).store
-_add_to_tile = pack_functions(TILE).add_multiple
-_zero, _load, _load_few = (
-    pack_functions(LINE).zero,
-    pack_functions(LINE).load,
-    pack_functions(LINE).load_few,
-)
-_store_few, _add_multiple = pack_functions(LINE).store_few, pack_functions(LINE).add_multiple
-_add, _add_product = pack_functions(LINE).add, pack_functions(LINE).add_product
-_total = pack_functions(LINE).total
+_TILES, _LINES = pack_functions(TILE), pack_functions(LINE)
+_zero_tile, _load_tile, _store_tile = _TILES.zero, _TILES.load, _TILES.store
+_load_few_of_tile, _store_few_of_tile = _TILES.load_few, _TILES.store_few
+_add_to_tile = _TILES.add_multiple
+_zero, _load, _load_few = _LINES.zero, _LINES.load, _LINES.load_few
+_add, _add_product, _totals = _LINES.add, _LINES.add_product, _LINES.totals
 
 
 @inner(types.void(VECTOR, INDEX, INDEX, INDEX, INDEX, INDEX, VECTOR, VECTOR))
@@ -59,14 +54,15 @@ def add_products(flat, width, top, bottom, left, right, c, out):
             s1 = _add_product(_load_few(flat, second + k, m - k), few, s1)
             s2 = _add_product(_load_few(flat, third + k, m - k), few, s2)
             s3 = _add_product(_load_few(flat, fourth + k, m - k), few, s3)
+        sums = _totals(_add(s0, t0), _add(s1, t1), _add(s2, t2), _add(s3, t3))
         at, missing = r - top, r + 4 - bottom
-        out[at] += _total(_add(s0, t0))
+        out[at] += sums[0]
         if missing < 3:
-            out[at + 1] += _total(_add(s1, t1))
+            out[at + 1] += sums[1]
         if missing < 2:
-            out[at + 2] += _total(_add(s2, t2))
+            out[at + 2] += sums[2]
         if missing < 1:
-            out[at + 3] += _total(_add(s3, t3))
+            out[at + 3] += sums[3]
 
 
 @inner(types.void(types.boolean, VECTOR, VECTOR, INDEX, INDEX, INDEX, INDEX, INDEX, VECTOR))
@@ -81,10 +77,10 @@ def combine(anew, c, flat, width, top, bottom, left, right, out):
             tile = _add_to_tile(c[r], _load_tile(flat, first), tile)
             first += width
         _store_tile(tile, out, k)
-    for k in range(tiles, m, LINE):
-        first = top * width + left + k
-        few = _zero() if anew else _load_few(out, k, m - k)
+    if tiles < m:
+        first, few = top * width + left + tiles, m - tiles
+        tile = _zero_tile() if anew else _load_few_of_tile(out, tiles, few)
         for r in range(bottom - top):
-            few = _add_multiple(c[r], _load_few(flat, first, m - k), few)
+            tile = _add_to_tile(c[r], _load_few_of_tile(flat, first, few), tile)
             first += width
-        _store_few(few, out, k, m - k)
+        _store_few_of_tile(tile, out, tiles, few)

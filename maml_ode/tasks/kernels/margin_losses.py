@@ -58,16 +58,17 @@ def _look(kind: int, bent: bool) -> Any:
             # The sign of u is that of the prediction or not, and e is the same for both.
             for j in range(n):
                 if bent:
-                    e[j], less[j] = vector_math.exp_and_expm1_of(-abs(predictions[j]))
+                    e[j], less[j] = vector_math.decay_and_less_of(predictions[j])
                 else:
                     e[j] = vector_math.decay_of(predictions[j])
         elif kind in (SMOOTH_HINGE, SMOOTH_SQUARED_HINGE):
+            inverse = min(1.0 / smoothing, LARGEST)
             for j in range(n):
-                scaled = (1.0 - y[j] * predictions[j]) / smoothing
+                scaled = (1.0 - y[j] * predictions[j]) * inverse
                 u[j] = SATURATION if scaled > SATURATION else scaled
             for j in range(n):
                 if bent:
-                    e[j], less[j] = vector_math.exp_and_expm1_of(-abs(u[j]))
+                    e[j], less[j] = vector_math.decay_and_less_of(u[j])
                 else:
                     e[j] = vector_math.decay_of(u[j])
             if kind == SMOOTH_SQUARED_HINGE:

@@ -36,8 +36,11 @@ SAMPLES = types.Tuple((VECTOR, sparse_products.INTEGERS, INDEX, INDEX, INDEX))
 RIDGE = types.Tuple((REAL, INDEX))
 TASK = types.Tuple((SAMPLES, VECTOR, REAL, RIDGE, REAL))
 
-# The numbers in a block of samples: 256 kB, a part of the second-level cache, if features lie one after another,
-# so that loops stay long; else 64 kB, of which the first-level cache holds most.
+# The numbers in a block of samples. If features lie one after another, 25 kB, half of a first-level cache, so
+# that the block is still there when it is read again, if `SHORTEST` samples are in it at least, as loops are to be
+# long; else 256 kB, a part of the second-level cache. If samples lie one after another, 64 kB, of which the
+# first-level cache holds most.
+FEW_BY_FEATURES, SHORTEST = 3200, 128
 MOST_BY_FEATURES, MOST_BY_SAMPLES = 32768, 8192
 
 
@@ -57,7 +60,9 @@ def on_lines(array):
 @inner(INDEX(INDEX, INDEX))
 def block_size(n, d):
     """Return how many of n samples are looked at while they are in the cache, rounded up."""
-    most = MOST_BY_FEATURES if n > d else MOST_BY_SAMPLES
+    most = MOST_BY_SAMPLES
+    if n > d:
+        most = FEW_BY_FEATURES if SHORTEST * d <= FEW_BY_FEATURES else MOST_BY_FEATURES
     lines = whole_lines(n)
     return lines if lines * d <= most else min(lines, max(LINE, most // d // LINE * LINE))
 
