@@ -113,14 +113,14 @@ def tape_size(order, data):
     n = 0
     for i in range(integers[0]):
         n = max(n, integers[5 + i] - integers[4 + i])
-    return LINE + _kept(order, n) + (LOOK_ROWS + 2) * block_size(n, integers[1])
+    return LINE + _kept(order, n) + (LOOK_ROWS + 1) * block_size(n, integers[1])
 
 
 def _gradient(kind: int, sparse: bool, bent: bool) -> Any:
     """Return the function of the gradient, for order 2 if ``bent``, else for 0 and 1."""
     phi, samples = loss_functions(kind), sample_functions(sparse)
     look = phi.bent_look if bent else phi.look
-    derivatives = phi.bent_derivatives if bent else phi.derivatives
+    slopes, derivatives = phi.slopes, phi.bent_derivatives if bent else phi.derivatives
     task, predict, accumulate = samples.task, samples.predict, samples.accumulate
 
     def gradient(i, w, order, data, tape, out):
@@ -130,7 +130,7 @@ def _gradient(kind: int, sparse: bool, bent: bool) -> Any:
         n, lines = X[2], whole_lines(X[2])
         block = block_size(n, w.size)
         scratch = tape[_kept(order, n) :]
-        c, seen, unasked = scratch[:block], scratch[2 * block :], scratch[block : 2 * block]
+        c, seen = scratch[:block], scratch[block:]
         _set_ridge(ridge, w, out)
         last = last_start(n, block)
         for first in range(0, n, block):
@@ -139,9 +139,12 @@ def _gradient(kind: int, sparse: bool, bent: bool) -> Any:
             labels = y[start:stop]
             predict(X, start, stop, w, c)
             look(smoothing, c, labels, seen)
-            curvature = tape[start:stop] if order > 0 else unasked
-            bend = tape[lines + start : lines + stop] if bent else unasked
-            derivatives(smoothing, scale, labels, seen, curvature, bend, c)
+            if order > 0:
+                curvature = tape[start:stop]
+                bend = tape[lines + start : lines + stop] if bent else curvature
+                derivatives(smoothing, scale, labels, seen, curvature, bend, c)
+            else:
+                slopes(smoothing, scale, labels, seen, c, c, c)
             if out.size > 0:
                 accumulate(X, start, stop, c, out)
 

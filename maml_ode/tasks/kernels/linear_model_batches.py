@@ -71,12 +71,12 @@ def size(order, points, data):
     n = 0
     for i in range(integers[0]):
         n = max(n, integers[5 + i] - integers[4 + i])
-    return LINE + ((order + 1) * points + LOOK_ROWS + 1) * whole_lines(n)
+    return LINE + ((order + 1) * points + LOOK_ROWS) * whole_lines(n)
 
 
 def _gradient(kind: int) -> Any:
     phi, task = loss_functions(kind), sample_functions(False).task
-    look, derivatives = phi.look, phi.derivatives
+    look, slopes, derivatives = phi.look, phi.slopes, phi.derivatives
 
     @kernel_on_demand(BATCH_GRADIENT)
     def gradient(i, W, order, data, tape, out):
@@ -86,13 +86,15 @@ def _gradient(kind: int) -> Any:
         points, m = W.shape[0], y.size
         kept = order * points * m
         P = tape[kept : kept + points * m].reshape((points, m))
-        rest = tape[kept + points * m :]
-        unasked, seen = rest[:m], rest[m : (LOOK_ROWS + 1) * m]
+        seen = tape[kept + points * m : kept + (points + LOOK_ROWS) * m]
         _predict(X, W, P)
         for b in range(points):
             look(smoothing, P[b], y, seen)
-            curvature = tape[b * m : (b + 1) * m] if order > 0 else unasked
-            derivatives(smoothing, scale, y, seen, curvature, unasked, P[b])
+            if order > 0:
+                curvature = tape[b * m : (b + 1) * m]
+                derivatives(smoothing, scale, y, seen, curvature, curvature, P[b])
+            else:
+                slopes(smoothing, scale, y, seen, P[b], P[b], P[b])
         _fill_up(P, X[2])
         _accumulate(X, P, out)
         _add_ridge(ridge, W, out)

@@ -115,15 +115,16 @@ def _total(kind: int) -> Any:
     return total
 
 
-def _derivatives(kind: int, bent: bool) -> Any:
-    """Return the function of first and second derivatives, if ``bent`` of third ones too."""
+def _derivatives(kind: int, highest: int) -> Any:
+    """Return the function of first derivatives, and of second and third ones as far as the highest says."""
+    curved, bent = highest > 1, highest > 2
 
     @inner(types.void(REAL, REAL, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR), error_model="numpy")
     def derivatives(smoothing, scale, y, seen, curvature, bend, c):
         """Turn the predictions c[j] into scale phi'(t_j) dt/d(x'w), with dt/d(x'w) = -1 or -y_j.
 
-        Set curvature[j] = scale phi''(t_j), the second derivative in x'w too, as dt/d(x'w) is -1 or 1, and,
-        after a bent look, bend[j] = scale phi\'\'\'(t_j) dt/d(x'w), the third.
+        As far as they are asked for, set curvature[j] = scale phi''(t_j), the second derivative in x'w too, as
+        dt/d(x'w) is -1 or 1, and, after a bent look, bend[j] = scale phi'''(t_j) dt/d(x'w), the third.
         """
         n = y.size
         u, e = seen[:n], seen[n : 2 * n]
@@ -131,19 +132,22 @@ def _derivatives(kind: int, bent: bool) -> Any:
         inverse = min(1.0 / smoothing, LARGEST)
         if kind == SQUARED:
             for j in range(n):
-                curvature[j] = 2.0 * scale
+                if curved:
+                    curvature[j] = 2.0 * scale
                 c[j] = 2.0 * scale * (c[j] - y[j])
         elif kind == HINGE:
             for j in range(n):
                 t = 1.0 - y[j] * c[j]
                 step = 1.0 if t > 0.0 else t
-                curvature[j] = 0.0
+                if curved:
+                    curvature[j] = 0.0
                 c[j] = -scale * y[j] * (0.0 if t <= 0.0 else step)
         elif kind == SQUARED_HINGE:
             for j in range(n):
                 t = 1.0 - y[j] * c[j]
-                step = 2.0 if t > 0.0 else t
-                curvature[j] = scale * (0.0 if t <= 0.0 else step)
+                if curved:
+                    step = 2.0 if t > 0.0 else t
+                    curvature[j] = scale * (0.0 if t <= 0.0 else step)
                 c[j] = -2.0 * scale * y[j] * (0.0 if t <= 0.0 else t)
         elif kind == SMOOTH_SQUARED_HINGE:
             for j in range(n):
@@ -152,20 +156,22 @@ def _derivatives(kind: int, bent: bool) -> Any:
                 p = r if u[j] > 0.0 else tail
                 t = 1.0 - y[j] * c[j]
                 h = smoothing * logarithm[j] + (t if t > 0.0 else 0.0)
-                softplus = logarithm[j] + (u[j] if u[j] > 0.0 else 0.0)
-                curved = tail * r
-                curvature[j] = 2.0 * scale * (p * p + softplus * curved)
                 c[j] = -2.0 * scale * y[j] * (h * p)
+                if curved:
+                    softplus = logarithm[j] + (u[j] if u[j] > 0.0 else 0.0)
+                    second = tail * r
+                    curvature[j] = 2.0 * scale * (p * p + softplus * second)
                 if bent:
                     skew = (-less[j] if u[j] > 0.0 else less[j]) * r
-                    third = curved * (3.0 * p - softplus * skew) * inverse
+                    third = second * (3.0 * p - softplus * skew) * inverse
                     bend[j] = -2.0 * scale * y[j] * third
         else:
             for j in range(n):
                 r = 1.0 / (1.0 + e[j])
                 tail = e[j] * r
                 negative = y[j] * c[j] > 0.0 if kind == LOGISTIC else u[j] <= 0.0
-                curvature[j] = scale * (tail * r * inverse)
+                if curved:
+                    curvature[j] = scale * (tail * r * inverse)
                 c[j] = -scale * y[j] * (tail if negative else r)
                 if bent:
                     skew = (less[j] if negative else -less[j]) * r
@@ -183,6 +189,7 @@ class LossFunctions(NamedTuple):
     look: Any
     bent_look: Any
     total: Any
+    slopes: Any
     derivatives: Any
     bent_derivatives: Any
 
@@ -191,4 +198,4 @@ class LossFunctions(NamedTuple):
 def loss_functions(kind: int) -> LossFunctions:
     """Return the functions of a loss, each compiled with its first caller."""
     looks = _look(kind, False), _look(kind, True)
-    return LossFunctions(*looks, _total(kind), _derivatives(kind, False), _derivatives(kind, True))
+    return LossFunctions(*looks, _total(kind), *(_derivatives(kind, order) for order in (1, 2, 3)))
