@@ -15,7 +15,7 @@ from numba.np.arrayobj import populate_array
 
 from maml_ode.compiled.decorators import inner
 
-__all__ = ["borrowed", "matrix_in", "stack"]
+__all__ = ["address", "borrowed", "matrix_in", "stack"]
 
 # Numbers on the stack for one array: 2 kB, a path of two points of 128 parameters.
 ROOM = 256
@@ -33,6 +33,17 @@ def borrowed(typing_context, array):
         return view._getvalue()
 
     return array(array), generate
+
+
+@intrinsic
+def address(typing_context, array):
+    """Return where in memory an array's first number lies."""
+
+    def generate(context, builder, signature, arguments):
+        view = context.make_array(array)(context, builder, value=arguments[0])
+        return builder.ptrtoint(view.data, ir.IntType(64))
+
+    return types.int64(array), generate
 
 
 @intrinsic

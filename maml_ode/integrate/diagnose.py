@@ -17,7 +17,7 @@ from maml_ode.energy import EnergyLedger, count_rises, dissipation
 from maml_ode.flows import Flow
 from maml_ode.flows.fields import Energy
 from maml_ode.flows.second_order_fields import MechanicalEnergy
-from maml_ode.integrate.norms import vector_norm
+from maml_ode.integrate.norms import vector_norms
 from maml_ode.integrate.record import Points, Record
 from maml_ode.objectives import Objective
 from maml_ode.trajectory import SERIES
@@ -184,7 +184,7 @@ def _look(
     norms = known[rows].copy()
     new = np.flatnonzero(np.isnan(norms))
     if new.size:
-        norms[new] = [vector_norm(g) for g in objective.gradients(block[new])]
+        norms[new] = vector_norms(objective.gradients(block[new]))
     values = objective.values(block)
     return values, norms, objective.value_cost * size + objective.gradient_cost * int(new.size)
 

@@ -163,7 +163,7 @@ logistic = linear_model.kernels(margin_losses.LOGISTIC, False)
 assert fields.affine_value.__dict__.keys().isdisjoint({"compiled"})
 assert "compiled" not in vars(logistic.bent_gradient)
 others = [maml.first_order_gradient, maml.reptile_gradient, sparse_products.add_products]
-others += [*margin_losses.loss_functions(margin_losses.SQUARED), margin_losses.loss_functions(1).bends]
+others += [*margin_losses.loss_functions(margin_losses.SQUARED), margin_losses.loss_functions(1).bent_derivatives]
 assert [other.signatures for other in others] == [[]] * len(others)
 print(len(compiled.buffer))
 """
@@ -183,7 +183,7 @@ def test_functions_made_in_one_place_have_names_of_their_own():
 
     made = [kernels(kind, sparse) for kind in range(6) for sparse in (False, True)]
     names = [one.gradient.py_func.__qualname__ for one in made]
-    names += [loss_functions(kind).slopes.py_func.__qualname__ for kind in range(6)]
+    names += [loss_functions(kind).derivatives.py_func.__qualname__ for kind in range(6)]
     names += [sample_functions(sparse).task.py_func.__qualname__ for sparse in (False, True)]
     assert len(set(names)) == len(names)
 
