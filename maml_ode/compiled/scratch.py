@@ -7,7 +7,6 @@ numbers outlive it: a handle that keeps the owner beside the view, or the frame 
 
 from __future__ import annotations
 
-import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
@@ -20,6 +19,7 @@ __all__ = ["address", "borrowed", "matrix_in", "stack"]
 # Numbers on the stack for one array: 2 kB, a path of two points of 128 parameters.
 ROOM = 256
 POINTER = types.CPointer(types.float64)
+MATRIX = types.float64[:, ::1]
 
 
 @intrinsic
@@ -60,28 +60,47 @@ def stack(typing_context):
 @intrinsic
 def _matrix_at(typing_context, pointer, rows, columns):
     """Return the matrix without an owner whose rows begin where a pointer says."""
-    kind = types.float64[:, ::1]
 
     def generate(context, builder, signature, arguments):
         start, rows, columns = arguments
-        size = ir.Constant(columns.type, 8)
-        view = context.make_array(kind)(context, builder)
-        populate_array(
-            view,
-            data=start,
-            shape=(rows, columns),
-            strides=(builder.mul(columns, size), size),
-            itemsize=size,
-            meminfo=None,
-        )
-        return view._getvalue()
+        return _matrix(context, builder, start, rows, columns, None)
 
-    return kind(pointer, types.int64, types.int64), generate
+    return MATRIX(pointer, types.int64, types.int64), generate
 
 
-@inner(types.float64[:, ::1](POINTER, types.int64, types.int64))
+@intrinsic
+def _new_matrix(typing_context, rows, columns):
+    """Return a matrix of its own, as np.empty does after it has looked whether its size is a number."""
+
+    def generate(context, builder, signature, arguments):
+        rows, columns = arguments
+        size = builder.mul(builder.mul(rows, columns), ir.Constant(rows.type, 8))
+        alignment = context.get_preferred_array_alignment(types.float64)
+        owner = context.nrt.meminfo_alloc_aligned(builder, size, alignment)
+        start = context.nrt.meminfo_data(builder, owner)
+        start = builder.bitcast(start, ir.DoubleType().as_pointer())
+        return _matrix(context, builder, start, rows, columns, owner)
+
+    return MATRIX(types.int64, types.int64), generate
+
+
+def _matrix(context, builder, start, rows, columns, owner):
+    size = ir.Constant(columns.type, 8)
+    matrix = context.make_array(MATRIX)(context, builder)
+    populate_array(
+        matrix,
+        data=start,
+        shape=(rows, columns),
+        strides=(builder.mul(columns, size), size),
+        itemsize=size,
+        meminfo=owner,
+    )
+    return matrix._getvalue()
+
+
+@inner(MATRIX(POINTER, types.int64, types.int64))
 def matrix_in(room, rows, columns):
     """Return a matrix in a room of the caller's `stack`, or one of its own if that is too small."""
     if rows * columns <= ROOM:
         return _matrix_at(room, rows, columns)
-    return np.empty((rows, columns))
+    return _new_matrix(rows, columns)

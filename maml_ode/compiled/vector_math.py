@@ -14,8 +14,9 @@ it is off here.
 
 from __future__ import annotations
 
-import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
+from numba.extending import intrinsic
 
 from maml_ode.compiled.contract import INDEX, REAL, VECTOR
 from maml_ode.compiled.decorators import inner
@@ -35,6 +36,26 @@ LAST = 2.0**-DEEP
 CONTRACT = {"contract"}
 
 
+@intrinsic
+def bits_of(typing_context, x):
+    """Return the integer that has a number's bits."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return INDEX(REAL), generate
+
+
+@intrinsic
+def number_of(typing_context, bits):
+    """Return the number that has an integer's bits."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return REAL(INDEX), generate
+
+
 @inner(types.Tuple((REAL, INDEX))(REAL), fastmath=CONTRACT)
 def _reduced(x):
     """Return exp(r) - 1 and, in its low bits, k, for x from LOWEST to HIGHEST."""
@@ -52,7 +73,7 @@ def _reduced(x):
     odd = odd * square + 0.0001984126986304067
     odd = odd * square + 0.008333333333330065
     odd = odd * square + 0.16666666666666669
-    return (odd * r + even) * square + r, np.float64(shifted).view(np.int64)
+    return (odd * r + even) * square + r, bits_of(shifted)
 
 
 @inner(REAL(REAL), fastmath=CONTRACT)
@@ -62,8 +83,8 @@ def exp_of(x):
     x = HIGHEST if x > HIGHEST else x
     excess, k = _reduced(x)
     half = k >> 1
-    first = np.int64((half + BIAS) << 52).view(np.float64)
-    second = np.int64((k - half + BIAS) << 52).view(np.float64)
+    first = number_of((half + BIAS) << 52)
+    second = number_of((k - half + BIAS) << 52)
     return (first + first * excess) * second
 
 
@@ -73,7 +94,7 @@ def _decay(x):
     x = -abs(x)
     x = LOWEST if x < LOWEST else x
     excess, k = _reduced(x)
-    return excess, np.int64((k + BIAS + DEEP) << 52).view(np.float64)
+    return excess, number_of((k + BIAS + DEEP) << 52)
 
 
 @inner(REAL(REAL), fastmath=CONTRACT)

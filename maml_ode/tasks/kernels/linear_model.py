@@ -20,7 +20,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import numpy as np
 from numba import types
 
 from maml_ode.compiled.contract import (
@@ -35,7 +34,7 @@ from maml_ode.compiled.contract import (
     TapedKernels,
 )
 from maml_ode.compiled.decorators import inner, kernel, kernel_on_demand
-from maml_ode.compiled.scratch import borrowed
+from maml_ode.compiled.scratch import borrowed, matrix_in, stack
 from maml_ode.tasks.dense_samples import LINE
 from maml_ode.tasks.kernels.dense_products import add_products
 from maml_ode.tasks.kernels.margin_losses import (
@@ -76,7 +75,7 @@ def _loss(kind: int, sparse: bool) -> Any:
         n = X[2]
         block = block_size(n, w.size)
         room = (LOOK_ROWS + 1) * block
-        scratch = np.empty(room + 1)
+        scratch = matrix_in(stack(), 1, room + 1)[0]
         c, seen, square = scratch[:block], scratch[block:room], scratch[room:]
         total = 0.0
         for start in range(0, n, block):
