@@ -291,3 +291,7 @@ def test_what_fills_a_line_up_counts_nothing_at_an_infinite_point():
     w = np.array([0.0, np.inf, 0.0])
     gradient = InnerSteps(family, family, 0.3, 0).loop.gradient(w)
     np.testing.assert_array_equal(gradient[[0, 2]], 0.0)
+    for loss in ("logistic", "squared_hinge", "smooth_hinge", "smooth_squared_hinge"):
+        family = build(loss, X, y, None, l2=0.0)
+        product = InnerSteps(family, family, 0.3, 0).loop.hvp(w, np.array([1.0, 2.0, 3.0]))
+        np.testing.assert_array_equal(product, 0.0)

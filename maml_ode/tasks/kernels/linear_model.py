@@ -6,7 +6,8 @@ Every derivative at a point is one traversal of the task's samples. Slope, curva
 from one look at its prediction, and the latter two stay on the tape, so that the MAML loss of one inner step
 costs 12 n d flops a gradient and 22 n d a Hessian-vector product.
 
-Tape: [s phi''(t_j) (n), s phi'''(t_j) c_j (n), x_j'v (n), scratch], as far as the order asks for them.
+Tape, from its first line on: [s phi''(t_j) (m), s phi'''(t_j) c_j (m), x_j'v (m), scratch], as far as the order
+asks for them. m is n rounded up to whole lines, so that each begins on one.
 
 Where the samples are read again after a gradient or a product that went over them from the first to the last,
 the blocks are taken from the last to the first: the last ones are still in the cache.
@@ -35,6 +36,7 @@ from maml_ode.compiled.contract import (
 )
 from maml_ode.compiled.decorators import inner, kernel, kernel_on_demand
 from maml_ode.compiled.scratch import borrowed
+from maml_ode.tasks.dense_samples import LINE
 from maml_ode.tasks.kernels.dense_products import add_products
 from maml_ode.tasks.kernels.margin_losses import (
     HINGE,
@@ -43,7 +45,14 @@ from maml_ode.tasks.kernels.margin_losses import (
     SQUARED_HINGE,
     loss_functions,
 )
-from maml_ode.tasks.kernels.samples import RIDGE, block_size, sample_functions
+from maml_ode.tasks.kernels.samples import (
+    RIDGE,
+    block_size,
+    last_start,
+    on_lines,
+    sample_functions,
+    whole_lines,
+)
 
 
 @inner(types.void(RIDGE, VECTOR, VECTOR), forceinline=True)
@@ -64,7 +73,7 @@ def _loss(kind: int, sparse: bool) -> Any:
     def loss(i, w, data):
         """Return s sum_j phi(t_j) + (l2/2) ||D w||^2."""
         X, y, scale, ridge, smoothing = task(i, data)
-        n = y.size
+        n = X[2]
         block = block_size(n, w.size)
         room = (LOOK_ROWS + 1) * block
         scratch = np.empty(room + 1)
@@ -73,8 +82,9 @@ def _loss(kind: int, sparse: bool) -> Any:
         for start in range(0, n, block):
             stop = min(start + block, n)
             predict(X, start, stop, w, c)
-            look(smoothing, c, y[start:stop], seen)
-            total += sum_of(smoothing, stop - start, seen)
+            labels = y[start:stop]
+            look(smoothing, c, labels, seen)
+            total += sum_of(smoothing, c, labels, seen)
         total *= scale
         if sparse:
             # A NaN at a coordinate without entries must show, as it does with dense data.
@@ -92,8 +102,8 @@ def _loss(kind: int, sparse: bool) -> Any:
 
 @inner(INDEX(INDEX, INDEX))
 def _kept(order, n):
-    """Return how many numbers are kept of n samples: 0, n or 3 n."""
-    return max(0, 2 * order - 1) * n
+    """Return how many numbers are kept of n samples: none, or one or three for each."""
+    return max(0, 2 * order - 1) * whole_lines(n)
 
 
 @kernel(TAPE_SIZE)
@@ -103,38 +113,39 @@ def tape_size(order, data):
     n = 0
     for i in range(integers[0]):
         n = max(n, integers[5 + i] - integers[4 + i])
-    return _kept(order, n) + (LOOK_ROWS + 1) * block_size(n, integers[1])
+    return LINE + _kept(order, n) + (LOOK_ROWS + 1) * block_size(n, integers[1])
 
 
 def _gradient(kind: int, sparse: bool, bent: bool) -> Any:
     """Return the function of the gradient, for order 2 if ``bent``, else for 0 and 1."""
     phi, samples = loss_functions(kind), sample_functions(sparse)
     look = phi.bent_look if bent else phi.look
-    slopes, curvatures, bends = phi.slopes, phi.curvatures, phi.bends
+    slopes, derivatives = phi.slopes, phi.bent_derivatives if bent else phi.derivatives
     task, predict, accumulate = samples.task, samples.predict, samples.accumulate
 
     def gradient(i, w, order, data, tape, out):
         """Set out = s sum_j phi'(t_j) c_j x_j + l2 D w, if it has entries, and keep the next derivatives."""
-        w, tape, out = borrowed(w), borrowed(tape), borrowed(out)
+        w, tape, out = borrowed(w), on_lines(tape), borrowed(out)
         X, y, scale, ridge, smoothing = task(i, data)
-        n = y.size
+        n, lines = X[2], whole_lines(X[2])
         block = block_size(n, w.size)
         scratch = tape[_kept(order, n) :]
         c, seen = scratch[:block], scratch[block:]
         _set_ridge(ridge, w, out)
-        last = (n - 1) // block * block
+        last = last_start(n, block)
         for first in range(0, n, block):
             start = first if order > 0 else last - first
-            stop = min(start + block, n)
+            stop = min(start + block, y.size)
             labels = y[start:stop]
             predict(X, start, stop, w, c)
             look(smoothing, c, labels, seen)
             if order > 0:
-                curvatures(smoothing, scale, seen, tape[start:stop])
-            if bent:
-                bends(smoothing, scale, labels, seen, tape[n + start : n + stop])
+                curvature = tape[start:stop]
+                bend = tape[lines + start : lines + stop] if bent else curvature
+                derivatives(smoothing, scale, labels, seen, curvature, bend, c)
+            else:
+                slopes(smoothing, scale, labels, seen, c, c, c)
             if out.size > 0:
-                slopes(smoothing, scale, labels, seen, c)
                 accumulate(X, start, stop, c, out)
 
     return gradient
@@ -148,21 +159,21 @@ def _hvp(flat: bool, sparse: bool) -> Any:
     @kernel(TAPED_HVP)
     def hvp(i, v, order, data, tape, out):
         """Set out = s sum_j phi''(t_j) (x_j'v) x_j + l2 D v."""
-        v, tape, out = borrowed(v), borrowed(tape), borrowed(out)
+        v, tape, out = borrowed(v), on_lines(tape), borrowed(out)
         X, y, _, ridge, _ = task(i, data)
         _set_ridge(ridge, v, out)
         if flat:
             return
-        n = y.size
+        n, lines = X[2], whole_lines(X[2])
         block = block_size(n, v.size)
         c = tape[_kept(order, n) :]
-        last = (n - 1) // block * block
+        last = last_start(n, block)
         for first in range(0, n, block):
             start = first if order < 2 else last - first
-            stop = min(start + block, n)
+            stop = min(start + block, y.size)
             predict(X, start, stop, v, c)
             if order > 1:
-                along = tape[2 * n + start : 2 * n + stop]
+                along = tape[2 * lines + start : 2 * lines + stop]
                 for j in range(along.size):
                     along[j] = c[j]
             if out.size > 0:
@@ -181,23 +192,23 @@ def _adjoint(flat: bool, sparse: bool) -> Any:
     @kernel_on_demand(TAPED_ADJOINT)
     def adjoint(i, q, b, data, tape, out, other):
         """Set out = H b + D^3 f_i(w)[v, q, .] and, if it has entries, other = H q."""
-        q, b, tape = borrowed(q), borrowed(b), borrowed(tape)
+        q, b, tape = borrowed(q), borrowed(b), on_lines(tape)
         out, other = borrowed(out), borrowed(other)
         X, y, _, ridge, _ = task(i, data)
         _set_ridge(ridge, b, out)
         _set_ridge(ridge, q, other)
         if flat:
             return
-        n = y.size
+        n, lines = X[2], whole_lines(X[2])
         block = block_size(n, b.size)
         scratch = tape[_kept(2, n) :]
         c, along_q = scratch[:block], scratch[block : 2 * block]
-        last = (n - 1) // block * block
+        last = last_start(n, block)
         for first in range(0, n, block):
             start = last - first
-            stop = min(start + block, n)
-            curvature, bend = tape[start:stop], tape[n + start : n + stop]
-            along = tape[2 * n + start : 2 * n + stop]
+            stop = min(start + block, y.size)
+            curvature, bend = tape[start:stop], tape[lines + start : lines + stop]
+            along = tape[2 * lines + start : 2 * lines + stop]
             predict(X, start, stop, q, along_q)
             predict(X, start, stop, b, c)
             for j in range(curvature.size):
@@ -218,15 +229,16 @@ def _matrix(flat: bool, straight: bool, sparse: bool) -> Any:
     @kernel_on_demand(TAPED_MATRIX)
     def matrix(i, order, data, tape, out):
         """Set out = Hess f_i(w), or with order 2 out = D^3 f_i(w)[v, ., .]."""
-        X, y, _, ridge, _ = task(i, data)
-        n = y.size
+        tape = on_lines(tape)
+        X, _, _, ridge, _ = task(i, data)
+        n, lines = X[2], whole_lines(X[2])
         c = tape[:n]
         l2, penalized = ridge
         if order > 1:
             l2 = 0.0
-            along = tape[2 * n : 3 * n]
+            bend, along = tape[lines : lines + n], tape[2 * lines : 2 * lines + n]
             for j in range(n):
-                c[j] = tape[n + j] * along[j]
+                c[j] = bend[j] * along[j]
         if flat or (order > 1 and straight):
             out[:, :] = 0.0
         else:

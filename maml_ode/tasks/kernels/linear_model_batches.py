@@ -1,8 +1,8 @@
 """Kernels of the linear models at many points at once, with dense samples: products become matrix-matrix.
 
-The losses, and the layout of the data, are those of ``linear_model``. Tape of so many points: [s phi''(t_j) of
-every point (points, width) if asked for, predictions (points, width), a look]. The width is n rounded up, as
-the samples are stored.
+The losses, and the layout of the data, are those of ``linear_model``. Tape of so many points, from its
+first line on: [s phi''(t_j) of every point (points, width) if asked for, predictions (points, width), a look].
+The width is n rounded up, as the samples are stored.
 """
 
 from __future__ import annotations
@@ -16,14 +16,21 @@ from numba import types
 from maml_ode.compiled.batches import BATCH_GRADIENT, BATCH_HVP, BATCH_SIZE, BatchedKernels
 from maml_ode.compiled.contract import INDEX, MATRIX
 from maml_ode.compiled.decorators import inner, kernel_on_demand
+from maml_ode.tasks.dense_samples import LINE
 from maml_ode.tasks.kernels.margin_losses import LOOK_ROWS, loss_functions
-from maml_ode.tasks.kernels.samples import RIDGE, SAMPLES, sample_functions, whole_lines
+from maml_ode.tasks.kernels.samples import (
+    RIDGE,
+    SAMPLES,
+    on_lines,
+    sample_functions,
+    whole_lines,
+)
 
 
 @inner(types.void(SAMPLES, MATRIX, MATRIX))
 def _predict(samples, W, out):
     """Set out = W X'."""
-    X, _, d, width = samples
+    X, _, _, d, width = samples
     if width > d:
         np.dot(W, X.reshape((d, width)), out)
     else:
@@ -33,17 +40,11 @@ def _predict(samples, W, out):
 @inner(types.void(SAMPLES, MATRIX, MATRIX))
 def _accumulate(samples, C, out):
     """Set out = C X."""
-    X, _, d, width = samples
+    X, _, _, d, width = samples
     if width > d:
         np.dot(C, X.reshape((d, width)).T, out)
     else:
         np.dot(C, X.reshape((C.shape[1], d)), out)
-
-
-@inner(INDEX(SAMPLES, INDEX))
-def _stored(samples, n):
-    """Return how many samples a product goes over: whole lines, where X' is stored."""
-    return samples[3] if samples[3] > samples[2] else n
 
 
 @inner(types.void(MATRIX, INDEX))
@@ -70,29 +71,31 @@ def size(order, points, data):
     n = 0
     for i in range(integers[0]):
         n = max(n, integers[5 + i] - integers[4 + i])
-    return (order + 1) * points * whole_lines(n) + LOOK_ROWS * n
+    return LINE + ((order + 1) * points + LOOK_ROWS) * whole_lines(n)
 
 
 def _gradient(kind: int) -> Any:
     phi, task = loss_functions(kind), sample_functions(False).task
-    look, slopes, curvatures = phi.look, phi.slopes, phi.curvatures
+    look, slopes, derivatives = phi.look, phi.slopes, phi.derivatives
 
     @kernel_on_demand(BATCH_GRADIENT)
     def gradient(i, W, order, data, tape, out):
         """Set the rows of out to s sum_j phi'(t_j) c_j x_j + l2 D w, and keep curvatures with order 1."""
         X, y, scale, ridge, smoothing = task(i, data)
-        points, n = W.shape[0], y.size
-        m = _stored(X, n)
+        tape = on_lines(tape)
+        points, m = W.shape[0], y.size
         kept = order * points * m
         P = tape[kept : kept + points * m].reshape((points, m))
-        seen = tape[kept + points * m : kept + points * m + LOOK_ROWS * n]
+        seen = tape[kept + points * m : kept + (points + LOOK_ROWS) * m]
         _predict(X, W, P)
         for b in range(points):
             look(smoothing, P[b], y, seen)
             if order > 0:
-                curvatures(smoothing, scale, seen, tape[b * m : b * m + n])
-            slopes(smoothing, scale, y, seen, P[b])
-        _fill_up(P, n)
+                curvature = tape[b * m : (b + 1) * m]
+                derivatives(smoothing, scale, y, seen, curvature, curvature, P[b])
+            else:
+                slopes(smoothing, scale, y, seen, P[b], P[b], P[b])
+        _fill_up(P, X[2])
         _accumulate(X, P, out)
         _add_ridge(ridge, W, out)
 
@@ -105,15 +108,15 @@ _task = sample_functions(False).task
 @kernel_on_demand(BATCH_HVP)
 def hvp(i, V, data, tape, out):
     """Set the rows of out to s sum_j phi''(t_j) (x_j'v) x_j + l2 D v."""
+    tape = on_lines(tape)
     X, y, _, ridge, _ = _task(i, data)
-    points, n = V.shape[0], y.size
-    m = _stored(X, n)
+    points, m = V.shape[0], y.size
     curvature, flat = tape[: points * m], tape[points * m : 2 * points * m]
     P = flat.reshape((points, m))
     _predict(X, V, P)
     for j in range(points * m):
         flat[j] *= curvature[j]
-    _fill_up(P, n)
+    _fill_up(P, X[2])
     _accumulate(X, P, out)
     _add_ridge(ridge, V, out)
 

@@ -24,18 +24,23 @@ from numba import types
 
 from maml_ode.compiled.contract import DATA, INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.decorators import inner
+from maml_ode.compiled.scratch import address, borrowed
 from maml_ode.tasks.dense_samples import LINE, LONG
 from maml_ode.tasks.kernels import dense_products, sparse_products
 from maml_ode.tasks.margin_losses import FREE
 
-# X_i as stored, its integers if sparse, d, the width of a stored row: d or, if it is greater, that of X_i'.
-SAMPLES = types.Tuple((VECTOR, sparse_products.INTEGERS, INDEX, INDEX))
-# The samples, y, s, (l2, penalized), smoothing.
+# X_i as stored, its integers if sparse, n, d, the width of a stored row: d or, if it is greater, that of X_i'.
+SAMPLES = types.Tuple((VECTOR, sparse_products.INTEGERS, INDEX, INDEX, INDEX))
+# The samples, y, s, (l2, penalized), smoothing. Behind y_i stand other numbers of the family, up to the width of
+# X_i' if that is stored: what is done for each sample of it is done for whole lines, and counts nothing there.
 RIDGE = types.Tuple((REAL, INDEX))
 TASK = types.Tuple((SAMPLES, VECTOR, REAL, RIDGE, REAL))
 
-# The numbers in a block of samples: 256 kB, a part of the second-level cache, if features lie one after another,
-# so that loops stay long; else 64 kB, of which the first-level cache holds most.
+# The numbers in a block of samples. If features lie one after another, 25 kB, half of a first-level cache, so
+# that the block is still there when it is read again, if `SHORTEST` samples are in it at least, as loops are to be
+# long; else 256 kB, a part of the second-level cache. If samples lie one after another, 64 kB, of which the
+# first-level cache holds most.
+FEW_BY_FEATURES, SHORTEST = 3200, 128
 MOST_BY_FEATURES, MOST_BY_SAMPLES = 32768, 8192
 
 
@@ -45,11 +50,27 @@ def whole_lines(n):
     return (n + LINE - 1) // LINE * LINE
 
 
+@inner(VECTOR(VECTOR), forceinline=True)
+def on_lines(array):
+    """Return an array without its owner, from the first number on that begins a line of the cache."""
+    array = borrowed(array)
+    return array[-(address(array) // array.itemsize) % LINE :]
+
+
 @inner(INDEX(INDEX, INDEX))
 def block_size(n, d):
     """Return how many of n samples are looked at while they are in the cache, rounded up."""
-    most = MOST_BY_FEATURES if n > d else MOST_BY_SAMPLES
-    return min(whole_lines(n), max(LINE, most // d // LINE * LINE))
+    most = MOST_BY_SAMPLES
+    if n > d:
+        most = FEW_BY_FEATURES if SHORTEST * d <= FEW_BY_FEATURES else MOST_BY_FEATURES
+    lines = whole_lines(n)
+    return lines if lines * d <= most else min(lines, max(LINE, most // d // LINE * LINE))
+
+
+@inner(INDEX(INDEX, INDEX))
+def last_start(n, block):
+    """Return where the last of the blocks of n samples begins."""
+    return 0 if n <= block else (n - 1) // block * block
 
 
 def _task(sparse: bool) -> Any:
@@ -72,9 +93,11 @@ def _task(sparse: bool) -> Any:
             # From its row pointers to its last column: what is between is not read.
             first = blocks + 1 + n_tasks + row + i
             last = blocks + 1 + 2 * n_tasks + n_rows + stop
-        samples = floats[tail + 2 + start : tail + 2 + stop], integers[first:last], d, width
+        samples = floats[tail + 2 + start : tail + 2 + stop], integers[first:last], n, d, width
         ridge = floats[tail], d - free
-        return samples, floats[row:next_row], floats[n_rows + i], ridge, floats[tail + 1]
+        stored = n if sparse or n <= d else width
+        y = floats[row : row + stored]
+        return samples, y, floats[n_rows + i], ridge, floats[tail + 1]
 
     return task
 
@@ -83,14 +106,15 @@ def _predict(sparse: bool) -> Any:
     @inner(types.void(SAMPLES, INDEX, INDEX, VECTOR, VECTOR))
     def predict(samples, start, stop, w, out):
         """Set out[j] = x_j'w for the samples from start to stop; there is room in it for whole lines."""
-        X, integers, d, width = samples
-        count = min(whole_lines(stop - start), width - start)
-        for j in range(max(count, stop - start)):
+        X, integers, _, d, width = samples
+        if not sparse and width > d:
+            count = min(whole_lines(stop - start), width - start)
+            dense_products.combine(True, w, X, width, 0, d, start, start + count, out)
+            return
+        for j in range(stop - start):
             out[j] = 0.0
         if sparse:
             sparse_products.add_products(X, integers, start, stop, w, out)
-        elif width > d:
-            dense_products.add_combination(w, X, width, 0, d, start, start + count, out)
         else:
             dense_products.add_products(X, d, start, stop, 0, d, w, out)
 
@@ -101,16 +125,16 @@ def _accumulate(sparse: bool) -> Any:
     @inner(types.void(SAMPLES, INDEX, INDEX, VECTOR, VECTOR))
     def accumulate(samples, start, stop, c, out):
         """Add sum_j c[j] x_j to out for the samples from start to stop; the last line of c is filled up."""
-        X, integers, d, width = samples
+        X, integers, n, d, width = samples
         if sparse:
             sparse_products.add_combination(c, X, integers, start, stop, out)
         elif width > d:
             count = min(whole_lines(stop - start), width - start)
-            for j in range(stop - start, count):
+            for j in range(min(stop, n) - start, count):
                 c[j] = 0.0
             dense_products.add_products(X, width, 0, d, start, start + count, c, out)
         else:
-            dense_products.add_combination(c, X, d, start, stop, 0, d, out)
+            dense_products.combine(False, c, X, d, start, stop, 0, d, out)
 
     return accumulate
 
@@ -119,11 +143,11 @@ def _weighted_gram(sparse: bool) -> Any:
     @inner(types.void(SAMPLES, VECTOR, MATRIX))
     def weighted_gram(samples, c, out):
         """Set out = X' diag(c) X, symmetric to the last bit."""
-        X, integers, d, width = samples
+        X, integers, n, d, width = samples
         if sparse:
             sparse_products.weighted_gram(X, integers, c, out)
             return
-        n, columns = c.size, width > d
+        columns = width > d
         depth = width if columns else n
         weighted = np.zeros(X.size)  # what is not stored of X' and X, times c
         for r in range(d if columns else n):
