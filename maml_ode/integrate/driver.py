@@ -181,7 +181,7 @@ class Driver:
             self.plan = self.plan.seen_in(segment.leg.field.precision)
         plan = self.plan.next_phase()
         record = self.record
-        began = record.t, np.array(record.w)
+        began = record.t, record.w
         if self.flow.retested:
             self._reach = max(self._reach, vector_norm(began[1]))
         counts_steps = self.stepper.locates and not self.stepper.by_formula
@@ -230,7 +230,8 @@ class Driver:
                 record.extend(step.batch.times, step.batch.states, segment.number, step.batch.norms)
             if piece is not None:
                 record.keep(step.t, piece)
-            self.progress.update(step.t, step.norm)
+            if self.progress.show:
+                self.progress.update(step.t, step.norm)
             for watcher in watchers:
                 finding = watcher.look(step)
                 if finding is not None:

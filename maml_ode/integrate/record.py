@@ -49,8 +49,8 @@ class Record:
     A state is the whole one, of which w is a part where the flow is lifted; one that is shorter than the flow's
     longest is padded with zeros.
 
-    Every state is copied once, into one block of rows. An interrupt at any moment leaves whole points behind:
-    a point counts once all of it is written.
+    Every state is copied once, into one block of rows, where it stays: ``w`` at the start of a phase can be kept.
+    An interrupt at any moment leaves whole points behind: a point counts once all of it is written.
 
     Parameters
     ----------

@@ -77,6 +77,14 @@ def test_hessians_of_any_size_are_products_of_matrices():
         np.testing.assert_allclose(
             F.hessian(rng.normal(size=d)), expected, rtol=0, atol=1e-13 * abs(expected).max()
         )
+        # Where third derivatives count, its products with a vector are another program.
+        X, y = rng.normal(size=(2, 12, d)), np.sign(rng.normal(size=(2, 12)))
+        F = mo.MAMLLoss(mo.tasks.LogisticRegression(X, y, l2=0.1), 0.9, inner_steps=3)
+        w, v = rng.normal(size=(2, d))
+        product = F.hvp(w, v)
+        np.testing.assert_allclose(
+            F.hessian(w) @ v, product, rtol=0, atol=1e-13 * abs(product).max()
+        )
 
 
 def test_a_mixture_of_families_runs_in_numpy(make_logistic):

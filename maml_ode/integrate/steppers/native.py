@@ -66,12 +66,12 @@ class NativeStepper(ScipyStepper):
         if not _is_compiled(segment, plan):
             return super().run(segment, plan, look)
         record, evaluator = self._record, segment.evaluator
-        t, w = record.t, np.array(record.w)
+        t, w = record.t, record.w
         value = evaluator(t, w)
         finite = FiniteWatch(t, w, value)
         attention = Attention(segment, plan, self._every_step or record.keeps_solution, t, w)
         phase = _phase(segment, plan, t, w, value, plan.t_max, **attention.entries())
-        while phase.t < plan.t_max:
+        while t < plan.t_max:
             code, key = self._advance(phase, segment, attention.room(self._tally.steps))
             self._tally.rejected += phase.rejections
             # A rule looks into the step in which it is met from where the step began. Of a call that a key has
@@ -92,6 +92,7 @@ class NativeStepper(ScipyStepper):
                 return failure(segment, finite, phase.t, _why(phase.t, code))
             if code == JACOBIAN:
                 evaluator.jacobian(phase.t, phase.w.copy())  # which says so
+            t = phase.t
             phase.settle()  # now, since a key may be pressed before the next call has begun
         return Finding(Stop(StopReason.HORIZON, f"t = {record.t:.6g}.", asked_for=True))
 

@@ -13,11 +13,11 @@ from numba import types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import inner, on_demand, shared_kernel
+from maml_ode.compiled.descents import DESCENT
 from maml_ode.compiled.loops import Loops
 from maml_ode.compiled.scratch import borrowed, matrix_in, stack
 
 _SUM = REAL(VECTOR, VECTOR, VECTOR, REAL, REAL, INDEX)
-_DESCENT = types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR)
 
 
 @inner(REAL(REAL, REAL, REAL, REAL))
@@ -83,14 +83,14 @@ def _numbers(problem, query):
     return borrowed(problem.weights), borrowed(problem.data[0]), borrowed(query.data[0])
 
 
-@shared_kernel(_DESCENT)
+@shared_kernel(DESCENT)
 def gradient(problem, query, w, alpha, inner_steps, out):
     """Out = grad F(w)."""
     weights, floats, query_floats = _numbers(problem, query)
     out[0] = _gradient(weights, floats, query_floats, w[0], alpha, inner_steps)
 
 
-@shared_kernel(_DESCENT)
+@shared_kernel(DESCENT)
 def first_order_gradient(problem, query, w, alpha, inner_steps, out):
     """Out = sum_i p_i grad g_i(u_k)."""
     weights, floats, query_floats = _numbers(problem, query)
