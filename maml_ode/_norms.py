@@ -8,7 +8,7 @@ import numpy as np
 
 from maml_ode._validation import Array
 
-__all__ = ["all_finite", "row_norms", "vector_norm"]
+__all__ = ["all_finite", "row_norms", "vector_norm", "vector_norms"]
 
 # A threaded BLAS waits for its threads on long vectors, which costs more than the sum itself.
 LONG = 4096
@@ -33,6 +33,13 @@ def vector_norm(v: Array) -> float:
         if largest == 0.0 or not np.isfinite(largest):
             return largest if not np.isnan(square) else float("nan")
         return largest * float(np.linalg.norm(v / largest))
+
+
+def vector_norms(rows: Array) -> Array:
+    """Return `vector_norm` of every row of an (n, d) array, to the last bit, shape (n,)."""
+    if rows.shape[1] == 1:
+        return np.abs(rows[:, 0])
+    return np.array([vector_norm(row) for row in rows])
 
 
 def all_finite(v: Array) -> bool:

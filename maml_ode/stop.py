@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Stop", "StopReason"]
 
@@ -36,8 +36,7 @@ class StopReason(enum.Enum):
         return self.value
 
 
-@dataclass(frozen=True)
-class Stop:
+class Stop(NamedTuple):
     """A stop reason with its numbers, and whether it is what was asked for.
 
     Attributes

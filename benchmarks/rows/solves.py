@@ -241,17 +241,17 @@ def sinusoid(rounds: int) -> list[Timing]:
     error = lambda w: float(np.linalg.norm(F.gradient(np.asarray(w, dtype=float))))
     tasks = e.tasks
     field = lambda: jax_side.sinusoid_field(tasks.a, tasks.b, tasks.omega, e.alpha)
+
+    def diffrax(solver: str) -> Contender:
+        make = lambda: lambda r, a: jax_side.solve(field(), r, a, solver)
+        return peer(f"diffrax {solver}", make, e.w0, error)
+
     contenders = [
         ours(e.maml_flow(), e.w0, error),
         ours(e.maml_flow(), e.w0, error, method="DOP853"),
         ours_at_loosest(e.maml_flow(), e.w0, error, "DOP853"),
-        peer("diffrax Dopri8", lambda: lambda r, a: jax_side.solve(field(), r, a), e.w0, error),
-        peer(
-            "diffrax Tsit5",
-            lambda: lambda r, a: jax_side.solve(field(), r, a, "Tsit5"),
-            e.w0,
-            error,
-        ),
+        ours_at_loosest(e.maml_flow(), e.w0, error, "Rodas5P"),
+        *(diffrax(solver) for solver in ("Dopri8", "Tsit5", "Kvaerno3")),
         peer(
             "SciPy DOP853 + our gradient",
             lambda: lambda r, a: scipy_side.solve(F.gradient, r, a),

@@ -20,38 +20,25 @@ from numba.core.codegen import JITCodeLibrary
 
 from maml_ode.compiled.pipeline import KernelCompiler
 
-__all__ = ["BitcodeCompiler", "DriverCompiler"]
+__all__ = ["BitcodeCompiler", "DriverCompiler", "LoopCompiler"]
 
 # Numba's name for the address at which a function finds its globals.
 _ENVIRONMENT = "_ZN08NumbaEnv"
 
 
-class BitcodeCompiler(KernelCompiler):
-    """Numba's compiler for functions without wrappers."""
+class _Library(JITCodeLibrary):
+    """The code of a function."""
 
-    def compile_extra(self, func: Callable[..., Any]) -> Any:
-        """Compile a function into a library of its own."""
-        self.state.library = _library(_BitcodeLibrary, self.state, func)
-        return super().compile_extra(func)
-
-
-class DriverCompiler(KernelCompiler):
-    """Numba's compiler for functions that are to be short rather than fast."""
-
-    def compile_extra(self, func: Callable[..., Any]) -> Any:
-        """Compile a function into a library of its own."""
-        self.state.library = _library(_ShortLibrary, self.state, func)
-        return super().compile_extra(func)
+    def _optimize_functions(self, ll_module: Any) -> None:
+        """Optimise what was generated, by the same passes for all functions: Numba makes them anew for each."""
+        ll_module.data_layout = self._codegen._data_layout
+        passes, builder = self._codegen._function_pass_manager()
+        for function in ll_module.functions:
+            if not function.is_declaration:
+                passes.run(function, builder)
 
 
-def _library(kind: Any, state: Any, function: Callable[..., Any]) -> Any:
-    """Return an empty library, which Numba can keep on disk."""
-    library = kind(state.targetctx.codegen(), function.__qualname__)
-    library.enable_object_caching()
-    return library
-
-
-class _ShortLibrary(JITCodeLibrary):
+class _ShortLibrary(_Library):
     """Machine code that is optimised for its size."""
 
     def _optimize_final_module(self) -> None:
@@ -62,7 +49,7 @@ class _ShortLibrary(JITCodeLibrary):
         super()._optimize_final_module()
 
 
-class _BitcodeLibrary(JITCodeLibrary):
+class _BitcodeLibrary(_Library):
     """The bitcode of a function, and machine code that holds nothing but the address of its environment."""
 
     def _optimize_final_module(self) -> None:
@@ -86,3 +73,27 @@ def _environments_of(module: Any) -> str:
     definitions = (f'@"{name}" = common global i8* null' for name in names)
     layout = f'target datalayout = "{module.data_layout}"\ntarget triple = "{module.triple}"\n'
     return layout + "\n".join(definitions)
+
+
+class LoopCompiler(KernelCompiler):
+    """Numba's compiler for functions whose loops are to be fast."""
+
+    library: type[_Library] = _Library
+
+    def compile_extra(self, func: Callable[..., Any]) -> Any:
+        """Compile a function into a library of its own, which Numba can keep on disk."""
+        self.state.library = self.library(self.state.targetctx.codegen(), func.__qualname__)
+        self.state.library.enable_object_caching()
+        return super().compile_extra(func)
+
+
+class BitcodeCompiler(LoopCompiler):
+    """Numba's compiler for functions without wrappers."""
+
+    library = _BitcodeLibrary
+
+
+class DriverCompiler(LoopCompiler):
+    """Numba's compiler for functions that are to be short rather than fast."""
+
+    library = _ShortLibrary

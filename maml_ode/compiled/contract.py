@@ -90,6 +90,11 @@ class TapedKernels:
 class _ProblemType(types.StructRef):
     """Numba type of a packed family."""
 
+    @property
+    def mangling_args(self) -> tuple[str, tuple[()]]:
+        """What stands for the type in the names of functions: its own name lists its fields."""
+        return "ProblemType", ()
+
 
 class Problem(structref.StructRefProxy):
     """A packed family as Python sees it: an opaque handle."""
@@ -139,37 +144,42 @@ def _hold(problem, weights, data):
     problem.data = borrowed(data[0]), borrowed(data[1])
 
 
-@on_demand(PROBLEM(types.FunctionType(LOSS), *_PLAIN.values(), VECTOR, DATA), driver=True)
-def _pack(loss, gradient, hvp, hessian, third, third_vector, weights, data):
+@on_demand(
+    PROBLEM(types.FunctionType(LOSS), _PLAIN["gradient"], _PLAIN["hvp"], VECTOR, DATA),
+    driver=True,
+)
+def _pack(loss, gradient, hvp, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss
     _hold(problem, weights, data)
     problem.taped = False
     problem.gradient = gradient
     problem.hvp = hvp
-    problem.hessian = hessian
-    problem.third = third
-    problem.third_vector = third_vector
     return problem
 
 
-@on_demand(PROBLEM(types.FunctionType(LOSS), *_TAPED.values(), VECTOR, DATA), driver=True)
-def _pack_taped(loss, size, gradient, bent_gradient, hvp, adjoint, matrix, weights, data):
+@on_demand(
+    PROBLEM(
+        types.FunctionType(LOSS),
+        _TAPED["tape_size"], _TAPED["taped_gradient"], _TAPED["taped_hvp"], VECTOR, DATA,
+    ),
+    driver=True,
+)  # fmt: skip
+def _pack_taped(loss, size, gradient, hvp, weights, data):
     problem = structref.new(PROBLEM)
     problem.loss = loss
     _hold(problem, weights, data)
     problem.taped = True
     problem.tape_size = size
     problem.taped_gradient = gradient
-    problem.taped_bent_gradient = bent_gradient
     problem.taped_hvp = hvp
-    problem.taped_adjoint = adjoint
-    problem.taped_matrix = matrix
     return problem
 
 
 def pack(kernels: Kernels | TapedKernels, weights: Array, floats: Array, integers: Any) -> Any:
-    """Return the native handle of a family.
+    """Return the native handle of a family, without the kernels of second and third order.
+
+    ``maml_ode.compiled.curvature`` puts those into it.
 
     Parameters
     ----------
@@ -186,25 +196,7 @@ def pack(kernels: Kernels | TapedKernels, weights: Array, floats: Array, integer
         np.ascontiguousarray(integers, dtype=np.int64),
     )
     p = np.array(weights, dtype=np.float64)
+    loss, gradient, hvp = kernels.loss, kernels.gradient, kernels.hvp
     if isinstance(kernels, TapedKernels):
-        return _pack_taped(
-            kernels.loss,
-            kernels.tape_size,
-            kernels.gradient,
-            kernels.bent_gradient,
-            kernels.hvp,
-            kernels.adjoint,
-            kernels.matrix,
-            p,
-            data,
-        )
-    return _pack(
-        kernels.loss,
-        kernels.gradient,
-        kernels.hvp,
-        kernels.hessian,
-        kernels.third,
-        kernels.third_vector,
-        p,
-        data,
-    )
+        return _pack_taped(loss, kernels.tape_size, gradient, hvp, p, data)
+    return _pack(loss, gradient, hvp, p, data)

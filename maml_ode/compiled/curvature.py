@@ -1,15 +1,13 @@
 """Kernels of second and third order that are compiled when a Hessian is first asked for.
 
-A family is packed with stand-ins for them, which return NaN. `complete` puts the kernels themselves into the
-native handle, in place, so that every field that holds it sees them.
+A family is packed without them: a compiled function that calls one raises RuntimeError. `complete` puts them into
+the native handle, in place, so that every field that holds it sees them.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 from numba import types
 
 from maml_ode.compiled.contract import (
@@ -23,41 +21,9 @@ from maml_ode.compiled.contract import (
     Kernels,
     TapedKernels,
 )
-from maml_ode.compiled.decorators import OnDemand, compiled, kernel_on_demand, on_demand
+from maml_ode.compiled.decorators import OnDemand, compiled, on_demand
 
-__all__ = ["complete", "without_curvature"]
-
-
-@kernel_on_demand(HESSIAN, driver=True)
-def _no_hessian(i, w, data, out):
-    out[:, :] = np.nan
-
-
-@kernel_on_demand(THIRD, driver=True)
-def _no_third(i, w, v, data, out):
-    out[:, :] = np.nan
-
-
-@kernel_on_demand(THIRD_VECTOR, driver=True)
-def _no_third_vector(i, w, v, q, data, out):
-    out[:] = np.nan
-
-
-@kernel_on_demand(TAPED_GRADIENT, driver=True)
-def _no_bent_gradient(i, w, order, data, tape, out):
-    tape[:] = np.nan
-    out[:] = np.nan
-
-
-@kernel_on_demand(TAPED_ADJOINT, driver=True)
-def _no_adjoint(i, q, b, data, tape, out, other):
-    out[:] = np.nan
-    other[:] = np.nan
-
-
-@kernel_on_demand(TAPED_MATRIX, driver=True)
-def _no_matrix(i, order, data, tape, out):
-    out[:, :] = np.nan
+__all__ = ["complete", "waits"]
 
 
 @on_demand(
@@ -82,39 +48,18 @@ def _complete_taped(problem, bent_gradient, adjoint, matrix):
     problem.taped_matrix = matrix
 
 
-# What waits, by the class of the kernels: its stand-ins, and what puts the kernels themselves in their place.
-_WAITING = {
-    Kernels: (
-        {"hessian": _no_hessian, "third": _no_third, "third_vector": _no_third_vector},
-        _complete,
-    ),
-    TapedKernels: (
-        {"bent_gradient": _no_bent_gradient, "adjoint": _no_adjoint, "matrix": _no_matrix},
-        _complete_taped,
-    ),
-}
-
-AnyKernels = TypeVar("AnyKernels", bound=Kernels | TapedKernels)
-
-
-def without_curvature(kernels: AnyKernels) -> AnyKernels:
-    """Return the kernels with stand-ins for those of second and third order that wait."""
-    stand_ins = {name: compiled(one) for name, one in _waiting(kernels).items()}
-    return replace(kernels, **stand_ins)
+def waits(kernels: Kernels | TapedKernels) -> bool:
+    """Whether all kernels of second and third order are to be compiled when they are needed."""
+    return all(isinstance(kernel, OnDemand) for kernel in _of_higher_order(kernels))
 
 
 def complete(problem: Any, kernels: Kernels | TapedKernels) -> None:
-    """Put the kernels that `without_curvature` left out into a packed family."""
-    names = _waiting(kernels)
-    if names:
-        _, put = _WAITING[type(kernels)]
-        put(problem, *(compiled(getattr(kernels, name)) for name in names))
+    """Put the kernels that ``pack`` has left out into a packed family."""
+    put = _complete_taped if isinstance(kernels, TapedKernels) else _complete
+    put(problem, *(compiled(kernel) for kernel in _of_higher_order(kernels)))
 
 
-def _waiting(kernels: Kernels | TapedKernels) -> dict[str, OnDemand]:
-    """Return the stand-ins of a family that compiles these kernels on demand: of all of them, or of none."""
-    if type(kernels) not in _WAITING:
-        return {}
-    stand_ins, _ = _WAITING[type(kernels)]
-    waits = all(isinstance(getattr(kernels, name), OnDemand) for name in stand_ins)
-    return stand_ins if waits else {}
+def _of_higher_order(kernels: Kernels | TapedKernels) -> tuple[Any, Any, Any]:
+    if isinstance(kernels, TapedKernels):
+        return kernels.bent_gradient, kernels.adjoint, kernels.matrix
+    return kernels.hessian, kernels.third, kernels.third_vector

@@ -31,7 +31,7 @@ from typing import Any
 from numba import njit
 from numba.core.registry import CPUDispatcher
 
-from maml_ode.compiled.compilers import options_of
+from maml_ode.compiled.compilers import compile_for, is_made_for, options_of
 
 __all__ = [
     "OnDemand",
@@ -53,7 +53,8 @@ _NAME_LENGTH = 12
 def _collector_paused() -> Iterator[None]:
     """Keep Python's cyclic collector from running.
 
-    What a compiler builds lives until it is done: to look through it again and again takes a tenth of its time.
+    What a compiler builds lives until it is done: to look through it again and again takes a tenth of its time. It
+    is handed over as old then, without the look that would follow at once.
     """
     ran = gc.isenabled()
     gc.disable()
@@ -61,6 +62,9 @@ def _collector_paused() -> Iterator[None]:
         yield
     finally:
         if ran:
+            if gc.get_freeze_count() == 0:
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 
@@ -142,7 +146,7 @@ def shared_kernel(signature: Any, driver: bool = False, **options: Any) -> Calla
     """Return the decorator of a function that compiled code calls or holds, and Python calls: all in most runs."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        wrapped = {"no_cpython_wrapper": False, "no_cfunc_wrapper": False}
+        wrapped = {"no_cpython_wrapper": False, "no_cfunc_wrapper": is_made_for()}
         dispatcher = inner(signature, **{**wrapped, **_kept(driver), **options})(function)
         dispatcher.__class__ = _ForAll
         return dispatcher
@@ -154,9 +158,9 @@ def kernel(signature: Any, driver: bool = False, **options: Any) -> Callable[...
     """Return the decorator of a function that compiled functions hold as a value."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        options_here = {**_kept(driver), "no_cpython_wrapper": True, **options}
-        with _collector_paused():
-            dispatcher = njit(signature, **options_here)(_told_apart(function))
+        bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": is_made_for()}
+        options_here = {**_kept(driver), **bare, **options}
+        dispatcher = _compiled_now(signature, options_here, function)
         dispatcher.__class__ = _ForCompiledCode
         return dispatcher
 
@@ -168,10 +172,18 @@ def entry(signature: Any, driver: bool = False, **options: Any) -> Callable[...,
     options_here = {**_kept(driver), "no_cfunc_wrapper": True, **options}
 
     def decorate(function: Callable[..., Any]) -> Any:
-        with _collector_paused():
-            return njit(signature, **options_here)(_told_apart(function))
+        return _compiled_now(signature, options_here, function)
 
     return decorate
+
+
+def _compiled_now(signature: Any, options: dict[str, Any], function: Callable[..., Any]) -> Any:
+    """Return a function that is compiled for one signature, and never for another."""
+    dispatcher = njit(**options)(_told_apart(function))
+    with _collector_paused():
+        compile_for(dispatcher, signature)
+    dispatcher.disable_compile()
+    return dispatcher
 
 
 def on_demand(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], OnDemand]:
@@ -201,6 +213,13 @@ class _ForCompiledCode(CPUDispatcher):
         name = self.py_func.__qualname__
         raise TypeError(f"{name} is for compiled functions only; decorate it as an entry.")
 
+    def __wrapper_address__(self) -> int:
+        """Return the address at which C would call the function, which for our compilers nobody does: -1."""
+        if is_made_for():
+            return -1
+        made: Any = self.overloads[self.signatures[0]]
+        return int(made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name))
+
 
 def _refuse_to_read(name: str, *closure: Any) -> Any:
     raise TypeError(f"{name} is compiled where it stands; import it there.")
@@ -214,7 +233,7 @@ class _Inner(_ForCompiledCode):
     def compile(self, sig: Any) -> Any:
         """Compile for the declared signature, whatever that caller's arguments are: Numba converts them."""
         with _collector_paused():
-            result = super().compile(self.declared)
+            result = compile_for(self, self.declared)
         self.disable_compile()
         return result
 

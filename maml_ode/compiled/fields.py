@@ -17,6 +17,7 @@ from maml_ode._validation import Array
 from maml_ode.compiled import maml
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import compiled, inner, kernel_on_demand, on_demand, shared
+from maml_ode.compiled.descents import DESCENT, HELD, held
 from maml_ode.compiled.scratch import borrowed
 from maml_ode.compiled.vectors import copy
 
@@ -24,10 +25,7 @@ AFFINE, MAML, FIRST_ORDER, REPTILE, COMPOSED = range(5)
 # Up to these dimensions sums in registers, and sums of rows, are faster than a BLAS.
 FEW, SMALL = 24, 100
 
-# The gradient, or what stands for it, that a field of packed families follows downwards. Held as a value, it is
-# compiled once and not again into every stepper, and only the kind that a run follows is compiled.
-DESCENT = types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR)
-# k - K w, likewise: what follows packed families does not compile it.
+# k - K w, held as a value: what follows packed families does not compile it.
 AFFINE_VALUE = types.void(MATRIX, VECTOR, VECTOR, VECTOR)
 # A field that is made of the gradient and of numbers of its own, which follow the inner steps.
 COMPOSITION = types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR, VECTOR)
@@ -36,6 +34,11 @@ COMPOSITION = types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR, VECTOR)
 @structref.register
 class _FieldType(types.StructRef):
     """Numba type of a native field."""
+
+    @property
+    def mangling_args(self) -> tuple[str, tuple[()]]:
+        """What stands for the type in the names of functions: its own name lists its fields."""
+        return "FieldType", ()
 
 
 class Field(structref.StructRefProxy):
@@ -83,11 +86,11 @@ def _reptile(problem, query, w, alpha, inner_steps, out):
     maml.reptile_gradient(problem, w, alpha, inner_steps, out)
 
 
-@on_demand(FIELD(INDEX, types.FunctionType(DESCENT), PROBLEM, PROBLEM, REAL, INDEX), driver=True)
-def _of_families(kind, descent, problem, query, alpha, inner_steps):
+@on_demand(FIELD(INDEX, HELD, PROBLEM, PROBLEM, REAL, INDEX), driver=True)
+def _of_families(kind, handle, problem, query, alpha, inner_steps):
     field = structref.new(FIELD)
     field.kind = kind
-    field.descent = descent
+    field.descent = handle.descent
     field.problem = problem
     field.query = query
     field.alpha = alpha
@@ -117,7 +120,12 @@ def affine_field(K: Array, k: Array, value: Any = None) -> Any:
 
 
 def family_field(
-    kind: int, problem: Any, query: Any = None, alpha: float = 0.0, inner_steps: int = 1
+    kind: int,
+    problem: Any,
+    query: Any = None,
+    alpha: float = 0.0,
+    inner_steps: int = 1,
+    descent: Any = None,
 ) -> Any:
     """Return the handle of a field made of packed families.
 
@@ -131,10 +139,14 @@ def family_field(
         Inner step size.
     inner_steps : int
         Number of inner steps; ``MAML`` with none is minus the gradient of the expected loss.
+    descent : callable, optional
+        What stands for the gradient, if not the loop for all families (``maml_ode.compiled.loops``).
     """
     descents = {MAML: maml.gradient, FIRST_ORDER: maml.first_order_gradient, REPTILE: _reptile}
-    descent, judge = compiled(descents[kind]), problem if query is None else query
-    return _of_families(kind, descent, problem, judge, alpha, inner_steps)
+    follow = held(descents[kind] if descent is None else descent)
+    return _of_families(
+        kind, follow, problem, problem if query is None else query, alpha, inner_steps
+    )
 
 
 def composed_field(gradient: Any, composition: Any, numbers: Array) -> Any:

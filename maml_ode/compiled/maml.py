@@ -128,6 +128,22 @@ def _add_taped_gradients(
 
 
 @shared_kernel(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR), driver=True)
+def taped_gradient(problem, query, w, alpha, inner_steps, out):
+    """Out = grad F(w), as `gradient` finds it, of families with tapes: for them nothing else is compiled."""
+    d = w.size
+    path = matrix_in(stack(), inner_steps + 1, d)
+    tapes = tapes_for(problem, query, inner_steps, 1, stack())
+    vectors = matrix_in(stack(), 2, d)
+    copy(w, path[0])
+    for k in range(d):
+        out[k] = 0.0
+    _add_taped_gradients(
+        problem.taped_gradient, problem.taped_hvp, query.taped_gradient, problem.data, query.data,
+        problem.weights, alpha, path, tapes, vectors, out,
+    )  # fmt: skip
+
+
+@shared_kernel(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR), driver=True)
 def gradient(problem, query, w, alpha, inner_steps, out):
     """Out = grad F(w), by inner_steps Hessian-vector products per task and no Hessian."""
     d = w.size

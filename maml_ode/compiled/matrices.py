@@ -14,8 +14,39 @@ from maml_ode.compiled import derivatives
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import inner, on_demand, shared
 from maml_ode.compiled.maml import inner_path, tapes_for
-from maml_ode.compiled.scratch import stack
+from maml_ode.compiled.scratch import matrix_in, stack
 from maml_ode.compiled.vectors import copy
+
+# Smaller matrices are multiplied before a BLAS has looked at its arguments.
+SMALL = 8
+
+
+@inner(types.void(MATRIX, MATRIX, MATRIX))
+def _product(A, B, out):
+    """Set out = A B."""
+    n = len(A)
+    if n > SMALL:
+        np.dot(A, B, out)
+        return
+    for i in range(n):
+        for j in range(n):
+            total = A[i, 0] * B[0, j]
+            for k in range(1, n):
+                total += A[i, k] * B[k, j]
+            out[i, j] = total
+
+
+@inner(types.void(MATRIX, VECTOR, VECTOR))
+def _image(A, v, out):
+    """Set out = A v."""
+    if v.size > SMALL:
+        np.dot(A, v, out)
+        return
+    for i in range(v.size):
+        total = A[i, 0] * v[0]
+        for k in range(1, v.size):
+            total += A[i, k] * v[k]
+        out[i] = total
 
 
 @inner(types.void(PROBLEM, INDEX, VECTOR, VECTOR, MATRIX))
@@ -53,12 +84,12 @@ def _contraction(problem, i, u, alpha, tape, out):
 def hessian(problem, query, w, alpha, inner_steps, out):
     """Out = Hess F(w), symmetric to rounding and then symmetrised."""
     d = w.size
-    path = np.empty((inner_steps + 1, d))
-    product = np.empty(d)
-    adjoint = np.empty(d)
-    contraction = np.empty((d, d))
-    third = np.empty((d, d))
-    curvature = np.empty((d, d))
+    path = matrix_in(stack(), inner_steps + 1, d)
+    vectors = matrix_in(stack(), 2, d)
+    product, adjoint = vectors[0], vectors[1]
+    contraction = matrix_in(stack(), d, d)
+    third = matrix_in(stack(), d, d)
+    curvature = matrix_in(stack(), d, d)
     tapes = tapes_for(problem, query, inner_steps, 2, stack())
     copy(w, path[0])
     out[:, :] = 0.0
@@ -70,13 +101,13 @@ def hessian(problem, query, w, alpha, inner_steps, out):
         hessian_of(query, i, path[inner_steps], tape, curvature)
         for j in range(inner_steps - 1, -1, -1):
             _contraction(problem, i, path[j], alpha, tapes[j], contraction)
-            np.dot(curvature, contraction, third)
-            np.dot(contraction, third, curvature)
+            _product(curvature, contraction, third)
+            _product(contraction, third, curvature)
             third_of(problem, i, path[j], adjoint, tapes[j], third)
             for r in range(d):
                 for c in range(d):
                     curvature[r, c] -= alpha * third[r, c]
-            np.dot(contraction, adjoint, product)
+            _image(contraction, adjoint, product)
             copy(product, adjoint)
         p = problem.weights[i]
         for r in range(d):

@@ -11,6 +11,7 @@ from numba import types
 from maml_ode.compiled import maml
 from maml_ode.compiled.contract import INDEX, MATRIX, PROBLEM, REAL, VECTOR
 from maml_ode.compiled.decorators import on_demand
+from maml_ode.compiled.descents import HELD
 
 
 @on_demand(types.void(PROBLEM, PROBLEM, MATRIX, REAL, INDEX, VECTOR), driver=True, nogil=True)
@@ -21,17 +22,19 @@ def values(problem, query, points, alpha, inner_steps, out):
 
 
 @on_demand(
-    types.void(PROBLEM, PROBLEM, MATRIX, VECTOR, INDEX, VECTOR, MATRIX), driver=True, nogil=True
+    types.void(HELD, PROBLEM, PROBLEM, MATRIX, VECTOR, INDEX, VECTOR, MATRIX),
+    driver=True,
+    nogil=True,
 )
-def looks_with(problem, query, points, alphas, inner_steps, losses, gradients):
+def looks_with(handle, problem, query, points, alphas, inner_steps, losses, gradients):
     """losses[r] = F(w_r) and gradients[r] = grad F(w_r), with an inner step size alphas[r] for each point."""
     for r in range(losses.size):
         losses[r] = maml.value(problem, query, points[r], alphas[r], inner_steps)
-        maml.gradient(problem, query, points[r], alphas[r], inner_steps, gradients[r])
+        handle.descent(problem, query, points[r], alphas[r], inner_steps, gradients[r])
 
 
-@on_demand(types.void(PROBLEM, PROBLEM, MATRIX, REAL, INDEX, MATRIX), driver=True, nogil=True)
-def gradients(problem, query, points, alpha, inner_steps, out):
-    """out[r] = grad F(w_r)."""
+@on_demand(types.void(HELD, PROBLEM, PROBLEM, MATRIX, REAL, INDEX, MATRIX), driver=True, nogil=True)
+def gradients(handle, problem, query, points, alpha, inner_steps, out):
+    """out[r] = grad F(w_r), by a gradient of ``maml_ode.compiled.maml`` that is held."""
     for r in range(out.shape[0]):
-        maml.gradient(problem, query, points[r], alpha, inner_steps, out[r])
+        handle.descent(problem, query, points[r], alpha, inner_steps, out[r])

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import carray, types  # type: ignore[attr-defined]
+from numba import types
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from maml_ode.compiled.decorators import inner
 
@@ -56,9 +57,31 @@ def stack(typing_context):
     return POINTER(), generate
 
 
+@intrinsic
+def _matrix_at(typing_context, pointer, rows, columns):
+    """Return the matrix without an owner whose rows begin where a pointer says."""
+    kind = types.float64[:, ::1]
+
+    def generate(context, builder, signature, arguments):
+        start, rows, columns = arguments
+        size = ir.Constant(columns.type, 8)
+        view = context.make_array(kind)(context, builder)
+        populate_array(
+            view,
+            data=start,
+            shape=(rows, columns),
+            strides=(builder.mul(columns, size), size),
+            itemsize=size,
+            meminfo=None,
+        )
+        return view._getvalue()
+
+    return kind(pointer, types.int64, types.int64), generate
+
+
 @inner(types.float64[:, ::1](POINTER, types.int64, types.int64))
 def matrix_in(room, rows, columns):
     """Return a matrix in a room of the caller's `stack`, or one of its own if that is too small."""
     if rows * columns <= ROOM:
-        return carray(room, (rows, columns))
+        return _matrix_at(room, rows, columns)
     return np.empty((rows, columns))

@@ -266,7 +266,7 @@ class Flow:
         """Whether the field of some phase is discontinuous."""
         return any(phase.field.smoothness < 0 for phase in self.phases)
 
-    @property
+    @cached_property
     def retested(self) -> bool:
         """Whether the phase is chosen by the sign of one rule, again and again."""
         return self.rule is not SwitchRule.ONE_WAY

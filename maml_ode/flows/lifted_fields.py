@@ -62,7 +62,10 @@ class LiftedField(VectorField):
 
     @abstractmethod
     def rest_norm(self, z: Array, value: Array) -> float:
-        """Return the norm that is at most ``tol`` at rest, from the field's ``value`` at ``z``."""
+        """Return the norm that is at most ``tol`` at rest, from the field's ``value`` at ``z``.
+
+        It is finite only where ``value`` is.
+        """
 
     def velocity(self, z: Array) -> Array | None:
         """Return w' where it is a part of the state, else None."""

@@ -40,10 +40,10 @@ def assemble(
         if leg.rule is not None
     ]
     values: dict[str, Any] = {
-        "t": np.array(points.t),
-        "y": np.array(points.states).T,  # as SciPy's: a copy of the rows, seen as columns
+        "t": _own(points.t),
+        "y": _own(points.states).T,  # as SciPy's: rows, seen as columns
         **diagnosis.series,
-        "phase": np.array(points.phase),
+        "phase": _own(points.phase),
         "switch_times": np.array([s.t for s in switches]) if switches else np.empty(0),
         "switch_states": _rows([switch.w for switch in switches], flow.dim),
         "stop": stop.reason,
@@ -80,6 +80,12 @@ def _whole(record: Record, points: Points) -> dict[str, Array | None]:
         "lifted_y": np.ascontiguousarray(points.whole.T),
         "lifted_final_state": np.array(record.w),
     }
+
+
+def _own(part: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a record's array, to which nothing else writes: a copy of a small part of a large one."""
+    whole = part.base
+    return part if whole is not None and part.nbytes * 2 >= whole.nbytes else np.array(part)
 
 
 def _rows(states: list[Array], dim: int) -> Array:

@@ -118,8 +118,8 @@ def check_reachable(
     With step control at absolute tolerance atol the state hovers within about 0.3 to 15 times atol of the
     equilibrium in the stiffest direction, whose residual is lambda_max times that.
     """
-    field = flow.phases[-1].field.affine
-    if tol == 0 or field is None or not facts_of(solver).explicit or not tolerances.fixed_atol:
+    field = flow.phases[-1].field.affine if tolerances.fixed_atol else None
+    if tol == 0 or field is None or not facts_of(solver).explicit:
         return
     floor = 0.3 * field.largest_eigenvalue * tolerances.atol
     if floor > tol:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._frozen import made
 from maml_ode._validation import Array, freeze
 from maml_ode.counts import Counts
 from maml_ode.energy import EnergyLedger, count_rises, dissipation
 from maml_ode.flows import Flow
 from maml_ode.flows.fields import Energy
 from maml_ode.flows.second_order_fields import MechanicalEnergy
-from maml_ode.integrate.norms import vector_norm
+from maml_ode.integrate.norms import vector_norms
 from maml_ode.integrate.record import Points, Record
 from maml_ode.objectives import Objective
 from maml_ode.trajectory import SERIES
@@ -30,8 +29,7 @@ SECONDS_AT_ONCE = 0.01
 NUMBERS_AT_ONCE = 16384
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(NamedTuple):
     """The diagnostic series, the energy ledger, what they cost, and what was left out of them."""
 
     series: dict[str, Array]
@@ -41,16 +39,18 @@ class Diagnosis:
 
 
 def nothing_diagnosed(size: int, remark: str = "") -> Diagnosis:
-    """Return series of NaN."""
-    nothing = _nothing(size)
-    series = {name: nothing.copy() for name in SERIES}
-    return made(Diagnosis, series=series, energy=None, cost=None, remark=remark)
+    """Return series of NaN: one and the same array, to which nobody can write."""
+    return Diagnosis(dict.fromkeys(SERIES, _nothing(size)), remark=remark)
 
 
 @lru_cache(maxsize=4)
 def _nothing(size: int) -> Array:
-    """Return NaNs to copy, which is several times as fast as filling them in."""
     return freeze(np.full(size, math.nan))
+
+
+def _unfilled(size: int) -> dict[str, Array]:
+    """Return series to fill."""
+    return {name: np.array(_nothing(size)) for name in SERIES}
 
 
 def diagnose(
@@ -75,10 +75,9 @@ def diagnose(
         The continuous solution, where the dissipated energy is asked for.
     """
     size = points.t.size
-    diagnosis = nothing_diagnosed(size)
+    series, done, why = _unfilled(size), 0, ""
     if size == 0:
-        return diagnosis
-    series, done, why = diagnosis.series, 0, ""
+        return Diagnosis(series)
     energy: EnergyLedger | None = None
     cost = Counts()
     try:
@@ -104,7 +103,7 @@ def diagnose(
 
 def seconds_per_point(flow: Flow, w: Array) -> tuple[float, Counts]:
     """Return how long the diagnostics of one point take, and what finding out cost."""
-    series = nothing_diagnosed(1).series
+    series = _unfilled(1)
     seconds, cost = np.inf, Counts()
     looks = _Looks(flow, None)
     for _ in range(2):  # the first may compile or aggregate
@@ -185,7 +184,7 @@ def _look(
     norms = known[rows].copy()
     new = np.flatnonzero(np.isnan(norms))
     if new.size:
-        norms[new] = [vector_norm(g) for g in objective.gradients(block[new])]
+        norms[new] = vector_norms(objective.gradients(block[new]))
     values = objective.values(block)
     return values, norms, objective.value_cost * size + objective.gradient_cost * int(new.size)
 

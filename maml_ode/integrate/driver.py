@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from maml_ode._frozen import made
 from maml_ode._norms import vector_norm
 from maml_ode.flows import Flow
 from maml_ode.flows.flow import Leg
@@ -104,9 +103,9 @@ class Driver:
         while True:
             number = self._skip_met(number, left)
             if number >= len(legs):
-                record.append(record.t, record.w, len(legs) - 1)
+                record.enter(len(legs) - 1)
                 return Stop(StopReason.SWITCHED, asked_for=True)
-            record.append(record.t, record.w, number)
+            record.enter(number)
             stop = self._advance(self._segments[number])
             if stop is not None:
                 return stop
@@ -114,7 +113,7 @@ class Driver:
             left, number = number, legs[number].then
             self._enter(left, number)
             if self.flow.retested and self.stepper.locates and self._pushes_back(number):
-                record.append(record.t, record.w, number)
+                record.enter(number)
                 if not self.follow_sliding:
                     return self._chatter()
                 stop = self._slide()
@@ -123,7 +122,7 @@ class Driver:
                 record.switch(len(legs), record.w)
                 number = self._after_sliding()
             if self.stepper.locates and self._makes_no_progress():
-                record.append(record.t, record.w, number)
+                record.enter(number)
                 return self._chatter()
 
     def _leave(self, number: int) -> None:
@@ -142,10 +141,7 @@ class Driver:
         recurs = self.flow.retested or self.flow.re_entrant
         rule = None if leg.rule is None else RuleEvaluator(leg.rule, evaluator, recurs)
         wanted = number >= len(self.flow.legs) - 1
-        return made(
-            Segment, number=number, leg=leg, evaluator=evaluator, rule=rule,
-            tol=self.tol if leg.final else 0.0, wanted=wanted,
-        )  # fmt: skip
+        return Segment(number, leg, evaluator, rule, self.tol if leg.final else 0.0, wanted)
 
     def _first_phase(self) -> int:
         """Return 0, or the phase that the sign of a rule which is tested again and again chooses."""
@@ -181,10 +177,11 @@ class Driver:
         if stop is not None:
             return stop
         # What type the user's functions return is known once the field has been evaluated: `arrive` did.
-        self.plan = self.plan.seen_in(segment.leg.field.precision)
+        if not self.stepper.by_formula:
+            self.plan = self.plan.seen_in(segment.leg.field.precision)
         plan = self.plan.next_phase()
         record = self.record
-        began = record.t, np.array(record.w)
+        began = record.t, record.w
         if self.flow.retested:
             self._reach = max(self._reach, vector_norm(began[1]))
         counts_steps = self.stepper.locates and not self.stepper.by_formula
@@ -219,20 +216,22 @@ class Driver:
         record, tally = self.record, self.tally
 
         def look(step: Step) -> Finding | None:
-            tally.steps += step.count
+            tally.steps += step.steps
             for judge in judges:
                 finding = judge.look(step)
                 if finding is not None:
                     if finding.crossing is None:
-                        tally.steps -= step.count
+                        tally.steps -= step.steps
                     return finding
             piece = step.interpolant() if record.keeps_solution else None
-            earlier = step.earlier
-            record.extend(earlier.times, earlier.states, segment.number, earlier.norms)
-            record.append(step.t, step.w, segment.number, step.norm)
+            if step.batch is None:
+                record.append(step.t, step.w, segment.number, step.norm)
+            else:
+                record.extend(step.batch.times, step.batch.states, segment.number, step.batch.norms)
             if piece is not None:
                 record.keep(step.t, piece)
-            self.progress.update(step.t, step.norm)
+            if self.progress.show:
+                self.progress.update(step.t, step.norm)
             for watcher in watchers:
                 finding = watcher.look(step)
                 if finding is not None:
@@ -314,7 +313,7 @@ class Driver:
         return Stop(stop.reason, detail, stop.asked_for)
 
     def _advance_sliding(self, segment: Segment) -> Stop | None:
-        self.record.append(self.record.t, self.record.w, segment.number)
+        self.record.enter(segment.number)
         return self._advance(segment)
 
     def _after_sliding(self) -> int:

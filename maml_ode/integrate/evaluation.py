@@ -21,6 +21,7 @@ __all__ = ["FieldEvaluator", "RuleEvaluator"]
 # A method that meets NaN shrinks its step by 5 or 10 at every trial, and a trial has at most about 20
 # evaluations: from any step to the smallest takes fewer evaluations than this.
 MOST_NON_FINITE_EVALUATIONS = 1000
+DOUBLE = np.dtype(np.float64)
 
 
 class FieldEvaluator:
@@ -91,9 +92,12 @@ class FieldEvaluator:
         """The field's handle for compiled methods; asked for late, because packing imports Numba."""
         return getattr(self.field, "native", None)
 
-    def remember(self, w: Array, value: Array) -> None:
-        """Take a value from a compiled method that has computed it, such as that at an accepted state."""
-        if all_finite(value):
+    def remember(self, w: Array, value: Array, *, finite: bool = False) -> None:
+        """Take a value from a compiled method that has computed it, such as that at an accepted state.
+
+        ``finite`` says that this is known of it.
+        """
+        if finite or all_finite(value):
             self.non_finite = 0
             self._state, self._value = w.tobytes(), value.copy()
         else:
@@ -147,11 +151,15 @@ def _norm_of_value(w: Array, value: Array) -> float:
 def _evaluate() -> Callable[[Any, Array, Array], None]:
     """Return what compiled methods evaluate; late, because it imports Numba."""
     from maml_ode.compiled import fields
+    from maml_ode.compiled.unasked import unasked
 
     evaluate = fields.evaluate.from_python.compiled
+    evaluate_doubles = unasked(evaluate)
 
     def contiguously(handle: Any, w: Array, out: Array) -> None:
-        evaluate(handle, w if w.flags.c_contiguous else np.ascontiguousarray(w), out)
+        if not w.flags.c_contiguous:
+            w = np.ascontiguousarray(w)
+        (evaluate_doubles if w.dtype is DOUBLE else evaluate)(handle, w, out)
 
     return contiguously
 

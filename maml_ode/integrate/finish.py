@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from maml_ode._validation import Array
@@ -59,7 +57,7 @@ def finish(
         else:
             diagnosis = nothing_diagnosed(points.t.size, remark)
         if looked is not None:
-            diagnosis = replace(diagnosis, cost=(diagnosis.cost or Counts()) + looked)
+            diagnosis = diagnosis._replace(cost=(diagnosis.cost or Counts()) + looked)
         verdict = _verdict(record, points, diagnosis)
         return assemble(
             flow, record, points, verdict, diagnosis, method=method, step_size=step_size,
@@ -77,11 +75,11 @@ def _verdict(record: Record, points: Points, diagnosis: Diagnosis) -> Stop:
     stop = record.stop
     if stop is None:
         raise RuntimeError("the run was not ended; this is a defect of maml_ode.")
-    at_end = bool(points.t.size) and points.t[-1] == record.t
     evaluated = diagnosis.cost is not None and not diagnosis.remark
-    if stop.asked_for and at_end and evaluated and not np.isfinite(diagnosis.series["loss"][-1]):
+    at_end = evaluated and bool(points.t.size) and points.t[-1] == record.t
+    if stop.asked_for and at_end and not np.isfinite(diagnosis.series["loss"][-1]):
         # The state itself has not overflowed yet, but nobody asked for this.
         return Stop(StopReason.NON_FINITE, f"The loss at t = {record.t:.6g}; {stop.message}")
     if not diagnosis.remark:
         return stop
-    return replace(stop, detail=(stop.detail + diagnosis.remark).strip())
+    return stop._replace(detail=(stop.detail + diagnosis.remark).strip())

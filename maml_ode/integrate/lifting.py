@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from maml_ode._validation import Array
@@ -47,7 +45,7 @@ def observed(flow: Flow, points: Points) -> Points:
         here = np.flatnonzero(points.phase == number)
         for k in here:
             rows[k] = leg.field.observe(points.states[k, : leg.field.state_dim])
-    return replace(points, states=rows, whole=points.states)
+    return points._replace(states=rows, whole=points.states)
 
 
 def final_parameters(flow: Flow, z: Array, phase: int) -> Array:

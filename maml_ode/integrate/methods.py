@@ -251,6 +251,8 @@ def check_options(
     TypeError
         For an option that the method does not know.
     """
+    if not options:
+        return
     taken = facts_of(method).options
     for name in options:
         if name not in taken:

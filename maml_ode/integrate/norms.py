@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from maml_ode._norms import all_finite, vector_norm
+from maml_ode._norms import all_finite, vector_norm, vector_norms
 
-__all__ = ["all_finite", "vector_norm"]
+__all__ = ["all_finite", "vector_norm", "vector_norms"]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maml_ode._frozen import made
 from maml_ode._validation import check_real
 from maml_ode.flows import Flow
 from maml_ode.tasks.base import DOUBLE_PRECISION
@@ -26,8 +24,7 @@ OF_ROUNDING = 100.0
 NO_METHOD: Any = None
 
 
-@dataclass(frozen=True)
-class Tolerances:
+class Tolerances(NamedTuple):
     """rtol and atol of the step control, which of them the user fixed, and eps of what is integrated."""
 
     rtol: float
@@ -43,7 +40,7 @@ class Tolerances:
         An explicit method at its stability limit keeps a residual of up to 15 lambda_max atol, so atol is
         kept below what ``tol`` asks for where lambda_max is known beforehand.
         """
-        default = 1e-4 if flow.is_rough else min(max(tol if tol > 0 else 1e-8, 1e-12), 1e-6)
+        default = 1e-4 if flow.is_rough else _within(tol if tol > 0 else 1e-8, 1e-12, 1e-6)
         default_atol = default / 100
         last = flow.phases[-1].field.affine
         if tol > 0 and last is not None:
@@ -54,10 +51,7 @@ class Tolerances:
         chosen_atol = (
             default_atol if atol is None else check_real("atol", atol, minimum=0.0, strict=True)
         )
-        return made(
-            cls, rtol=chosen_rtol, atol=chosen_atol, fixed_rtol=rtol is not None,
-            fixed_atol=atol is not None, precision=DOUBLE_PRECISION,
-        )  # fmt: skip
+        return cls(chosen_rtol, chosen_atol, rtol is not None, atol is not None)
 
     def seen_in(self, precision: float) -> Tolerances:
         """Return tolerances for fields that are computed with this eps: ours rise with its rounding."""
@@ -65,7 +59,7 @@ class Tolerances:
             return self
         rtol = self.rtol if self.fixed_rtol else max(self.rtol, OF_ROUNDING * precision)
         atol = self.atol if self.fixed_atol else max(self.atol, precision)
-        return replace(self, rtol=rtol, atol=atol, precision=precision)
+        return self._replace(rtol=rtol, atol=atol, precision=precision)
 
     def tightened(self) -> Tolerances | None:
         """Return tolerances 100 times smaller where they are ours, or None if they cannot be."""
@@ -75,11 +69,14 @@ class Tolerances:
         atol = self.atol if self.fixed_atol else self.atol / 100
         if rtol == self.rtol and (self.fixed_atol or atol < SMALLEST_ATOL):
             return None
-        return replace(self, rtol=rtol, atol=atol)
+        return self._replace(rtol=rtol, atol=atol)
 
 
-@dataclass(frozen=True)
-class Plan:
+def _within(value: float, least: float, most: float) -> float:
+    return least if value < least else most if value > most else value
+
+
+class Plan(NamedTuple):
     """What a run was asked for, and what has been changed since.
 
     Attributes
@@ -105,7 +102,7 @@ class Plan:
     tolerances: Tolerances
     t_max: float
     max_steps: int
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = MappingProxyType({})
     enforce_energy: bool = False
     stiff_method: type[OdeSolver] | None = None
     first_step: float | None = None
@@ -115,17 +112,19 @@ class Plan:
     def seen_in(self, precision: float) -> Plan:
         """Return the plan for fields that are computed with this eps."""
         tolerances = self.tolerances.seen_in(precision)
-        return self if tolerances is self.tolerances else replace(self, tolerances=tolerances)
+        return self if tolerances is self.tolerances else self._replace(tolerances=tolerances)
 
     def next_phase(self) -> Plan:
         """Return the plan for the phase that follows: bounds of steps end with theirs."""
         if self.first_step is None and self.max_step is None:
             return self
-        return replace(self, first_step=None, max_step=None)
+        return self._replace(first_step=None, max_step=None)
 
-    @cached_property
-    def step_options(self) -> dict[str, Any]:
+    @property
+    def step_options(self) -> Mapping[str, Any]:
         """The user's options with the bounds that remedies have set."""
+        if self.first_step is None and self.max_step is None:
+            return self.options
         chosen = dict(self.options)
         if self.first_step is not None:
             chosen["first_step"] = self.first_step

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._frozen import made
 from maml_ode._validation import Array
 from maml_ode.integrate.tally import Tally
 from maml_ode.stop import Stop, StopReason
@@ -19,10 +18,10 @@ __all__ = ["Points", "Record", "Switch"]
 
 # Room for a run of that many points, less where a point is long; what is not written costs nothing.
 MOST_ROWS, FEWEST_ROWS, NUMBERS = 256, 16, 2**15
+NO_STATE = np.empty(0)
 
 
-@dataclass(frozen=True)
-class Switch:
+class Switch(NamedTuple):
     """A phase that ended: when, where as observed, which one, and in which state."""
 
     t: float
@@ -31,8 +30,7 @@ class Switch:
     state: Array
 
 
-@dataclass(frozen=True)
-class Points:
+class Points(NamedTuple):
     """Where a trajectory reports: times (n,), states (n, d), phases (n,); ``recorded`` if every step is there.
 
     ``whole`` holds the whole states (n, m) where the flow is lifted.
@@ -51,8 +49,8 @@ class Record:
     A state is the whole one, of which w is a part where the flow is lifted; one that is shorter than the flow's
     longest is padded with zeros.
 
-    Every state is copied once, into one block of rows. An interrupt at any moment leaves whole points behind:
-    a point counts once all of it is written.
+    Every state is copied once, into one block of rows, where it stays: ``w`` at the start of a phase can be kept.
+    An interrupt at any moment leaves whole points behind: a point counts once all of it is written.
 
     Parameters
     ----------
@@ -75,7 +73,7 @@ class Record:
         self.switches: list[Switch] = []
         self.stop: Stop | None = None
         self.method_note = ""
-        capacity = max(FEWEST_ROWS, min(MOST_ROWS, NUMBERS // max(dim, 1)))
+        capacity = MOST_ROWS if MOST_ROWS * dim <= NUMBERS else max(FEWEST_ROWS, NUMBERS // dim)
         self._times, self._norms = np.empty(capacity), np.empty(capacity)
         self._phases = np.empty(capacity, np.int64)
         self._states = np.empty((capacity, dim))
@@ -84,7 +82,7 @@ class Record:
         self.size = 0
         # The state in which the run is, which need not be a recorded point.
         self.t = 0.0
-        self.w = np.empty(0)
+        self.w = NO_STATE
         self.phase = 0
         # The norm of a phase's field there, where the run has asked for one: the phase, and the norm.
         self.known: tuple[int, float] | None = None
@@ -113,6 +111,15 @@ class Record:
         """Record where the run begins."""
         self._start = t
         self.append(t, w, phase)
+
+    def enter(self, phase: int) -> None:
+        """Let a phase begin in the state in which the run is, which becomes a point if it is none."""
+        last = self.size - 1
+        if self.w.base is not self._states or self._times[last] != self.t:
+            self.append(self.t, self.w, phase)
+            return
+        self._phases[last], self._norms[last] = phase, math.nan
+        self.phase, self.known = phase, (phase, math.nan)
 
     def append(self, t: float, w: Array, phase: int, norm: float = math.nan) -> None:
         """Add a point; at the time of the last one it replaces it (the new phase starts there).
@@ -240,14 +247,7 @@ class Record:
     def points(self, t_eval: Array | None, sol: Callable[..., Array] | None) -> Points:
         """Return the recorded points, or the solution at ``t_eval`` as far as the run came."""
         if t_eval is None:
-            return made(
-                Points,
-                t=self.times,
-                states=self.states,
-                phase=self.phases,
-                recorded=True,
-                whole=None,
-            )
+            return Points(self.times, self.states, self.phases, True)
         # An interrupt may have left the last point without its piece.
         covered = self._pieces[-1][0] if self._pieces else self._start
         t = t_eval[t_eval <= covered]

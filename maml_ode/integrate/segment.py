@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from maml_ode.flows.flow import Leg
 from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
@@ -10,8 +10,7 @@ from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
 __all__ = ["Segment"]
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(NamedTuple):
     """A phase with its evaluators.
 
     Attributes

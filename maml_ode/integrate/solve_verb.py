@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from maml_ode._frozen import made
 from maml_ode._validation import (
     Array,
     as_point,
@@ -249,20 +248,17 @@ def solve(
                 tolerances = tightened(tolerances)
             check_reachable(flow, solver, tol, tolerances)
             watch = method == "auto" and facts_of(solver).explicit and not options and not blocks
-            plan = made(
-                Plan,
-                method=solver,
-                tolerances=tolerances,
-                t_max=t_max,
-                max_steps=max_steps,
-                options=options,
+            plan = Plan(
+                solver,
+                tolerances,
+                t_max,
+                max_steps,
+                options,
                 enforce_energy=energy == "enforce",
                 stiff_method=resolve(stiff_method(flow)) if watch else None,
-                first_step=None,
-                max_step=None,
-                note="",
             )
-            with Progress(progress, f"{flow.name} by {solver.__name__}", t_max, tol) as bar:
+            label = f"{flow.name} by {solver.__name__}"
+            with Progress(True, label, t_max, tol) if progress else SILENT as bar:
                 if blocks:
                     from maml_ode.integrate.sensitivities.follow import follow
 

@@ -64,6 +64,8 @@ def _dense_spectrum(field: VectorField, w: Array, tally: Tally | None) -> Array 
         jacobian = field.jacobian(w)
     if not np.isfinite(jacobian).all():
         return None
+    if len(jacobian) == 1:
+        return np.asarray(-jacobian[0], dtype=np.float64)
     return np.asarray(np.linalg.eigvalsh(-0.5 * (jacobian + jacobian.T)), dtype=np.float64)
 
 

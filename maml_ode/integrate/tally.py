@@ -35,7 +35,7 @@ class Tally:
     def __init__(
         self, max_seconds: float | None = None, max_evaluations: int | None = None
     ) -> None:
-        self._charged: dict[int, tuple[Counts, int]] = {}
+        self._charged: dict[int, list[Any]] = {}
         self.nfev = self.njev = self.nlu = self.steps = self.rejected = 0
         self.points = 0
         self.seconds_per_point = 0.0
@@ -50,8 +50,11 @@ class Tally:
 
     def add(self, cost: Counts, times: int = 1) -> None:
         """Charge ``times`` evaluations."""
-        known, before = self._charged.get(id(cost), (cost, 0))
-        self._charged[id(cost)] = (known, before + times)
+        entry = self._charged.get(id(cost))
+        if entry is None:
+            self._charged[id(cost)] = [cost, times]
+        else:
+            entry[1] += times
 
     def total(self, diagnostics: Counts | None) -> Counts:
         """Return everything charged so far, with the diagnostics beside it."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from maml_ode._validation import Array
 from maml_ode.compiled import fields, maml
+from maml_ode.compiled.loops import FOR_ALL, Loops
 from maml_ode.tasks.base import TaskFamily
 
 __all__ = ["CompiledLoop"]
@@ -36,6 +37,12 @@ class CompiledLoop:
         # Those that Hessians of the losses and third derivatives may be asked of.
         return self.tasks.curved_problem, self.query.curved_problem
 
+    @property
+    def _loops(self) -> Loops:
+        # Those of the families' own, if both have the same.
+        own = self.tasks.loops
+        return own if own is not None and own is self.query.loops else FOR_ALL
+
     def adapt(self, w: Array) -> Array:
         """Return the adapted points u_i, shape (M, d)."""
         out = np.empty((self.tasks.n_tasks, w.size))
@@ -49,31 +56,25 @@ class CompiledLoop:
     def gradient(self, w: Array) -> Array:
         """Return the gradient of `value`."""
         out = np.empty(w.size)
-        maml.gradient(*self._problems, w, self.alpha, self.count, out)
+        self._loops.gradient(*self._problems, w, self.alpha, self.count, out)
         return out
 
     def values(self, points: Array) -> Array:
         """Return `value` at the rows of ``points``, shape (n,), in one compiled call."""
-        from maml_ode.compiled import points as at_points
-
         out = np.empty(len(points))
-        at_points.values(*self._problems, points, self.alpha, self.count, out)
+        self._loops.values(*self._problems, points, self.alpha, self.count, out)
         return out
 
     def gradients(self, points: Array) -> Array:
         """Return `gradient` at the rows of ``points``, shape (n, d), in one compiled call."""
-        from maml_ode.compiled import points as at_points
-
         out = np.empty_like(points)
-        at_points.gradients(*self._problems, points, self.alpha, self.count, out)
+        self._loops.gradients(*self._problems, points, self.alpha, self.count, out)
         return out
 
     def looks_with(self, points: Array, alphas: Array) -> tuple[Array, Array]:
         """Return `value` and `gradient` at the rows of ``points``, each with its own alpha, in one call."""
-        from maml_ode.compiled import points as at_points
-
         losses, gradients = np.empty(len(points)), np.empty_like(points)
-        at_points.looks_with(*self._problems, points, alphas, self.count, losses, gradients)
+        self._loops.looks_with(*self._problems, points, alphas, self.count, losses, gradients)
         return losses, gradients
 
     def hvp(self, w: Array, v: Array) -> Array:
@@ -95,7 +96,7 @@ class CompiledLoop:
     def first_order_gradient(self, w: Array) -> Array:
         """Return sum_i p_i grad g_i(u_i)."""
         out = np.empty(w.size)
-        maml.first_order_gradient(*self._problems, w, self.alpha, self.count, out)
+        self._loops.first_order_gradient(*self._problems, w, self.alpha, self.count, out)
         return out
 
     def reptile_gradient(self, w: Array) -> Array:
@@ -138,15 +139,25 @@ class CompiledLoop:
 
     def native_gradient_field(self) -> Any:
         """Return the handle of minus `gradient` for compiled steppers."""
-        return fields.family_field(fields.MAML, *self._problems, self.alpha, self.count)
+        return fields.family_field(
+            fields.MAML, *self._problems, self.alpha, self.count, self._loops.gradient
+        )
 
     def native_curved_field(self) -> Any:
         """Return the handle of minus `gradient` for compiled steppers that ask for its derivative too."""
-        return fields.family_field(fields.MAML, *self._curved, self.alpha, self.count)
+        return fields.family_field(
+            fields.MAML, *self._curved, self.alpha, self.count, self._loops.gradient
+        )
 
     def native_first_order_field(self) -> Any:
         """Return the handle of minus `first_order_gradient` for compiled steppers."""
-        return fields.family_field(fields.FIRST_ORDER, *self._problems, self.alpha, self.count)
+        return fields.family_field(
+            fields.FIRST_ORDER,
+            *self._problems,
+            self.alpha,
+            self.count,
+            self._loops.first_order_gradient,
+        )
 
     def native_reptile_field(self) -> Any:
         """Return the handle of minus `reptile_gradient` for compiled steppers."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maml_ode._norms import vector_norm
+from maml_ode._norms import vector_norms
 from maml_ode._validation import Array, evaluation_point, real_array, shown
 from maml_ode.counts import Counts
 from maml_ode.objectives.aggregation import Aggregate
@@ -74,7 +74,8 @@ class Objective(ABC):
     @property
     def precision(self) -> float:
         """The unit in the last place of 1 of the type in which the losses are computed."""
-        return max(self._inner.tasks.precision, self._inner.query.precision)
+        tasks, query = self._inner.tasks, self._inner.query
+        return tasks.precision if query is tasks else max(tasks.precision, query.precision)
 
     @property
     @abstractmethod
@@ -130,8 +131,8 @@ class Objective(ABC):
         if form is not None:
             return form.values_and_gradient_norms(self._points(points, copy=None))
         rows = self._points(points)
-        norms = [vector_norm(gradient) for gradient in self._inner.loop.gradients(rows)]
-        return self._inner.loop.values(rows), np.array(norms)
+        norms = vector_norms(self._inner.loop.gradients(rows))
+        return self._inner.loop.values(rows), norms
 
     def values(self, points: npt.ArrayLike) -> Array:
         """Return the objective at the rows of ``points``, shape (n,)."""

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from maml_ode._validation import Array
-from maml_ode.compiled import points as at_points
 from maml_ode.compiled import shares
 from maml_ode.compiled.decorators import compiled
 from maml_ode.objectives.compiled_loop import CompiledLoop
@@ -63,13 +62,13 @@ class ThreadedLoop(CompiledLoop):
     def values(self, points: Array) -> Array:
         """Return `value` at the rows of ``points``, shape (n,)."""
         out = np.empty(len(points))
-        self._at_rows(at_points.values, super().values, points, out)
+        self._at_rows(self._loops.values, super().values, points, out)
         return out
 
     def gradients(self, points: Array) -> Array:
         """Return `gradient` at the rows of ``points``, shape (n, d)."""
         out = np.empty_like(points)
-        self._at_rows(at_points.gradients, super().gradients, points, out)
+        self._at_rows(self._loops.gradients, super().gradients, points, out)
         return out
 
     def native_gradient_field(self) -> Any | None:

@@ -15,6 +15,7 @@ from maml_ode.tasks.subset import PartialEvaluation, chosen_tasks, shares
 
 if TYPE_CHECKING:
     from maml_ode.compiled.batches import BatchedKernels
+    from maml_ode.compiled.loops import Loops
     from maml_ode.tasks.least_squares import LeastSquares
 
 __all__ = [
@@ -162,6 +163,11 @@ class TaskFamily(ABC):
     @property
     def problem(self) -> Any | None:
         """The native handle for the compiled layer, or None for a family that runs in Python."""
+        return None
+
+    @property
+    def loops(self) -> Loops | None:
+        """The family's own compiled loops over tasks and inner steps (``maml_ode.compiled.loops``), if any."""
         return None
 
     @property

@@ -16,6 +16,7 @@ from maml_ode.tasks.base import TaskFamily
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels, TapedKernels
+    from maml_ode.compiled.loops import Loops
 
 __all__ = ["CompiledFamily"]
 
@@ -37,20 +38,33 @@ class CompiledFamily(TaskFamily):
 
     @cached_property
     def problem(self) -> Any:
-        """The native handle for the compiled layer; second and third derivatives may be NaN (`curved_problem`)."""
+        """The native handle for the compiled layer, maybe without higher derivatives (`curved_problem`)."""
         from maml_ode.compiled.contract import pack
-        from maml_ode.compiled.curvature import without_curvature
+        from maml_ode.compiled.curvature import complete, waits
 
-        floats, integers = self._packed()
-        return pack(without_curvature(self._kernels()), self.weights, floats, integers)
+        kernels = self._kernels()
+        handle = pack(kernels, self.weights, *self._packed())
+        if not waits(kernels):
+            complete(handle, kernels)
+        return handle
 
     @cached_property
     def curved_problem(self) -> Any:
         """The same handle once it has the kernels of second and third order too, which are compiled for it."""
-        from maml_ode.compiled.curvature import complete
+        from maml_ode.compiled.curvature import complete, waits
 
-        complete(self.problem, self._kernels())
-        return self.problem
+        handle, kernels = self.problem, self._kernels()
+        if waits(kernels):
+            complete(handle, kernels)
+        return handle
+
+    @cached_property
+    def loops(self) -> Loops | None:
+        """Loops over tasks and inner steps for the kind of kernels that the family has, if there are any."""
+        from maml_ode.compiled.contract import TapedKernels
+        from maml_ode.compiled.loops import FOR_TAPED
+
+        return FOR_TAPED if isinstance(self._kernels(), TapedKernels) else None
 
     @cached_property
     def identity(self) -> str:
@@ -70,7 +84,8 @@ class CompiledFamily(TaskFamily):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("problem", "curved_problem"):  # a native handle; rebuilt on the other side
+        # Native handles and compiled functions; found again on the other side.
+        for name in ("problem", "curved_problem", "loops"):
             state.pop(name, None)
         return state
 

@@ -12,6 +12,7 @@ from maml_ode.tasks.compiled_family import CompiledFamily
 
 if TYPE_CHECKING:
     from maml_ode.compiled.contract import Kernels
+    from maml_ode.compiled.loops import Loops
 
 __all__ = ["Sinusoid"]
 
@@ -80,6 +81,13 @@ class Sinusoid(CompiledFamily):
     def omega(self) -> Array:
         """The angular frequencies omega_i."""
         return freeze(self._floats[2 * self.n_tasks :])
+
+    @property
+    def loops(self) -> Loops:
+        """Loops over tasks and inner steps in which nothing is called but sine and cosine."""
+        from maml_ode.tasks.kernels import sinusoid_loops
+
+        return sinusoid_loops.LOOPS
 
     def _restricted(self, chosen: npt.NDArray[np.intp], weights: Array) -> Sinusoid:
         return Sinusoid(self.a[chosen], self.b[chosen], self.omega[chosen], weights)

@@ -4,15 +4,18 @@ import signal
 import time
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
 
 import maml_ode as mo
+from maml_ode.compiled.unasked import unasked
 from maml_ode.fields import ModifiedField
 from maml_ode.flows import GradientNormBelow
 from maml_ode.integrate.plan import Tolerances
 from maml_ode.integrate.solvers import METHODS
 from maml_ode.integrate.solvers.adaptive import SMALLEST_RTOL
+from maml_ode.integrate.solvers.kernels import phase_record
 from maml_ode.integrate.steppers import native
 from maml_ode.integrate.steppers.native import COMPILED
 from maml_ode.integrate.steppers.native_phase import NativePhase
@@ -332,12 +335,12 @@ def test_a_landing_that_fails_is_where_the_step_went(monkeypatch, dense):
         batches=lambda apart: [], settle=lambda: None,
     )  # fmt: skip
     monkeypatch.setattr(native, "_phase", lambda *given: phase)
-    monkeypatch.setattr(native, "replace", lambda plan, **changes: plan)
+    plan = SimpleNamespace(_replace=lambda **changes: None)
     segment = SimpleNamespace(evaluator=lambda t, w: w)
     record = SimpleNamespace(keeps_solution=False)
     crossing = SimpleNamespace(t_old=0.0, w_old=np.array([7.0]), interpolant=dense)
-    landing = native.NativeStepper(record, None, every_step=False)._step_to(
-        0.5, segment, None, crossing
+    landing = native.NativeStepper(record, None, every_step=False)._step_natively(
+        0.5, segment, plan, crossing
     )
     assert (landing.t, landing.times, landing.interpolants) == (0.5, [0.5], [dense])
     assert landing.w.tolist() == ([7.0] if dense is None else [1.5])
@@ -444,3 +447,29 @@ def test_a_time_limit_ends_a_run_between_batches():
     assert run.stop is mo.StopReason.TIME_LIMIT
     assert len(run) > 3
     assert run.elapsed < 1.0
+
+
+def test_entries_are_packed_where_a_record_has_them():
+    pack, at = phase_record.packing("t_bound", "max_step", "target", "sign")
+    entries = bytearray(phase_record.new_phases(best=7.0).tobytes())
+    pack(entries, at, 1.0, 2.0, 3.0, -1.0)
+    record = np.frombuffer(entries, phase_record.PHASE_DTYPE)[0]
+    names = ("t_bound", "max_step", "target", "sign", "best", "error_order", "threshold")
+    assert [record[name] for name in names] == [1.0, 2.0, 3.0, -1.0, 7.0, 0, 0.0]
+    pack, at = phase_record.packing("room", "pause")
+    pack(entries, at, 5, 6)
+    assert [record["room"], record["pause"], record["friction"]] == [5, 6, 0.0]
+    with pytest.raises(ValueError, match="pause, room do not stand one after the other"):
+        phase_record.packing("pause", "room")
+
+
+def test_compiled_code_is_called_as_numba_calls_it():
+    @numba.njit("float64(float64[::1], float64)")
+    def scaled_sum(values, factor):
+        return values.sum() * factor
+
+    call = unasked(scaled_sum)
+    assert call is not scaled_sum
+    assert call(np.arange(4.0), 0.5) == scaled_sum(np.arange(4.0), 0.5) == 3.0
+    with pytest.raises(TypeError):
+        call([1.0], 0.5)

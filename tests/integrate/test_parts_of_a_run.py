@@ -12,6 +12,7 @@ from maml_ode.flows import GradientNormBelow
 from maml_ode.flows.switch_rules import Reversed, as_rule
 from maml_ode.integrate.checks import check_has_an_end, check_reachable, check_smoothness
 from maml_ode.integrate.evaluation import FieldEvaluator, RuleEvaluator
+from maml_ode.integrate.finish import finish
 from maml_ode.integrate.methods import choose, facts_of, resolve, stiff_method
 from maml_ode.integrate.norms import vector_norm
 from maml_ode.integrate.plan import Tolerances
@@ -164,6 +165,42 @@ def test_a_record_grows_replaces_and_moves():
     first.t, first.phase = 0.0, 0  # a key was pressed before this was noted
     first.interrupt()
     assert (first.t, first.phase, first.w) == (1.0, 3, [2.0])
+
+
+def test_a_phase_begins_at_the_last_point_or_makes_one():
+    record = Record(2, Tally())
+    record.begin(0.0, np.array([1.0, 2.0]), 0)
+    record.know(0.5)
+    record.enter(1)  # the norm was that of another phase's field
+    assert (record.size, record.phase, list(record.phases), record.known[0]) == (1, 1, [1], 1)
+    assert math.isnan(record.norms[0])
+    assert math.isnan(record.known[1])
+    for t, w in ((0.0, [3.0, 4.0]), (1.0, [5.0, 6.0])):  # another state then, and a later one
+        record.move(t, np.array(w), 1)
+        record.enter(2)
+        assert (record.t, list(record.w), record.phase) == (t, w, 2)
+    np.testing.assert_array_equal(record.times, [0.0, 1.0])
+    np.testing.assert_array_equal(record.states, [[3.0, 4.0], [5.0, 6.0]])
+    record.t = 2.0  # where the state has not changed
+    record.enter(3)
+    np.testing.assert_array_equal(record.times, [0.0, 1.0, 2.0])
+    np.testing.assert_array_equal(record.phases, [2, 2, 3])
+
+
+@pytest.mark.parametrize(("points", "copied"), [(127, True), (128, False)])
+def test_a_trajectory_takes_a_records_arrays_where_they_are_half_full(points, copied):
+    flow = mo.maml_flow(mo.tasks.Quadratic([np.eye(2)], [np.zeros(2)]), 0.1)
+    record = Record(2, Tally())
+    record.begin(0.0, np.ones(2), 0)
+    times = np.arange(1.0, points)
+    record.extend(times, np.column_stack([times, -times]), 0)
+    record.stop = Stop(mo.StopReason.HORIZON, asked_for=True)
+    run = finish(flow, record, method="by hand", diagnostics=False)
+    parts = ((run.t, record.times), (run.y, record.states), (run.phase, record.phases))
+    assert [np.shares_memory(mine, its) for mine, its in parts] == [not copied] * 3
+    np.testing.assert_array_equal(run.y, [[1.0, *times], [1.0, *-times]])
+    assert not np.shares_memory(run.final_state, run.y)
+    assert run.y.flags.f_contiguous
 
 
 def test_a_record_reports_at_chosen_times_as_far_as_it_came():

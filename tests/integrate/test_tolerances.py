@@ -1,7 +1,5 @@
 """The error tolerances that a run chooses, what they cost, and how a norm that hovers lowers them."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -135,10 +133,10 @@ def test_tolerances_by_hand():
 def test_bounds_of_steps_end_with_their_phase():
     plan = Plan(None, Tolerances(1e-6, 1e-8, True, True), 2.0, 10, {"max_step": 0.5, "jac": 1})
     assert (plan.longest_step, plan.next_phase()) == (0.5, plan)
-    shorter = replace(plan, first_step=0.1)
+    shorter = plan._replace(first_step=0.1)
     assert shorter.step_options == {"max_step": 0.5, "jac": 1, "first_step": 0.1}
     assert (shorter.longest_step, shorter.next_phase()) == (0.5, plan)
-    bounded = replace(plan, max_step=0.2)
+    bounded = plan._replace(max_step=0.2)
     assert bounded.step_options == {"max_step": 0.2, "jac": 1}
     assert (bounded.longest_step, bounded.next_phase()) == (0.2, plan)
-    assert replace(plan, options={}).longest_step == np.inf
+    assert plan._replace(options={}).longest_step == np.inf

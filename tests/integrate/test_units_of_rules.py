@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import maml_ode as mo
-from maml_ode._norms import row_norms, vector_norm
+from maml_ode._norms import row_norms, vector_norm, vector_norms
 
 ORIGIN = mo.ExpectedLoss(mo.tasks.Quadratic([[[1.0]]], [[0.0]]))
 
@@ -82,6 +82,9 @@ def test_norms_keep_what_their_squares_lose():
     right = [5.0, 5e-200, 5e200, 0.0]
     np.testing.assert_allclose(row_norms(rows), right, rtol=1e-15)
     np.testing.assert_allclose([vector_norm(row) for row in rows], right, rtol=1e-15)
+    numbers = np.random.default_rng(0).normal(size=500) * 10.0 ** np.linspace(-300, 300, 500)
+    for some in (rows, np.append(numbers, [0.0, -5e-324, np.inf, np.nan])[:, None]):
+        np.testing.assert_array_equal(vector_norms(some), [vector_norm(row) for row in some])
 
 
 def test_a_run_with_times_of_its_own_is_compared_at_the_last_of_them():

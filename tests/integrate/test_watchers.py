@@ -1,7 +1,6 @@
 """The watchers, each by itself: what they find in steps made by hand, and the plans that they mend."""
 
 import math
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +17,7 @@ from maml_ode.integrate.tally import Tally
 from maml_ode.integrate.watch.clockless import timeless, without_clock
 from maml_ode.integrate.watch.crossing import CrossingWatch
 from maml_ode.integrate.watch.energy import EnergyWatch
-from maml_ode.integrate.watch.finding import Earlier, Step
+from maml_ode.integrate.watch.finding import Batch, Step
 from maml_ode.integrate.watch.finite import FiniteWatch
 from maml_ode.integrate.watch.stall import Hovering, RestWatch, StallWatch
 from maml_ode.integrate.watch.stationarity import StationarityWatch
@@ -36,15 +35,13 @@ def step_to(t, w, value, t_old=0.0, w_old=(0.0,), value_old=(0.0,), count=1):
     norm = float(np.linalg.norm(arrays[3]))
     return Step(
         t_old, arrays[0], arrays[1], t, arrays[2], arrays[3], norm, lambda: None,
-        Earlier(np.linspace(t_old, t, count + 1)[:-2], np.ones((count - 1, 1)), (norm,) * (count - 1)),
+        Batch(np.linspace(t_old, t, count + 1)[1:], np.ones((count, 1)), np.full(count, norm)),
     )  # fmt: skip
 
 
 def test_a_step_by_itself_has_none_before_it():
     step = Step(1.0, *np.ones((2, 1)), 1.5, *np.ones((2, 1)), 1.0, lambda: None)
-    assert (step.count, step.length) == (1, 0.5)
-    earlier = step.earlier
-    assert len(earlier.times) == len(earlier.states) == len(earlier.norms) == 0
+    assert (step.steps, step.length, step.batch) == (1, 0.5, None)
 
 
 def hovering_step(norm, count=1):
@@ -83,8 +80,8 @@ def test_the_floor_is_a_thousand_times_what_the_tolerances_account_for_to_the_la
 def test_a_slow_state_is_waited_for_where_steps_have_doubled_since_the_lowest_norm(ratio, found):
     """The lowest norm stands at the second of three steps of lengths 4, 1 and 2, or at the only one, of 1."""
     last = step_to(7.0, [1.0], [2e-17], 5.0, [1.0])
-    earlier = Earlier(np.array([4.0, 5.0]), np.ones((2, 1)), (2e-17, 1e-17))
-    for first in (replace(last, earlier=earlier), step_to(1.0, [1.0], [1e-17], 0.0, [1.0])):
+    batch = Batch(np.array([4.0, 5.0, 7.0]), np.ones((3, 1)), np.array([2e-17, 1e-17, 2e-17]))
+    for first in (last._replace(batch=batch), step_to(1.0, [1.0], [1e-17], 0.0, [1.0])):
         hovering = Hovering(OURS)
         hovering.sees(first)
         following = step_to(10.0 + ratio, [1.0], [2e-17], 10.0, [1.0])
@@ -272,7 +269,7 @@ def first_in_a_step(function):
     field = FieldEvaluator(CallableField(lambda w: 1.0 + 0.0 * w, 1), Tally())
     rule = RuleEvaluator(as_rule(lambda t, w: function(w[0])), field, False)
     watch = CrossingWatch(rule, 0.0, np.array([0.0]), False)
-    step = replace(step_to(9.0, [9.0], [1.0]), interpolant=lambda: lambda t: np.array([t]))
+    step = step_to(9.0, [9.0], [1.0])._replace(interpolant=lambda: lambda t: np.array([t]))
     finding = watch.look(step)
     return None if finding is None else (finding.crossing.low, finding.crossing.high)
 
@@ -309,9 +306,8 @@ def test_a_rule_that_may_have_begun_its_phase_must_first_rise_above_zero():
     watch = CrossingWatch(rule, 0.0, np.array([0.0]), False)
     found = []
     for value in (0.0, -1.0, 1.0, -1.0):
-        step = replace(
-            step_to(1.0, [value], [0.0]), interpolant=lambda v=value: lambda t: np.array([v * t])
-        )
+        step = step_to(1.0, [value], [0.0])
+        step = step._replace(interpolant=lambda v=value: lambda t: np.array([v * t]))
         found.append(watch.look(step) is not None)
     assert found == [False, False, False, True]
 
@@ -334,7 +330,7 @@ def test_a_norm_is_near_at_one_and_a_half_times_its_threshold(end, start, way, t
         step = step_to(1.0, [end], [-end], 0.0, [end + way], [-start])
         # As far as it is asked the path itself stays above.
         interpolant = lambda t: asked.append(t) or np.array([2.0])  # noqa: E731
-        return watch.look(replace(step, interpolant=lambda: interpolant))
+        return watch.look(step._replace(interpolant=lambda: interpolant))
 
     assert look(GradientNormBelow(f, threshold)) is None
     assert bool(asked) == looks

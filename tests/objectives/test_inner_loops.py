@@ -63,6 +63,30 @@ def test_the_engines_agree(make_logistic, count, two_families):
         np.testing.assert_allclose(ours, theirs, atol=1e-14)
 
 
+def test_hessians_of_any_size_are_products_of_matrices():
+    # Small ones are multiplied here, larger ones by a BLAS; of quadratics, Hess F = E (A^K)' H A^K.
+    rng = np.random.default_rng(0)
+    for d in (1, 2, 7, 8, 9, 20):
+        H = rng.normal(size=(3, d, d))
+        H = H + H.transpose(0, 2, 1)
+        F = mo.MAMLLoss(
+            mo.tasks.Quadratic(H, rng.normal(size=(3, d))), 0.1, inner_steps=2, aggregate=False
+        )
+        P = np.linalg.matrix_power(np.eye(d) - 0.1 * H, 2)
+        expected = (P @ H @ P).mean(axis=0)
+        np.testing.assert_allclose(
+            F.hessian(rng.normal(size=d)), expected, rtol=0, atol=1e-13 * abs(expected).max()
+        )
+        # Where third derivatives count, its products with a vector are another program.
+        X, y = rng.normal(size=(2, 12, d)), np.sign(rng.normal(size=(2, 12)))
+        F = mo.MAMLLoss(mo.tasks.LogisticRegression(X, y, l2=0.1), 0.9, inner_steps=3)
+        w, v = rng.normal(size=(2, d))
+        product = F.hvp(w, v)
+        np.testing.assert_allclose(
+            F.hessian(w) @ v, product, rtol=0, atol=1e-13 * abs(product).max()
+        )
+
+
 def test_a_mixture_of_families_runs_in_numpy(make_logistic):
     tasks = make_logistic()
     mixed = mo.MAMLLoss(tasks, 0.3, query=wrapped(tasks))

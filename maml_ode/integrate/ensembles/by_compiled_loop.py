@@ -37,7 +37,7 @@ from maml_ode.integrate.solvers.member_codes import (
 )
 from maml_ode.integrate.steppers.native_phase import fresh_record
 from maml_ode.integrate.tally import Tally
-from maml_ode.integrate.watch.finding import Earlier, Step
+from maml_ode.integrate.watch.finding import Batch, Step
 from maml_ode.integrate.watch.stiffness import STEPS_BETWEEN_LOOKS, StiffnessWatch
 from maml_ode.stop import StopReason
 
@@ -50,9 +50,12 @@ CALL_SECONDS = 0.03
 FIRST_BUDGET = 256
 # Members are handed to threads in portions, so that none waits long for the slowest.
 PORTIONS = 8
-# The steps before the one at whose end the spectrum is looked at.
-BEFORE = STEPS_BETWEEN_LOOKS - 1
-MANY = Earlier(np.empty(BEFORE), np.empty((BEFORE, 0)), [math.nan] * BEFORE)
+# The steps at whose end the spectrum is looked at.
+MANY = Batch(
+    np.empty(STEPS_BETWEEN_LOOKS),
+    np.empty((STEPS_BETWEEN_LOOKS, 0)),
+    np.full(STEPS_BETWEEN_LOOKS, math.nan),
+)
 
 
 def has_compiled_loop(flow: Flow, plan: Plan) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -187,4 +187,4 @@ def tightened(tolerances: Tolerances) -> Tolerances:
     """Return tolerances for derivatives: what the caller did not fix is at most `LOOSEST`."""
     rtol = tolerances.rtol if tolerances.fixed_rtol else min(tolerances.rtol, LOOSEST)
     atol = tolerances.atol if tolerances.fixed_atol else min(tolerances.atol, LOOSEST / 100)
-    return replace(tolerances, rtol=rtol, atol=atol)
+    return tolerances._replace(rtol=rtol, atol=atol)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ class AugmentedRecord(Record):
             record.append(float(t), state[:dim], int(phase))
         record.move(self.t, np.array(self.w[:dim]), self.phase)
         record.switches = [
-            replace(switch, w=switch.w[:dim], state=switch.state[:dim]) for switch in self.switches
+            switch._replace(w=switch.w[:dim], state=switch.state[:dim]) for switch in self.switches
         ]
         for t, piece in self._pieces:
             record.keep(t, _FirstEntries(piece, dim))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from maml_ode._validation import Array
 from maml_ode.flows.fields import VectorField
@@ -66,7 +67,7 @@ class Attention:
         rule = self._segment.rule
         return rule is None or rule.rule.sign * (norm - self._threshold) > rule.residue
 
-    def entries(self) -> dict[str, float]:
+    def entries(self) -> dict[str, Any]:
         """Return what the loop's record has to say of this."""
         rule, plan = self._segment.rule, self._plan
         patient = self._segment.tol > 0 and math.isfinite(plan.t_max)
@@ -83,7 +84,8 @@ class Attention:
 
 def _second_order(field: VectorField) -> dict[str, float]:
     """Return what the loop's record says of a field of second order: how its norm is taken."""
-    if not isinstance(field, SecondOrderField):
+    # The look at the class is slow, so the fields that say they are not lifted are not looked at.
+    if not field.is_lifted or not isinstance(field, SecondOrderField):
         return {}
     return {
         "observed": field.dim,

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from maml_ode._frozen import made
 from maml_ode._validation import Array
 from maml_ode.counts import Counts
 from maml_ode.flows.fields import VectorField
@@ -45,10 +44,7 @@ NO_TOLERANCES = Tolerances(0.0, 0.0, True, True)
 @lru_cache(maxsize=16)
 def exact_plan(t_max: float) -> Plan:
     """Return the plan of a closed form: no solver and no tolerances to choose, only the horizon is read."""
-    return made(
-        Plan, method=NO_METHOD, tolerances=NO_TOLERANCES, t_max=t_max, max_steps=1, options={},
-        enforce_energy=False, stiff_method=None, first_step=None, max_step=None, note="",
-    )  # fmt: skip
+    return Plan(NO_METHOD, NO_TOLERANCES, t_max, max_steps=1)
 
 
 class ExactStepper:
@@ -232,16 +228,17 @@ def _sampled(exact: Exact, last: float) -> tuple[Array, Array]:
 
 def _at_rest(norm: float, tol: float, t: float) -> Stop:
     detail = f"{norm:.6g} at tol = {tol:g}, t = {t:.6g}."
-    return made(Stop, reason=StopReason.STATIONARY, detail=detail, asked_for=True)
+    return Stop(StopReason.STATIONARY, detail, True)
 
 
 @cache
 def _compiled() -> tuple[Any, int, int, int]:
     """Return the compiled function and the codes that it returns; late, because that imports Numba."""
+    from maml_ode.compiled.unasked import unasked
     from maml_ode.integrate.solvers.kernels.closed_form import exact_phase
     from maml_ode.integrate.solvers.member_codes import AT_REST, CUT_OFF, IRREGULAR
 
-    return exact_phase.compiled, IRREGULAR, AT_REST, CUT_OFF
+    return unasked(exact_phase.compiled), IRREGULAR, AT_REST, CUT_OFF
 
 
 def _shares(excess: float) -> Iterator[float]:

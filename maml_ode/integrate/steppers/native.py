@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ BATCH_SECONDS = 0.02
 SHORTEST_EVALUATION = 1e-7
 
 
-class NativeStepper:
+class NativeStepper(ScipyStepper):
     """The same steps, counts and findings as `ScipyStepper`, many steps a call.
 
     Parameters
@@ -50,43 +49,39 @@ class NativeStepper:
         Whether somebody wants to see every step by itself.
     """
 
-    locates = True
-    by_formula = False
-
     def __init__(self, record: Record, tally: Tally, *, every_step: bool) -> None:
-        self._record = record
-        self._tally = tally
+        super().__init__(record, tally)
         self._every_step = every_step
-        self._scipy = ScipyStepper(record, tally)
         self._seconds_per_evaluation = 0.0
 
     def arrive(self, segment: Segment) -> Stop | None:
         """Look at the state in which a phase begins."""
         began = time.perf_counter()
-        stop = self._scipy.arrive(segment)
+        stop = super().arrive(segment)
         self._seconds_per_evaluation = time.perf_counter() - began
         return stop
 
     def run(self, segment: Segment, plan: Plan, look: Look) -> Finding:
         """Integrate until ``look`` finds something, the method gives up, or the horizon is reached."""
         if not _is_compiled(segment, plan):
-            return self._scipy.run(segment, plan, look)
+            return super().run(segment, plan, look)
         record, evaluator = self._record, segment.evaluator
-        t, w = record.t, np.array(record.w)
+        t, w = record.t, record.w
         value = evaluator(t, w)
         finite = FiniteWatch(t, w, value)
         attention = Attention(segment, plan, self._every_step or record.keeps_solution, t, w)
         phase = _phase(segment, plan, t, w, value, plan.t_max, **attention.entries())
-        while phase.t < plan.t_max:
+        while t < plan.t_max:
             code, key = self._advance(phase, segment, attention.room(self._tally.steps))
             self._tally.rejected += phase.rejections
             # A rule looks into the step in which it is met from where the step began. Of a call that a key has
             # ended it is not known whether one was met.
             looks = code == LOOK or key is not None
             for step in phase.batches(looks and segment.rule is not None):
-                evaluator.remember(step.w, step.value)
-                attention.saw(step.count, step.norm)
-                finding = finite.look(step) or look(step)
+                finding = finite.look(step)
+                evaluator.remember(step.w, step.value, finite=finding is None)
+                attention.saw(step.steps, step.norm)
+                finding = finding or look(step)
                 if finding is not None:
                     if key is None:
                         return finding
@@ -97,13 +92,14 @@ class NativeStepper:
                 return failure(segment, finite, phase.t, _why(phase.t, code))
             if code == JACOBIAN:
                 evaluator.jacobian(phase.t, phase.w.copy())  # which says so
+            t = phase.t
             phase.settle()  # now, since a key may be pressed before the next call has begun
         return Finding(Stop(StopReason.HORIZON, f"t = {record.t:.6g}.", asked_for=True))
 
     def land(self, segment: Segment, plan: Plan, crossing: Crossing) -> None:
         """Step to where the phase's rule is first met."""
         if plan.method not in EXPLICIT or not _is_compiled(segment, plan):
-            self._scipy.land(segment, plan, crossing)
+            super().land(segment, plan, crossing)
             return
         if not self._record.keeps_solution:
             landing = landed(segment, plan, crossing)
@@ -111,7 +107,10 @@ class NativeStepper:
                 self._record.append(*landing, segment.number)
                 return
         land_on(
-            self._record, segment, crossing, lambda t: self._step_to(t, segment, plan, crossing)
+            self._record,
+            segment,
+            crossing,
+            lambda t: self._step_natively(t, segment, plan, crossing),
         )
 
     def _advance(
@@ -129,13 +128,13 @@ class NativeStepper:
             self._seconds_per_evaluation = (time.perf_counter() - began) / phase.evaluations
         return code, key
 
-    def _step_to(self, t: float, segment: Segment, plan: Plan, crossing: Crossing) -> Landing:
+    def _step_natively(self, t: float, segment: Segment, plan: Plan, crossing: Crossing) -> Landing:
         """Integrate from the start of the step to ``t`` with the same method and tolerances."""
         t_old, w_old = crossing.t_old, np.array(crossing.w_old)
         if t <= t_old:
             return Landing(t_old, w_old, [], [])
         value = segment.evaluator(t_old, w_old)
-        whole = replace(plan, first_step=t - t_old)
+        whole = plan._replace(first_step=t - t_old)
         phase = _phase(segment, whole, t_old, w_old, value, t)
         room = 1 if self._record.keeps_solution else UNLIMITED
         times: list[float] = []
@@ -146,9 +145,9 @@ class NativeStepper:
                 raise key
             for step in phase.batches(False):
                 segment.evaluator.remember(step.w, step.value)
-                times += [*step.earlier.times.tolist(), step.t]
+                times += [step.t] if step.batch is None else step.batch.times.tolist()
                 kept = step.interpolant() if self._record.keeps_solution else None
-                interpolants += [None] * (step.count - 1) + [kept]
+                interpolants += [None] * (step.steps - 1) + [kept]
             phase.settle()
             if code in FAILURES:
                 dense = crossing.interpolant
@@ -157,7 +156,7 @@ class NativeStepper:
 
 
 def _phase(
-    segment: Segment, plan: Plan, t: float, w: Array, value: Array, end: float, **entries: float
+    segment: Segment, plan: Plan, t: float, w: Array, value: Array, end: float, **entries: Any
 ) -> NativePhase:
     options = plan.step_options
     first = options.get("first_step")

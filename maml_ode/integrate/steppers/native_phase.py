@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from scipy.integrate import OdeSolver
 
-from maml_ode._frozen import made
 from maml_ode._validation import Array
 from maml_ode.integrate.evaluation import FieldEvaluator
 from maml_ode.integrate.norms import all_finite
@@ -20,7 +19,7 @@ from maml_ode.integrate.solvers import DOP853, Tsit5
 from maml_ode.integrate.solvers.dense import NestedDenseOutput
 from maml_ode.integrate.solvers.explicit import ExplicitRungeKutta, dense_rows
 from maml_ode.integrate.steppers.attention import UNLIMITED
-from maml_ode.integrate.watch.finding import Earlier, Interpolant, Step
+from maml_ode.integrate.watch.finding import Batch, Interpolant, Step
 
 __all__ = ["EXPLICIT", "NativePhase", "fresh_record"]
 
@@ -45,7 +44,7 @@ class NativePhase:
     tolerances : Tolerances
     first_step : float or None
     max_step : float
-    **heeds
+    target, sign, threshold, watches_stall, **heeds
         What makes a step worth a look: entries of ``kernels.phase_record.PHASE_DTYPE``.
     """
 
@@ -60,35 +59,45 @@ class NativePhase:
         tolerances: Tolerances,
         first_step: float | None,
         max_step: float,
+        *,
+        target: float = 0.0,
+        sign: float = 0.0,
+        threshold: float = 0.0,
+        watches_stall: bool = False,
         **heeds: float,
     ) -> None:
         self._kernels = _kernels()
         self._method = method
         self._evaluator = evaluator
         dim = w.size
-        self.rows = max(FEWEST_ROWS, min(MOST_ROWS, MOST_ENTRIES // dim))
+        self.rows = (
+            MOST_ROWS if MOST_ROWS * dim <= MOST_ENTRIES else max(FEWEST_ROWS, MOST_ENTRIES // dim)
+        )
         rows = self.rows + 1
         self.times, self.norms = np.empty(rows), np.empty(rows)
         self.states, self.values = np.empty((rows, dim)), np.empty((rows, dim))
         self.times[0], self.states[0], self.values[0] = t, w, value
-        self._rtol, self._atol = np.empty(dim), np.empty(dim)
-        self._rtol.fill(tolerances.rtol)
-        self._atol.fill(tolerances.atol)
+        self._rtol, self._atol = _filled(dim, tolerances.rtol), _filled(dim, tolerances.atol)
         self._K = np.zeros((_stages(method), dim))
         if first_step is None:
             # The explicit loop chooses it in its first call.
             chooses = type(self) is NativePhase
             first_step = math.nan if chooses else self._first_step(t_bound - t, max_step)
         known: Any = method  # mypy takes a class for unhashable
-        heeds |= {
-            "h": first_step, "t_bound": t_bound, "max_step": max_step, "rtol": tolerances.rtol,
-            "atol": tolerances.atol,
-        }  # fmt: skip
-        entries = bytearray(_filled_record(known, tuple(heeds.items())))
-        self._record = np.frombuffer(entries, self._kernels.dtype)[0]
+        entries = bytearray(fresh_record(known))
         # An entry read or written here costs a tenth of one by its name.
+        (pack_heeds, at), (pack_step, at_step) = self._kernels.packings
+        pack_heeds(
+            entries, at, t_bound, max_step, target, sign, threshold, watches_stall, tolerances.rtol,
+            tolerances.atol,
+        )  # fmt: skip
+        pack_step(entries, at_step, first_step)
         self._integers: memoryview[int] = memoryview(entries).cast("q")
-        self._steps, self._evaluations, self._rejections, self._bad_guess = self._kernels.places
+        self._record = np.frombuffer(entries, self._kernels.dtype)[0]
+        for name, entry in heeds.items():
+            self._record[name] = entry
+        self._steps, self._evaluations, self._rejections, self._bad_guess = self._kernels.counts
+        self._room, self._pause, self._most_evaluations = self._kernels.limits
         self._interpolant: Interpolant | None = None
         self._prepare()
 
@@ -131,20 +140,21 @@ class NativePhase:
         The run's limit on evaluations is kept to the trial step, that on time between calls.
         """
         self.settle()
-        tally, record = self._evaluator.tally, self._record
+        tally, integers = self._evaluator.tally, self._integers
         tally.check_limits()
         most = tally.max_evaluations
-        record["room"] = min(room, self.rows)
-        record["pause"] = pause
-        record["most_evaluations"] = UNLIMITED if most is None else most - tally.nfev
+        integers[self._room] = min(room, self.rows)
+        integers[self._pause] = pause
+        integers[self._most_evaluations] = UNLIMITED if most is None else most - tally.nfev
         self._interpolant = None
         return self._call()
 
     def settle(self) -> None:
         """Begin where the last call ended: its steps have been seen, and are not shown again."""
         integers, last = self._integers, self.steps
-        self.times[0] = self.times[last]
-        self.states[0], self.values[0] = self.states[last], self.values[last]
+        if last:
+            self.times[0] = self.times[last]
+            self.states[0], self.values[0] = self.states[last], self.values[last]
         integers[self._steps] = integers[self._evaluations] = integers[self._rejections] = 0
 
     def _call(self) -> int:
@@ -194,14 +204,16 @@ class NativePhase:
         return NestedDenseOutput(t_old, t, w_old, rows)
 
     def _batch(self, first: int, last: int) -> Step:
-        inner, value = slice(first, last), self.values[last]
-        norms = self.norms[inner].tolist()
-        earlier = made(Earlier, times=self.times[inner], states=self.states[inner], norms=norms)
-        return made(
-            Step, t_old=float(self.times[last - 1]), w_old=self.states[last - 1],
-            value_old=self.values[last - 1], t=float(self.times[last]), w=self.states[last],
-            value=value, norm=self._evaluator.norm(self.states[last], value),
-            interpolant=self.interpolant, earlier=earlier,
+        t, w, value = self.times, self.states, self.values
+        norm = self._evaluator.norm(w[last], value[last])
+        batch = None
+        if last > first:
+            self.norms[last] = norm
+            steps = slice(first, last + 1)
+            batch = Batch(t[steps], w[steps], self.norms[steps])
+        return Step(
+            float(t[last - 1]), w[last - 1], value[last - 1], float(t[last]), w[last], value[last],
+            norm, self.interpolant, batch,
         )  # fmt: skip
 
     def _first_step(self, length: float, max_step: float) -> float:
@@ -225,6 +237,7 @@ def _stages(method: Any) -> int:
 @cache
 def _kernels() -> Any:
     """Return the compiled functions; late, because Numba compiles them on the first import on a machine."""
+    from maml_ode.compiled.unasked import unasked
     from maml_ode.integrate.solvers.kernels import (
         phase_loop,
         phase_record,
@@ -232,28 +245,36 @@ def _kernels() -> Any:
         step_control,
     )
 
+    def places(*names: str) -> tuple[int, ...]:
+        return tuple((phase_record.PHASE_DTYPE.names or ()).index(name) for name in names)
+
     return SimpleNamespace(
-        explicit_phase=phase_loop.explicit_phase.from_python.compiled,
+        explicit_phase=unasked(phase_loop.explicit_phase.from_python.compiled),
         native_stages=runge_kutta.native_stages,
         first_step=step_control.first_step,
-        dtype=phase_record.PHASE_DTYPE,
-        places=tuple(
-            (phase_record.PHASE_DTYPE.names or ()).index(name)
-            for name in ("steps", "evaluations", "rejections", "bad_guess")
+        packings=(
+            phase_record.packing(
+                "t_bound",
+                "max_step",
+                "target",
+                "sign",
+                "threshold",
+                "watches_stall",
+                "rtol",
+                "atol",
+            ),
+            phase_record.packing("h"),
         ),
+        dtype=phase_record.PHASE_DTYPE,
+        counts=places("steps", "evaluations", "rejections", "bad_guess"),
+        limits=places("room", "pause", "most_evaluations"),
     )
 
 
 @lru_cache(maxsize=16)
-def _filled_record(method: Any, entries: tuple[tuple[str, float], ...]) -> bytes:
-    """Return a fresh record with these entries: runs from many starts have the same."""
-    from maml_ode.integrate.solvers.kernels.phase_record import PHASE_DTYPE
-
-    filled = bytearray(fresh_record(method))
-    record = np.frombuffer(filled, PHASE_DTYPE)[0]
-    for name, entry in entries:
-        record[name] = entry
-    return bytes(filled)
+def _filled(size: int, entry: float) -> Array:
+    """Return an array that nobody writes to, which the loop is not told, as it is compiled for one that is."""
+    return np.full(size, entry)
 
 
 @cache

@@ -47,7 +47,7 @@ class ScipyStepper:
         """End a run whose field is not finite, or small enough, where the phase begins."""
         t = self._record.t
         value = segment.evaluator(t, self._record.w)
-        if not all_finite(value):
+        if segment.evaluator.non_finite and not all_finite(value):  # else it was finite just now
             label = segment.leg.field.label
             detail = f"The field {label} was not finite at the start of the phase, t = {t:.6g}."
             return Stop(StopReason.NON_FINITE, detail)

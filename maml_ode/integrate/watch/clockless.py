@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,7 +26,8 @@ def timeless(watcher: Watcher, field: VectorField) -> Watcher:
 
 
 def _clock_of(field: VectorField) -> int | None:
-    return field.clock if isinstance(field, LiftedField) else None
+    # The look at the class is slow, so the fields that say they are not lifted are not looked at.
+    return field.clock if field.is_lifted and isinstance(field, LiftedField) else None
 
 
 @dataclass(frozen=True)
@@ -40,4 +41,4 @@ class _Clockless:
             without_clock(self.field, part)
             for part in (step.w_old, step.value_old, step.w, step.value)
         )
-        return self.watcher.look(replace(step, w_old=w_old, value_old=value_old, w=w, value=value))
+        return self.watcher.look(step._replace(w_old=w_old, value_old=value_old, w=w, value=value))

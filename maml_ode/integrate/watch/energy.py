@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from maml_ode.energy import rises
 from maml_ode.flows.fields import Energy
 from maml_ode.integrate.methods import facts_of
@@ -44,7 +42,7 @@ class EnergyWatch:
             ):
                 return None
             self._tally.rejected += 1
-            return replace(plan, first_step=first)
+            return plan._replace(first_step=first)
 
         detail = (
             f"The objective rises over every step from t = {step.t_old:.6g}, or the method takes no first_step, "

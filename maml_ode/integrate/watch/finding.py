@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from maml_ode._validation import Array
 from maml_ode.integrate.plan import Plan
 from maml_ode.stop import Stop
 
-__all__ = ["Crossing", "Earlier", "Finding", "Interpolant", "Remedy", "Step", "Watcher"]
+__all__ = ["Batch", "Crossing", "Finding", "Interpolant", "Remedy", "Step", "Watcher"]
 
 Interpolant = Callable[[float], Array]
 Remedy = Callable[[Plan], Plan | None]
 
 
-@dataclass(frozen=True)
-class Earlier:
-    """The steps of a batch before its last one: where they ended, and the field's norm there."""
+class Batch(NamedTuple):
+    """Accepted steps, one after the other: where they ended, and the field's norm there."""
 
     times: Array
     states: Array
-    norms: Sequence[float]
+    norms: Array
 
 
-NOTHING_EARLIER = Earlier(np.empty(0), np.empty((0, 0)), ())
-
-
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """The last step of a batch of accepted ones: where it began and where it ended.
 
-    A batch ends where something happens, so that the last step is the one to look at.
+    A batch ends where something happens, so that the last step is the one to look at; a single step is none.
     """
 
     t_old: float
@@ -45,12 +37,12 @@ class Step:
     value: Array
     norm: float
     interpolant: Callable[[], Interpolant]
-    earlier: Earlier = NOTHING_EARLIER
+    batch: Batch | None = None
 
     @property
-    def count(self) -> int:
+    def steps(self) -> int:
         """How many steps the batch holds."""
-        return 1 + len(self.earlier.norms)
+        return 1 if self.batch is None else len(self.batch.norms)
 
     @property
     def length(self) -> float:
@@ -58,8 +50,7 @@ class Step:
         return self.t - self.t_old
 
 
-@dataclass(frozen=True)
-class Crossing:
+class Crossing(NamedTuple):
     """A step in which a phase's ending rule is met: its start, and a bracket of the first such time.
 
     ``low == high`` says that the phase ends at ``low``, in ``w``.
@@ -72,8 +63,7 @@ class Crossing:
     interpolant: Interpolant | None = None
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """Why a stepper was told to stop.
 
     Attributes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from maml_ode._validation import Array
 from maml_ode.integrate.methods import facts_of
@@ -34,7 +33,7 @@ class FiniteWatch:
         """Refuse what is not finite, and a step that does not change t."""
         if not all_finite(step.w):
             return self.failed(f"The state was not finite at t = {step.t:.6g}.")
-        if not all_finite(step.value):
+        if not math.isfinite(step.norm) and not all_finite(step.value):
             return self.failed(f"The field was not finite at t = {step.t:.6g}.")
         if step.t == step.t_old:
             # LSODA goes on reporting steps when its step no longer changes t.
@@ -57,7 +56,7 @@ class FiniteWatch:
             size, speed = (vector_norm(v) for v in self._start)
             guess = 1e-8 * (size or 1.0) / max(speed, 1e-300)
             first = guess if plan.first_step is None else 1e-3 * plan.first_step
-            return replace(plan, first_step=first) if self._t + first > self._t else None
+            return plan._replace(first_step=first) if self._t + first > self._t else None
         if "max_step" not in taken:
             return None
         bound = plan.longest_step
@@ -65,4 +64,4 @@ class FiniteWatch:
         if bound < SHORTEST_BOUND * self._t or bound == 0.0:
             return None
         first_step = 0.1 * bound if "first_step" in taken else None
-        return replace(plan, max_step=bound, first_step=first_step)
+        return plan._replace(max_step=bound, first_step=first_step)

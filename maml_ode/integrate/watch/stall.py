@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from maml_ode._validation import Array
 from maml_ode.integrate.norm_bounds import GROWN, STALL_FLOOR, STALL_STEPS
@@ -35,15 +34,21 @@ class Hovering:
 
     def sees(self, step: Step) -> bool:
         """Whether the norm hovers there after the last step of this batch."""
-        ends = (*step.earlier.times, step.t)
-        for k, norm in enumerate((*step.earlier.norms, step.norm)):
-            self._largest = max(self._largest, norm)
-            self._steps_above = self._steps_above + 1 if norm > GROWN * self.best else 0
-            if norm < self.best or self._steps_above >= STALL_STEPS:
-                self.best, self._steps_since_best, self._steps_above = norm, 0, 0
-                self._length_at_best = ends[k] - ends[k - 1] if k else step.length
+        batch = step.batch
+        norms = [step.norm] if batch is None else batch.norms.tolist()
+        best, since, above, found = self.best, self._steps_since_best, self._steps_above, -1
+        for k, norm in enumerate(norms):
+            above = above + 1 if norm > GROWN * best else 0
+            if norm < best or above >= STALL_STEPS:
+                best, since, above, found = norm, 0, 0, k
             else:
-                self._steps_since_best += 1
+                since += 1
+        self.best, self._steps_since_best, self._steps_above = best, since, above
+        self._largest = max(self._largest, *norms)
+        if found == 0:
+            self._length_at_best = step.length
+        elif batch is not None and found > 0:
+            self._length_at_best = float(batch.times[found]) - float(batch.times[found - 1])
         if self._steps_above or self._steps_since_best < STALL_STEPS:
             return False
         moved = vector_norm(step.w - step.w_old)
@@ -92,7 +97,7 @@ class StallWatch:
         stop = Stop(StopReason.TOLERANCE_OUT_OF_REACH, detail)
         if tighter is None:
             return Finding(stop)
-        return Finding(stop, remedy=lambda plan: replace(plan, tolerances=tighter))
+        return Finding(stop, remedy=lambda plan: plan._replace(tolerances=tighter))
 
 
 class RestWatch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from maml_ode._frozen import made
 from maml_ode.integrate.watch.finding import Finding, Step
 from maml_ode.stop import Stop, StopReason
 
@@ -14,7 +13,7 @@ def stationary(norm: float, tol: float, t: float, asked_for: bool) -> Stop | Non
     if tol <= 0 or not norm <= tol:
         return None
     detail = f"{norm:.3g} <= tol = {tol:g} at t = {t:.6g}."
-    return made(Stop, reason=StopReason.STATIONARY, detail=detail, asked_for=asked_for)
+    return Stop(StopReason.STATIONARY, detail, asked_for)
 
 
 class StationarityWatch:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from maml_ode.integrate.evaluation import FieldEvaluator
 from maml_ode.integrate.methods import facts_of
 from maml_ode.integrate.plan import Plan
@@ -32,7 +30,7 @@ class StiffnessWatch:
 
     def look(self, step: Step) -> Finding | None:
         """Look at the spectrum every so many steps."""
-        self._steps += step.count
+        self._steps += step.steps
         if self._limit is None or self._steps < STEPS_BETWEEN_LOOKS:
             return None
         rate = largest_rate(self._evaluator.field, step.w, self._evaluator.tally)
@@ -48,8 +46,8 @@ class StiffnessWatch:
                 f"{plan.note}; {plan.stiff_method.__name__} from t = {step.t:.4g} on, where "
                 f"{plan.method.__name__}'s steps times lambda_max = {rate:.3g} stayed at its stability limit"
             )
-            return replace(
-                plan, method=plan.stiff_method, stiff_method=None, first_step=None, note=note
+            return plan._replace(
+                method=plan.stiff_method, stiff_method=None, first_step=None, note=note
             )
 
         stop = Stop(StopReason.STEP_LIMIT, "Stiffness shows; take a stiff method such as Rodas5P.")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import types
 
 from maml_ode.compiled.contract import MATRIX, REAL, VECTOR
 from maml_ode.compiled.decorators import inner, on_demand, shared
+from maml_ode.compiled.vectors import inner_product
 
 # A threaded BLAS waits for its threads on long vectors (as in ``maml_ode.integrate.norms``).
 LONG = 4096
@@ -28,7 +28,8 @@ def weighted_rms(error, y, y_new, rtol, atol):
             weight = atol[k] + rtol[k] * max(abs(y[k]), abs(y_new[k]))
             if weight == 0.0:
                 return math.inf
-            total += (error[k] / weight) ** 2
+            share = error[k] / weight
+            total += share * share
     return math.sqrt(total / error.size)
 
 
@@ -37,7 +38,7 @@ def euclidean(v):
     """Return the Euclidean norm as ``maml_ode.integrate.norms.vector_norm`` does, to rounding."""
     square = 0.0
     if v.size < LONG:
-        square = np.dot(v, v)
+        square = inner_product(v, v)
     else:
         for k in range(v.size):
             square += v[k] * v[k]
@@ -52,7 +53,8 @@ def euclidean(v):
         return largest
     square = 0.0
     for k in range(v.size):
-        square += (v[k] / largest) ** 2
+        share = v[k] / largest
+        square += share * share
     return largest * math.sqrt(square)
 
 

@@ -6,12 +6,14 @@ so that many members of an ensemble are one array of these.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from struct import Struct
 from typing import Any
 
 import numpy as np
 from numba import from_dtype
 
-__all__ = ["PHASE", "PHASE_DTYPE", "new_phases"]
+__all__ = ["PHASE", "PHASE_DTYPE", "new_phases", "packing"]
 
 PHASE_DTYPE = np.dtype(
     [
@@ -65,6 +67,16 @@ PHASE_DTYPE = np.dtype(
     align=True,
 )
 PHASE = from_dtype(PHASE_DTYPE)
+
+
+def packing(*names: str) -> tuple[Callable[..., None], int]:
+    """Return what writes these entries, which stand one after the other, into the bytes of a record, and where."""
+    fields = PHASE_DTYPE.fields or {}
+    kinds, offsets = zip(*(fields[name][:2] for name in names), strict=True)
+    if list(offsets) != [offsets[0] + 8 * k for k in range(len(names))]:
+        raise ValueError(f"{', '.join(names)} do not stand one after the other in a record.")
+    layout = "=" + "".join("q" if kind.kind == "i" else "d" for kind in kinds)
+    return Struct(layout).pack_into, offsets[0]
 
 
 def new_phases(count: int = 1, **values: Any) -> Any:

@@ -10,7 +10,7 @@ from numba import types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.decorators import shared
-from maml_ode.compiled.fields import FIELD, evaluate
+from maml_ode.compiled.fields import FIELD, MAML, evaluate
 from maml_ode.compiled.vectors import copy
 from maml_ode.integrate.solvers.kernels.norms import weighted_rms as weighted_rms
 
@@ -97,6 +97,17 @@ def native_stages(field, A, C, gamma, h, factor, pivots, y, f, U, state, derivat
     """Fill all rows of U, with f = v(y) given: one evaluation fewer than there are stages."""
     nothing = f[:0]
     solve_stage(0, C, gamma, h, factor, pivots, f, nothing, 0.0, U)
+    if field.kind == MAML:
+        # `evaluate` with all taken out of the handle once.
+        problem, query, descent = field.problem, field.query, field.descent
+        alpha, inner_steps = field.alpha, field.inner_steps
+        for stage in range(1, U.shape[0]):
+            stage_state(stage, A, y, U, state)
+            descent(problem, query, state, alpha, inner_steps, derivative)
+            for k in range(y.size):
+                derivative[k] = -derivative[k]
+            solve_stage(stage, C, gamma, h, factor, pivots, derivative, nothing, 0.0, U)
+        return
     for stage in range(1, U.shape[0]):
         stage_state(stage, A, y, U, state)
         evaluate(field, state, derivative)

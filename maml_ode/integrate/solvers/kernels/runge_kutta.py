@@ -12,7 +12,7 @@ from numba import types
 
 from maml_ode.compiled.contract import INDEX, MATRIX, REAL, VECTOR
 from maml_ode.compiled.decorators import inner, shared
-from maml_ode.compiled.fields import AFFINE, FEW, FIELD, evaluate
+from maml_ode.compiled.fields import AFFINE, COMPOSED, FEW, FIELD
 from maml_ode.compiled.scratch import matrix_in, stack
 from maml_ode.integrate.solvers.kernels.norms import weighted_rms
 
@@ -57,16 +57,26 @@ def stage_state(stage, A, y, h, K, out):
 @shared(types.void(FIELD, INDEX, INDEX, MATRIX, VECTOR, REAL, MATRIX, VECTOR))
 def native_stages(field, first, last, A, y, h, K, out):
     """Evaluate the stages first, ..., last - 1; ``out`` ends as the state of the last one."""
+    # What `fields.evaluate` does, with all taken out of the handle once: a small field takes no longer than that.
     if field.kind == AFFINE:
-        # Taken out of the handle once: a small product takes no longer than that.
         matrix, vector, value = field.matrix, field.vector, field.value
         for stage in range(first, last):
             stage_state(stage, A, y, h, K, out)
             value(matrix, vector, out, K[stage])
         return
+    problem, query, alpha, inner_steps = field.problem, field.query, field.alpha, field.inner_steps
+    if field.kind == COMPOSED:
+        composition, numbers = field.composition, field.vector
+        for stage in range(first, last):
+            stage_state(stage, A, y, h, K, out)
+            composition(problem, query, out, alpha, inner_steps, numbers, K[stage])
+        return
+    descent = field.descent
     for stage in range(first, last):
         stage_state(stage, A, y, h, K, out)
-        evaluate(field, out, K[stage])
+        descent(problem, query, out, alpha, inner_steps, K[stage])
+        for k in range(out.size):
+            K[stage, k] = -K[stage, k]
 
 
 @inner(types.void(VECTOR, REAL, MATRIX, VECTOR))

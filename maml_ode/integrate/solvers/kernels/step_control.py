@@ -30,7 +30,7 @@ def after_acceptance(phase, error, h):
         if phase.proportional != 0.0:
             factor *= phase.error_before**phase.proportional
         if phase.predictive and phase.h_before > 0.0 and phase.error_before > 0.0:
-            ratio = phase.error_before / error**2
+            ratio = phase.error_before / (error * error)
             predicted = phase.safety * (h / phase.h_before) * ratio ** (1.0 / phase.order)
             factor = min(factor, predicted)
         factor = min(phase.largest, max(phase.smallest, factor))

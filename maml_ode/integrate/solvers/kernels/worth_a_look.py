@@ -63,7 +63,8 @@ def _may_dip(phase, h, w_old, w, value_old, value, norm):
     for share in (0.25, 0.5, 0.75):
         square = 0.0
         for k in range(w.size):
-            square += _slope(share, h, w_old[k], w[k], value_old[k], value[k]) ** 2
+            slope = _slope(share, h, w_old[k], w[k], value_old[k], value[k])
+            square += slope * slope
         if not square > near * near:
             return True
     return False
@@ -85,8 +86,9 @@ def _hovers(phase, w_old, w, value_old, value, norm):
     moved = changed = 0.0
     size = w.size - phase.clocked  # a clock goes on where all else is at rest
     for k in range(size):
-        moved += (w[k] - w_old[k]) ** 2
-        changed += (value[k] - value_old[k]) ** 2
+        step, change = w[k] - w_old[k], value[k] - value_old[k]
+        moved += step * step
+        changed += change * change
     if moved < 1e-290 or not math.isfinite(changed):
         return True
     floor = math.sqrt(changed / moved) * (phase.atol + phase.rtol * euclidean(w[:size]))
