@@ -258,7 +258,7 @@ class _ForAll(_Inner):
 
     def make_ready(self) -> None:
         """Compile the function, or read it from the cache, if that has not been done."""
-        if not self.signatures:
+        if not self.overloads:
             self.compile(self.declared)
 
 
