@@ -52,7 +52,7 @@ class Trajectory:
     y : ndarray of shape (d, n)
         States, one a column.
     loss, grad_norm : ndarray of shape (n,)
-        F and ||grad F||, F being the flow's objective; NaN if ``diagnostics=False``.
+        F and ||grad F||, F being the flow's objective; read-only NaN if ``diagnostics=False``.
     task_loss, task_grad_norm : ndarray of shape (n,)
         f and ||grad f||, f being the expected task loss.
     phase : ndarray of int, shape (n,)

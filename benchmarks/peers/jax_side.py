@@ -17,8 +17,8 @@ __all__ = [
     "margin_functions",
     "margin_hvp",
     "sinusoid_field",
-    "solve",
-    "solve_many",
+    "solves",
+    "solves_of_many",
 ]
 
 Function = Callable[[Any], Any]
@@ -162,46 +162,47 @@ def sinusoid_field(a: np.ndarray, b: np.ndarray, omega: np.ndarray, alpha: float
     return gradient
 
 
-def _setting(gradient: Function, rtol: float, atol: float, solver: str) -> dict[str, Any]:
+def _end_state(gradient: Function, solver: str) -> Callable[[Any, Any, Any], Any]:
+    """Return (w0, rtol, atol) -> the state at which ||grad F|| <= 1e-8, by diffrax with an event.
+
+    The tolerances are arguments, so that trying others compiles nothing.
+    """
     import diffrax
 
     _, jnp = _jax()
     event = diffrax.Event(lambda t, y, args, **kw: jnp.linalg.norm(gradient(y)) <= TOL)
-    return {
+    setting = {
         "terms": diffrax.ODETerm(lambda t, y, args: -gradient(y)),
         "solver": getattr(diffrax, solver)(),
         "t0": 0.0,
         "t1": 1e6,
         "dt0": None,
-        "stepsize_controller": diffrax.PIDController(rtol=rtol, atol=atol),
         "event": event,
-        "max_steps": 20_000,
+        "max_steps": 5_000,
         "throw": False,
     }
 
+    def run(w0: Any, rtol: Any, atol: Any) -> Any:
+        control = diffrax.PIDController(rtol=rtol, atol=atol)
+        return diffrax.diffeqsolve(y0=w0, stepsize_controller=control, **setting).ys[-1]
 
-def solve(gradient: Function, rtol: float, atol: float, solver: str = "Dopri8") -> Function:
-    """Return w0 -> the state at which ||grad F|| <= 1e-8, by a jitted diffrax solve with an event."""
-    import diffrax
+    return run
 
+
+def solves(gradient: Function, solver: str = "Dopri8") -> Callable[[float, float], Function]:
+    """Return (rtol, atol) -> a jitted solve from w0."""
     jax, _ = _jax()
-    setting = _setting(gradient, rtol, atol, solver)
-
-    @jax.jit
-    def run(w0: Any) -> Any:
-        return diffrax.diffeqsolve(y0=w0, **setting).ys[-1]
-
-    return lambda w0: run(w0).block_until_ready()
+    run = jax.jit(_end_state(gradient, solver))
+    return lambda rtol, atol: lambda w0: run(w0, rtol, atol).block_until_ready()
 
 
-def solve_many(gradient: Function, rtol: float, atol: float, solver: str = "Dopri8") -> Function:
-    """Return W0 (K, d) -> the end states, by vmap of `solve`."""
-    import diffrax
-
+def solves_of_many(
+    gradient: Function, solver: str = "Dopri8"
+) -> Callable[[float, float], Function]:
+    """Return (rtol, atol) -> a solve from the rows of W0 (K, d), by vmap."""
     jax, _ = _jax()
-    setting = _setting(gradient, rtol, atol, solver)
-    run = jax.jit(jax.vmap(lambda w0: diffrax.diffeqsolve(y0=w0, **setting).ys[-1]))
-    return lambda W0: run(W0).block_until_ready()
+    run = jax.jit(jax.vmap(_end_state(gradient, solver), in_axes=(0, None, None)))
+    return lambda rtol, atol: lambda W0: run(W0, rtol, atol).block_until_ready()
 
 
 def euler_scan(gradient: Function, step_size: float, n_steps: int) -> Function:

@@ -11,8 +11,9 @@ from benchmarks.problems import TOL
 
 __all__ = ["loosest"]
 
-RTOLS = (1e-3, 1e-5, 1e-7)
-ATOLS = (1e-7, 1e-8, 1e-9, 1e-10, 1e-11)
+# Those that arrive come first: one that does not may take many times as long.
+RTOLS = (1e-7, 1e-5, 1e-3)
+ATOLS = (1e-11, 1e-10, 1e-9, 1e-8, 1e-7)
 SLACK = 1.001  # those given an end time arrive to a part in a thousand
 
 
@@ -27,7 +28,7 @@ def loosest(
     Raises
     ------
     RuntimeError
-        If none of the tolerances tried within ``seconds`` arrives.
+        If none of the tolerances tried within four times ``seconds`` arrives.
     """
     best: tuple[float, Callable[[Any], Any], str] | None = None
     began = time.monotonic()
@@ -48,8 +49,8 @@ def loosest(
                 closest = min(closest, left)
                 if not left <= TOL * SLACK:
                     continue
-                took = []
-                for _ in range(3):
+                took: list[float] = []
+                while len(took) < 3 and sum(took) < 1.0:
                     start = time.process_time()
                     run(w0)
                     took.append(time.process_time() - start)

@@ -36,9 +36,7 @@ def _contenders(
 
     def vmapped(name: str, field: Callable[[], Any]) -> Contender:
         def build() -> tuple[Callable[[], Any], Callable[[Any], float]]:
-            run, _ = loosest(
-                lambda r, a: jax_side.solve_many(field(), r, a), W0, worst, seconds=60.0
-            )
+            run, _ = loosest(jax_side.solves_of_many(field()), W0, worst, seconds=60.0)
             return (lambda: run(W0)), worst
 
         return Contender(name, build, calls=K)

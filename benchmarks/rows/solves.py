@@ -89,7 +89,7 @@ def _aggregated(problem: problems.Affine, rounds: int) -> list[Timing]:
         ),
         peer(
             "diffrax Dopri8, aggregated",
-            lambda: lambda r, a: jax_side.solve(field(), r, a),
+            lambda: jax_side.solves(field()),
             w0,
             error,
         ),
@@ -143,13 +143,13 @@ def _per_sample(problem: problems.Affine, rounds: int) -> list[Timing]:
         ours(flow, w0, error),
         peer(
             "diffrax Dopri8, by hand",
-            lambda: lambda r, a: jax_side.solve(by_hand(), r, a),
+            lambda: jax_side.solves(by_hand()),
             w0,
             error,
         ),
         peer(
             "diffrax Dopri8, autodiff",
-            lambda: lambda r, a: jax_side.solve(autodiff(), r, a),
+            lambda: jax_side.solves(autodiff()),
             w0,
             error,
         ),
@@ -186,13 +186,13 @@ def _margin(problem: problems.Margin, rounds: int) -> list[Timing]:
         ours_at_loosest(flow, w0, error, "DOP853"),
         peer(
             "diffrax Dopri8, by hand",
-            lambda: lambda r, a: jax_side.solve(by_hand(), r, a),
+            lambda: jax_side.solves(by_hand()),
             w0,
             error,
         ),
         peer(
             "diffrax Dopri8, autodiff",
-            lambda: lambda r, a: jax_side.solve(autodiff(), r, a),
+            lambda: jax_side.solves(autodiff()),
             w0,
             error,
         ),
@@ -243,8 +243,7 @@ def sinusoid(rounds: int) -> list[Timing]:
     field = lambda: jax_side.sinusoid_field(tasks.a, tasks.b, tasks.omega, e.alpha)
 
     def diffrax(solver: str) -> Contender:
-        make = lambda: lambda r, a: jax_side.solve(field(), r, a, solver)
-        return peer(f"diffrax {solver}", make, e.w0, error)
+        return peer(f"diffrax {solver}", lambda: jax_side.solves(field(), solver), e.w0, error)
 
     contenders = [
         ours(e.maml_flow(), e.w0, error),
