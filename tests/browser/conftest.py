@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,14 @@ class Browser:
             "Emulation.setEmulatedMedia",
             {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
         )
-        self.driver.get(Path(path).as_uri())
+        address = Path(path).as_uri()
+        self.driver.get(address)
+        # On a busy machine that returns while the page before is still shown, or half of this one.
+        loaded = "return document.readyState === 'complete' && location.href === arguments[0]"
+        ended = time.monotonic() + 60
+        while not self.driver.execute_script(loaded, address):
+            assert time.monotonic() < ended, address
+            time.sleep(0.02)
 
     def requests(self):
         """Return the addresses that the page asked for."""
