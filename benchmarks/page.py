@@ -17,7 +17,8 @@ side. Every row is one run in which all contenders take turns, in a shuffled ord
 are the median of CPU time over {rounds} rounds with the middle half beside it, first calls (compilation, and the
 search for a peer's tolerances) stand apart, and the error of the result stands beside its time. Solves end
 where the norm of grad F is at most 1e-8; every peer runs at the quickest of 15 pairs of tolerances with which it
-arrives, ours at its default and, where a row says so, at its own loosest. JAX has one thread and no asynchronous
+arrives, or of those tried in half a minute (a minute for ensembles; four times that until one arrives), ours at
+its default and, where a row says so, at the quickest of the same pairs. JAX has one thread and no asynchronous
 dispatch, which makes its kernels a third faster than by default. Below 20% a difference means nothing.
 
 One core gives {dgemm:.0f} GFLOP/s in a matrix product and reads {L2:.0f}, {L3:.0f} and {memory:.0f} GB/s

@@ -16,6 +16,9 @@ from benchmarks.race import Contender, Timing, race
 __all__ = ["linear", "logistic"]
 
 
+Make = Callable[[float, float], Callable[[Any], Any]]
+
+
 def _starts(K: int, w0: np.ndarray) -> np.ndarray:
     return w0 + np.random.default_rng(2).standard_normal((K, len(w0)))
 
@@ -34,27 +37,23 @@ def _contenders(
         call = lambda: mo.ensemble(flow, W0, method=method).w
         return Contender(f"maml_ode.ensemble, {method}", lambda: (call, worst), True, K)
 
-    def at_loosest(method: str) -> Contender:
-        def make(rtol: float, atol: float) -> Callable[[Any], Any]:
-            return lambda W: mo.ensemble(flow, W, method=method, rtol=rtol, atol=atol).w
-
+    def at_loosest(name: str, make: Callable[[], Make], ours: bool) -> Contender:
         def build() -> tuple[Callable[[], Any], Callable[[Any], float]]:
-            run, _ = loosest(make, W0, worst, seconds=60.0)
+            run, _ = loosest(make(), W0, worst, seconds=60.0)
             return (lambda: run(W0)), worst
 
-        return Contender(f"maml_ode.ensemble, {method}, loosest tolerance", build, True, K)
+        return Contender(name, build, ours, K)
+
+    def stepped(rtol: float, atol: float) -> Callable[[Any], Any]:
+        return lambda W: mo.ensemble(flow, W, method="DOP853", rtol=rtol, atol=atol).w
 
     def vmapped(name: str, field: Callable[[], Any]) -> Contender:
-        def build() -> tuple[Callable[[], Any], Callable[[Any], float]]:
-            run, _ = loosest(jax_side.solves_of_many(field()), W0, worst, seconds=60.0)
-            return (lambda: run(W0)), worst
-
-        return Contender(name, build, calls=K)
+        return at_loosest(name, lambda: jax_side.solves_of_many(field()), False)
 
     one_by_one = lambda: np.array([mo.solve(flow, w, diagnostics=False).w for w in W0])
     return [
         *(ensemble(method) for method in methods),
-        at_loosest("DOP853"),
+        at_loosest("maml_ode.ensemble, DOP853, loosest tolerance", lambda: stepped, True),
         Contender("maml_ode.solve, one by one", lambda: (one_by_one, worst), True, K),
         *(vmapped(name, field) for name, field in fields.items()),
     ]

@@ -129,7 +129,7 @@ def _add_taped_gradients(
 
 @shared_kernel(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR), driver=True)
 def taped_gradient(problem, query, w, alpha, inner_steps, out):
-    """Out = grad F(w), as `gradient` finds it, of families with tapes: for them nothing else is compiled."""
+    """Out = grad F(w), as `gradient` finds it, of families with tapes, for which nothing else is compiled then."""
     d = w.size
     path = matrix_in(stack(), inner_steps + 1, d)
     tapes = tapes_for(problem, query, inner_steps, 1, stack())
@@ -146,6 +146,9 @@ def taped_gradient(problem, query, w, alpha, inner_steps, out):
 @shared_kernel(types.void(PROBLEM, PROBLEM, VECTOR, REAL, INDEX, VECTOR), driver=True)
 def gradient(problem, query, w, alpha, inner_steps, out):
     """Out = grad F(w), by inner_steps Hessian-vector products per task and no Hessian."""
+    if problem.taped and query.taped:
+        taped_gradient(problem, query, w, alpha, inner_steps, out)
+        return
     d = w.size
     path = matrix_in(stack(), inner_steps + 1, d)
     tapes = tapes_for(problem, query, inner_steps, 1, stack())
@@ -153,17 +156,10 @@ def gradient(problem, query, w, alpha, inner_steps, out):
     copy(w, path[0])
     for k in range(d):
         out[k] = 0.0
-    weights = problem.weights
-    if problem.taped and query.taped:
-        _add_taped_gradients(
-            problem.taped_gradient, problem.taped_hvp, query.taped_gradient, problem.data, query.data,
-            weights, alpha, path, tapes, vectors, out,
-        )  # fmt: skip
-        return
     product, adjoint = vectors[0], vectors[1]
-    for i in range(weights.size):
+    for i in range(problem.weights.size):
         task_gradient(problem, query, i, alpha, path, tapes, product, adjoint)
-        p = weights[i]
+        p = problem.weights[i]
         for k in range(d):
             out[k] += p * adjoint[k]
 
